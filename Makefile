@@ -1,0 +1,93 @@
+# `make demo` proves and verifies the first example, `make test` runs the fast tests. Both set up what they need:
+# a virtual environment with the locked dependencies, the native engine (compiled for this machine's CPU) and the
+# project itself. Nothing is done twice: each step leaves a stamp that is newer than its inputs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Stamps lie in the environment, so that removing it removes them.
+LOCKED := $(VENV)/.locked
+NATIVE := $(VENV)/.native
+READY := $(VENV)/.project
+
+NATIVE_SOURCES := $(shell find native/src native/.cargo -type f 2>/dev/null) \
+	$(wildcard native/Cargo.toml native/Cargo.lock native/pyproject.toml native/*.pyi native/rust-toolchain.toml)
+
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+# Seed and time for a random part of the deep tests.
+DEEP_SEED ?= $(shell date +%Y%j)
+DEEP_BUDGET ?= 480
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test deep deep-sample lint format setup lock pin-keys bench bench-scaling clean
+
+help:
+	@echo "make demo        set up, then prove and verify examples/transfer.json"
+	@echo "make test        set up, then run the fast tests"
+	@echo "make deep        run the slow, exhaustive tests"
+	@echo "make lint        ruff, mypy, rustfmt, clippy"
+	@echo "make bench       exact costs and measured times of the workloads"
+	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
+	@echo "make lock        compile requirements.lock again, after a change of the dependencies"
+
+demo: setup
+	@mkdir -p out
+	$(BIN)/zkevm prove examples/transfer.json --out out/transfer.proof --workers $(WORKERS)
+	$(BIN)/zkevm verify out/transfer.proof
+
+test: setup
+	$(BIN)/pytest
+
+deep: setup
+	$(BIN)/pytest -m deep
+
+# A random order given by the seed, until the budget (seconds) is spent; the rest is skipped.
+deep-sample: setup
+	$(BIN)/pytest -m deep --deep-seed $(DEEP_SEED) --deep-budget $(DEEP_BUDGET)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd native && cargo fmt --check
+	cd native && cargo clippy --release --all-targets -- -D warnings
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cd native && cargo fmt
+
+bench: setup
+	$(BIN)/zkevm bench transfer
+
+bench-scaling: setup
+	$(BIN)/python -m scripts.bench_scaling
+
+pin-keys: setup
+	$(BIN)/python -m scripts.pin_keys
+
+setup: $(READY)
+
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with 'make PYTHON=python3.12 ...'" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+$(NATIVE): $(LOCKED) $(NATIVE_SOURCES)
+	@command -v cargo >/dev/null || { echo "cargo is needed to compile the proof engine" >&2; exit 1; }
+	cd native && VIRTUAL_ENV="$(CURDIR)/$(VENV)" ../$(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+$(READY): $(LOCKED) $(NATIVE) pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat -e .
+	@touch $@
+
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --upgrade \
+		--output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) native/target out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,17 @@
+"""Gadgets every table needs: small layouts with their constraints and their filling side by side."""
+
+from circuits.air.gadgets.basic import IsZero, LessThan, TimeOrder, one_hot, range_check, select, select_all
+from circuits.air.gadgets.words import AddWords, MultiplyWords, SubtractWords
+
+__all__ = [
+    "AddWords",
+    "IsZero",
+    "LessThan",
+    "MultiplyWords",
+    "SubtractWords",
+    "TimeOrder",
+    "one_hot",
+    "range_check",
+    "select",
+    "select_all",
+]

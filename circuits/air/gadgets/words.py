@@ -1,0 +1,178 @@
+"""256-bit words of 16 little-endian 16-bit limbs.
+
+Operands must be pinned to 16-bit limbs by their owners; results are range-checked here (or, where a result is an
+existing word such as a balance read from a bus, by whoever pins that). Every equation is exact: each side stays
+below 2^31 - 2^27 in absolute value, as stated where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.air.expression import Expression, Operand
+from circuits.air.field import MODULUS
+from circuits.air.gadgets.basic import range_check
+from circuits.air.layout import RANGE, Layout, bit, byte, limb, word
+from circuits.air.range_buses import RANGE16
+from circuits.air.table import Air
+
+LIMBS = 16
+_BASE = 1 << 16
+_INVERSE_256 = pow(256, -1, MODULUS)
+
+#: Limbs of words (rows, 16), any integer type.
+Words = NDArray[np.integer[Any]]
+
+
+class AddWords(Layout):
+    """a + b = sum + 2^256 * carry[15]."""
+
+    sum = word("a + b modulo 2^256", by=RANGE)
+    carry = bit("carry out of each limb", LIMBS)
+
+    @staticmethod
+    def constrain(air: Air, cells: Any, a: Sequence[Any], b: Sequence[Any], *, name: str = "add") -> None:
+        """Both sides of each limb's equation are below 2^17 + 1."""
+        carry: Operand = 0
+        for i in range(LIMBS):
+            air.require(a[i] + b[i] + carry - cells.sum[i] - cells.carry[i] * _BASE, f"{name}: limb {i}")
+            carry = cells.carry[i]
+
+    @staticmethod
+    def fill(cells: Any, a: Words, b: Words) -> NDArray[np.int64]:
+        """`a`, `b`: limbs (rows, 16). Returns the sum's limbs (rows, 16) `int64`."""
+        total, carries = _propagate(a.astype(np.int64) + b.astype(np.int64))
+        cells.sum = total
+        cells.carry = carries
+        return total
+
+
+class SubtractWords(Layout):
+    """a - b = difference - 2^256 * borrow[15]; borrow[15] = 1 exactly when a < b."""
+
+    difference = word("a - b modulo 2^256", by=RANGE)
+    borrow = bit("borrow into each limb's successor", LIMBS)
+
+    @staticmethod
+    def constrain(air: Air, cells: Any, a: Sequence[Any], b: Sequence[Any], *, name: str = "subtract") -> None:
+        """Both sides of each limb's equation are below 2^17 + 1."""
+        borrow: Operand = 0
+        for i in range(LIMBS):
+            air.require(
+                a[i] - b[i] - borrow - cells.difference[i] + cells.borrow[i] * _BASE,
+                f"{name}: limb {i}",
+            )
+            borrow = cells.borrow[i]
+
+    @staticmethod
+    def fill(cells: Any, a: Words, b: Words) -> NDArray[np.int64]:
+        """`a`, `b`: limbs (rows, 16). Returns the difference's limbs (rows, 16) `int64`."""
+        difference, carries = _propagate(a.astype(np.int64) - b.astype(np.int64))
+        cells.difference = difference
+        cells.borrow = -carries
+        return difference
+
+
+class _Multiply(Layout):
+    """Columns of a product a * b for a word a and b of `limbs_b` limbs; made by `MultiplyWords`."""
+
+    limbs_b = LIMBS
+
+
+def MultiplyWords(limbs_b: int) -> type[_Multiply]:  # noqa: N802 - a layout family reads like a layout
+    """The layout of a * b = product + 2^256 * high, a word `a` times `limbs_b` limbs `b` (1 to 16).
+
+    Bytes of both factors are summed along the diagonals of the product, two diagonals to a limb:
+    S_k <= 32 * 255^2 * 257 < 2^29.1, carries below 2^14, so product + 2^16 * carry < 2^30 + 2^16 and both sides of
+    each equation differ by less than the modulus.
+    """
+
+    class Multiply(_Multiply):
+        """a * b over bytes with bounded carries."""
+
+        a_low = byte("low byte of each limb of a", LIMBS, by=RANGE)
+        b_low = byte("low byte of each limb of b", limbs_b, by=RANGE)
+        product = limb("a * b, low 256 bits first", LIMBS + limbs_b, by=RANGE)
+        carry = limb("carry out of each limb", LIMBS + limbs_b - 1, by="14-bit range check in `constrain`")
+
+    Multiply.limbs_b = limbs_b
+    return Multiply
+
+
+def constrain_multiply(
+    air: Air,
+    layout: type[_Multiply],
+    cells: Any,
+    a: Sequence[Any],
+    b: Sequence[Any],
+    *,
+    count: Expression,
+    name: str = "multiply",
+) -> None:
+    """`cells.product` = a * b where `count` is 1 (all cells are 0 on idle rows when the factors are)."""
+    # The high byte is (limb - low) / 256; being a limb itself with low + 256 * high < 2^16 makes it a byte.
+    a_bytes = _bytes(air, cells.a_low, a, count)
+    b_bytes = _bytes(air, cells.b_low, b, count)
+    carry: Operand = 0
+    limbs = LIMBS + layout.limbs_b
+    for k in range(limbs):
+        even = _diagonal(a_bytes, b_bytes, 2 * k)
+        odd = _diagonal(a_bytes, b_bytes, 2 * k + 1)
+        total = even + odd * 256 + carry
+        if k < limbs - 1:
+            range_check(air, cells.carry[k], 14, count)
+            carry = cells.carry[k]
+            air.require(total - cells.product[k] - carry * _BASE, f"{name}: limb {k}")
+        else:
+            air.require(total - cells.product[k], f"{name}: limb {k}")
+
+
+def _bytes(air: Air, low: Sequence[Expression], limbs: Sequence[Any], count: Expression) -> list[Expression]:
+    result: list[Expression] = []
+    for cell, limb_ in zip(low, limbs, strict=True):
+        high = (limb_ - cell) * _INVERSE_256
+        air.query(RANGE16, high, count=count)
+        result += [cell, high]
+    return result
+
+
+def _diagonal(a: list[Expression], b: list[Expression], index: int) -> Expression:
+    terms = [a[i] * b[index - i] for i in range(len(a)) if 0 <= index - i < len(b)]
+    total = a[0] * 0
+    for term in terms:
+        total = total + term
+    return total
+
+
+def fill_multiply(cells: Any, a: Words, b: Words) -> NDArray[np.int64]:
+    """`a` limbs (rows, 16), `b` limbs (rows, limbs_b). Returns the product's limbs (rows, 16 + limbs_b) `int64`."""
+    a, b = a.astype(np.int64), b.astype(np.int64)
+    rows, limbs = len(a), a.shape[1] + b.shape[1]
+    cells.a_low = a & 0xFF
+    cells.b_low = b & 0xFF
+    a_bytes = np.stack([a & 0xFF, a >> 8], axis=2).reshape(rows, -1)
+    b_bytes = np.stack([b & 0xFF, b >> 8], axis=2).reshape(rows, -1)
+    diagonals = np.zeros((rows, 2 * limbs), dtype=np.int64)
+    for j in range(b_bytes.shape[1]):
+        diagonals[:, j : j + a_bytes.shape[1]] += a_bytes * b_bytes[:, j : j + 1]
+    product, carries = _propagate(diagonals[:, 0::2] + 256 * diagonals[:, 1::2])
+    cells.product = product
+    cells.carry = carries[:, :-1]
+    return product
+
+
+def _propagate(limbs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Signed limb sums as 16-bit limbs and the carry (floor division) out of each limb."""
+    result = np.empty_like(limbs)
+    carries = np.empty_like(limbs)
+    carry = np.zeros(len(limbs), dtype=np.int64)
+    for i in range(limbs.shape[1]):
+        total = limbs[:, i] + carry
+        carry = total >> 16
+        result[:, i] = total & 0xFFFF
+        carries[:, i] = carry
+    return result, carries

@@ -1,0 +1,65 @@
+"""Errors of the executor. All of them derive from :class:`ExecutorError`."""
+
+from __future__ import annotations
+
+
+def describe_place(block: int | None = None, transaction: int | None = None, pc: int | None = None) -> str:
+    """Words for a place in a batch: ``block B, transaction T, pc P``, leaving out what is ``None``.
+
+    Blocks and transactions are counted from 0 in the batch file; transactions within their block.
+    """
+    parts = (("block", block), ("transaction", transaction), ("pc", pc))
+    return ", ".join(f"{name} {number}" for name, number in parts if number is not None)
+
+
+class ExecutorError(Exception):
+    """Base class of the executor's errors."""
+
+
+class BatchError(ExecutorError):
+    """The batch is malformed or invalid under the rules of its fork.
+
+    ``reason`` says what is wrong; ``block``, ``transaction`` (indices from 0) and ``field`` (name in the batch file)
+    say where, as far as it is known.
+    """
+
+    def __init__(
+        self, reason: str, *, block: int | None = None, transaction: int | None = None, field: str | None = None
+    ) -> None:
+        self.reason = reason
+        self.block = block
+        self.transaction = transaction
+        self.field = field
+        place = ", ".join(part for part in (describe_place(block, transaction), field) if part)
+        super().__init__(f"{place}: {reason}" if place else reason)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_batch_error, (self.reason, self.block, self.transaction, self.field)
+
+
+def _rebuild_batch_error(reason: str, block: int | None, transaction: int | None, field: str | None) -> BatchError:
+    return BatchError(reason, block=block, transaction=transaction, field=field)
+
+
+class UnsupportedFeature(ExecutorError):  # noqa: N818 - the name is part of the command line's interface
+    """The batch is valid, but holds something that cannot be proved yet.
+
+    The message reads ``<what> in block B, transaction T, pc P`` (indices from 0, parts that are ``None`` left out).
+    """
+
+    def __init__(
+        self, what: str, block: int | None = None, transaction: int | None = None, pc: int | None = None
+    ) -> None:
+        self.what = what
+        self.block = block
+        self.transaction = transaction
+        self.pc = pc
+        place = describe_place(block, transaction, pc)
+        super().__init__(f"{what} in {place}" if place else what)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.block, self.transaction, self.pc)
+
+
+class ExecutionMismatch(ExecutorError):  # noqa: N818
+    """py-evm and the replay of state accesses disagree: a defect of this program, never of the batch."""

@@ -1,0 +1,84 @@
+"""Signing of transactions that a batch file gives as JSON objects with a test key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from eth_account import Account
+from eth_utils.exceptions import ValidationError
+
+from executor.errors import BatchError
+from executor.json_values import parse_data, parse_quantity
+from executor.transactions import LEGACY_TYPE
+
+
+def sign_transaction(
+    request: Mapping[str, Any], chain_id: int, *, block: int | None = None, transaction: int | None = None
+) -> bytes:
+    """Sign a transaction given as a JSON object (for tests and examples: never put a real key in a file).
+
+    Fields as in the JSON-RPC API, and ``secretKey`` (32 bytes): ``type``, ``chainId`` (default: ``chain_id``),
+    ``nonce``, ``gas``, ``to``, ``value``, ``data``, ``gasPrice`` or ``maxFeePerGas`` and ``maxPriorityFeePerGas``,
+    ``accessList``. ``block`` and ``transaction`` only appear in errors.
+
+    Returns:
+        the raw signed transaction.
+
+    Raises:
+        BatchError: unknown, missing or malformed fields.
+    """
+
+    def fail(reason: str, field: str | None = None) -> BatchError:
+        return BatchError(reason, block=block, transaction=transaction, field=field)
+
+    fields: dict[str, Any] = {"chainId": chain_id, "value": 0, "data": b""}
+    for name, value in request.items():
+        if name not in _READERS:
+            raise fail("unknown field of a transaction to be signed", name)
+        try:
+            fields[name] = _READERS[name](value)
+        except ValueError as error:
+            raise fail(str(error), name) from None
+    for name in ("secretKey", "nonce", "gas"):
+        if name not in fields:
+            raise fail("a transaction to be signed needs this field", name)
+    secret = fields.pop("secretKey")
+    if fields.get("type") == LEGACY_TYPE:
+        # The library tells a legacy transaction by its gas price alone.
+        del fields["type"]
+    try:
+        return bytes(Account.from_key(secret).sign_transaction(fields).raw_transaction)
+    except (TypeError, ValueError, AttributeError, ValidationError) as error:
+        raise fail(f"cannot be signed: {error}") from None
+
+
+def _access_list(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")
+    entries = []
+    for entry in value:
+        if not isinstance(entry, dict) or set(entry) != {"address", "storageKeys"}:
+            raise ValueError("an entry is not an object of address and storageKeys")
+        if not isinstance(entry["storageKeys"], list):
+            raise ValueError("storageKeys is not a list")
+        # The library takes access lists in hexadecimal only.
+        slots = ["0x" + parse_data(slot, 32).hex() for slot in entry["storageKeys"]]
+        entries.append({"address": "0x" + parse_data(entry["address"], 20).hex(), "storageKeys": slots})
+    return entries
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "secretKey": lambda value: parse_data(value, 32),
+    "type": parse_quantity,
+    "chainId": parse_quantity,
+    "nonce": parse_quantity,
+    "gas": parse_quantity,
+    "to": parse_data,
+    "value": parse_quantity,
+    "data": parse_data,
+    "gasPrice": parse_quantity,
+    "maxFeePerGas": parse_quantity,
+    "maxPriorityFeePerGas": parse_quantity,
+    "accessList": _access_list,
+}

@@ -1,0 +1,271 @@
+"""Signed transactions of types 0 (legacy), 1 (EIP-2930) and 2 (EIP-1559): strict decoding and sender recovery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import rlp
+from eth_keys.datatypes import Signature
+from eth_keys.exceptions import BadSignature
+from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
+from rlp.codec import consume_length_prefix
+
+from executor.errors import BatchError, UnsupportedFeature
+
+LEGACY_TYPE = 0
+ACCESS_LIST_TYPE = 1  # EIP-2930
+DYNAMIC_FEE_TYPE = 2  # EIP-1559
+BLOB_TYPE = 3  # EIP-4844
+
+SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+MAX_NONCE = 2**64 - 2  # EIP-2681: the nonce after the transaction must fit in 64 bits
+
+# Yellow paper appendix G, EIP-2028 (calldata), EIP-2930 (access lists).
+GAS_TRANSACTION = 21_000
+GAS_ZERO_BYTE = 4
+GAS_NONZERO_BYTE = 16
+GAS_ACCESS_LIST_ADDRESS = 2_400
+GAS_ACCESS_LIST_KEY = 1_900
+
+MAX_NESTING = 4  # the transaction, its access list, an entry of it, the entry's storage keys
+
+AccessList = tuple[tuple[bytes, tuple[bytes, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A decoded transaction with a recovered sender. Amounts in wei, gas in units of gas."""
+
+    raw: bytes  # as in the block's body: RLP for a legacy transaction, type byte and RLP for the others (EIP-2718)
+    type: int
+    chain_id: int | None  # None: a legacy transaction without replay protection (before EIP-155)
+    nonce: int
+    max_priority_fee: int  # legacy and EIP-2930: the gas price
+    max_fee: int  # legacy and EIP-2930: the gas price
+    gas_limit: int
+    to: bytes | None  # None: contract creation
+    value: int
+    data: bytes
+    access_list: AccessList
+    sender: bytes
+
+    @property
+    def recipient(self) -> bytes:
+        """Recipient of a message call (20 bytes); ``ValueError`` for a contract creation."""
+        if self.to is None:
+            raise ValueError("a contract creation has no recipient")
+        return self.to
+
+    @property
+    def zero_bytes(self) -> int:
+        """Zero bytes of the calldata."""
+        return self.data.count(0)
+
+    @property
+    def nonzero_bytes(self) -> int:
+        """Bytes of the calldata other than zero."""
+        return len(self.data) - self.zero_bytes
+
+    @property
+    def access_addresses(self) -> int:
+        """Addresses in the access list; repetitions count (EIP-2930)."""
+        return len(self.access_list)
+
+    @property
+    def access_keys(self) -> int:
+        """Storage keys in the access list; repetitions count (EIP-2930)."""
+        return sum(len(slots) for _, slots in self.access_list)
+
+    @property
+    def intrinsic_gas(self) -> int:
+        """Gas of a message call before any code runs: all the gas a value transfer uses."""
+        return (
+            GAS_TRANSACTION
+            + GAS_ZERO_BYTE * self.zero_bytes
+            + GAS_NONZERO_BYTE * self.nonzero_bytes
+            + GAS_ACCESS_LIST_ADDRESS * self.access_addresses
+            + GAS_ACCESS_LIST_KEY * self.access_keys
+        )
+
+
+class _Malformed(Exception):  # noqa: N818
+    """A field of a transaction is malformed; :func:`decode_transaction` adds the place."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(field, reason)
+        self.field = field
+        self.reason = reason
+
+
+def decode_transaction(raw: bytes, *, block: int | None = None, transaction: int | None = None) -> Transaction:
+    """Decode a signed transaction and recover its sender.
+
+    ``block`` and ``transaction`` (indices in the batch) only appear in errors. Only canonical encodings are accepted,
+    and only signatures with ``s`` in the lower half (EIP-2). The chain id is *not* compared with the batch's.
+
+    Raises:
+        BatchError: not a transaction of types 0 to 2, or a signature nobody can have made.
+        UnsupportedFeature: a blob transaction.
+    """
+    if raw[:1] == bytes([BLOB_TYPE]):
+        raise UnsupportedFeature("blob transaction", block, transaction)
+    try:
+        return _decode(raw)
+    except _Malformed as error:
+        raise BatchError(error.reason, block=block, transaction=transaction, field=error.field) from None
+
+
+def _decode(raw: bytes) -> Transaction:
+    if not raw:
+        raise _Malformed("raw", "empty transaction")
+    kind = raw[0] if raw[0] < 0x80 else LEGACY_TYPE
+    if raw[0] < 0xC0 and kind not in (ACCESS_LIST_TYPE, DYNAMIC_FEE_TYPE):
+        raise _Malformed("type", f"unknown transaction type {raw[0]:#04x}")
+    payload = raw if kind == LEGACY_TYPE else raw[1:]
+    try:
+        if _nests_deeper(payload, MAX_NESTING):
+            raise _Malformed("raw", f"lists nested more than {MAX_NESTING} deep")
+        items = rlp.decode(payload)
+        canonical = rlp.encode(items) == payload
+    except (rlp.exceptions.RLPException, IndexError) as error:
+        raise _Malformed("raw", f"not RLP: {error}") from None
+    if not isinstance(items, list) or not canonical:
+        raise _Malformed("raw", "not a canonical RLP list")
+    return _decode_legacy(raw, items) if kind == LEGACY_TYPE else _decode_typed(raw, kind, items)
+
+
+def _nests_deeper(payload: bytes, limit: int) -> bool:
+    """Whether RLP lists nest deeper than ``limit``.
+
+    The library recurses once per level and bounds neither that nor its time, which grows with the square of the depth.
+    """
+    position = 0
+    ends: list[int] = []
+    while position < len(payload):
+        while ends and position >= ends[-1]:
+            ends.pop()
+        _, kind, length, start = consume_length_prefix(payload, position)
+        if kind is list:
+            ends.append(start + length)
+            if len(ends) > limit:
+                return True
+            position = start
+        else:
+            position = start + length
+    return False
+
+
+def _decode_legacy(raw: bytes, items: list[Any]) -> Transaction:
+    if len(items) != 9:
+        raise _Malformed("raw", f"a legacy transaction has 9 fields, not {len(items)}")
+    nonce, price, gas_limit, to, value, data, v_item, r_item, s_item = items
+    v = _integer("v", v_item)
+    chain_id: int | None
+    if v in (27, 28):
+        chain_id, y_parity, signed = None, v - 27, items[:6]
+    elif v >= 35:  # EIP-155
+        chain_id, y_parity = divmod(v - 35, 2)
+        signed = [*items[:6], rlp.sedes.big_endian_int.serialize(chain_id), b"", b""]
+    else:
+        raise _Malformed("v", f"signature with v = {v}")
+    gas_price = _integer("gasPrice", price)
+    return Transaction(
+        raw=raw,
+        type=LEGACY_TYPE,
+        chain_id=chain_id,
+        nonce=_integer("nonce", nonce, 8),
+        max_priority_fee=gas_price,
+        max_fee=gas_price,
+        gas_limit=_integer("gas", gas_limit, 8),
+        to=_recipient(to),
+        value=_integer("value", value),
+        data=_data(data),
+        access_list=(),
+        sender=_recover(keccak(rlp.encode(signed)), y_parity, r_item, s_item),
+    )
+
+
+def _decode_typed(raw: bytes, kind: int, items: list[Any]) -> Transaction:
+    expected = 11 if kind == ACCESS_LIST_TYPE else 12
+    if len(items) != expected:
+        raise _Malformed("raw", f"a transaction of type {kind} has {expected} fields, not {len(items)}")
+    chain_id = _integer("chainId", items[0])
+    nonce = _integer("nonce", items[1], 8)
+    if kind == ACCESS_LIST_TYPE:
+        priority = max_fee = _integer("gasPrice", items[2])
+    else:
+        priority = _integer("maxPriorityFeePerGas", items[2])
+        max_fee = _integer("maxFeePerGas", items[3])
+    gas_limit, to, value, data, access_list, y_parity, r_item, s_item = items[-8:]
+    parity = _integer("yParity", y_parity)
+    if parity > 1:
+        raise _Malformed("yParity", f"{parity} is neither 0 nor 1")
+    return Transaction(
+        raw=raw,
+        type=kind,
+        chain_id=chain_id,
+        nonce=nonce,
+        max_priority_fee=priority,
+        max_fee=max_fee,
+        gas_limit=_integer("gas", gas_limit, 8),
+        to=_recipient(to),
+        value=_integer("value", value),
+        data=_data(data),
+        access_list=_access_list(access_list),
+        sender=_recover(keccak(bytes([kind]) + rlp.encode(items[:-3])), parity, r_item, s_item),
+    )
+
+
+def _integer(field: str, item: Any, size: int = 32) -> int:
+    """Big-endian integer of at most ``size`` bytes without leading zeros (canonical RLP scalar)."""
+    if not isinstance(item, bytes):
+        raise _Malformed(field, "a list where a number is expected")
+    if len(item) > size:
+        raise _Malformed(field, f"number of more than {8 * size} bits")
+    if item[:1] == b"\0":
+        raise _Malformed(field, "number with leading zeros")
+    return int.from_bytes(item, "big")
+
+
+def _data(item: Any) -> bytes:
+    if not isinstance(item, bytes):
+        raise _Malformed("data", "a list where bytes are expected")
+    return item
+
+
+def _recipient(item: Any) -> bytes | None:
+    if not isinstance(item, bytes) or len(item) not in (0, 20):
+        raise _Malformed("to", "neither an address nor empty")
+    return item or None
+
+
+def _access_list(item: Any) -> AccessList:
+    if not isinstance(item, list):
+        raise _Malformed("accessList", "not a list")
+    return tuple(_access_list_entry(entry) for entry in item)
+
+
+def _access_list_entry(entry: Any) -> tuple[bytes, tuple[bytes, ...]]:
+    if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[1], list):
+        raise _Malformed("accessList", "an entry is not an address with a list of storage keys")
+    address, slots = entry
+    if not isinstance(address, bytes) or len(address) != 20:
+        raise _Malformed("accessList", "an address does not have 20 bytes")
+    if any(not isinstance(slot, bytes) or len(slot) != 32 for slot in slots):
+        raise _Malformed("accessList", "a storage key does not have 32 bytes")
+    return address, tuple(slots)
+
+
+def _recover(message_hash: bytes, y_parity: int, r_item: Any, s_item: Any) -> bytes:
+    r, s = _integer("r", r_item), _integer("s", s_item)
+    if not 0 < r < SECP256K1_ORDER:
+        raise _Malformed("r", "signature with r out of range")
+    if not 0 < s <= SECP256K1_ORDER // 2:
+        raise _Malformed("s", "signature with s out of range (EIP-2)")
+    try:
+        public_key = Signature(vrs=(y_parity, r, s)).recover_public_key_from_msg_hash(message_hash)
+    except (BadSignature, ValidationError):
+        raise _Malformed("signature", "no public key has this signature") from None
+    return bytes(public_key.to_canonical_address())

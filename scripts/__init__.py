@@ -1,0 +1,1 @@
+"""Benchmarks, experiments and builders of examples and fixtures."""

@@ -1,0 +1,38 @@
+"""Options of the test run: a random part of the deep tests within a time budget."""
+
+import random
+import time
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("deep", "slow and exhaustive tests")
+    group.addoption("--deep-seed", type=int, default=None, help="run the tests in a random order given by this seed")
+    group.addoption(
+        "--deep-budget", type=float, default=None, metavar="SECONDS", help="start no further test after this time"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seed = config.getoption("--deep-seed")
+    if seed is not None:
+        random.Random(seed).shuffle(items)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    budget = config.getoption("--deep-budget")
+    if budget is not None:
+        config.pluginmanager.register(_Budget(budget), "deep-budget")
+
+
+class _Budget:
+    """Skips every test that would start after the budget is spent."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if time.monotonic() > self._deadline:
+            pytest.skip("the time for this part of the deep tests is spent")

@@ -1,0 +1,161 @@
+"""Decoding of signed transactions."""
+
+import pytest
+import rlp
+from eth_account import Account
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executor.errors import BatchError, UnsupportedFeature
+from executor.transactions import SECP256K1_ORDER, Transaction, decode_transaction
+
+KEY = b"\x46" * 32
+SENDER = bytes.fromhex("9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f")
+TO = bytes.fromhex("35" * 20)
+ACCESS_LIST = [
+    {"address": "0x" + "aa" * 20, "storageKeys": ["0x" + "01" * 32, "0x" + "00" * 32]},
+    {"address": "0x" + "bb" * 20, "storageKeys": []},
+]
+
+# The example of EIP-155.
+EIP155 = bytes.fromhex(
+    "f86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a76400008025a028ef61340bd939bc2195fe"
+    "537567866003e1a15d3c71ff63e1590620aa636276a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83"
+)
+
+
+def signed(**fields: object) -> bytes:
+    request = {"chainId": 5, "nonce": 7, "gas": 60_000, "to": TO, "value": 9, "data": b"\0\1\0\2\3"} | fields
+    return bytes(Account.from_key(KEY).sign_transaction(request).raw_transaction)
+
+
+LEGACY = signed(gasPrice=11)
+ACCESS = signed(type=1, gasPrice=11, accessList=ACCESS_LIST)
+DYNAMIC = signed(type=2, maxFeePerGas=13, maxPriorityFeePerGas=3, accessList=ACCESS_LIST)
+
+
+def resigned(raw: bytes, position: int, item: object) -> bytes:
+    """``raw`` with one field of its RLP list replaced; the signature stays what it was."""
+    prefix, payload = (raw[:1], raw[1:]) if raw[0] < 0x80 else (b"", raw)
+    items = rlp.decode(payload)
+    items[position] = item
+    return prefix + rlp.encode(items)
+
+
+def nested(depth: int) -> bytes:
+    """RLP of lists in lists."""
+    prefixes = []
+    length = 0
+    for _ in range(depth):
+        prefixes.append(rlp.codec.length_prefix(length, 0xC0))
+        length += len(prefixes[-1])
+    return b"".join(reversed(prefixes))
+
+
+def test_the_example_of_eip155() -> None:
+    transaction = decode_transaction(EIP155)
+    assert transaction == Transaction(
+        raw=EIP155,
+        type=0,
+        chain_id=1,
+        nonce=9,
+        max_priority_fee=20 * 10**9,
+        max_fee=20 * 10**9,
+        gas_limit=21_000,
+        to=TO,
+        value=10**18,
+        data=b"",
+        access_list=(),
+        sender=SENDER,
+    )
+
+
+@pytest.mark.parametrize(("raw", "kind"), [(LEGACY, 0), (ACCESS, 1), (DYNAMIC, 2)])
+def test_all_types_are_decoded(raw: bytes, kind: int) -> None:
+    transaction = decode_transaction(raw)
+    assert (transaction.type, transaction.chain_id, transaction.nonce) == (kind, 5, 7)
+    assert (transaction.gas_limit, transaction.to, transaction.value) == (60_000, TO, 9)
+    assert (transaction.max_fee, transaction.max_priority_fee) == ((13, 3) if kind == 2 else (11, 11))
+    assert transaction.sender == SENDER
+    assert (transaction.zero_bytes, transaction.nonzero_bytes) == (2, 3)
+    assert (transaction.access_addresses, transaction.access_keys) == ((2, 2) if kind else (0, 0))
+    assert transaction.intrinsic_gas == 21_000 + 2 * 4 + 3 * 16 + (2 * 2_400 + 2 * 1_900 if kind else 0)
+
+
+def test_a_transaction_from_before_eip155_has_no_chain_id() -> None:
+    request = {"nonce": 0, "gasPrice": 1, "gas": 21_000, "to": TO, "value": 0, "data": b""}
+    transaction = decode_transaction(bytes(Account.from_key(KEY).sign_transaction(request).raw_transaction))
+    assert transaction.chain_id is None
+    assert transaction.sender == SENDER
+
+
+def test_a_contract_creation_has_no_recipient() -> None:
+    transaction = decode_transaction(signed(gasPrice=11, to=b""))
+    assert transaction.to is None
+    with pytest.raises(ValueError, match="no recipient"):
+        _ = transaction.recipient
+
+
+def test_blob_transactions_are_not_supported() -> None:
+    with pytest.raises(UnsupportedFeature, match=r"^blob transaction in block 3, transaction 4$"):
+        decode_transaction(b"\x03" + DYNAMIC[1:], block=3, transaction=4)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "raw: empty transaction"),
+        (b"\x04" + DYNAMIC[1:], "type: unknown transaction type 0x04"),
+        (b"\x00" + LEGACY, "type: unknown transaction type 0x00"),
+        (b"\x80", "type: unknown transaction type 0x80"),
+        (LEGACY + b"\0", "raw: not RLP"),
+        (LEGACY[:-1], "raw: not RLP"),
+        (b"\x02\x80", "raw: not a canonical RLP list"),
+        (nested(20_000), "raw: lists nested more than 4 deep"),
+        (b"\xc0", "raw: a legacy transaction has 9 fields, not 0"),
+        (b"\x01" + DYNAMIC[1:], "raw: a transaction of type 1 has 11 fields, not 12"),
+        (resigned(LEGACY, 0, b"\0\x07"), "nonce: number with leading zeros"),
+        (resigned(LEGACY, 0, b"\1" * 9), "nonce: number of more than 64 bits"),
+        (resigned(LEGACY, 1, []), "gasPrice: a list where a number is expected"),
+        (resigned(LEGACY, 3, b"\1" * 19), "to: neither an address nor empty"),
+        (resigned(LEGACY, 4, b"\1" * 33), "value: number of more than 256 bits"),
+        (resigned(LEGACY, 5, [b""]), "data: a list where bytes are expected"),
+        (resigned(LEGACY, 6, b"\x1d"), "v: signature with v = 29"),
+        (resigned(LEGACY, 7, b""), "r: signature with r out of range"),
+        (resigned(LEGACY, 7, SECP256K1_ORDER.to_bytes(32, "big")), "r: signature with r out of range"),
+        (resigned(LEGACY, 8, b""), "s: signature with s out of range"),
+        (resigned(LEGACY, 8, (SECP256K1_ORDER // 2 + 1).to_bytes(32, "big")), "s: signature with s out of range"),
+        (resigned(LEGACY, 7, b"\5"), "signature: no public key has this signature"),
+        (resigned(DYNAMIC, 8, b""), "accessList: not a list"),
+        (resigned(DYNAMIC, 8, [[b"\1" * 20]]), "accessList: an entry is not an address with a list"),
+        (resigned(DYNAMIC, 8, [[b"\1" * 19, []]]), "accessList: an address does not have 20 bytes"),
+        (resigned(DYNAMIC, 8, [[b"\1" * 20, [b"\1"]]]), "accessList: a storage key does not have 32 bytes"),
+        (resigned(DYNAMIC, 9, b"\2"), "yParity: 2 is neither 0 nor 1"),
+    ],
+)
+def test_malformed_transactions_are_refused_with_their_place(raw: bytes, message: str) -> None:
+    with pytest.raises(BatchError) as caught:
+        decode_transaction(raw, block=1, transaction=2)
+    assert str(caught.value).startswith(f"block 1, transaction 2, {message}")
+
+
+def test_a_changed_field_changes_the_sender() -> None:
+    changed = decode_transaction(resigned(LEGACY, 4, b"\x0a"))
+    assert changed.value == 10
+    assert changed.sender != SENDER
+
+
+@given(position=st.integers(0, len(DYNAMIC) - 1), value=st.integers(0, 255))
+def test_no_changed_byte_gives_an_untyped_error_or_the_same_sender(position: int, value: int) -> None:
+    raw = DYNAMIC[:position] + bytes([value]) + DYNAMIC[position + 1 :]
+    try:
+        transaction = decode_transaction(raw)
+    except (BatchError, UnsupportedFeature):
+        return
+    assert raw == DYNAMIC or transaction.sender != SENDER
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(raw: bytes) -> None:
+    with pytest.raises((BatchError, UnsupportedFeature)):
+        decode_transaction(raw)
