@@ -22,10 +22,11 @@ class Columns(Layout):
     multiplicity = element("how often the row is queried", by="balance of the block bus")
     coinbase = limb("fee recipient", 10, by=_DIGEST)
     base_fee = limb("base fee per gas in wei (EIP-1559)", 16, by=_DIGEST)
-    gas_limit = limb("gas limit", 2, by=_DIGEST)
+    gas_limit = limb("gas limit", 4, by=_DIGEST)
     number = limb("block number", 4, by=_DIGEST)
     timestamp = limb("seconds since the epoch", 4, by=_DIGEST)
     prev_randao = limb("beacon randomness (EIP-4399)", 16, by=_DIGEST)
+    excess_blob_gas = limb("excess blob gas (EIP-4844)", 4, by=_DIGEST)
     chain_id = limb("chain id", 4, by=_DIGEST)
     states = element("hash states of the item, the digest last", (BLOCK_BLOCKS, DIGEST), by="poseidon2 bus")
 
@@ -39,18 +40,19 @@ class Block(Table):
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        context = [row.coinbase, row.base_fee, row.gas_limit, row.number, row.timestamp, row.prev_randao, row.chain_id]
-        constrain_item(air, TAG_BLOCK, context, row.states, count=row.real)
+        header = [row.coinbase, row.base_fee, row.gas_limit, row.number, row.timestamp, row.prev_randao]
+        constrain_item(air, TAG_BLOCK, [*header, row.excess_blob_gas, row.chain_id], row.states, count=row.real)
         air.require((1 - row.real) * row.multiplicity, "padding provides nothing")
         air.provide(BLOCK, row.states[-1], row.coinbase, row.base_fee, multiplicity=row.multiplicity)
 
 
 def fill(items: NDArray[np.uint32], multiplicities: NDArray[np.int64]) -> Matrix:
-    """The table for block items (b, 56) of `circuits.statement.block_items`, queried this often each (b,)."""
+    """The table for block items (b, 64) of `circuits.statement.block_items`, queried this often each (b,)."""
     matrix, rows = allocate(Columns, len(items))
     rows.real = 1
     rows.multiplicity = multiplicities
     start = Columns.offsets["coinbase"]
-    matrix[: len(items), start : start + items.shape[1]] = items
+    end = Columns.offsets["states"]
+    matrix[: len(items), start:end] = items[:, : end - start]  # the rest of the item is padding
     rows.states = item_states(TAG_BLOCK, items)[:, 1:]
     return matrix

@@ -15,12 +15,14 @@ KECCAK_F = Bus(
     name="keccak_f",
     kind=BusKind.PERMUTATION,
     fields=(
-        BusField("id", 1, "name of the permutation, never used twice by the table that sends round 0", "keccak: its row"),
+        BusField(
+            "id", 1, "name of the permutation, never used twice by the table that sends round 0", "keccak: its row"
+        ),
         BusField("round", 1, "rounds done so far, 0..24", "keccak_f: one-hot flags; keccak: constants 0 and 24"),
         BusField("state", LANES * CHUNKS, "lane x + 5 y in chunks of 24, 24, 16 bits", "keccak_f: bits on both ends"),
     ),
-    argument="A keccak_f row turns (id, r, state) into (id, r + 1, round(r, state)). Only the sponge sends round 0, once "
-    "per id, and only it receives round 24; so the rows of an id form one chain from its input to its output.",
+    argument="A keccak_f row turns (id, r, state) into (id, r + 1, round(r, state)). Only the sponge sends round 0, "
+    "once per id, and only it receives round 24: the rows of an id form one chain from its input to its output.",
 )
 
 KECCAK_WORD = Bus(
@@ -30,10 +32,12 @@ KECCAK_WORD = Bus(
     fields=(
         BusField("id", 1, "name of a hashed input", "keccak: row of its first block"),
         BusField("index", 1, "which 32 bytes of the input", "keccak: its row and phase"),
-        BusField("word", WORD, "these bytes as a big-endian 256-bit word, zeros behind the end", "keccak: byte lookups"),
+        BusField(
+            "word", WORD, "these bytes as a big-endian 256-bit word, zeros behind the end", "keccak: byte lookups"
+        ),
     ),
-    argument="Ids are row numbers of first blocks, so no two inputs share one. Each row provides the words that begin in "
-    "its block; their bytes are those which the sponge absorbs.",
+    argument="Ids are row numbers of first blocks, so no two inputs share one. Each row provides the words that begin "
+    "in its block; their bytes are those which the sponge absorbs.",
 )
 
 KECCAK_OUT = Bus(

@@ -81,9 +81,7 @@ class KeccakF(Table):
             for chunk in range(CHUNKS):
                 air.require(before[lane][chunk] - row.before[lane][chunk], f"before: lane {lane}, chunk {chunk}")
                 air.require(after[lane][chunk] - row.after[lane][chunk], f"after: lane {lane}, chunk {chunk}")
-        number = _sum([row.high[i] * (LOW * i) for i in range(1, HIGH)]) + _sum(
-            [row.low[i] * i for i in range(1, LOW)]
-        )
+        number = _sum([row.high[i] * (LOW * i) for i in range(1, HIGH)]) + _sum([row.low[i] * i for i in range(1, LOW)])
         air.receive(KECCAK_F, row.id, number, row.before, count=real)
         air.send(KECCAK_F, row.id, number + 1, row.after, count=real)
 
@@ -91,9 +89,8 @@ class KeccakF(Table):
 def _theta(air: Air, row: Any) -> list[list[Expression]]:
     """Tie the parities to the state after theta; returns the state before theta in chunks.
 
-    For lane (x, y): before = theta ^ D[x] with D[x] = C[x - 1] ^ rot(C[x + 1], 1). The parity of a column before is that
-    of theta's column ^ D (five times, an odd number), so C is the true parity of the state before exactly when C ^ D is
-    the parity of the column after theta.
+    For lane (x, y): before = theta ^ D[x] with D[x] = C[x - 1] ^ rot(C[x + 1], 1). A column before has the parity of
+    theta's column ^ D (five times, an odd number), so C is its parity exactly when C ^ D is that of theta's column.
     """
     linear: list[list[Expression]] = []
     signs: list[list[Expression]] = []
@@ -105,19 +102,14 @@ def _theta(air: Air, row: Any) -> list[list[Expression]]:
             d.append(left + right - left * right * 2)
             sign.append(1 - d[z] * 2)
             # c ^ d = d + c (1 - 2 d) for bits: boolean because c and d are.
-            air.require(
-                d[z] + row.parity[x][z] * sign[z] - row.parity_after[x][z], f"theta: parity after [{x}][{z}]"
-            )
+            air.require(d[z] + row.parity[x][z] * sign[z] - row.parity_after[x][z], f"theta: parity after [{x}][{z}]")
             # The sum of five bits differs from its parity by 0, 2 or 4.
             excess = _sum([row.theta[x + 5 * y][z] for y in range(5)]) - row.parity_after[x][z]
             air.require(excess * (excess - 2) * (excess - 4), f"theta: column [{x}][{z}]")
         linear.append([_sum([d[z] * weight for z, weight in _chunk(k)]) for k in range(CHUNKS)])
         signs.append([sign[z] * weight for k in range(CHUNKS) for z, weight in _chunk(k)])
     return [
-        [
-            linear[i % 5][k] + _sum([row.theta[i][z] * signs[i % 5][z] for z, _ in _chunk(k)])
-            for k in range(CHUNKS)
-        ]
+        [linear[i % 5][k] + _sum([row.theta[i][z] * signs[i % 5][z] for z, _ in _chunk(k)]) for k in range(CHUNKS)]
         for i in range(LANES)
     ]
 
@@ -152,7 +144,9 @@ def _rho_pi_chi_iota(air: Air, row: Any) -> list[list[Expression]]:
     for position, (z, flipped) in enumerate(zip(IOTA_BITS, row.flipped, strict=True)):
         k = next(k for k in range(CHUNKS) if z in dict(_chunk(k)))
         # Exclusive or with the round constant's bit r: bit + r (1 - 2 bit), of degree 2 + 1.
-        after[0][k] = after[0][k] + _round_constant_bit(row, IOTA_BITS[position]) * (1 - flipped * 2) * dict(_chunk(k))[z]
+        after[0][k] = (
+            after[0][k] + _round_constant_bit(row, IOTA_BITS[position]) * (1 - flipped * 2) * dict(_chunk(k))[z]
+        )
     return after
 
 

@@ -113,6 +113,7 @@ def _block_items(trace: ExecutionTrace) -> np.ndarray:
         trace.block_number,
         trace.timestamp,
         trace.prev_randao,
+        trace.excess_blob_gas,
         trace.chain_id,
     )
 

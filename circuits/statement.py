@@ -29,7 +29,7 @@ TAG_TRANSACTIONS = 4
 TAG_ALL_EFFECTS = 5
 TAG_KEY = 6
 
-BLOCK_BLOCKS = 7
+BLOCK_BLOCKS = 8
 TRANSACTION_BLOCKS = 11
 EFFECTS_BLOCKS = 8
 
@@ -74,29 +74,31 @@ def gas_limbs(gas: Integers) -> NDArray[np.uint32]:
 def block_items(
     coinbase: Limbs,
     base_fee: Limbs,
-    gas_limit: Integers,
+    gas_limit: Limbs,
     number: Limbs,
     timestamp: Limbs,
     prev_randao: Limbs,
+    excess_blob_gas: Limbs,
     chain_id: Limbs,
 ) -> NDArray[np.uint32]:
-    """Block contexts as items (b, 56)."""
+    """Block contexts as items (b, 64)."""
     chain = np.broadcast_to(chain_id, (len(coinbase), 4))
-    return _item(BLOCK_BLOCKS, [coinbase, base_fee, gas_limbs(gas_limit), number, timestamp, prev_randao, chain])
+    return _item(BLOCK_BLOCKS, [coinbase, base_fee, gas_limit, number, timestamp, prev_randao, excess_blob_gas, chain])
 
 
 def block_digests(
     coinbase: Limbs,
     base_fee: Limbs,
-    gas_limit: Integers,
+    gas_limit: Limbs,
     number: Limbs,
     timestamp: Limbs,
     prev_randao: Limbs,
+    excess_blob_gas: Limbs,
     chain_id: Limbs,
 ) -> Digests:
-    """Digests (b, 8) of block contexts: coinbase (b, 10), base fee (b, 16), gas limit (b,), number (b, 4),
-    timestamp (b, 4), prev_randao (b, 16), chain id (4,)."""
-    items = block_items(coinbase, base_fee, gas_limit, number, timestamp, prev_randao, chain_id)
+    """Digests (b, 8) of block contexts: coinbase (b, 10), base fee and prev_randao (b, 16), gas limit, number,
+    timestamp and excess blob gas (b, 4), chain id (4,)."""
+    items = block_items(coinbase, base_fee, gas_limit, number, timestamp, prev_randao, excess_blob_gas, chain_id)
     return item_states(TAG_BLOCK, items)[:, -1]
 
 

@@ -29,7 +29,6 @@ from executor.errors import BatchError, UnsupportedFeature
 from executor.json_values import parse_data, parse_quantity
 from executor.transactions import Transaction, decode_transaction
 
-FORMAT = "zkevm-batch/1"
 FORKS = ("cancun",)
 MAX_FILE_BYTES = 128 * 2**20
 
@@ -48,7 +47,7 @@ U256 = Annotated[int, BeforeValidator(parse_quantity), Field(lt=2**256)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
 
 class GenesisAccount(_Model):
@@ -236,17 +235,20 @@ def _unique_keys(value: Any, parse: Any) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} occurs twice in one object")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"{name!r} occurs twice in one object")
+        result[name] = value
     return result
 
 
 def _check_nesting(text: str) -> None:
-    """Refuse JSON nested deeper than any batch file. The parser recurses on the machine's stack and relies on Python's
-    recursion limit, which py-evm lifts beyond what that stack holds."""
+    """Refuse JSON nested deeper than any batch file, by ``ValueError``.
+
+    The parser recurses on the machine's stack and relies on Python's recursion limit, which py-evm lifts beyond what
+    that stack holds.
+    """
     depth = 0
     for token in _STRING_OR_BRACKET.finditer(text):
         match token.group()[0]:

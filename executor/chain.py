@@ -103,6 +103,14 @@ def base_fee(header: BlockHeaderAPI) -> int:
     return fee
 
 
+def excess_blob_gas(header: BlockHeaderAPI) -> int:
+    """Excess blob gas of a block (EIP-4844)."""
+    excess = header.excess_blob_gas
+    if excess is None:
+        raise ValueError("a header from before Cancun has no excess blob gas")
+    return excess
+
+
 def _check_context(parent: BlockHeaderAPI, context: BlockContext, index: int) -> None:
     if context.timestamp <= parent.timestamp:
         raise BatchError(f"not later than the parent's {parent.timestamp}", block=index, field="timestamp")
@@ -112,9 +120,9 @@ def _check_context(parent: BlockHeaderAPI, context: BlockContext, index: int) ->
     if context.gas_limit < MIN_GAS_LIMIT or change >= parent.gas_limit // GAS_LIMIT_CHANGE_DIVISOR:
         reason = f"{context.gas_limit} is below {MIN_GAS_LIMIT} or too far from the parent's {parent.gas_limit}"
         raise BatchError(reason, block=index, field="gasLimit")
-    if context.gas_limit >= 2**32:
-        raise UnsupportedFeature(f"block gas limit {context.gas_limit} of more than 32 bits", index)
     expected = calculate_expected_base_fee_per_gas(parent)
+    if parent.block_number + 1 >= 2**64:
+        raise UnsupportedFeature("block number of more than 64 bits", index)
     if expected >= 2**256:
         raise UnsupportedFeature("base fee of more than 256 bits", index)
     if context.base_fee_per_gas not in (None, expected):

@@ -71,9 +71,10 @@ class ExecutionTrace:
     coinbase: Limbs  # (b, 10)
     base_fee: Limbs  # (b, 16)
     prev_randao: Limbs  # (b, 16)
-    block_gas_limit: NDArray[np.uint32]  # (b,)
+    block_gas_limit: Limbs  # (b, 4)
     block_number: Limbs  # (b, 4)
     timestamp: Limbs  # (b, 4) seconds
+    excess_blob_gas: Limbs  # (b, 4)
     chain_id: Limbs  # (4,)
 
     key_kind: NDArray[np.uint8]  # (K,) StateKind

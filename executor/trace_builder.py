@@ -10,7 +10,7 @@ from eth.abc import BlockHeaderAPI
 
 from executor.accesses import StateAccess, StateKey
 from executor.batch import Batch
-from executor.chain import base_fee
+from executor.chain import base_fee, excess_blob_gas
 from executor.limbs import WORD_LIMBS, addresses_from_bytes, u64_from_ints, words_from_bytes, words_from_ints
 from executor.trace import ACCESSES_PER_TRANSFER, ExecutionTrace
 from executor.transactions import Transaction
@@ -59,9 +59,10 @@ def build_trace(
         coinbase=addresses_from_bytes([header.coinbase for header in headers]),
         base_fee=words_from_ints([base_fee(header) for header in headers]),
         prev_randao=words_from_bytes([header.mix_hash for header in headers]),
-        block_gas_limit=_u32([header.gas_limit for header in headers]),
+        block_gas_limit=u64_from_ints([header.gas_limit for header in headers]),
         block_number=u64_from_ints([header.block_number for header in headers]),
         timestamp=u64_from_ints([header.timestamp for header in headers]),
+        excess_blob_gas=u64_from_ints([excess_blob_gas(header) for header in headers]),
         chain_id=u64_from_ints([batch.chain_id])[0],
         key_kind=np.array([key.kind for key in keys], dtype=np.uint8),
         key_address=addresses_from_bytes([key.address for key in keys]),

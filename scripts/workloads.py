@@ -20,6 +20,8 @@ SECONDS_PER_BLOCK = 12
 GWEI = 10**9
 ETHER = 10**18
 
+GENESIS_BASE_FEE = 10 * GWEI
+
 SENDERS = 24
 RECIPIENTS = 16
 FUNDED_RECIPIENTS = 6  # the others do not exist before their first transfer
@@ -77,7 +79,7 @@ class _TransferWorkload:
         funded = self._senders + self._recipients[:FUNDED_RECIPIENTS]
         self.ledger = _Ledger({address: (1 + number) * 1_000 * ETHER for number, address in enumerate(funded)})
         self._genesis_balance = dict(self.ledger.balance)
-        self._base_fee = 10 * GWEI
+        self._base_fee = _next_base_fee(GENESIS_BASE_FEE, gas_used=0)
 
     def document(self) -> dict[str, Any]:
         """The batch file's JSON object."""
@@ -95,7 +97,7 @@ class _TransferWorkload:
                 "config": {"chainId": CHAIN_ID},
                 "timestamp": hex(GENESIS_TIME),
                 "gasLimit": hex(GAS_LIMIT),
-                "baseFeePerGas": hex(10 * GWEI),
+                "baseFeePerGas": hex(GENESIS_BASE_FEE),
                 "alloc": {
                     "0x" + address.hex(): {"balance": hex(balance)}
                     for address, balance in self._genesis_balance.items()
@@ -124,7 +126,8 @@ class _TransferWorkload:
     def _transfer(self, coinbase: bytes, drain: bool) -> tuple[bytes, int]:
         """Sign one transfer and enter it in the book; returns the raw transaction and the gas it uses."""
         chance = self._random
-        index = SENDERS - 1 if drain else chance.randrange(SENDERS - 1)
+        # The first sender, which also receives the fees of a block, sends more often than the others.
+        index = SENDERS - 1 if drain else max(chance.randrange(-2, SENDERS - 1), 0)
         sender = self._senders[index]
         to = chance.choice(self._recipients if drain else [*self._recipients, *self._senders, sender, coinbase])
         value = 0 if chance.random() < 0.1 else chance.randrange(self.ledger.balance[sender] // 64)

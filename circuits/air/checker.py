@@ -68,7 +68,12 @@ Finding = ConstraintFinding | BusFinding | ShapeFinding
 
 
 def check_circuit(
-    circuit: Circuit, traces: Sequence[Trace], public_values: PublicValues, *, limit: int = 20
+    circuit: Circuit,
+    traces: Sequence[Trace],
+    public_values: PublicValues,
+    *,
+    limit: int = 20,
+    algebra: Algebra | None = None,
 ) -> list[Finding]:
     """All violations (at most `limit` of each kind per table or bus); an empty list means the traces are accepted.
 
@@ -76,9 +81,10 @@ def check_circuit(
         circuit: the tables.
         traces: one matrix (height, width) `uint32` per table, None for an absent table.
         public_values: canonical integers per table.
+        algebra: arithmetic to use; galois by default.
     """
     findings: list[Finding] = []
-    algebra = GaloisAlgebra()
+    algebra = algebra or GaloisAlgebra()
     buses = _BusSums()
     for table, trace, public in zip(circuit.tables, traces, public_values, strict=True):
         if trace is None:

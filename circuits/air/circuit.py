@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from circuits.air.bus import Bus
 from circuits.air.table import Table
 
 #: The engine's bound on the degree of constraints, message fields and counts.
@@ -43,12 +44,12 @@ class Circuit:
         names = self.names
         if len(set(names)) != len(names):
             raise ValueError(f"table names must differ: {names}")
-        buses: dict[int, str] = {}
+        buses: dict[int, Bus] = {}
         for table in self.tables:
             for interaction in table.air.interactions:
                 bus = interaction.bus
-                if buses.setdefault(bus.index, bus.name) != bus.name:
-                    raise ValueError(f"buses {bus.name} and {buses[bus.index]} share index {bus.index}")
+                if buses.setdefault(bus.index, bus) != bus:
+                    raise ValueError(f"buses {buses[bus.index].name} and {bus.name} differ and share index {bus.index}")
 
     @property
     def names(self) -> list[str]:

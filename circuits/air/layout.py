@@ -132,6 +132,8 @@ class Layout:
         for base in reversed(cls.__mro__):
             for name, part in vars(base).items():
                 if isinstance(part, (Column, Nested)):
+                    if hasattr(Layout, name):
+                        raise TypeError(f"{cls.__qualname__}: a column cannot be called {name!r}")
                     cls.parts[name] = part
         cls.offsets = {}
         offset = 0

@@ -123,6 +123,7 @@ def change(document: dict[str, Any], *path: Any, value: Any) -> None:
         (("blocks", 0, "coinbase"), "0x" + "zz" * 20, "block 0, coinbase: not a string of hexadecimal digits"),
         (("blocks", 0, "timestamp"), None, "block 0, timestamp: not a non-negative number"),
         (("blocks", 0, "gaslimit"), 1, "block 0, gaslimit: "),
+        (("blocks", 0, "gas_limit"), 1, "block 0, gas_limit: "),
         (("blocks", 0, "transactions"), "0x", "block 0, transactions: "),
         (("blocks", 0, "transactions", 0), "0xf", "block 0, transaction 0, raw: not a string of hexadecimal digits"),
         (("blocks", 0, "transactions", 0), 5, "block 0, transaction 0, raw: not a string of hexadecimal digits"),

@@ -16,7 +16,7 @@ from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
-from circuits.air.mutation_judge import TableRows, children, support
+from circuits.air.mutation.judge import TableRows, children, support
 
 #: Cells that a repair may change, and tries per table.
 _ROUNDS = 8
@@ -42,27 +42,29 @@ def repaired_rows(trace: TableRows, rows: Sequence[int], rng: np.random.Generato
     Returns:
         (row, {column: new value}) for each successful search, without repetitions.
     """
-    cells = list(trace.table.layout.cells())
-    starts = [(row, column) for row in rows for column in range(len(cells))]
+    starts = [(row, column) for row in rows for column in range(len(trace.cells))]
     chosen = rng.permutation(np.tile(np.arange(len(starts)), 1 + _TRIES // max(1, len(starts))))[:_TRIES]
     tries = []
     for index in chosen.tolist():
         row, column = starts[index]
         old = int(trace.matrix[row, column])
-        bit = cells[column].column.type is CellType.BIT
+        bit = trace.cells[column].column.type is CellType.BIT
         new = 1 - old if bit else old + (1, 1 << 16, -(1 << 16))[int(rng.integers(3))]
         tries.append(_Try(row, {column: new % MODULUS}))
     equations = {index: _Equation(trace.graph, index) for index in dict.fromkeys(trace.constraints)}
+    if not equations:
+        return []  # nothing to repair: single cells say it all
     told = _columns_told(trace)
     done: dict[tuple[int, tuple[tuple[int, int], ...]], None] = {}
-    for _ in range(_ROUNDS):
-        tries = _round(trace, tries, equations, told, rng, done)
+    for left in range(_ROUNDS, -1, -1):
+        tries = _round(trace, tries, left, equations, told, rng, done)
     return [(row, dict(changed)) for row, changed in done]
 
 
 def _round(
     trace: TableRows,
     tries: list[_Try],
+    left: int,
     equations: dict[int, _Equation],
     told: set[int],
     rng: np.random.Generator,
@@ -82,16 +84,36 @@ def _round(
                 if len(attempt.changed) > 1:
                     done[attempt.row, tuple(sorted(attempt.changed.items()))] = None
                 continue
+            # One cell seldom satisfies more than two violated constraints at once.
+            if len(broken) > 2 * left:
+                continue
             equation = equations[order[int(rng.choice(broken))]]
-            fixes = equation.fixes(content, n, attempt.changed)
-            private = {c: v for c, v in fixes.items() if c not in told}
-            if private and rng.random() < 0.75:
-                fixes = private
-            if fixes:
-                column = int(rng.choice(list(fixes)))
-                attempt.changed[column] = fixes[column]
+            column, value = _adjustment(trace, equation.fixes(content, n, attempt.changed), content, n, told, rng)
+            if column is not None:
+                attempt.changed[column] = value
                 unfinished.append(attempt)
     return unfinished
+
+
+def _adjustment(
+    trace: TableRows, fixes: dict[int, int], content: Rows, n: int, told: set[int], rng: np.random.Generator
+) -> tuple[int | None, int]:
+    """The cell to change next: mostly one that no message tells, and a bit to a bit even if that is no fix yet."""
+    exact: dict[int, int] = {}
+    private: dict[int, int] = {}
+    flips: dict[int, int] = {}
+    for column, value in fixes.items():
+        if trace.cells[column].column.type is CellType.BIT and value > 1:
+            flips[column] = 1 - int(content.local[n, column] != 0)
+            continue
+        exact[column] = value
+        if column not in told:
+            private[column] = value
+    for choice, share in ((private, 0.75), (exact, 0.75), (flips, 1.0), (private, 1.0), (exact, 1.0)):
+        if choice and rng.random() < share:
+            chosen = int(rng.choice(list(choice)))
+            return chosen, choice[chosen]
+    return None, 0
 
 
 def _content(trace: TableRows, block: Sequence[_Try]) -> Rows:

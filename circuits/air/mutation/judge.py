@@ -3,8 +3,7 @@
 Only the rows that a change can reach are evaluated, the altered rows and their predecessors, many of them at once.
 
 Rejected is a change after which a constraint does not vanish, a permutation bus does not balance, or a query is not
-among the provided messages. Multiplicities are a liar's to choose, so a changed provided message is no rejection in
-itself (whoever can provide it can have it queried); a multiplicity changed on its own is.
+among the provided messages. What a change of a provided message means depends on the mutation: see `Provided`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from circuits.air.circuit import Circuit
 from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS, Matrix
+from circuits.air.layout import Cell
 from circuits.air.table import Table
 
 #: The "row" of an edit whose column is a public value.
@@ -37,6 +37,18 @@ _BLOCK_ROWS = 4096
 #: A changed cell: table, row (or `PUBLIC_ROW`), column, new value.
 Edit = tuple[int, int, int, int]
 Indices = NDArray[np.int64]
+
+
+class Provided(Enum):
+    """What a change of a message provided on a lookup bus means."""
+
+    #: Nothing: a single cell cannot turn one true statement into another, and who can provide a false one can have it
+    #: queried as well, since multiplicities are a liar's to choose. Only a multiplicity changed on its own is rejected.
+    LIE = "lie"
+    #: Whole rows move, so the provided messages must balance like all others.
+    MOVED = "moved"
+    #: It is rejected: the row may state another truth, which nobody asks for.
+    OTHER_TRUTH = "other truth"
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,8 @@ class TableRows:
         self.matrix = np.ascontiguousarray(matrix, dtype=np.uint32)
         self.height = len(matrix)
         self.public = np.array(public, dtype=np.uint32)
+        self.cells = list(table.layout.cells())
+        self._public_cells = list(table.public.cells())
         self.graph = table.air.graph
         self.constraints = [c.expression.index for c in table.air.constraints]
         self.interactions = table.air.interactions
@@ -81,6 +95,10 @@ class TableRows:
                 counts[at] = values[interaction.count.index]
                 for k, expression in enumerate(interaction.message):
                     messages[at, k] = values[expression.index]
+
+    def cell(self, row: int, column: int) -> Cell:
+        """The declaration of a cell, or of a public value if the row is `PUBLIC_ROW`."""
+        return (self._public_cells if row == PUBLIC_ROW else self.cells)[column]
 
     def only_next(self, nodes: Sequence[int]) -> list[int]:
         """Those of the nodes that depend on the successor row."""
@@ -144,32 +162,44 @@ class Judge:
         findings = check_circuit(circuit, traces, public_values, limit=1)
         if findings:
             raise ValueError(f"mutation starts from honest traces: {findings[0]}")
-        self.tables = [
+        self._tables = [
             None if trace is None else TableRows(table, trace, public)
             for table, trace, public in zip(circuit.tables, traces, public_values, strict=True)
         ]
         self._provided: dict[int, set[bytes]] = defaultdict(set)
-        for rows in self.tables:
-            for interaction, messages in zip(rows.interactions, rows.messages, strict=True) if rows else ():
+        for _, rows in self.present():
+            for interaction, messages in zip(rows.interactions, rows.messages, strict=True):
                 if interaction.provides:
                     self._provided[interaction.bus.index].update(m.tobytes() for m in messages)
 
-    def judge(self, samples: Sequence[Sequence[Edit]], *, move_provided: bool = False) -> Verdicts:
+    def present(self) -> Iterator[tuple[int, TableRows]]:
+        """The tables that are not absent, with their numbers."""
+        return ((t, rows) for t, rows in enumerate(self._tables) if rows is not None)
+
+    def table(self, number: int) -> TableRows:
+        """One table.
+
+        Raises:
+            ValueError: it is absent.
+        """
+        rows = self._tables[number]
+        if rows is None:
+            raise ValueError(f"table {number} is absent")
+        return rows
+
+    def judge(self, samples: Sequence[Sequence[Edit]], *, provided: Provided = Provided.LIE) -> Verdicts:
         """Verdicts on each sample.
 
         Args:
             samples: sets of edits; each is judged on its own.
-            move_provided: whole rows move, so provided messages must balance like all others.
+            provided: what a changed provided message means.
         """
         count = len(samples)
         flat = [(s, *edit) for s, edits in enumerate(samples) for edit in edits]
         edits = np.array(flat, dtype=np.int64).reshape(-1, 5)
         altered = []
         for t in np.unique(edits[:, 1]):
-            rows = self.tables[t]
-            if rows is None:
-                raise ValueError(f"table {t} is absent")
-            altered.append(_Altered(rows, edits[edits[:, 1] == t][:, [0, 2, 3, 4]], count))
+            altered.append(_Altered(self.table(t), edits[edits[:, 1] == t][:, [0, 2, 3, 4]], count))
         alive = np.ones(count, dtype=np.bool_)
         silent = np.ones(count, dtype=np.bool_)
         for stage in range(2):
@@ -177,7 +207,7 @@ class Judge:
                 _reject_by_constraints(a, stage, alive)
         ledger = _Ledger()
         for a in altered:
-            self._examine_messages(a, alive, silent, ledger, move_provided)
+            self._examine_messages(a, alive, silent, ledger, provided)
         ledger.reject(alive)
         return Verdicts(alive, silent)
 
@@ -187,7 +217,7 @@ class Judge:
         alive: NDArray[np.bool_],
         silent: NDArray[np.bool_],
         ledger: _Ledger,
-        move_provided: bool,
+        provided: Provided,
     ) -> None:
         rows = altered.rows
         everything = list(range(len(rows.interactions)))
@@ -211,15 +241,19 @@ class Judge:
                     changed = np.flatnonzero((count != old_count) | (other_message & speaks))
                     silent[sample[speaks if is_edited else changed]] = False
                     bus = interaction.bus.index
-                    if interaction.bus.kind is BusKind.PERMUTATION or (interaction.provides and move_provided):
+                    if interaction.bus.kind is BusKind.PERMUTATION or (
+                        interaction.provides and provided is Provided.MOVED
+                    ):
                         ledger.add(bus, sample[changed], old_message[changed], -old_count[changed].astype(np.int64))
                         ledger.add(bus, sample[changed], message[changed], count[changed].astype(np.int64))
                     elif interaction.provides:
-                        alive[sample[changed[~other_message[changed]]]] = False
+                        if provided is Provided.LIE:
+                            changed = changed[~other_message[changed]]
+                        alive[sample[changed]] = False
                     else:
                         asked = changed[count[changed] != 0]
-                        provided = self._provided[bus]
-                        known = np.fromiter((m.tobytes() in provided for m in message[asked]), np.bool_, len(asked))
+                        listed = self._provided[bus]
+                        known = np.fromiter((m.tobytes() in listed for m in message[asked]), np.bool_, len(asked))
                         alive[sample[asked[~known]]] = False
 
 
@@ -284,9 +318,9 @@ def _node_properties(graph: Graph) -> tuple[list[int], list[bool]]:
     sizes: list[int] = []
     reads_next: list[bool] = []
     for node in graph.nodes:
-        children = children(node)
-        sizes.append(min(_CHEAP_NODES + 1, 1 + sum(sizes[c] for c in children)))
-        reads_next.append(node[0] == Op.NEXT or any(reads_next[c] for c in children))
+        operands = children(node)
+        sizes.append(min(_CHEAP_NODES + 1, 1 + sum(sizes[c] for c in operands)))
+        reads_next.append(node[0] == Op.NEXT or any(reads_next[c] for c in operands))
     return sizes, reads_next
 
 
@@ -307,9 +341,9 @@ def _peak_live(graph: Graph, wanted: Sequence[int]) -> int:
     return peak
 
 
-def support(graph: Graph, index: int) -> list[tuple[Any, int]]:
+def support(graph: Graph, index: int) -> list[tuple[Op, int]]:
     """The leaves an expression reads: (Op.LOCAL | Op.NEXT | Op.PUBLIC, number), each once."""
-    found: dict[tuple[Any, int], None] = {}
+    found: dict[tuple[Op, int], None] = {}
     seen: set[int] = set()
     stack = [index]
     while stack:

@@ -1,0 +1,58 @@
+"""Generate the verifying keys that `verifier/keys` pins, from the circuits as they are.
+
+Run after every change of a circuit: `python -m scripts.pin_keys`. With `--check` nothing is written; the exit status
+says whether the pinned keys are the ones the circuits generate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Iterable
+
+import zkevm_native
+
+from circuits.segment import segment_circuit
+from circuits.statement import CIRCUIT_VERSION
+from verifier import keys
+
+
+def generate(heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) -> tuple[keys.Manifest, list[bytes]]:
+    """Generate verifying keys of the segment circuit.
+
+    Args:
+        heights: values of `log_stacked_height`, one key for each.
+
+    Returns:
+        Their manifest, and the encodings of the keys in its order.
+    """
+    circuit = segment_circuit()
+    document = circuit.export()
+    entries, encodings = [], []
+    for height in heights:
+        key = zkevm_native.keygen(document, height).verifying_key()
+        encoding = key.to_bytes()
+        entries.append(keys.KeyEntry(height, bytes(key.digest).hex(), hashlib.sha256(encoding).hexdigest()))
+        encodings.append(encoding)
+    return keys.Manifest(CIRCUIT_VERSION, circuit.digest, tuple(circuit.names), tuple(entries)), encodings
+
+
+def main() -> int:
+    """Write the keys, or compare them. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare with the pinned keys and write nothing")
+    arguments = parser.parse_args()
+    manifest, encodings = generate()
+    if arguments.check:
+        current = manifest == keys.manifest()
+        print("the pinned keys are current" if current else "the pinned keys are not those of the circuits")
+        return 0 if current else 1
+    keys.write(keys.FOLDER, manifest, encodings)
+    for entry, encoding in zip(manifest.keys, encodings, strict=True):
+        print(f"{keys.file_name(entry.log_stacked_height)}: {len(encoding):,} bytes, digest {entry.digest}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,367 @@
+"""One tiny table for every gadget, with a table that gives it its operands.
+
+The operands travel over a permutation bus, as they do in a real circuit: the gadget's table cannot choose them, and
+every result must follow from them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.air import Air, Bus, BusField, BusKind, Circuit, Layout, Table, bit, element, limb, nested, word
+from circuits.air.checker import Finding, check_circuit
+from circuits.air.expression import Expression
+from circuits.air.field import Matrix
+from circuits.air.gadgets import (
+    AddWords,
+    IsZero,
+    LessThan,
+    MultiplyWords,
+    SubtractWords,
+    TimeOrder,
+    one_hot,
+    range_check,
+    select_all,
+)
+from circuits.air.gadgets.words import constrain_multiply, fill_multiply
+from circuits.air.layout import TraceView, allocate
+from circuits.air.mutation import MutationReport, mutate
+from circuits.air.queries import queries
+from circuits.air.range_buses import RANGE16
+from circuits.air.table import flatten
+from circuits.range import Range16
+from circuits.range import fill as fill_range
+
+BUS = "operands bus"
+ANY = "any value is a legal operand"
+
+
+def operand_bus(width: int) -> Bus:
+    """The bus on which a gadget's table receives its operands."""
+    fields = (BusField("operand", width, "operands of the gadget", "driver"),)
+    return Bus(30, "operands", BusKind.PERMUTATION, fields, "Each row takes the operands of one row of the driver.")
+
+
+class GadgetTable(Table):
+    """A table with one gadget; subclasses name the columns that hold its operands."""
+
+    name = "gadget"
+    row_order = "rows are independent of each other"
+    operands: ClassVar[tuple[str, ...]]
+    free_operands: ClassVar[bool] = False
+
+    def gadget(self, air: Air) -> None:
+        """The gadget's constraints."""
+        raise NotImplementedError
+
+    def received(self, row: Any) -> list[Expression]:
+        """All operands, flat."""
+        values = []
+        for path in self.operands:
+            value = row
+            for name in path.split("."):
+                value = getattr(value, name)
+            values.append(value)
+        return list(flatten(values))
+
+    def constraints(self, air: Air) -> None:
+        self.gadget(air)
+        operands = self.received(air.row)
+        air.receive(operand_bus(len(operands)), *operands, count=air.row.real)
+
+
+class _Driver(Table):
+    name = "driver"
+    row_order = "rows are independent of each other"
+
+    def constraints(self, air: Air) -> None:
+        air.send(operand_bus(len(air.row.operand)), *air.row.operand, count=air.row.real)
+
+
+def driver(width: int, free: bool) -> type[_Driver]:
+    """The table that sends `width` operands per row."""
+
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        operand = element("an operand", width, by="the test's choice", free=ANY if free else None)
+
+    return type("Driver", (_Driver,), {"layout": Columns})
+
+
+@dataclass
+class Case:
+    """A filled gadget table; the traces of the other tables follow from it."""
+
+    table: GadgetTable
+    matrix: Matrix
+    rows: int
+
+    @property
+    def view(self) -> TraceView:
+        """The filled rows by name."""
+        return TraceView(self.table.layout, self.matrix[: self.rows])
+
+    def altered(self, row: int, **cells: Any) -> "Case":
+        """A copy with other values in one row; `__` in a name descends into a nested layout."""
+        matrix = self.matrix.copy()
+        for path, value in cells.items():
+            view: Any = TraceView(self.table.layout, matrix[row : row + 1])
+            *parents, name = path.split("__")
+            for parent in parents:
+                view = getattr(view, parent)
+            setattr(view, name, np.asarray(value) % 2013265921)
+        return Case(self.table, matrix, self.rows)
+
+    def circuit(self, operands: Matrix | None = None) -> tuple[Circuit, list[Matrix], list[list[int]]]:
+        """Circuit, traces and public values, given what the driver sends (the honest operands by default)."""
+        sent = self.sent() if operands is None else operands
+        drives = driver(sent.shape[1], self.table.free_operands)()
+        matrix, view = allocate(drives.layout, self.rows)
+        view.real = 1
+        view.operand = sent
+        limbs = fill_range(queries(RANGE16, [(self.table, self.matrix)])[:, 0])
+        return Circuit("gadget", [self.table, drives, Range16()]), [self.matrix, matrix, limbs], [[], [], []]
+
+    def sent(self) -> NDArray[np.uint32]:
+        """The operands in the trace (rows, width)."""
+        names = self.table.layout.names()
+        blocks = [
+            self.matrix[: self.rows, [i for i, n in enumerate(names) if n == path or n.startswith(path + "[")]]
+            for path in self.table.operands
+        ]
+        return np.concatenate(blocks, axis=1)
+
+
+def findings(case: Case, honest: Case | None = None) -> list[Finding]:
+    """What the checker says, if the operands are those of the honest case."""
+    return check_circuit(*case.circuit(None if honest is None else honest.sent()))
+
+
+def survivors(case: Case, seed: int = 0) -> MutationReport:
+    """The mutations of the gadget's and of the driver's table."""
+    return mutate(*case.circuit(), seed=seed, tables={"gadget", "driver"})
+
+
+class IsZeroTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        value = element("the operand", by=BUS)
+        inner = nested(IsZero)
+
+    layout = Columns
+    operands = ("value",)
+
+    def gadget(self, air: Air) -> None:
+        IsZero.constrain(air, air.row.inner, air.row.value, when=air.row.real)
+
+
+def is_zero(values: Sequence[int]) -> Case:
+    matrix, view = allocate(IsZeroTable.layout, len(values))
+    view.real = 1
+    view.value = values
+    IsZero.fill(view.inner, np.array(values, dtype=np.uint64))
+    return Case(IsZeroTable(), matrix, len(values))
+
+
+class LessThanTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = limb("left operand", 2, by=BUS)
+        b = limb("right operand", 2, by=BUS)
+        inner = nested(LessThan)
+
+    layout = Columns
+    operands = ("a", "b")
+
+    def gadget(self, air: Air) -> None:
+        LessThan.constrain(air, air.row.inner, air.row.a, air.row.b)
+
+
+def less_than(a: Sequence[int], b: Sequence[int], table: type[GadgetTable] = LessThanTable) -> Case:
+    matrix, view = allocate(table.layout, len(a))
+    left, right = np.array(a, dtype=np.int64), np.array(b, dtype=np.int64)
+    view.real = 1
+    view.a = np.stack([left & 0xFFFF, left >> 16], axis=1)
+    view.b = np.stack([right & 0xFFFF, right >> 16], axis=1)
+    LessThan.fill(view.inner, left, right)
+    return Case(table(), matrix, len(a))
+
+
+class TimeOrderTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        now = element("time of this event", by=BUS)
+        inner = nested(TimeOrder)
+
+    layout = Columns
+    operands = ("now", "inner.before")
+
+    def gadget(self, air: Air) -> None:
+        TimeOrder.constrain(air, air.row.inner, air.row.now, air.row.real)
+
+
+def time_order(now: Sequence[int], before: Sequence[int]) -> Case:
+    matrix, view = allocate(TimeOrderTable.layout, len(now))
+    view.real = 1
+    view.now = now
+    TimeOrder.fill(view.inner, np.array(now, dtype=np.int64), np.array(before, dtype=np.int64))
+    return Case(TimeOrderTable(), matrix, len(now))
+
+
+class OneHotTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        code = element("which flag is 1", by=BUS)
+        flag = bit("one per code", 4)
+
+    layout = Columns
+    operands = ("code",)
+
+    def gadget(self, air: Air) -> None:
+        flags = air.row.flag
+        one_hot(air, flags, air.row.real, "flags")
+        air.require(flags[1] + 2 * flags[2] + 3 * flags[3] - air.row.code, "flags spell the code")
+
+
+def one_hot_rows(codes: Sequence[int], table: type[GadgetTable] = OneHotTable) -> Case:
+    matrix, view = allocate(table.layout, len(codes))
+    view.real = 1
+    view.code = codes
+    view.flag = np.eye(4, dtype=np.uint32)[np.array(codes)]
+    return Case(table(), matrix, len(codes))
+
+
+class _RangeCheckTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        value = element("the operand", by="operands bus and range check", free=ANY)
+
+    layout = Columns
+    operands = ("value",)
+    free_operands = True
+    bits: ClassVar[int]
+
+    def gadget(self, air: Air) -> None:
+        range_check(air, air.row.value, self.bits, air.row.real)
+
+
+def ranged(values: Sequence[int], bits: int) -> Case:
+    table = type("RangeCheckTable", (_RangeCheckTable,), {"bits": bits})()
+    matrix, view = allocate(table.layout, len(values))
+    view.real = 1
+    view.value = values
+    return Case(table, matrix, len(values))
+
+
+class SelectTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        condition = bit("which branch", free=ANY)
+        one = element("branch for 1", 2, by=BUS, free=ANY)
+        zero = element("branch for 0", 2, by=BUS, free=ANY)
+        result = element("the chosen branch", 2, by="the gadget")
+
+    layout = Columns
+    operands = ("condition", "one", "zero")
+    free_operands = True
+
+    def gadget(self, air: Air) -> None:
+        row = air.row
+        air.require_equal(row.result, select_all(row.condition, row.one, row.zero), "result")
+
+
+def selected(condition: Sequence[int], one: NDArray[np.int64], zero: NDArray[np.int64]) -> Case:
+    matrix, view = allocate(SelectTable.layout, len(condition))
+    view.real = 1
+    view.condition = condition
+    view.one, view.zero = one, zero
+    view.result = np.where(np.array(condition)[:, None] == 1, one, zero)
+    return Case(SelectTable(), matrix, len(condition))
+
+
+class AddTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = word("left operand", by=BUS)
+        b = word("right operand", by=BUS)
+        inner = nested(AddWords)
+
+    layout = Columns
+    operands = ("a", "b")
+
+    def gadget(self, air: Air) -> None:
+        AddWords.constrain(air, air.row.inner, air.row.a, air.row.b)
+
+
+class SubtractTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = word("left operand", by=BUS)
+        b = word("right operand", by=BUS)
+        inner = nested(SubtractWords)
+
+    layout = Columns
+    operands = ("a", "b")
+
+    def gadget(self, air: Air) -> None:
+        SubtractWords.constrain(air, air.row.inner, air.row.a, air.row.b)
+
+
+def words_case(table: type[GadgetTable], fill: Any, a: Sequence[int], b: Sequence[int]) -> Case:
+    """A filled `AddTable`, `SubtractTable` or a variant, with the `fill` of its gadget."""
+    matrix, view = allocate(table.layout, len(a))
+    view.real = 1
+    view.a, view.b = limbs(a), limbs(b)
+    fill(view.inner, limbs(a), limbs(b))
+    return Case(table(), matrix, len(a))
+
+
+def added(a: Sequence[int], b: Sequence[int], table: type[GadgetTable] = AddTable) -> Case:
+    return words_case(table, AddWords.fill, a, b)
+
+
+def subtracted(a: Sequence[int], b: Sequence[int]) -> Case:
+    return words_case(SubtractTable, SubtractWords.fill, a, b)
+
+
+def multiply_table(limbs_b: int) -> type[GadgetTable]:
+    """The table of a word times `limbs_b` limbs."""
+    product = MultiplyWords(limbs_b)
+
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = word("left operand", by=BUS)
+        b = limb("right operand", limbs_b, by=BUS)
+        inner = nested(product)
+
+    class MultiplyTable(GadgetTable):
+        layout = Columns
+        operands = ("a", "b")
+
+        def gadget(self, air: Air) -> None:
+            row = air.row
+            constrain_multiply(air, product, row.inner, row.a, row.b, count=row.real)
+
+    return MultiplyTable
+
+
+def multiplied(a: Sequence[int], b: Sequence[int], limbs_b: int) -> Case:
+    table = multiply_table(limbs_b)
+    matrix, view = allocate(table.layout, len(a))
+    view.real = 1
+    view.a, view.b = limbs(a), limbs(b, limbs_b)
+    fill_multiply(view.inner, limbs(a), limbs(b, limbs_b))
+    return Case(table(), matrix, len(a))
+
+
+def limbs(values: Sequence[int], count: int = 16) -> NDArray[np.int64]:
+    """Integers as little-endian 16-bit limbs (rows, count)."""
+    return np.array([[v >> 16 * i & 0xFFFF for i in range(count)] for v in values], dtype=np.int64)
+
+
+def integers(rows: NDArray[Any]) -> list[int]:
+    """Limbs (rows, count) as integers."""
+    return [sum(int(v) << 16 * i for i, v in enumerate(row)) for row in rows]

@@ -1,0 +1,107 @@
+"""The transfer workload: what it contains, and that the executor agrees with its account book."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from executor.accesses import StateKey
+from executor.batch import Batch, batch_from_document
+from executor.execute import ExecutedBatch, execute
+from executor.limbs import words_to_ints
+from executor.trace import StateKind
+from executor.transactions import Transaction
+from scripts import build_examples
+from scripts.workloads import expected_balances, transfer_batch
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "transfer.json"
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return batch_from_document(transfer_batch())
+
+
+@pytest.fixture(scope="module")
+def executed(batch: Batch) -> ExecutedBatch:
+    return execute(batch)
+
+
+def balances(executed: ExecutedBatch) -> dict[bytes, int]:
+    values = words_to_ints(executed.trace.key_last)
+    return {key.address: value for key, value in zip(executed.keys, values, strict=True) if key.kind == 1}
+
+
+def test_the_example_file_is_what_the_script_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "transfer.json"
+    monkeypatch.setattr("sys.argv", ["build_examples", "transfer", "--out", str(path)])
+    build_examples.main()
+    assert path.read_bytes() == EXAMPLE.read_bytes()
+
+
+def test_the_executor_agrees_with_the_account_book(executed: ExecutedBatch) -> None:
+    touched = balances(executed)
+    assert {address: amount for address, amount in expected_balances().items() if address in touched} == touched
+
+
+def test_blocks_and_accounts(batch: Batch, executed: ExecutedBatch) -> None:
+    assert [len(block.transactions) for block in batch.blocks] == [40, 10, 0, 30, 20]
+    assert len({key.address for key in executed.keys}) in range(36, 42)
+
+
+def test_all_kinds_of_transfers_occur(batch: Batch, executed: ExecutedBatch) -> None:
+    everything = [(block, transaction) for block in batch.blocks for transaction in block.transactions]
+    transactions = [transaction for _, transaction in everything]
+    assert {transaction.type for transaction in transactions} == {0, 1, 2}
+    assert {transaction.type for transaction in transactions if transaction.access_list} == {1, 2}
+    assert any(transaction.access_keys for transaction in transactions)
+    assert any(transaction.zero_bytes for transaction in transactions)
+    assert any(transaction.nonzero_bytes for transaction in transactions)
+    assert any(transaction.value == 0 for transaction in transactions)
+    assert any(transaction.sender == transaction.to for transaction in transactions)
+    assert any(transaction.to == block.context.coinbase for block, transaction in everything)
+    assert any(transaction.sender == block.context.coinbase for block, transaction in everything)
+    assert any(transaction.gas_limit > transaction.intrinsic_gas for transaction in transactions)
+    genesis = batch.genesis.accounts
+    assert len({transaction.recipient for transaction in transactions} - set(genesis)) >= 8
+    base_fees = words_to_ints(executed.trace.base_fee)
+    assert any(
+        capped(transaction, base_fees[block])
+        for block, transaction in zip(executed.trace.block, transactions, strict=True)
+    )
+    drained = StateKey(StateKind.BALANCE, transactions[-1].sender)
+    assert words_to_ints(executed.trace.key_last)[executed.keys.index(drained)] == 0
+
+
+def capped(transaction: Transaction, base_fee: int) -> bool:
+    """The fee cap leaves less than the tip the sender offers, but something."""
+    return 0 < transaction.max_fee - base_fee < transaction.max_priority_fee < transaction.max_fee
+
+
+def test_equal_arguments_give_equal_batches_and_other_seeds_others() -> None:
+    small = json.dumps(transfer_batch(7, seed=1))
+    assert small == json.dumps(transfer_batch(7, seed=1))
+    assert small != json.dumps(transfer_batch(7, seed=2))
+
+
+@pytest.mark.parametrize("transactions", [1, 2, 9, 333])
+def test_other_sizes(transactions: int) -> None:
+    executed = execute(batch_from_document(transfer_batch(transactions, seed=5)))
+    assert executed.trace.transactions == transactions
+    touched = balances(executed)
+    expected = expected_balances(transactions, seed=5)
+    assert {address: expected[address] for address in touched} == touched
+
+
+def test_large_batches_have_several_rounds_of_blocks() -> None:
+    sizes = [len(block["transactions"]) for block in transfer_batch(1_501)["blocks"]]
+    assert sum(sizes) == 1_501
+    assert len(sizes) == 10
+    assert max(sizes) <= 600
+
+
+def test_a_workload_has_transactions() -> None:
+    with pytest.raises(ValueError, match="at least one transaction"):
+        transfer_batch(0)

@@ -1,0 +1,232 @@
+"""The proof file: one encoding for each document, bounds before allocation, nothing but typed errors."""
+
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rlp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.verifier.chain import sample_chain
+from verifier.container import (
+    MAGIC,
+    MAX_FILE_BYTES,
+    MODULUS,
+    Effects,
+    ProofFile,
+    SegmentRecord,
+    decode_proof,
+    encode_proof,
+    read_proof,
+)
+from verifier.errors import Invalid, UnusableInput
+from verifier.rlp_bounded import MAX_ITEMS, list_header
+
+START = MAGIC + b"\x01"
+SAMPLE = encode_proof(sample_chain().file())
+
+
+def lie(change: Callable[[list[object]], None]) -> bytes:
+    """The sample with its RLP tree changed."""
+    body = rlp.decode(SAMPLE[len(START) :])
+    change(body)
+    return START + rlp.encode(body)
+
+
+def check_refused_or_canonical(data: bytes) -> None:
+    """A file is refused with a typed error, or it is the encoding of what it decodes to."""
+    try:
+        decoded = decode_proof(data)
+    except (Invalid, UnusableInput):
+        return
+    assert encode_proof(decoded) == data
+
+
+def test_decoding_inverts_encoding(file: ProofFile) -> None:
+    decoded = decode_proof(encode_proof(file))
+    for name in ("statement", "parent_header", "blocks", "state_keys", "state_nodes"):
+        assert getattr(decoded, name) == getattr(file, name)
+    assert decoded.segments[0] == file.segments[0]
+    for name in Effects.__slots__:
+        np.testing.assert_array_equal(getattr(decoded.effects, name), getattr(file.effects, name))
+        assert getattr(decoded.effects, name).dtype == getattr(file.effects, name).dtype
+    assert encode_proof(decoded) == encode_proof(file)
+
+
+def test_encoding_sorts_the_witness(file: ProofFile) -> None:
+    shuffled = replace(file, state_nodes=(*file.state_nodes[::-1], file.state_nodes[0]))
+    assert encode_proof(shuffled) == encode_proof(file)
+
+
+def test_effects_record() -> None:
+    effects = Effects(
+        status=np.array([1], dtype=np.uint8),
+        gas_used=np.array([0x01020304], dtype=np.uint32),
+        nonce=np.array([[0x0708, 0x0506, 0x0304, 0x0102]], dtype=np.uint16),
+        balances=np.arange(48, dtype=np.uint16).reshape(1, 3, 16),
+    )
+    data = effects.to_bytes()
+    assert len(data) == 109
+    assert data[:13].hex() == "01" + "01020304" + "0102030405060708"
+    assert data[13:45].hex() == "".join(f"{limb:04x}" for limb in range(15, -1, -1))
+    with pytest.raises(Invalid, match="no multiple of 109"):
+        Effects.from_bytes(data[1:])
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(SAMPLE) - 1), st.integers(1, 255))
+def test_changed_bytes(position: int, change: int) -> None:
+    data = bytearray(SAMPLE)
+    data[position] ^= change
+    check_refused_or_canonical(bytes(data))
+
+
+@settings(max_examples=200)
+@given(st.integers(0, len(SAMPLE) - 1))
+def test_truncations(size: int) -> None:
+    with pytest.raises((Invalid, UnusableInput)):
+        decode_proof(SAMPLE[:size])
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_extensions(tail: bytes) -> None:
+    with pytest.raises(Invalid, match="bytes too many"):
+        decode_proof(SAMPLE + tail)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=300))
+def test_random_bodies(body: bytes) -> None:
+    check_refused_or_canonical(START + body)
+    check_refused_or_canonical(START + list_header(len(body)) + body)
+
+
+@settings(max_examples=100)
+@given(st.integers(0, len(SAMPLE) - 1), st.integers(0, len(SAMPLE) - 1), st.integers(0, 64))
+def test_moved_pieces(source: int, target: int, size: int) -> None:
+    data = SAMPLE[:target] + SAMPLE[source : source + size] + SAMPLE[target + size :]
+    check_refused_or_canonical(data)
+
+
+@pytest.mark.parametrize("start", [b"", b"Z", MAGIC, b"ZKEVN\x01", MAGIC + b"\x00", MAGIC + b"\x02", bytes(100)])
+def test_other_files_are_unusable(start: bytes) -> None:
+    with pytest.raises(UnusableInput):
+        decode_proof(start)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda body: body.append(b""), "bytes too many"),
+        (lambda body: body.pop(), "segments: missing"),
+        (lambda body: body[0].append(b""), "statement: 1 bytes too many"),
+        (lambda body: body[0].__setitem__(1, "müller".encode()), "not ASCII"),
+        (lambda body: body[0].__setitem__(1, b"x" * 33), "at most 32"),
+        (lambda body: body[0].__setitem__(0, b"\1" * 9), "chain id"),
+        (lambda body: body[0].__setitem__(2, b"\1" * 31), "pre-state root"),
+        (lambda body: body.__setitem__(1, b"\1" * 1025), "parent header"),
+        (lambda body: body[2][0].append(b""), "block 0: 1 bytes too many"),
+        (lambda body: body[2][0].__setitem__(0, b"\1" * 1025), "block 0: header"),
+        (lambda body: body[2][0][1].append([]), "block 0, transaction 3"),
+        (lambda body: body.__setitem__(3, body[3] + b"\0"), "multiple of 21"),
+        (lambda body: body.__setitem__(3, bytes(21 * 31)), "state keys: 651 bytes"),
+        (lambda body: body[4].reverse(), "increasing order"),
+        (lambda body: body[4].append(body[4][-1]), "increasing order"),
+        (lambda body: body[4].append(b"\xff" * 1025), "at most 1024"),
+        (lambda body: body.__setitem__(5, body[5] + bytes(109)), "effects"),
+        (lambda body: body.__setitem__(5, body[5][109:]), "effects"),
+        (lambda body: body[6][0].append(b""), "segment 0: 1 bytes too many"),
+        (lambda body: body[6][0].__setitem__(0, b"\1" * 5), "first transaction"),
+        (lambda body: body[6][0].__setitem__(1, b"\0"), "end transaction"),
+        (lambda body: body[6][0].__setitem__(2, b"\1\0"), "height"),
+        (lambda body: body[6][0].__setitem__(3, b"\0" * 31), "access root"),
+        (lambda body: body[6][0].__setitem__(3, MODULUS.to_bytes(4, "big") + bytes(28)), "below the modulus"),
+        (lambda body: body[6][0].__setitem__(3, b"\xff" * 32), "below the modulus"),
+    ],
+)
+def test_malformed_fields_are_named(change: Callable[[list[object]], None], reason: str) -> None:
+    with pytest.raises(Invalid, match=reason):
+        decode_proof(lie(change))
+
+
+@pytest.mark.parametrize("announced", [2**16, 2**32, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("base", [0xB7, 0xF7])
+def test_absurd_lengths_take_no_memory(announced: int, base: int) -> None:
+    size = announced.to_bytes((announced.bit_length() + 7) // 8, "big")
+    item = bytes([base + len(size)]) + size
+    tracemalloc.start()
+    try:
+        for data in (START + item, START + list_header(len(item)) + item):
+            with pytest.raises(Invalid):
+                decode_proof(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_small_items_take_bounded_memory() -> None:
+    """Millions of empty transactions: the budget ends it."""
+    body = rlp.decode(SAMPLE[len(START) :])
+    transactions = b"\x80" * 4_000_000
+    block = rlp.encode(body[2][0][0]) + list_header(len(transactions)) + transactions
+    blocks = list_header(len(block)) + block
+    parts = [rlp.encode(body[0]), rlp.encode(body[1]), list_header(len(blocks)) + blocks, *map(rlp.encode, body[3:])]
+    data = START + list_header(sum(map(len, parts))) + b"".join(parts)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Invalid, match="too many items"):
+            decode_proof(data)
+        assert tracemalloc.get_traced_memory()[1] < 300 * MAX_ITEMS
+    finally:
+        tracemalloc.stop()
+
+
+def test_segment_proofs_are_not_copied(file: ProofFile) -> None:
+    large = replace(file, segments=(replace(file.segments[0], proof=bytes(32 * 2**20)),))
+    data = encode_proof(large)
+    tracemalloc.start()
+    try:
+        segment = decode_proof(data).segments[0]
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert len(segment.proof) == 32 * 2**20
+    too_large = replace(file, segments=(SegmentRecord(0, 5, 14, (0,) * 8, bytes(64 * 2**20 + 1)),))
+    with pytest.raises(Invalid, match="segment 0: proof"):
+        decode_proof(encode_proof(too_large))
+
+
+class TestReadProof:
+    def test_reads_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.proof"
+        path.write_bytes(SAMPLE)
+        assert read_proof(path) == SAMPLE
+
+    def test_missing_files_and_folders_are_unusable(self, tmp_path: Path) -> None:
+        for path in (tmp_path / "missing", tmp_path):
+            with pytest.raises(UnusableInput, match=str(path)):
+                read_proof(path)
+
+    def test_too_large_files_are_not_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "large"
+        with path.open("wb") as stream:
+            stream.write(START)
+            stream.truncate(MAX_FILE_BYTES + 1)
+        with pytest.raises(UnusableInput, match="at most"):
+            read_proof(path)
+
+    def test_other_formats_are_not_read(self, tmp_path: Path) -> None:
+        path = tmp_path / "other"
+        with path.open("wb") as stream:
+            stream.truncate(MAX_FILE_BYTES)
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnusableInput, match="magic"):
+                read_proof(path)
+            assert tracemalloc.get_traced_memory()[1] < 2**20
+        finally:
+            tracemalloc.stop()

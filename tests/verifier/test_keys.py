@@ -1,0 +1,88 @@
+"""The pinned keys are those of the circuits, and damage to them is noticed."""
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.pin_keys import generate
+from verifier import keys
+from verifier.errors import Invalid
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the pinned keys that the loader reads."""
+    folder = tmp_path / "keys"
+    shutil.copytree(keys.FOLDER, folder)
+    monkeypatch.setattr(keys, "FOLDER", folder)
+    keys.load.cache_clear()
+    keys.manifest.cache_clear()
+    yield folder
+    keys.load.cache_clear()
+    keys.manifest.cache_clear()
+
+
+def test_pinned_keys_are_those_the_circuits_generate(tmp_path: Path) -> None:
+    manifest, encodings = generate()
+    assert manifest == keys.manifest(), "run `make pin-keys`"
+    for entry, encoding in zip(manifest.keys, encodings, strict=True):
+        assert keys.load(entry.log_stacked_height).verifying_key.to_bytes() == encoding
+
+
+def test_every_supported_height_has_its_own_key() -> None:
+    manifest = keys.manifest()
+    assert tuple(entry.log_stacked_height for entry in manifest.keys) == keys.SUPPORTED_HEIGHTS
+    assert len({entry.digest for entry in manifest.keys}) == len(keys.SUPPORTED_HEIGHTS)
+    files = {path.name for path in keys.FOLDER.glob("*.vk")}
+    assert files == {keys.file_name(height) for height in keys.SUPPORTED_HEIGHTS}
+
+
+@pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
+def test_keys_give_100_bits(height: int) -> None:
+    pinned = keys.load(height)
+    assert pinned.verifying_key.log_stacked_height == height
+    assert pinned.verifying_key.security()["total"] >= 100
+
+
+@pytest.mark.parametrize("height", [0, 13, 23, 255])
+def test_other_heights_have_no_key(height: int) -> None:
+    with pytest.raises(Invalid, match="no key is pinned"):
+        keys.load(height)
+
+
+def test_an_exchanged_key_is_noticed(copy: Path) -> None:
+    shutil.copy(copy / keys.file_name(17), copy / keys.file_name(16))
+    with pytest.raises(Invalid, match="not the one of the manifest"):
+        keys.load(16)
+
+
+def test_a_damaged_key_is_noticed(copy: Path) -> None:
+    path = copy / keys.file_name(16)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(Invalid, match="missing or damaged"):
+        keys.load(16)
+    path.unlink()
+    with pytest.raises(Invalid, match="missing or damaged"):
+        keys.load(16)
+
+
+def test_a_damaged_manifest_is_noticed(copy: Path) -> None:
+    (copy / keys.MANIFEST).write_text("{")
+    with pytest.raises(Invalid, match="missing or damaged"):
+        keys.load(16)
+
+
+def test_writing_replaces_the_whole_set(copy: Path) -> None:
+    manifest = keys.manifest()
+    encoding = keys.load(17).verifying_key.to_bytes()
+    entry = next(e for e in manifest.keys if e.log_stacked_height == 17)
+    keys.write(copy, dataclasses.replace(manifest, keys=(entry,)), [encoding])
+    keys.load.cache_clear()
+    keys.manifest.cache_clear()
+    assert [path.name for path in copy.glob("*.vk")] == [keys.file_name(17)]
+    assert keys.load(17).verifying_key.to_bytes() == encoding
+    with pytest.raises(Invalid, match="no key is pinned"):
+        keys.load(16)

@@ -1,0 +1,238 @@
+"""Decoding of signed transactions, recovery of senders, and inclusion in a block."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import rlp
+from eth_account import Account as Signer
+from eth_hash.auto import keccak
+from eth_keys import keys
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.verifier.chain import CHAIN_ID, GAS_LIMIT, NEWCOMER, SECRETS, SENDERS, Transfer, genesis_header
+from verifier.errors import Invalid
+from verifier.rlp_bounded import RlpError, list_header
+from verifier.transactions import (
+    MAX_ACCESS_ENTRIES,
+    MAX_CALLDATA_BYTES,
+    SECP256K1_ORDER,
+    check_inclusion,
+    decode_transaction,
+    recover_sender,
+)
+
+DATA = b"\0\0\1\2\3"
+ACCESS_LIST = ((NEWCOMER, (bytes(32), b"\1" * 32)), (NEWCOMER, ()), (SENDERS[0], (bytes(32),)))
+
+
+def fields_of(raw: bytes) -> list[Any]:
+    return rlp.decode(raw if raw[0] >= 0xC0 else raw[1:])
+
+
+def packed(kind: int, items: list[Any]) -> bytes:
+    return (bytes([kind]) if kind else b"") + rlp.encode(items)
+
+
+def signed(kind: int, items: list[Any], chain_id: int | None = CHAIN_ID) -> bytes:
+    """A transaction with any unsigned fields, signed by the first sender whatever they are."""
+    appendix = [] if kind or chain_id is None else [chain_id, b"", b""]
+    digest = keccak((bytes([kind]) if kind else b"") + rlp.encode([*items, *appendix]))
+    signature = keys.PrivateKey(SECRETS[0]).sign_msg_hash(digest)
+    v = signature.v
+    if not kind:
+        v += 27 if chain_id is None else 35 + 2 * chain_id
+    return packed(kind, [*items, v, signature.r, signature.s])
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_decodes_every_type(kind: int) -> None:
+    access_list = ACCESS_LIST if kind else ()
+    raw = Transfer(1, NEWCOMER, value=5, kind=kind, data=DATA, tip=7, access_list=access_list).sign(nonce=300)
+    transaction = decode_transaction(raw, CHAIN_ID)
+    assert transaction.type == kind
+    assert transaction.sender == SENDERS[1]
+    assert transaction.to == NEWCOMER
+    assert (transaction.nonce, transaction.gas_limit, transaction.value) == (300, 100_000, 5)
+    assert (transaction.max_fee, transaction.max_priority) == (3 * 10**9, 7 if kind == 2 else 3 * 10**9)
+    assert (transaction.zero_bytes, transaction.nonzero_bytes) == (2, 3)
+    assert (transaction.access_addresses, transaction.access_keys) == ((3, 3) if kind else (0, 0))
+
+
+@pytest.mark.parametrize("chain_id", [1, 0x7F, 0x80, 1337, 2**64 - 1])
+def test_legacy_signatures_of_every_chain(chain_id: int) -> None:
+    items: list[Any] = [0, 1, 21000, NEWCOMER, 0, b""]
+    assert decode_transaction(signed(0, items, chain_id), chain_id).sender == SENDERS[0]
+    with pytest.raises(Invalid, match="is not for chain"):
+        decode_transaction(signed(0, items, chain_id), chain_id - 1)
+    assert decode_transaction(signed(0, items, None), chain_id).sender == SENDERS[0]
+
+
+@settings(max_examples=40)
+@given(
+    secret=st.integers(min_value=1, max_value=SECP256K1_ORDER - 1),
+    nonce=st.integers(min_value=0, max_value=2**64 - 2),
+    value=st.integers(min_value=0, max_value=2**256 - 1),
+    fee=st.integers(min_value=0, max_value=2**256 - 1),
+    data=st.binary(max_size=300),
+)
+def test_agrees_with_eth_account(secret: int, nonce: int, value: int, fee: int, data: bytes) -> None:
+    signer = Signer.from_key(secret.to_bytes(32, "big"))
+    document = {
+        "type": 2,
+        "chainId": CHAIN_ID,
+        "to": NEWCOMER,
+        "nonce": nonce,
+        "value": value,
+        "data": data,
+        "gas": 2**30 - 1,
+        "maxFeePerGas": fee,
+        "maxPriorityFeePerGas": fee // 2,
+    }
+    transaction = decode_transaction(bytes(signer.sign_transaction(document).raw_transaction), CHAIN_ID)
+    assert transaction.sender.hex() == signer.address[2:].lower()
+    assert (transaction.nonce, transaction.value, transaction.max_fee) == (nonce, value, fee)
+    assert transaction.zero_bytes + transaction.nonzero_bytes == len(data)
+
+
+TYPE_2: list[Any] = [CHAIN_ID, 0, 1, 2, 21000, NEWCOMER, 0, b"", []]
+TYPE_1: list[Any] = [CHAIN_ID, 0, 1, 21000, NEWCOMER, 0, b"", []]
+TYPE_0: list[Any] = [0, 1, 21000, NEWCOMER, 0, b""]
+
+
+def changed(items: list[Any], index: int, value: Any) -> list[Any]:
+    return [*items[:index], value, *items[index + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "empty"),
+        (b"\x03" + rlp.encode(TYPE_2), "transaction type 3"),
+        (b"\x00" + rlp.encode(TYPE_0), "transaction type 0"),
+        (b"\x80", "transaction type 128"),
+        (signed(2, changed(TYPE_2, 0, CHAIN_ID + 1)), "another chain"),
+        (signed(1, changed(TYPE_1, 0, CHAIN_ID + 1)), "another chain"),
+        (signed(2, changed(TYPE_2, 5, b"")), "contract creation"),
+        (signed(0, changed(TYPE_0, 3, b"")), "contract creation"),
+        (signed(2, changed(TYPE_2, 5, bytes(19))), "not 20 bytes"),
+        (signed(2, changed(TYPE_2, 5, bytes(19) + b"\x01")), "precompiled"),
+        (signed(0, changed(TYPE_0, 3, bytes(19) + b"\x0a")), "precompiled"),
+        (signed(2, changed(TYPE_2, 4, 2**30)), "gas limit"),
+        (signed(2, changed(TYPE_2, 1, 2**64 - 1)), "nonce"),
+        (signed(2, changed(TYPE_2, 1, 2**64)), "nonce"),
+        (signed(2, changed(TYPE_2, 6, 2**256)), "value"),
+        (signed(2, changed(TYPE_2, 6, b"\0\1")), "leading zero"),
+        (signed(2, changed(TYPE_2, 7, bytes(MAX_CALLDATA_BYTES + 1))), "calldata"),
+        (signed(2, changed(TYPE_2, 8, b"")), "access list"),
+        (signed(2, changed(TYPE_2, 8, [[bytes(19), []]])), "access list address"),
+        (signed(2, changed(TYPE_2, 8, [[bytes(20), [bytes(31)]]])), "access list key"),
+        (signed(2, changed(TYPE_2, 8, [[bytes(20)]])), "access list keys"),
+        (signed(2, changed(TYPE_2, 8, [[bytes(20), [], b""]])), "access list entry"),
+        (signed(2, TYPE_2) + b"\0", "bytes too many"),
+        (signed(2, [*TYPE_2, b""]), "bytes too many"),
+        (packed(2, [*TYPE_2, 0, 1]), "signature: s: missing"),
+        (packed(2, [*TYPE_2, 2, 1, 1]), "y parity"),
+        (packed(2, [*TYPE_2, 0, 0, 1]), "r out of range"),
+        (packed(2, [*TYPE_2, 0, SECP256K1_ORDER, 1]), "r out of range"),
+        (packed(2, [*TYPE_2, 0, 1, 0]), "s out of range"),
+        (packed(2, [*TYPE_2, 0, 1, SECP256K1_ORDER // 2 + 1]), "upper half"),
+        (packed(2, [*TYPE_2, 0, 5, 1]), "no key fits"),
+        (packed(0, [*TYPE_0, 26, 1, 1]), "v = 26"),
+        (packed(0, [*TYPE_0, 2**80, 1, 1]), "signature: v"),
+    ],
+)
+def test_refuses(raw: bytes, reason: str) -> None:
+    with pytest.raises(Invalid, match=reason):
+        decode_transaction(raw, CHAIN_ID)
+
+
+@pytest.mark.parametrize("address", [bytes(20), bytes(19) + b"\x0b"])
+def test_neighbours_of_the_precompiles_are_accepted(address: bytes) -> None:
+    assert decode_transaction(signed(2, changed(TYPE_2, 5, address)), CHAIN_ID).to == address
+
+
+@pytest.mark.parametrize("addresses", [True, False])
+def test_access_lists_are_bounded(addresses: bool) -> None:
+    entries = MAX_ACCESS_ENTRIES + 1
+    access_list = [[bytes(20), []]] * entries if addresses else [[bytes(20), [bytes(32)] * entries]]
+    with pytest.raises(Invalid, match="more than 65536"):
+        decode_transaction(packed(2, [*changed(TYPE_2, 8, access_list), 0, 1, 1]), CHAIN_ID)
+
+
+@pytest.mark.deep
+def test_bounds_are_inclusive() -> None:
+    largest = [[bytes(20), [bytes(32)] * MAX_ACCESS_ENTRIES], *[[bytes(20), []]] * (MAX_ACCESS_ENTRIES - 1)]
+    items = changed(changed(TYPE_2, 8, largest), 7, bytes(MAX_CALLDATA_BYTES))
+    items = changed(changed(items, 4, 2**30 - 1), 1, 2**64 - 2)
+    transaction = decode_transaction(signed(2, items), CHAIN_ID)
+    assert (transaction.access_addresses, transaction.access_keys) == (MAX_ACCESS_ENTRIES, MAX_ACCESS_ENTRIES)
+    assert transaction.zero_bytes == MAX_CALLDATA_BYTES
+
+
+def test_the_upper_half_of_s_gives_the_same_key_and_is_refused() -> None:
+    *items, parity, r, s = fields_of(signed(2, TYPE_2))
+    mirrored = SECP256K1_ORDER - int.from_bytes(s, "big")
+    flipped = 1 - int.from_bytes(parity, "big")
+    with pytest.raises(Invalid, match="upper half"):
+        decode_transaction(packed(2, [*items, flipped, r, mirrored]), CHAIN_ID)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_changed_byte_changes_the_sender_or_is_refused(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from([0, 1, 2]))
+    raw = bytearray(Transfer(0, NEWCOMER, kind=kind, access_list=ACCESS_LIST if kind else ()).sign(3))
+    position = data.draw(st.integers(min_value=0, max_value=len(raw) - 1))
+    raw[position] ^= data.draw(st.integers(min_value=1, max_value=255))
+    try:
+        transaction = decode_transaction(bytes(raw), CHAIN_ID)
+    except Invalid:
+        return
+    assert transaction.sender != SENDERS[0]
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(Invalid):
+        decode_transaction(data, CHAIN_ID)
+
+
+def test_deep_nesting_is_refused() -> None:
+    nested = b""
+    for _ in range(2000):
+        nested = list_header(len(nested)) + nested
+    with pytest.raises(RlpError):
+        decode_transaction(b"\x02" + nested, CHAIN_ID)
+
+
+def test_recover_sender_needs_the_signed_message() -> None:
+    digest = keccak(b"message")
+    signature = keys.PrivateKey(SECRETS[2]).sign_msg_hash(digest)
+    assert recover_sender(digest, signature.r, signature.s, signature.v) == SENDERS[2]
+    assert recover_sender(keccak(b"other"), signature.r, signature.s, signature.v) != SENDERS[2]
+
+
+class TestInclusion:
+    @staticmethod
+    def check(gas_limits: list[int], used: list[int], header_used: int) -> None:
+        transaction = decode_transaction(signed(2, TYPE_2), CHAIN_ID)
+        transactions = [replace(transaction, gas_limit=limit) for limit in gas_limits]
+        check_inclusion(genesis_header(bytes(32), gas_used=header_used), transactions, used)
+
+    def test_a_full_block_passes(self) -> None:
+        self.check([GAS_LIMIT - 21000, GAS_LIMIT - 21000], [21000, 21000], 42000)
+
+    @pytest.mark.parametrize(
+        ("gas_limits", "used", "header_used", "reason"),
+        [
+            ([GAS_LIMIT + 1], [21000], 21000, "transaction 0: gas limit"),
+            ([21000, GAS_LIMIT - 20999], [21000, 21000], 42000, "transaction 1: gas limit"),
+            ([21000], [21000], 21001, "gas used is 21001, its transactions use 21000"),
+            ([], [], 1, "gas used is 1"),
+        ],
+    )
+    def test_refuses(self, gas_limits: list[int], used: list[int], header_used: int, reason: str) -> None:
+        with pytest.raises(Invalid, match=reason):
+            self.check(gas_limits, used, header_used)

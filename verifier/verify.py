@@ -1,0 +1,323 @@
+"""Judging a proof file: one list of checks, in the order they are made.
+
+The circuits prove that each transaction does to nonces and balances what Cancun says, between two access roots
+(`circuits/`). Everything else a `BatchStatement` says is checked here. All inputs come from the proof file and are
+untrusted; the verifying keys are this installation's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verifier import keys, segments
+from verifier.container import BlockRecord, Effects, ProofFile, decode_proof, read_proof
+from verifier.errors import Invalid, Rejected, UnusableInput
+from verifier.headers import Header, check_header, decode_header
+from verifier.receipts import encode_receipts
+from verifier.state import BatchState, Leaves, check_beacon_roots, check_keys, ordered_writes
+from verifier.statement import FORK, BatchStatement, lists_commitment
+from verifier.transactions import MAX_TRANSACTIONS, Transaction, check_inclusion, decode_transaction
+from verifier.tries import StateTrie, ordered_root
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of the check under way, the steps of it that are done, and how many it has."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check by name, and what holds once it has passed."""
+
+    name: str
+    establishes: str
+
+
+CHECKS: Final = (
+    Check("format", "the file is the one canonical encoding of its contents, within the bounds"),
+    Check("headers", "the headers follow each other from the parent block under Cancun's rules"),
+    Check("transactions", "the headers commit to these transactions; each is canonical, signed and fits in its block"),
+    Check("receipts", "the headers commit to the receipts that follow from the effects of the transactions"),
+    Check("keys", "the state keys are exactly those the transactions touch"),
+    Check("pre-state", "the values of the keys before the batch are those under the parent block's state root"),
+    Check("state roots", "writing the effects of each block into the state gives the state root of its header"),
+    Check("statement", "every field of the statement is the one the blocks give"),
+    Check("segments", "the segments cover all transactions in order, from the first state of the keys to the last"),
+    Check("proofs", "each segment's proof verifies with the pinned key and proves exactly what the blocks say of it"),
+)
+"""Every check a proof must pass. What each segment's proof establishes is written in `circuits/`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A check that passed, and how long it took, seconds."""
+
+    name: str
+    establishes: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """An accepted proof.
+
+    Attributes:
+        statement: what has been proved.
+        blocks, transactions, segments: how many.
+        security_bits: the least proven security of a segment proof, bits; None for a batch without transactions.
+        proof_bytes: size of the file.
+        checks: in the order of `CHECKS`.
+    """
+
+    statement: BatchStatement
+    blocks: int
+    transactions: int
+    segments: int
+    security_bits: float | None
+    proof_bytes: int
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Time of all checks together."""
+        return sum(check.seconds for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a JSON document."""
+        return {
+            "statement": self.statement.to_dict(),
+            "digest": f"0x{self.statement.digest.hex()}",
+            "blocks": self.blocks,
+            "transactions": self.transactions,
+            "segments": self.segments,
+            "security_bits": self.security_bits,
+            "proof_bytes": self.proof_bytes,
+            "seconds": self.seconds,
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+
+class _Run:
+    """Makes the checks in their order; whatever goes wrong in one is a rejection by it."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress or (lambda name, done, total: None)
+        self._current = CHECKS[0].name
+        self.results: list[CheckResult] = []
+
+    def __call__(self, name: str, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        planned = CHECKS[len(self.results)]
+        assert planned.name == name, f"check {name} made in the place of {planned.name}"
+        self._current = name
+        self.step(0, 1)
+        start = time.perf_counter()
+        try:
+            result = check(*args, **kwargs)
+        except (UnusableInput, Rejected, KeyboardInterrupt, SystemExit):
+            raise
+        except Invalid as error:
+            raise Rejected(name, str(error)) from error
+        except BaseException as error:
+            # A check that cannot be completed has not passed. Panics of native code are no `Exception`.
+            raise Rejected(name, f"the check failed with {type(error).__name__}: {error}") from error
+        self.results.append(CheckResult(name, planned.establishes, time.perf_counter() - start))
+        self.step(1, 1)
+        return result
+
+    def step(self, done: int, total: int) -> None:
+        """Report progress within the current check."""
+        self._progress(self._current, done, total)
+
+
+def verify(proof: bytes, engine: str = "native", progress: Progress | None = None) -> VerificationReport:
+    """Judge a proof file.
+
+    Args:
+        proof: the bytes of the file.
+        engine: what verifies the segment proofs; only "native" exists.
+        progress: called as the checks go on.
+
+    Returns:
+        What has been proved. A proof that is not accepted never returns.
+
+    Raises:
+        Rejected: the proof is refused, with the check and the reason.
+        UnusableInput: not a proof file of this version, or another engine asked for.
+    """
+    if engine != "native":
+        raise UnusableInput(f"the {engine} engine is not available; the native one is")
+    run = _Run(progress)
+    file = run("format", decode_proof, proof)
+    parent, headers = run("headers", _headers, file)
+    transactions = run("transactions", _transactions, file, headers, run.step)
+    receipts = run("receipts", _receipts, headers, transactions, file.effects)
+    leaves = run("keys", _keys, file, headers, transactions)
+    state = run("pre-state", _pre_state, file, parent)
+    first_values = state.values.copy()
+    run("state roots", _state_roots, state, headers, transactions, leaves, file.effects)
+    run("statement", _statement, file, parent, headers, receipts)
+    expected = run("segments", _segments, file, headers, transactions, leaves, first_values, state)
+    bits = run("proofs", _proofs, file, expected, run.step)
+    assert len(run.results) == len(CHECKS), "a check was left out"
+    return VerificationReport(
+        statement=file.statement,
+        blocks=len(headers),
+        transactions=len(file.effects),
+        segments=len(file.segments),
+        security_bits=bits,
+        proof_bytes=len(proof),
+        checks=tuple(run.results),
+    )
+
+
+def verify_file(path: Path, engine: str = "native", progress: Progress | None = None) -> VerificationReport:
+    """Judge the proof file at a path. Arguments, result and errors are those of `verify`; a file that cannot be read is
+    unusable.
+    """
+    return verify(read_proof(path), engine, progress)
+
+
+def _headers(file: ProofFile) -> tuple[Header, list[Header]]:
+    if file.statement.fork != FORK:
+        raise Invalid(f"fork {file.statement.fork!r}; only {FORK!r} is known")
+    parent = decode_header(file.parent_header)
+    headers = [decode_header(block.header) for block in file.blocks]
+    for before, header in pairwise([parent, *headers]):
+        check_header(header, before)
+    return parent, headers
+
+
+def _transactions(file: ProofFile, headers: list[Header], step: Callable[[int, int], None]) -> list[list[Transaction]]:
+    total = sum(len(block.transactions) for block in file.blocks)
+    if total > MAX_TRANSACTIONS:
+        raise Invalid(f"{total} transactions, at most {MAX_TRANSACTIONS} can be proved")
+    blocks = []
+    done = start = 0
+    for block, header in zip(file.blocks, headers, strict=True):
+        if ordered_root(block.transactions) != header.transactions_root:
+            raise Invalid(f"block {header.number}: transactions root is not that of its transactions")
+        transactions = _decode_block(block, header, file.statement.chain_id)
+        done += len(transactions)
+        check_inclusion(header, transactions, file.effects.gas_used[start:done].tolist())
+        start = done
+        step(done, total)
+        blocks.append(transactions)
+    return blocks
+
+
+def _decode_block(block: BlockRecord, header: Header, chain_id: int) -> list[Transaction]:
+    transactions = []
+    for number, raw in enumerate(block.transactions):
+        try:
+            transactions.append(decode_transaction(raw, chain_id))
+        except Invalid as error:
+            raise Invalid(f"block {header.number}, transaction {number}: {error}") from error
+    return transactions
+
+
+def _receipts(headers: list[Header], transactions: list[list[Transaction]], effects: Effects) -> list[list[bytes]]:
+    if (effects.status > 1).any():
+        raise Invalid(f"transaction {int(np.argmax(effects.status > 1))}: status is neither 0 nor 1")
+    blocks = []
+    start = 0
+    for header, block in zip(headers, transactions, strict=True):
+        end = start + len(block)
+        receipts = encode_receipts(
+            [transaction.type for transaction in block],
+            effects.status[start:end].tolist(),
+            effects.gas_used[start:end].tolist(),
+        )
+        if ordered_root(receipts) != header.receipts_root:
+            raise Invalid(f"block {header.number}: receipts root is not that of its receipts")
+        blocks.append(receipts)
+        start = end
+    return blocks
+
+
+def _keys(file: ProofFile, headers: list[Header], transactions: list[list[Transaction]]) -> Leaves:
+    flat = [transaction for block in transactions for transaction in block]
+    coinbases = [h.coinbase for h, block in zip(headers, transactions, strict=True) for _ in block]
+    return check_keys(file.state_keys, flat, coinbases)
+
+
+def _pre_state(file: ProofFile, parent: Header) -> BatchState:
+    trie = StateTrie(parent.state_root, file.state_nodes)
+    if file.blocks:
+        check_beacon_roots(trie)
+    return BatchState(trie, file.state_keys)
+
+
+def _state_roots(
+    state: BatchState, headers: list[Header], transactions: list[list[Transaction]], leaves: Leaves, effects: Effects
+) -> None:
+    start = 0
+    for header, block in zip(headers, transactions, strict=True):
+        end = start + len(block)
+        if state.write(*ordered_writes(leaves, effects, start, end)) != header.state_root:
+            raise Invalid(f"block {header.number}: state root is not the one the effects of its transactions give")
+        start = end
+
+
+def _statement(file: ProofFile, parent: Header, headers: list[Header], receipts: list[list[bytes]]) -> None:
+    first = headers[0] if headers else parent
+    last = headers[-1] if headers else parent
+    computed = BatchStatement(
+        # The check of the transactions has used this chain id, that of the headers this fork.
+        chain_id=file.statement.chain_id,
+        fork=file.statement.fork,
+        pre_state_root=parent.state_root,
+        post_state_root=last.state_root,
+        first_block_number=first.number,
+        first_block_hash=first.hash,
+        last_block_number=last.number,
+        last_block_hash=last.hash,
+        transactions_commitment=lists_commitment([block.transactions for block in file.blocks]),
+        receipts_commitment=lists_commitment(receipts),
+        gas_used=sum(header.gas_used for header in headers),
+    )
+    for name in BatchStatement.__slots__:
+        if getattr(file.statement, name) != getattr(computed, name):
+            raise Invalid(f"{name.replace('_', ' ')} is not the one of the blocks")
+
+
+def _segments(
+    file: ProofFile,
+    headers: list[Header],
+    transactions: list[list[Transaction]],
+    leaves: Leaves,
+    first_values: NDArray[np.uint16],
+    state: BatchState,
+) -> list[list[int]]:
+    segments.check_plan(file.segments, len(file.effects))
+    for segment in file.segments:
+        keys.load(segment.log_stacked_height)
+    if not file.segments:
+        return []
+    return segments.expected_public_values(
+        file.segments,
+        len(file.state_keys),
+        segments.transactions_chain(headers, transactions, file.statement.chain_id),
+        segments.effects_chain(file.effects, leaves),
+        segments.access_root(file.state_keys, first_values),
+        segments.access_root(file.state_keys, state.values),
+    )
+
+
+def _proofs(file: ProofFile, expected: list[list[int]], step: Callable[[int, int], None]) -> float | None:
+    bits = []
+    for number, (segment, values) in enumerate(zip(file.segments, expected, strict=True)):
+        try:
+            bits.append(segments.verify_segment(segment, values, keys.load(segment.log_stacked_height)))
+        except Invalid as error:
+            raise Invalid(f"segment {number}: {error}") from error
+        step(number + 1, len(file.segments))
+    return min(bits, default=None)
