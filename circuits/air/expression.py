@@ -53,10 +53,10 @@ class Graph:
         return value if isinstance(value, Expression) else self.constant(int(value))
 
     def _degree(self, op: Op, a: int, b: int) -> int:
-        if op in (Op.LOCAL, Op.NEXT, Op.IS_FIRST, Op.IS_LAST):
+        if op in (Op.LOCAL, Op.NEXT, Op.IS_FIRST, Op.IS_LAST, Op.IS_TRANSITION):
             return 1
-        if op in (Op.CONST, Op.PUBLIC, Op.IS_TRANSITION):
-            return 0  # the engine counts the transition selector as degree 0
+        if op in (Op.CONST, Op.PUBLIC):
+            return 0
         if op is Op.MUL:
             return self.degrees[a] + self.degrees[b]
         if op is Op.NEG:

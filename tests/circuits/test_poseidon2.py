@@ -43,12 +43,12 @@ def test_table_accepts_honest_rows_and_counts_repetitions() -> None:
     matrix = poseidon2.fill(queries)
     view = TraceView(poseidon2.Columns, matrix)
     assert not check_table(poseidon2.Poseidon2(), matrix)
-    assert matrix.shape == (32, 283)
+    assert matrix.shape == (32, 291)
     assert int(view.multiplicity.sum()) == len(queries)
     assert sorted(view.multiplicity[view.multiplicity > 1]) == [2] * 5
 
 
-@pytest.mark.parametrize("column", ["input", "full_cube", "full_state", "partial_cube", "partial_out"])
+@pytest.mark.parametrize("column", ["input", "full_cube", "full_state", "partial_cube", "partial_out", "output"])
 def test_table_rejects_any_wrong_step(column: str) -> None:
     matrix = poseidon2.fill(_random(4))
     cells = getattr(TraceView(poseidon2.Columns, matrix), column)
