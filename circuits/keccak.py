@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Matrix
-from circuits.air.gadgets import one_hot
+from circuits.air.gadgets import one_hot, total
 from circuits.air.layout import Layout, allocate, bit, byte, element
 from circuits.air.table import Air, Table
 from circuits.bitwise_bytes import query_xor
@@ -74,8 +74,8 @@ class Keccak(Table):
 
     def constraints(self, air: Air) -> None:
         row, following = air.row, air.next
-        real, following_real = _sum(row.phase), _sum(following.phase)
-        last = _sum(row.end_lane)
+        real, following_real = total(row.phase), total(following.phase)
+        last = total(row.end_lane)
         # 1 where the successor is a further block of the same input.
         more = real - last
         air.require_bit(real, "phase: exactly one flag or none")
@@ -158,7 +158,7 @@ class Keccak(Table):
         block = row.row - row.id
         for slot in range(SLOTS):
             phases = [phase for phase in range(PHASES) if slot < WORDS[phase]]
-            exists = _sum([row.phase[phase] for phase in phases])
+            exists = total([row.phase[phase] for phase in phases])
             air.require((1 - exists) * row.word_count[slot], f"word {slot} begins only in some phases")
             # With block = 4 cycle + phase: index = 17 cycle + number of the phase's first word + slot.
             index = block * (WORDS_PER_CYCLE * pow(PHASES, -1, MODULUS)) + slot
@@ -190,7 +190,7 @@ def _lanes(cells: Sequence[Expression]) -> list[list[Expression]]:
     for start in range(0, len(cells), LANE_BYTES):
         lane, position = [], start
         for bits in CHUNK_BITS:
-            lane.append(_sum([cells[position + i] * (1 << (8 * i)) for i in range(bits // 8)]))
+            lane.append(total([cells[position + i] * (1 << (8 * i)) for i in range(bits // 8)]))
             position += bits // 8
         lanes.append(lane)
     return lanes
@@ -199,13 +199,6 @@ def _lanes(cells: Sequence[Expression]) -> list[list[Expression]]:
 def _word(cells: Sequence[Expression]) -> list[Expression]:
     """32 big-endian bytes as a word of little-endian 16-bit limbs."""
     return [cells[31 - 2 * j] + cells[30 - 2 * j] * 256 for j in range(WORD)]
-
-
-def _sum(terms: Sequence[Expression]) -> Expression:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
 
 
 @dataclass(frozen=True)

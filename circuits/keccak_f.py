@@ -8,7 +8,6 @@ constant can flip are committed again. Rows may stand in any order, and padding 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Matrix
-from circuits.air.gadgets import one_hot
+from circuits.air.gadgets import one_hot, total
 from circuits.air.layout import Layout, TraceView, allocate, bit, element
 from circuits.air.table import Air, Table
 from circuits.keccak_buses import CHUNK_BITS, CHUNKS, KECCAK_F, LANES
@@ -71,7 +70,7 @@ class KeccakF(Table):
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        real = _sum(row.high)
+        real = total(row.high)
         one_hot(air, row.low, real, "round modulo 6")
         air.require_bit(real, "round divided by 6: exactly one flag or none")
         air.require((1 - real) * row.id, "padding has no id")
@@ -81,7 +80,9 @@ class KeccakF(Table):
             for chunk in range(CHUNKS):
                 air.require(before[lane][chunk] - row.before[lane][chunk], f"before: lane {lane}, chunk {chunk}")
                 air.require(after[lane][chunk] - row.after[lane][chunk], f"after: lane {lane}, chunk {chunk}")
-        number = _sum([row.high[i] * (LOW * i) for i in range(1, HIGH)]) + _sum([row.low[i] * i for i in range(1, LOW)])
+        number = total([row.high[i] * (LOW * i) for i in range(1, HIGH)]) + total(
+            [row.low[i] * i for i in range(1, LOW)]
+        )
         air.receive(KECCAK_F, row.id, number, row.before, count=real)
         air.send(KECCAK_F, row.id, number + 1, row.after, count=real)
 
@@ -104,12 +105,12 @@ def _theta(air: Air, row: Any) -> list[list[Expression]]:
             # c ^ d = d + c (1 - 2 d) for bits: boolean because c and d are.
             air.require(d[z] + row.parity[x][z] * sign[z] - row.parity_after[x][z], f"theta: parity after [{x}][{z}]")
             # The sum of five bits differs from its parity by 0, 2 or 4.
-            excess = _sum([row.theta[x + 5 * y][z] for y in range(5)]) - row.parity_after[x][z]
+            excess = total([row.theta[x + 5 * y][z] for y in range(5)]) - row.parity_after[x][z]
             air.require(excess * (excess - 2) * (excess - 4), f"theta: column [{x}][{z}]")
-        linear.append([_sum([d[z] * weight for z, weight in _chunk(k)]) for k in range(CHUNKS)])
+        linear.append([total([d[z] * weight for z, weight in _chunk(k)]) for k in range(CHUNKS)])
         signs.append([sign[z] * weight for k in range(CHUNKS) for z, weight in _chunk(k)])
     return [
-        [linear[i % 5][k] + _sum([row.theta[i][z] * signs[i % 5][z] for z, _ in _chunk(k)]) for k in range(CHUNKS)]
+        [linear[i % 5][k] + total([row.theta[i][z] * signs[i % 5][z] for z, _ in _chunk(k)]) for k in range(CHUNKS)]
         for i in range(LANES)
     ]
 
@@ -139,7 +140,7 @@ def _rho_pi_chi_iota(air: Air, row: Any) -> list[list[Expression]]:
                 if lane == 0 and z in IOTA_BITS:
                     flipped = row.flipped[IOTA_BITS.index(z)]
                     air.require(a - m * (1 - a * 2) - flipped, f"chi: bit {z} of lane 0")
-            chunks.append(_sum(twice_linear) * pow(2, -1, MODULUS) - _sum(products))
+            chunks.append(total(twice_linear) * pow(2, -1, MODULUS) - total(products))
         after.append(chunks)
     for position, (z, flipped) in enumerate(zip(IOTA_BITS, row.flipped, strict=True)):
         k = next(k for k in range(CHUNKS) if z in dict(_chunk(k)))
@@ -156,21 +157,14 @@ def _round_constant_bit(row: Any, z: int) -> Expression:
     for high in range(HIGH):
         lows = [row.low[i] for i in range(LOW) if ROUND_CONSTANTS[LOW * high + i] >> z & 1]
         if lows:
-            terms.append(row.high[high] * _sum(lows))
-    return _sum(terms)
+            terms.append(row.high[high] * total(lows))
+    return total(terms)
 
 
 def _chunk(k: int) -> list[tuple[int, int]]:
     """The bits of a lane in chunk k, with their weights in it."""
     start = sum(CHUNK_BITS[:k])
     return [(start + i, 1 << i) for i in range(CHUNK_BITS[k])]
-
-
-def _sum(terms: Sequence[Expression]) -> Expression:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
 
 
 _ROTATE = np.array(ROTATIONS, dtype=np.uint64)[:, None]

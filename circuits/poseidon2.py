@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Elements, Matrix
+from circuits.air.gadgets.basic import total
 from circuits.air.layout import Layout, TraceView, View, allocate, element
 from circuits.air.table import Air, Table
 from circuits.buses import DIGEST, POSEIDON2
@@ -108,8 +109,8 @@ class Poseidon2(Table):
             cube = row.partial_cube[r]
             air.require(cube * cube * x - row.partial_out[r], f"partial round {r}: seventh power")
             state = [row.partial_out[r], *state[1:]]
-            total = _sum(state)
-            state = [total + s * int(d) for s, d in zip(state, INTERNAL_DIAGONAL, strict=True)]
+            sum_ = total(state)
+            state = [sum_ + s * int(d) for s, d in zip(state, INTERNAL_DIAGONAL, strict=True)]
         for r in range(4, 8):
             state = _constrain_full(air, row, state, EXTERNAL_FINAL[r - 4], r)
         air.require_equal(row.output, [state[i] + row.input[i] for i in range(DIGEST)], "output")
@@ -140,17 +141,10 @@ def _external_expression(state: Sequence[Expression]) -> list[Expression]:
     groups = []
     for g in range(0, WIDTH, 4):
         a, b, c, d = state[g : g + 4]
-        total = a + b + c + d
-        groups.append([total + a + b + b, total + b + c + c, total + c + d + d, total + d + a + a])
-    sums = [_sum([group[i] for group in groups]) for i in range(4)]
+        all_ = a + b + c + d
+        groups.append([all_ + a + b + b, all_ + b + c + c, all_ + c + d + d, all_ + d + a + a])
+    sums = [total([group[i] for group in groups]) for i in range(4)]
     return [group[i] + sums[i] for group in groups for i in range(4)]
-
-
-def _sum(terms: Sequence[Expression]) -> Expression:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
 
 
 def fill(queries: NDArray[np.uint32]) -> Matrix:

@@ -12,18 +12,22 @@ from circuits.air.table import Air, Table
 
 SIZE = 1 << 16
 
+#: Limbs listed by one row: enough that the column of their first one hardly counts.
+LIMBS = 64
+HEIGHT = SIZE // LIMBS
+
 
 class Columns(Layout):
-    """One limb per row."""
+    """A run of consecutive limbs per row."""
 
-    value = element("the limb", by="first row 0, step 1, last row 65535")
-    multiplicity = element("how often the limb is queried", by="balance of the range16 bus")
+    first = element("the first limb of the run", by="first row 0, step 64, last row 65472")
+    multiplicity = element("how often each limb is queried", LIMBS, by="balance of the range16 bus")
 
 
 class Range16(Table):
-    """All values 0..65535, once each: the first row is 0, each row adds 1, the last is 65535.
+    """All values 0..65535, once each: the runs start at 0, step by their length, and end at 65535.
 
-    The constraints fix the height to 2^16; no commitment of its own is needed for the list.
+    The constraints fix the height; no commitment of its own is needed for the list.
     """
 
     name = "range16"
@@ -31,11 +35,12 @@ class Range16(Table):
     selector = None
 
     def constraints(self, air: Air) -> None:
-        value = air.row.value
-        air.require(air.is_first * value, "starts at 0")
-        air.require(air.is_transition * (air.next.value - value - 1), "steps by 1")
-        air.require(air.is_last * (value - (SIZE - 1)), "ends at 65535")
-        air.provide(RANGE16, value, multiplicity=air.row.multiplicity)
+        first = air.row.first
+        air.require(air.is_first * first, "starts at 0")
+        air.require(air.is_transition * (air.next.first - first - LIMBS), "steps by the length of a run")
+        air.require(air.is_last * (first - (SIZE - LIMBS)), "ends at 65535")
+        for offset, multiplicity in enumerate(air.row.multiplicity):
+            air.provide(RANGE16, first + offset, multiplicity=multiplicity)
 
 
 def fill(queries: NDArray[np.uint32]) -> Matrix:
@@ -43,8 +48,8 @@ def fill(queries: NDArray[np.uint32]) -> Matrix:
 
     A query that is no 16-bit limb has no row to answer it; it is left to unbalance the bus, where the checker names it.
     """
-    matrix = np.zeros((SIZE, Columns.width), dtype=np.uint32)
+    matrix = np.zeros((HEIGHT, Columns.width), dtype=np.uint32)
     view = TraceView(Columns, matrix)
-    view.value = np.arange(SIZE)
-    view.multiplicity = np.bincount(queries[queries < SIZE], minlength=SIZE)
+    view.first = np.arange(0, SIZE, LIMBS)
+    view.multiplicity = np.bincount(queries[queries < SIZE], minlength=SIZE).reshape(HEIGHT, LIMBS)
     return matrix

@@ -199,7 +199,7 @@ def estimate(trace: ExecutionTrace) -> dict[str, int]:
         "access_leaf": padded_height(len(touched)),
         "access_node": padded_height(nodes),
         "poseidon2": padded_height(permutations),
-        "range16": range_table.SIZE,
+        "range16": range_table.HEIGHT,
     }
 
 

@@ -128,13 +128,14 @@ class Layout:
     parts: ClassVar[dict[str, Column | Nested]] = {}
 
     def __init_subclass__(cls) -> None:
-        cls.parts = {}
+        parts: dict[str, Column | Nested] = {}
         for base in reversed(cls.__mro__):
             for name, part in vars(base).items():
                 if isinstance(part, (Column, Nested)):
                     if hasattr(Layout, name):
                         raise TypeError(f"{cls.__qualname__}: a column cannot be called {name!r}")
-                    cls.parts[name] = part
+                    parts[name] = part
+        cls.parts = parts
         cls.offsets = {}
         offset = 0
         for name, part in cls.parts.items():

@@ -12,6 +12,6 @@ RANGE16 = Bus(
     name="range16",
     kind=BusKind.LOOKUP,
     fields=(BusField("value", 1, "a 16-bit limb", "range16: the table lists 0..65535"),),
-    argument="The providing table is the fixed list 0..65535 (first row 0, step 1, last row 65535), so a queried value "
-    "is one of them.",
+    argument="The providing table is the fixed list 0..65535: its runs of limbs start at 0, step by their length and "
+    "end at 65535. So a queried value is one of them.",
 )

@@ -12,7 +12,7 @@ use openvm_stark_backend::prover::stacked_pcs::StackedLayout;
 use openvm_stark_backend::prover::{AirProvingContext, ProvingContext};
 use openvm_stark_sdk::config::baby_bear_poseidon2::F;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use rayon::prelude::*;
 
 use crate::MODULUS;
@@ -43,11 +43,18 @@ pub struct Stats {
     pub proof_bytes: usize,
 }
 
-fn run(
+/// Traces in engine form, which no longer need the memory of Python.
+struct Loaded {
+    contexts: Vec<(usize, AirProvingContext<CpuBackend<Config>>)>,
+    stats: Stats,
+    started: Instant,
+}
+
+fn load(
     key: &ProvingKey,
     traces: &[Option<Trace<'_>>],
     public_values: &[Vec<u32>],
-) -> Outcome<Proved> {
+) -> Outcome<Loaded> {
     let started = Instant::now();
     check_shape(key, traces, public_values)?;
     let mut stats = Stats::default();
@@ -65,10 +72,24 @@ fn run(
         stats.cells += (trace.width * trace.height) as u64;
         stats.interactions += (messages * trace.height) as u64;
     }
-    let loaded = started.elapsed();
+    stats
+        .seconds
+        .push(("load", started.elapsed().as_secs_f64()));
+    Ok(Loaded {
+        contexts,
+        stats,
+        started,
+    })
+}
+
+fn finish(key: &ProvingKey, loaded: Loaded) -> Outcome<Proved> {
+    let Loaded {
+        contexts,
+        mut stats,
+        started,
+    } = loaded;
     let (bytes, phases) = engine_prove(key, contexts)?;
     stats.proof_bytes = bytes.len();
-    stats.seconds.push(("load", loaded.as_secs_f64()));
     stats.seconds.extend(phases);
     stats
         .seconds
@@ -234,14 +255,16 @@ fn borrow_trace<'py>(
         .map_err(|error| fail(&error.to_string()))
 }
 
-/// `prove(key, traces, public_values, threads)`.
+/// `prove(key, traces, public_values, threads, consume=False)`.
 #[pyfunction]
+#[pyo3(signature = (key, traces, public_values, threads, consume = false))]
 pub fn prove<'py>(
     py: Python<'py>,
     key: &ProvingKey,
-    traces: Vec<Bound<'py, PyAny>>,
+    traces: &Bound<'py, PyList>,
     public_values: &Bound<'py, PyAny>,
     threads: Count,
+    consume: bool,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyDict>)> {
     if traces.len() != key.names.len() {
         return Err(Kind::Trace
@@ -260,7 +283,7 @@ pub fn prove<'py>(
     let arrays = traces
         .iter()
         .zip(&key.names)
-        .map(|(item, name)| borrow_trace(name, item))
+        .map(|(item, name)| borrow_trace(name, &item))
         .collect::<Outcome<Vec<_>>>()?;
     let views = arrays
         .iter()
@@ -272,9 +295,20 @@ pub fn prove<'py>(
             })
         })
         .collect::<Vec<_>>();
+    let loaded = py.detach(|| {
+        guard(Kind::Proving, || {
+            pool(threads.0)?.install(|| load(key, &views, &public_values))
+        })
+    })?;
+    drop(views);
+    drop(arrays);
+    if consume {
+        // The engine has its own copy now; keeping both through the proof would cost four bytes a cell.
+        traces.set_slice(0, traces.len(), &PyList::empty(py))?;
+    }
     let proved = py.detach(|| {
         guard(Kind::Proving, || {
-            pool(threads.0)?.install(|| run(key, &views, &public_values))
+            pool(threads.0)?.install(|| finish(key, loaded))
         })
     })?;
     let stats = PyDict::new(py);

@@ -97,7 +97,7 @@ def word_limbs(data: bytes) -> list[int]:
 
 
 def honest(data: Sequence[bytes], digest: Callable[[bytes], bytes]) -> Traces:
-    """Every word, the length and the digest of every input are claimed; the digest as the given function computes it."""
+    """Claims every word, the length and the digest of every input, the latter by the given function."""
     inputs = keccak.Inputs.of(data)
     claims = [
         (inputs.id_of[d], i, word_limbs(d[32 * i : 32 * i + 32].ljust(32, b"\0")))

@@ -13,59 +13,33 @@ from circuits import keccak_f
 from circuits.air.checker import BusFinding, Finding, check_circuit, check_table
 from circuits.air.circuit import Circuit
 from circuits.air.evaluate import NumpyAlgebra
-from circuits.air.field import Matrix
-from circuits.air.layout import Layout, TraceView, allocate, bit, element
+from circuits.air.field import MODULUS, Matrix
+from circuits.air.layout import TraceView
 from circuits.air.mutation import mutate
-from circuits.air.table import Air, Table
-from circuits.keccak_buses import CHUNKS, KECCAK_F, LANES
+from circuits.keccak_buses import KECCAK_F, LANES
 from circuits.keccak_f import Lanes
+from scripts.bench_keccak import CallerColumns, connected, random_states, traces
 
 #: The hand-written table of Plonky3's keccak-air.
 BASELINE_COLUMNS = 2633
 
 
-class Columns(Layout):
-    """A permutation asked for."""
-
-    real = bit("asked for")
-    id = element("its name", by="test")
-    before = element("its input", LANES * CHUNKS, by="test")
-    after = element("its output", LANES * CHUNKS, by="keccak_f bus")
-
-
-class Caller(Table):
-    """Sends inputs and receives outputs."""
-
-    name = "caller"
-    layout = Columns
-    row_order = "permutations are independent"
-
-    def constraints(self, air: Air) -> None:
-        row = air.row
-        air.send(KECCAK_F, row.id, 0, row.before, count=row.real)
-        air.receive(KECCAK_F, row.id, keccak_f.ROUNDS, row.after, count=row.real)
-
-
 @cache
 def _circuit() -> Circuit:
-    return Circuit("keccak_f", [Caller(), keccak_f.KeccakF()])
+    return connected()
 
 
-def _states(count: int, seed: int = 0) -> Lanes:
-    states = np.random.default_rng(seed).integers(0, 1 << 64, (count, LANES), dtype=np.uint64)
+def _states(count: int) -> Lanes:
+    """Random states, the first of zeros."""
+    states = random_states(count)
     states[0] = 0
     return states
 
 
-def _traces(count: int, seed: int = 0) -> tuple[Matrix, Matrix]:
+def _traces(count: int) -> tuple[Matrix, Matrix]:
     """An honest caller of `count` permutations, the first of zeros, and the table."""
-    states = _states(count, seed)
-    ids = np.arange(count, dtype=np.uint32) * 5 + 1
-    matrix, rows = allocate(Columns, count)
-    rows.real, rows.id = 1, ids
-    rows.before = keccak_f.chunks(states).reshape(count, -1)
-    rows.after = keccak_f.chunks(keccak_f.permute(states)).reshape(count, -1)
-    return matrix, keccak_f.fill(states, ids)
+    caller, table = traces(_states(count))[0]
+    return caller, table
 
 
 def _check(caller: Matrix, table: Matrix) -> list[Finding]:
@@ -89,7 +63,7 @@ def test_permutation_gives_keccak_256() -> None:
         assert digest == reference.new(digest_bits=256, data=data).digest()
 
 
-def test_rounds_constants_flip_only_the_committed_bits() -> None:
+def test_round_constants_flip_only_the_committed_bits() -> None:
     union = 0
     for constant in keccak_f.ROUND_CONSTANTS:
         union |= constant
@@ -113,26 +87,20 @@ def test_rows_in_any_order_are_accepted() -> None:
 
 
 def test_the_same_input_under_two_ids() -> None:
-    states = np.repeat(_states(1), 2, axis=0)
-    matrix, rows = allocate(Columns, 2)
-    rows.real, rows.id = 1, [3, 4]
-    rows.before = keccak_f.chunks(states).reshape(2, -1)
-    rows.after = keccak_f.chunks(keccak_f.permute(states)).reshape(2, -1)
-    assert not _check(matrix, keccak_f.fill(states, np.array([3, 4], dtype=np.uint32)))
+    assert not _check(*traces(np.repeat(_states(2)[1:], 2, axis=0))[0])
 
 
 def test_swapped_outputs_are_rejected() -> None:
     caller, table = _traces(2)
-    rows = TraceView(Columns, caller)
+    rows = TraceView(CallerColumns, caller)
     rows.after = rows.after[::-1].copy()
     assert any(isinstance(f, BusFinding) for f in _check(caller, table))
 
 
 def test_a_truncated_permutation_is_rejected() -> None:
     caller, table = _traces(1)
-    table = table.copy()
     rows = TraceView(keccak_f.Columns, table)
-    TraceView(Columns, caller).after = rows.before[23].reshape(-1)
+    TraceView(CallerColumns, caller).after = rows.before[23].reshape(-1)
     table[23] = 0
     assert _check(caller, table)
     # Even with its last row relabelled as round 23: that round flips other bits of lane 0.
@@ -142,7 +110,7 @@ def test_a_truncated_permutation_is_rejected() -> None:
 
 def test_a_permutation_that_starts_late_is_rejected() -> None:
     caller, table = _traces(1)
-    TraceView(Columns, caller).before = TraceView(keccak_f.Columns, table).before[1].reshape(-1)
+    TraceView(CallerColumns, caller).before = TraceView(keccak_f.Columns, table).before[1].reshape(-1)
     table[0] = 0
     assert _check(caller, table)
 
@@ -194,7 +162,7 @@ def test_a_false_bit_before_the_round_constant_is_rejected() -> None:
     _, table = _traces(1)
     rows = TraceView(keccak_f.Columns, table)
     # Round 1 flips bit 1: with its complement the other sign, hence a difference of 2 * 2 in the chunk.
-    rows.after[1, 0, 0] += np.uint32(4 if rows.flipped[1, 1] else -4 % (1 << 32))
+    rows.after[1, 0, 0] = (int(rows.after[1, 0, 0]) + (4 if rows.flipped[1, 1] else -4)) % MODULUS
     rows.flipped[1, 1] ^= 1
     assert _constraints(table) == ["chi: bit 1 of lane 0"]
 

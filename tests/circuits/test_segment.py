@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ def test_segments_chain_by_their_public_values(trace: ExecutionTrace) -> None:
     cuts = [0, 17, 60, 100]
     filled = [
         fill(trace.slice(first, end), boundary).public_values
-        for first, end, boundary in zip(cuts, cuts[1:], boundaries(trace, cuts[:-1]), strict=False)
+        for first, end, boundary in zip(cuts[:-1], cuts[1:], boundaries(trace, cuts[:-1]), strict=True)
     ]
     np.testing.assert_array_equal(filled[0].transactions_in, TRANSACTIONS_START)
     np.testing.assert_array_equal(filled[0].effects_in, EFFECTS_START)
-    for before, after in zip(filled, filled[1:], strict=False):
+    for before, after in pairwise(filled):
         assert before.end_transaction == after.first_transaction
         for name in ("transactions", "effects", "access"):
             np.testing.assert_array_equal(getattr(before, f"{name}_out"), getattr(after, f"{name}_in"))

@@ -22,9 +22,8 @@ from verifier.errors import Invalid
 FOLDER: Final = Path(__file__).parent
 MANIFEST: Final = "manifest.json"
 
-SUPPORTED_HEIGHTS: Final = tuple(range(16, 23))
-"""Values of `log_stacked_height` for which a key is pinned: segments of up to 8 * 10**9 cells. The range table alone
-needs 2**16 rows."""
+SUPPORTED_HEIGHTS: Final = tuple(range(14, 23))
+"""Values of `log_stacked_height` for which a key is pinned: segments of 10**4 to 8 * 10**9 cells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Gadgets every table needs: small layouts with their constraints and their filling side by side."""
 
-from circuits.air.gadgets.basic import IsZero, LessThan, TimeOrder, one_hot, range_check, select, select_all
+from circuits.air.gadgets.basic import IsZero, LessThan, TimeOrder, one_hot, range_check, select, select_all, total
 from circuits.air.gadgets.words import AddWords, MultiplyWords, SubtractWords
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "range_check",
     "select",
     "select_all",
+    "total",
 ]

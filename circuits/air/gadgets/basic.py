@@ -26,6 +26,14 @@ def one_hot(air: Air, flags: Sequence[Expression], total: Operand, name: str) ->
     air.require(accumulated - air.graph.lift(total), f"{name}: exactly one flag")
 
 
+def total(terms: Sequence[Expression]) -> Expression:
+    """The sum of one or more expressions."""
+    result = terms[0]
+    for term in terms[1:]:
+        result = result + term
+    return result
+
+
 def select(condition: Expression, if_one: Any, if_zero: Any) -> Expression:
     """`if_one` where the bit is 1, `if_zero` where it is 0 (one degree more than its branches)."""
     result: Expression = if_zero + condition * (if_one - if_zero)

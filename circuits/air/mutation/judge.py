@@ -28,8 +28,8 @@ from circuits.air.table import Table
 #: The "row" of an edit whose column is a public value.
 PUBLIC_ROW = -1
 
-#: Constraints with at most this many nodes are evaluated first: booleans alone reject most changes of bits.
-_CHEAP_NODES = 8
+#: Constraints are evaluated in stages by their size in nodes: booleans alone reject most changes of bits.
+_STAGES = (8, 64)
 #: Bounds of one evaluation: bytes of intermediate values, and rows (larger blocks leave the processor's cache).
 _BLOCK_BYTES = 1 << 28
 _BLOCK_ROWS = 4096
@@ -74,9 +74,10 @@ class TableRows:
         self.interactions = table.air.interactions
         sizes, reads_next = _node_properties(self.graph)
         self._reads_next = reads_next
+        stage_of = np.searchsorted(_STAGES, [sizes[i] for i in self.constraints])
         self.stages = [
-            [i for i in self.constraints if sizes[i] <= _CHEAP_NODES],
-            [i for i in self.constraints if sizes[i] > _CHEAP_NODES],
+            [i for i, s in zip(self.constraints, stage_of, strict=True) if s == stage]
+            for stage in range(len(_STAGES) + 1)
         ]
         nodes = [e.index for i in self.interactions for e in (i.count, *i.message)]
         self.block = max(
@@ -202,7 +203,7 @@ class Judge:
             altered.append(_Altered(self.table(t), edits[edits[:, 1] == t][:, [0, 2, 3, 4]], count))
         alive = np.ones(count, dtype=np.bool_)
         silent = np.ones(count, dtype=np.bool_)
-        for stage in range(2):
+        for stage in range(len(_STAGES) + 1):
             for a in altered:
                 _reject_by_constraints(a, stage, alive)
         ledger = _Ledger()
@@ -319,7 +320,7 @@ def _node_properties(graph: Graph) -> tuple[list[int], list[bool]]:
     reads_next: list[bool] = []
     for node in graph.nodes:
         operands = children(node)
-        sizes.append(min(_CHEAP_NODES + 1, 1 + sum(sizes[c] for c in operands)))
+        sizes.append(min(_STAGES[-1] + 1, 1 + sum(sizes[c] for c in operands)))
         reads_next.append(node[0] == Op.NEXT or any(reads_next[c] for c in operands))
     return sizes, reads_next
 

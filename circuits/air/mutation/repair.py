@@ -6,10 +6,12 @@ the other cells of that equation too; this search does the same, so that range c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuits.air.bus import BusKind
 from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
@@ -18,127 +20,115 @@ from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
 from circuits.air.mutation.judge import TableRows, children, support
 
-#: Cells that a repair may change, and tries per table.
+#: Cells that a repair may change after the first, and tries per table (fewer where a row has many expression nodes).
 _ROUNDS = 8
-_TRIES = 1500
+_TRIES = 3000
+_NODES = 25_000_000
+#: How a cell that is no bit is changed at first: within its range, and from one byte or limb to the next.
+_STEPS = (1, -1, 256, -256, 1 << 16, -(1 << 16))
+#: How often a cell that no permutation message tells is preferred: to change the others needs an accomplice.
+_PREFER_PRIVATE = 0.75
 
 
-@dataclass
-class _Try:
-    """A row under repair: the cells changed so far."""
+@dataclass(frozen=True)
+class RepairedRow:
+    """A row with at least two changed cells (column to new value) that satisfies all its constraints."""
 
     row: int
-    changed: dict[int, int] = field(default_factory=dict)
+    changed: dict[int, int]
 
 
-def repaired_rows(trace: TableRows, rows: Sequence[int], rng: np.random.Generator) -> list[tuple[int, dict[int, int]]]:
-    """Rows with at least two cells changed such that all constraints between row and successor vanish.
-
-    Args:
-        trace: the honest table.
-        rows: the rows to start from.
-        rng: chooses where to start and what to adjust.
-
-    Returns:
-        (row, {column: new value}) for each successful search, without repetitions.
-    """
-    starts = [(row, column) for row in rows for column in range(len(trace.cells))]
-    chosen = rng.permutation(np.tile(np.arange(len(starts)), 1 + _TRIES // max(1, len(starts))))[:_TRIES]
-    tries = []
-    for index in chosen.tolist():
-        row, column = starts[index]
-        old = int(trace.matrix[row, column])
-        bit = trace.cells[column].column.type is CellType.BIT
-        new = 1 - old if bit else old + (1, 1 << 16, -(1 << 16))[int(rng.integers(3))]
-        tries.append(_Try(row, {column: new % MODULUS}))
-    equations = {index: _Equation(trace.graph, index) for index in dict.fromkeys(trace.constraints)}
-    if not equations:
-        return []  # nothing to repair: single cells say it all
-    told = _columns_told(trace)
-    done: dict[tuple[int, tuple[tuple[int, int], ...]], None] = {}
-    for left in range(_ROUNDS, -1, -1):
-        tries = _round(trace, tries, left, equations, told, rng, done)
-    return [(row, dict(changed)) for row, changed in done]
+def repaired_rows(trace: TableRows, rows: Sequence[int], rng: np.random.Generator) -> list[RepairedRow]:
+    """Repairs found by a random search from the given rows, without repetitions."""
+    return _Search(trace, rng).run(rows)
 
 
-def _round(
-    trace: TableRows,
-    tries: list[_Try],
-    left: int,
-    equations: dict[int, _Equation],
-    told: set[int],
-    rng: np.random.Generator,
-    done: dict[tuple[int, tuple[tuple[int, int], ...]], None],
-) -> list[_Try]:
-    """Adjust one more cell of every try; those without violations move to `done`, hopeless ones are given up."""
-    unfinished = []
-    order = list(equations)
-    for start in range(0, len(tries), trace.block):
-        block = tries[start : start + trace.block]
-        content = _content(trace, block)
-        values = evaluate(trace.graph, content, NumpyAlgebra(), order)
-        violated = np.stack([np.broadcast_to(values[i] != 0, (len(block),)) for i in order], axis=1)
+class _Search:
+    def __init__(self, trace: TableRows, rng: np.random.Generator) -> None:
+        self._trace, self._rng = trace, rng
+        self._equations = [_Equation(trace.graph, index) for index in dict.fromkeys(trace.constraints)]
+        self._bits = {c.index for c in trace.cells if c.column.type is CellType.BIT}
+        told = {e.index for i in trace.interactions if i.bus.kind is BusKind.PERMUTATION for e in (i.count, *i.message)}
+        self._told = {column for index in told for op, column in support(trace.graph, index) if op is Op.LOCAL}
+        self._uses = Counter(column for equation in self._equations for column in equation.columns)
+
+    def run(self, rows: Sequence[int]) -> list[RepairedRow]:
+        if not self._equations:
+            return []  # nothing to repair: the changes of single cells say it all
+        starts = [(row, column) for row in rows for column in range(len(self._trace.cells))]
+        count = min(_TRIES, _NODES // len(self._trace.graph.nodes))
+        enough = np.tile(np.arange(len(starts)), 1 + count // len(starts))
+        tries = [self._start(*starts[i]) for i in self._rng.permutation(enough)[:count].tolist()]
+        done: dict[tuple[int, tuple[tuple[int, int], ...]], RepairedRow] = {}
+        for left in range(_ROUNDS, -1, -1):
+            unfinished = []
+            for start in range(0, len(tries), self._trace.block):
+                block = tries[start : start + self._trace.block]
+                content, violated = self._violations(block)
+                for n, attempt in enumerate(block):
+                    broken = np.flatnonzero(violated[n])
+                    if not len(broken) and len(attempt.changed) > 1:
+                        done[attempt.row, tuple(sorted(attempt.changed.items()))] = attempt
+                    # One cell seldom satisfies more than two violated constraints at once.
+                    elif 0 < len(broken) <= 2 * left and self._adjust(attempt, content, n, broken):
+                        unfinished.append(attempt)
+            tries = unfinished
+        return list(done.values())
+
+    def _start(self, row: int, column: int) -> RepairedRow:
+        old = int(self._trace.matrix[row, column])
+        new = 1 - old if column in self._bits else old + int(self._rng.choice(_STEPS))
+        return RepairedRow(row, {column: new % MODULUS})
+
+    def _violations(self, block: Sequence[RepairedRow]) -> tuple[Rows, NDArray[np.bool_]]:
+        """The altered rows, and which equations they violate (rows, equations)."""
+        trace = self._trace
+        at = np.array([attempt.row for attempt in block])
+        local, following = trace.matrix[at], trace.matrix[(at + 1) % trace.height]
         for n, attempt in enumerate(block):
-            broken = np.flatnonzero(violated[n])
-            if not len(broken):
-                if len(attempt.changed) > 1:
-                    done[attempt.row, tuple(sorted(attempt.changed.items()))] = None
+            for column, value in attempt.changed.items():
+                local[n, column] = value
+                if trace.height == 1:
+                    following[n, column] = value
+        content = Rows(local, following, *trace.ends(at), trace.public)
+        order = [equation.index for equation in self._equations]
+        values = evaluate(trace.graph, content, NumpyAlgebra(), order)
+        return content, np.stack([np.broadcast_to(values[i] != 0, (len(block),)) for i in order], axis=1)
+
+    def _adjust(self, attempt: RepairedRow, content: Rows, n: int, broken: NDArray[np.int64]) -> bool:
+        """Change one more cell for the sake of a violated equation; False if there is none to change.
+
+        Cells of few equations are preferred, as they disturb little else. A bit stays a bit, even if that is no
+        solution yet.
+        """
+        exact: dict[int, int] = {}
+        flips: dict[int, int] = {}
+        equation = self._equations[int(self._rng.choice(broken))]
+        for column, value in equation.solutions(content, n).items():
+            if column in attempt.changed:
                 continue
-            # One cell seldom satisfies more than two violated constraints at once.
-            if len(broken) > 2 * left:
-                continue
-            equation = equations[order[int(rng.choice(broken))]]
-            column, value = _adjustment(trace, equation.fixes(content, n, attempt.changed), content, n, told, rng)
-            if column is not None:
-                attempt.changed[column] = value
-                unfinished.append(attempt)
-    return unfinished
-
-
-def _adjustment(
-    trace: TableRows, fixes: dict[int, int], content: Rows, n: int, told: set[int], rng: np.random.Generator
-) -> tuple[int | None, int]:
-    """The cell to change next: mostly one that no message tells, and a bit to a bit even if that is no fix yet."""
-    exact: dict[int, int] = {}
-    private: dict[int, int] = {}
-    flips: dict[int, int] = {}
-    for column, value in fixes.items():
-        if trace.cells[column].column.type is CellType.BIT and value > 1:
-            flips[column] = 1 - int(content.local[n, column] != 0)
-            continue
-        exact[column] = value
-        if column not in told:
-            private[column] = value
-    for choice, share in ((private, 0.75), (exact, 0.75), (flips, 1.0), (private, 1.0), (exact, 1.0)):
-        if choice and rng.random() < share:
-            chosen = int(rng.choice(list(choice)))
-            return chosen, choice[chosen]
-    return None, 0
-
-
-def _content(trace: TableRows, block: Sequence[_Try]) -> Rows:
-    at = np.array([t.row for t in block])
-    local, following = trace.matrix[at], trace.matrix[(at + 1) % trace.height]
-    for n, attempt in enumerate(block):
-        for column, value in attempt.changed.items():
-            local[n, column] = value
-            if trace.height == 1:
-                following[n, column] = value
-    return Rows(local, following, *trace.ends(at), trace.public)
-
-
-def _columns_told(trace: TableRows) -> set[int]:
-    """Columns that other tables learn over permutation buses: to change them needs an accomplice."""
-    expressions = {
-        e.index for i in trace.interactions if i.bus.kind is BusKind.PERMUTATION for e in (i.count, *i.message)
-    }
-    return {column for index in expressions for op, column in support(trace.graph, index) if op is Op.LOCAL}
+            if column in self._bits and value > 1:
+                flips[column] = 1 - int(content.local[n, column] != 0)
+            else:
+                exact[column] = value
+        private = {column: value for column, value in exact.items() if column not in self._told}
+        choice = private if private and self._rng.random() < _PREFER_PRIVATE else exact
+        if flips and (not choice or self._rng.random() > _PREFER_PRIVATE):
+            choice = flips
+        if not choice:
+            return False
+        columns = list(choice)
+        weights = np.array([1 / self._uses[column] for column in columns])
+        column = int(self._rng.choice(columns, p=weights / weights.sum()))
+        attempt.changed[column] = choice[column]
+        return True
 
 
 class _Equation:
     """One constraint, differentiated by the cells of the row."""
 
     def __init__(self, graph: Graph, index: int) -> None:
+        self.index = index
         found = {index}
         stack = [index]
         while stack:
@@ -147,13 +137,13 @@ class _Equation:
             stack += new
         # Children have smaller numbers than their parents.
         self._nodes = [(node, *graph.nodes[node]) for node in sorted(found)]
+        self.columns = [a for _, op, a, _ in self._nodes if op == Op.LOCAL]
 
-    def fixes(self, rows: Rows, n: int, fixed: dict[int, int]) -> dict[int, int]:
-        """Columns (but those in `fixed`) with the value that makes the constraint vanish if it is linear in them."""
+    def solutions(self, rows: Rows, n: int) -> dict[int, int]:
+        """Columns with the value that makes the constraint vanish on row `n`, if it is linear in them."""
         values = self._values(rows, n)
         slopes = dict.fromkeys(values, 0)
-        root = self._nodes[-1][0]
-        slopes[root] = 1
+        slopes[self.index] = 1
         result: dict[int, int] = {}
         for node, op, a, b in reversed(self._nodes):
             slope = slopes[node]
@@ -167,8 +157,8 @@ class _Equation:
                 slopes[b] = (slopes[b] + slope * values[a]) % MODULUS
             elif op == Op.NEG:
                 slopes[a] = (slopes[a] - slope) % MODULUS
-            elif op == Op.LOCAL and a not in fixed:
-                result[a] = (values[node] - values[root] * pow(slope, -1, MODULUS)) % MODULUS
+            elif op == Op.LOCAL:
+                result[a] = (values[node] - values[self.index] * pow(slope, -1, MODULUS)) % MODULUS
         return result
 
     def _values(self, rows: Rows, n: int) -> dict[int, int]:

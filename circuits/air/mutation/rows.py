@@ -186,7 +186,8 @@ def _public(target: Target) -> Iterator[Mutation]:
 
 def _repaired(target: Target) -> Iterator[Mutation]:
     """Several cells of a row changed such that the row's constraints hold again."""
-    for row, changed in repaired_rows(target.trace, target.rows, target.rng):
+    for repaired in repaired_rows(target.trace, target.rows, target.rng):
+        row, changed = repaired.row, repaired.changed
         edits = tuple(e for column, new in changed.items() for e in target.changes(row, column, new))
         what = ", ".join(f"{target.name(c)} {target.matrix[row, c]} -> {new}" for c, new in changed.items())
         yield Mutation(

@@ -4,6 +4,7 @@ The operands travel over a permutation bus, as they do in a real circuit: the ga
 every result must follow from them.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -53,9 +54,9 @@ class GadgetTable(Table):
     operands: ClassVar[tuple[str, ...]]
     free_operands: ClassVar[bool] = False
 
+    @abstractmethod
     def gadget(self, air: Air) -> None:
         """The gadget's constraints."""
-        raise NotImplementedError
 
     def received(self, row: Any) -> list[Expression]:
         """All operands, flat."""

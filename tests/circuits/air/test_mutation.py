@@ -1,17 +1,20 @@
 """The mutation harness finds planted weaknesses, and nothing in the sound tables they were made from."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
 import pytest
 
 from circuits.air import Air, Bus, BusField, BusKind, Circuit, Layout, Table, bit, element, limb, nested, word
+from circuits.air.expression import Op
 from circuits.air.field import Matrix
 from circuits.air.gadgets import LessThan, TimeOrder
 from circuits.air.gadgets.words import LIMBS
 from circuits.air.layout import RANGE, allocate
 from circuits.air.mutation import MutationReport, mutate
+from circuits.air.mutation.judge import support
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.range import Range16
@@ -27,9 +30,11 @@ from tests.circuits.air.gadget_tables import (
     added,
     is_zero,
     less_than,
+    multiplied,
     one_hot_rows,
-    ranged,
+    subtracted,
     survivors,
+    time_order,
 )
 
 A = [0, 5, 1 << 16, 77777, 2**32 - 1, 1234567]
@@ -165,13 +170,23 @@ class TestWeakenedGadgets:
         assert "repaired row" in kinds(report, "flag[3]")
 
     def test_message_nobody_looks_at(self) -> None:
-        case = ranged([0, 1, 5, 4095, 77], 12)
-        case.table.layout.parts["value"] = element("the operand", by=NOBODY)
-        type(case.table).free_operands = False
-        assert "both ends" in kinds(survivors(case), "operand")
+        class Columns(Layout):
+            real = bit("1 on rows with operands")
+            value = element("the operand", by=NOBODY)
+
+        class Weak(GadgetTable):
+            layout = Columns
+            operands = ("value",)
+
+            def gadget(self, air: Air) -> None:
+                """No constraint reads the operand."""
+
+        matrix, view = allocate(Columns, 5)
+        view.real, view.value = 1, [0, 1, 5, 4095, 77]
+        assert "both ends" in kinds(survivors(Case(Weak(), matrix, 5)), "operand")
 
     def test_padding_that_sends(self) -> None:
-        """Two tables whose tokens are counted by a bit that nothing ties to the selector."""
+        """A padding row that asks is not inert: none of its cells may be free."""
 
         class Columns(Layout):
             real = bit("1 on real rows")
@@ -192,6 +207,63 @@ class TestWeakenedGadgets:
         padding = [s for s in report.survivors if s.description == "asked" and s.row == 3]
         assert padding, report
         assert any(s.description == "value" and s.row == 3 for s in report.survivors), "a talking row is not inert"
+
+
+def without(case: Case, constraint: str | None = None, checked: str | None = None) -> Case:
+    """The case with one constraint dropped, or with all range checks that read a column."""
+    air = copy(case.table.air)
+    air.constraints = [c for c in air.constraints if c.name != constraint]
+    columns = [c.index for c in case.table.layout.cells() if c.name == checked]
+    air.interactions = [
+        i
+        for i in air.interactions
+        if i.bus is not RANGE16 or not any((Op.LOCAL, c) in support(air.graph, i.message[0].index) for c in columns)
+    ]
+    assert len(air.constraints) + len(air.interactions) < len(case.table.air.constraints + case.table.air.interactions)
+    table = copy(case.table)
+    vars(table)["air"] = air
+    return Case(table, case.matrix, case.rows)
+
+
+LARGE = [int.from_bytes(np.random.default_rng(5).bytes(64)[i : i + 32], "big") for i in (0, 32)]
+
+
+@pytest.mark.parametrize(
+    ("case", "constraint"),
+    [
+        pytest.param(lambda: is_zero([0, 5, 7]), name, id=name)
+        for name in ("is zero: value * inverse = 1 - zero", "is zero: value * zero = 0", "is zero: inverse * zero = 0")
+    ]
+    + [pytest.param(lambda: less_than(A, B), name, id=name) for name in ("less than: low limb", "less than: high limb")]
+    + [
+        pytest.param(lambda: one_hot_rows([0, 1, 2, 3]), name, id=name)
+        for name in ("flags: exactly one flag", "flags spell the code")
+    ]
+    + [pytest.param(lambda: added(LARGE, A[:2]), name, id=name) for name in ("add: limb 0", "add: limb 15")]
+    + [
+        pytest.param(lambda: subtracted(LARGE, A[:2]), name, id=name)
+        for name in ("subtract: limb 7", "subtract: limb 15")
+    ]
+    + [
+        pytest.param(lambda: multiplied(LARGE, B[1:3], 2), name, id=name)
+        for name in ("multiply: limb 0", "multiply: limb 9", "multiply: limb 17")
+    ],
+)
+def test_every_equation_counts(case: Callable[[], Case], constraint: str) -> None:
+    assert survivors(without(case(), constraint=constraint)).survivors
+
+
+@pytest.mark.parametrize(
+    ("case", "column"),
+    [pytest.param(lambda: less_than(A, B), f"inner.difference[{i}]", id=f"difference {i}") for i in (0, 1)]
+    + [pytest.param(lambda: time_order([9, 70000], [3, 5]), "inner.low", id="time")]
+    + [pytest.param(lambda: added(LARGE, A[:2]), f"inner.sum[{i}]", id=f"sum {i}") for i in (0, 9, 15)]
+    + [pytest.param(lambda: subtracted(LARGE, A[:2]), f"inner.difference[{i}]", id=f"less {i}") for i in (0, 9, 15)]
+    + [pytest.param(lambda: multiplied(LARGE, B[1:3], 2), f"inner.product[{i}]", id=f"product {i}") for i in (0, 9)]
+    + [pytest.param(lambda: multiplied(LARGE, B[1:3], 2), f"inner.a_low[{i}]", id=f"byte {i}") for i in (0, 15)],
+)
+def test_every_range_check_counts(case: Callable[[], Case], column: str) -> None:
+    assert survivors(without(case(), checked=column)).survivors
 
 
 TOKEN = Bus(
