@@ -19,14 +19,14 @@ DEEP_SEED ?= $(shell date +%Y%j)
 DEEP_BUDGET ?= 480
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test deep deep-sample lint format setup lock pin-keys bench bench-scaling clean
+.PHONY: help demo test deep deep-sample lint format setup lock pin-keys bench bench-keccak bench-scaling clean
 
 help:
 	@echo "make demo        set up, then prove and verify examples/transfer.json"
 	@echo "make test        set up, then run the fast tests"
 	@echo "make deep        run the slow, exhaustive tests"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
-	@echo "make bench       exact costs and measured times of the workloads"
+	@echo "make bench       exact costs and measured times of the workloads; also bench-keccak, bench-scaling"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
 	@echo "make lock        compile requirements.lock again, after a change of the dependencies"
 
@@ -50,7 +50,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd native && cargo fmt --check
-	cd native && cargo clippy --release --all-targets -- -D warnings
+	cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --release --all-targets -- -D warnings
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -59,6 +59,9 @@ format: setup
 
 bench: setup
 	$(BIN)/zkevm bench transfer
+
+bench-keccak: setup
+	$(BIN)/python -m scripts.bench_keccak
 
 bench-scaling: setup
 	$(BIN)/python -m scripts.bench_scaling

@@ -1,0 +1,223 @@
+"""Proves segments in Ray tasks: on this machine by default, on a cluster by its address.
+
+The trace goes into Ray's object store once; a task receives its segment's job, cuts its own slice, fills the tables and
+proves them. A task whose worker process or node dies is started again by Ray on another one. Every
+finished proof is stored at once, so that a driver that dies loses only what was in progress.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from executor.trace import ExecutionTrace
+from prover.errors import ClusterError, CostError, ProverError
+from prover.segment import SegmentJob, SegmentProof, is_proof_of, prove_segment
+from prover.store import SegmentStore
+
+logger = logging.getLogger(__name__)
+
+#: Lost workers and nodes that one segment survives.
+MAX_RETRIES = 8
+
+#: Ray's shared memory on this machine: it holds the trace, and the proofs until they are stored.
+_OBJECT_STORE_BYTES = 512 << 20
+
+#: How long the head node of a cluster may take to accept a connection.
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where segments are proved.
+
+    Attributes:
+        count: segments proved at the same time; None: as many as there are processor cores.
+        address: address of a Ray cluster, None for this machine. The project must be installed on every node.
+        threads: threads of one worker; None: the cores divided among the workers.
+    """
+
+    count: int | None = None
+    address: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class SegmentEvent:
+    """A segment is finished: `reused` from the store or `proved` now."""
+
+    job: SegmentJob
+    reused: bool
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Resources of the Ray cluster in use: cores in total, cores and memory (bytes) of single nodes."""
+
+    cores: int
+    smallest_node_cores: int
+    largest_node_memory: float
+
+
+def prove_segments(
+    trace: ExecutionTrace,
+    jobs: Sequence[SegmentJob],
+    workers: Workers,
+    store: SegmentStore,
+    on_segment: Callable[[SegmentEvent], None] = lambda event: None,
+) -> list[SegmentProof]:
+    """Proofs of all segments, in order.
+
+    Args:
+        trace: the whole batch.
+        jobs: its segments.
+        workers: where to prove.
+        store: finished proofs are read from and written to it.
+        on_segment: called in the driver whenever a segment is finished, in order of completion.
+
+    Raises:
+        CostError: a segment needs more memory than any node has.
+        ClusterError: the cluster cannot be reached, or a segment lost its worker too often.
+        ProverError: proving a segment failed.
+        OSError: the store cannot be written to.
+    """
+    done: dict[int, SegmentProof] = {}
+
+    def finish(job: SegmentJob, proof: SegmentProof, reused: bool) -> None:
+        done[job.plan.index] = proof
+        logger.info("%s: %s", _name(job), "reused from the store" if reused else "proved")
+        on_segment(SegmentEvent(job, reused))
+
+    missing = []
+    for job in jobs:
+        stored = store.load(job.key, partial(is_proof_of, job=job))
+        if stored is None:
+            missing.append(job)
+        else:
+            finish(job, SegmentProof(stored), reused=True)
+    if missing:
+        with _session(workers) as session:
+            for job, proof in _run(trace, missing, workers, session):
+                store.save(job.key, proof.proof)
+                finish(job, proof, reused=False)
+    return [done[job.plan.index] for job in jobs]
+
+
+def _run(
+    trace: ExecutionTrace, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
+) -> Iterator[tuple[SegmentJob, SegmentProof]]:
+    """Proofs in order of completion."""
+    needed = max(job.plan.memory for job in jobs)
+    if needed > session.largest_node_memory:
+        raise CostError(
+            f"a segment needs about {needed >> 20} MiB of memory, the workers have "
+            f"{int(session.largest_node_memory) >> 20} MiB",
+            "choose smaller segments with --segment-cells",
+        )
+    parallel = min(workers.count or session.cores, len(jobs))
+    threads = workers.threads or max(1, min(session.smallest_node_cores, session.cores // parallel))
+    task = ray.remote(prove_segment)
+    shared_trace = ray.put(trace)
+    waiting = list(reversed(jobs))
+    running: dict[Any, SegmentJob] = {}
+
+    def submit() -> None:
+        while waiting and len(running) < parallel:
+            job = waiting.pop()
+            options = {
+                "num_cpus": threads,
+                "memory": job.plan.memory,
+                "max_retries": MAX_RETRIES,
+                "name": f"segment {job.plan.index}",
+            }
+            running[task.options(**options).remote(shared_trace, job, threads)] = job
+
+    submit()
+    try:
+        while running:
+            (reference,), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(reference)
+            # The worker that is free now need not wait until this proof is stored.
+            submit()
+            yield job, _result(reference, job)
+    finally:
+        # Left over only when the run fails or is interrupted: a cluster would go on with them.
+        for reference in running:
+            ray.cancel(reference, force=True)
+
+
+def _name(job: SegmentJob) -> str:
+    return f"segment {job.plan.index} (transactions {job.plan.first} to {job.plan.end - 1})"
+
+
+def _result(reference: Any, job: SegmentJob) -> SegmentProof:
+    try:
+        proof: SegmentProof = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise ProverError(f"{_name(job)}: {_first_line(error.cause)}") from error
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"{_name(job)}: its worker was lost more than {MAX_RETRIES} times: {_first_line(error)}",
+            "finished segments are kept; start the command again to go on, with fewer --workers if memory ran out",
+        ) from error
+    return proof
+
+
+def _first_line(error: object) -> str:
+    """What an error says, without the traces of other processes that Ray appends."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def _session(workers: Workers) -> Iterator[_Session]:
+    """A connection to Ray: one that exists already is used and left open."""
+    joined = ray.is_initialized()
+    if not joined:
+        _connect(workers)
+    elif workers.address not in (None, ray.get_runtime_context().gcs_address):
+        raise ClusterError(f"this process is connected to another Ray cluster than {workers.address}")
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+        if not cores:
+            raise ClusterError("the Ray cluster has no processor cores to offer")
+        yield _Session(sum(cores), min(cores), max(node.get("memory", 0.0) for node in nodes))
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def _connect(workers: Workers) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # Statistics would be sent over the network.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Errors are reported by this module, once.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    if workers.address is None:
+        cores = os.cpu_count() or 1
+        ray.init(
+            # "local" keeps an address in the environment from being used.
+            address="local",
+            num_cpus=max(cores, (workers.count or 1) * (workers.threads or 1)),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            **quiet,
+        )
+        return
+    try:
+        # Ray itself goes on trying for minutes.
+        host, _, port = workers.address.rpartition("//")[2].rpartition(":")
+        if port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        ray.init(address=workers.address, **quiet)
+    except (OSError, OverflowError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        raise ClusterError(
+            f"no Ray cluster at {workers.address}: {_first_line(error)}", "is it running, and reachable?"
+        ) from error

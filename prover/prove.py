@@ -1,0 +1,129 @@
+"""From a batch file to a proof file."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from executor.batch import read_batch
+from executor.execute import execute
+from prover.assemble import assemble
+from prover.driver import SegmentEvent, Workers, prove_segments
+from prover.errors import ProverError
+from prover.planner import DEFAULT_SEGMENT_CELLS, SegmentPlan, planner_for
+from prover.segment import SegmentProof, segment_jobs
+from prover.store import SegmentStore, write_atomically
+from verifier.container import encode_proof
+from verifier.statement import BatchStatement
+
+
+def _ignore(done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Callbacks of a run, all called in the driver: amount done and total."""
+
+    executed: Callable[[int, int], None] = _ignore
+    proved: Callable[[int, int], None] = _ignore
+    segment: Callable[[SegmentEvent], None] = lambda event: None
+
+
+@dataclass(frozen=True)
+class ProveReport:
+    """What a run did.
+
+    Attributes:
+        statement: what the proof says.
+        plans, proofs: the segments, in order.
+        reused: indices of the segments that were taken from the store.
+        seconds: by phase (execute, plan, prove, write).
+        proof_bytes: size of the proof file.
+    """
+
+    statement: BatchStatement
+    plans: Sequence[SegmentPlan]
+    proofs: Sequence[SegmentProof]
+    reused: Sequence[int]
+    seconds: dict[str, float]
+    proof_bytes: int
+
+
+@dataclass
+class _Clock:
+    seconds: dict[str, float] = field(default_factory=dict)
+    _last: float = field(default_factory=time.perf_counter)
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = now - self._last
+        self._last = now
+
+
+def default_store(out: Path) -> Path:
+    """Where finished segments are kept while a proof is made, unless said otherwise."""
+    return out.with_name(out.name + ".segments")
+
+
+def prove(
+    batch_file: Path,
+    out: Path,
+    *,
+    workers: Workers | None = None,
+    segment_cells: int = DEFAULT_SEGMENT_CELLS,
+    store: Path | None = None,
+    keep: bool = False,
+    progress: Progress | None = None,
+) -> ProveReport:
+    """Execute and prove a batch, and write the proof file.
+
+    A run that was killed is resumed by calling this again with the same batch, output and budget: segments whose proofs
+    lie in the store are not proved again.
+
+    Args:
+        batch_file: a batch file (`executor.batch`).
+        out: the proof file; replaced in one step when the proof is complete.
+        workers: where and with how many workers segments are proved.
+        segment_cells: upper bound on the cells of a segment.
+        store: folder of finished segment proofs; `default_store(out)` when None.
+        keep: leave the segment proofs in the store.
+        progress: callbacks.
+
+    Raises:
+        BatchError: the batch is malformed or invalid.
+        UnsupportedFeature: it holds something that cannot be proved yet.
+        ProverError: planning or proving failed.
+        OSError: the output or the store cannot be written to.
+    """
+    progress = progress or Progress()
+    if not out.parent.is_dir():
+        raise ProverError(f"the folder of the output does not exist: {out.parent}")
+    clock = _Clock()
+    executed = execute(read_batch(batch_file), progress.executed)
+    clock.lap("execute")
+    trace = executed.trace
+    jobs = segment_jobs(trace, planner_for(trace).plan(trace.transactions, segment_cells))
+    clock.lap("plan")
+    segments = SegmentStore(store or default_store(out))
+    reused: list[int] = []
+    finished = 0
+    progress.proved(0, len(jobs))
+
+    def on_segment(event: SegmentEvent) -> None:
+        nonlocal finished
+        finished += 1
+        if event.reused:
+            reused.append(event.job.plan.index)
+        progress.segment(event)
+        progress.proved(finished, len(jobs))
+
+    proofs = prove_segments(trace, jobs, workers or Workers(), segments, on_segment)
+    clock.lap("prove")
+    file = assemble(executed, jobs, proofs)
+    content = encode_proof(file)
+    write_atomically(out, content)
+    if not keep:
+        segments.remove([job.key for job in jobs])
+    clock.lap("write")
+    return ProveReport(file.statement, [job.plan for job in jobs], proofs, reused, clock.seconds, len(content))

@@ -1,0 +1,174 @@
+"""From a batch file to an accepted proof, through lost workers and killed drivers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+
+from prover.driver import SegmentEvent, Workers, prove_segments
+from prover.errors import ClusterError, CostError, ProverError
+from prover.planner import planner_for
+from prover.prove import Progress, default_store, prove
+from prover.segment import segment_jobs
+from prover.store import SegmentStore
+from tests.prover.batches import executed_batch, small_segment, write_batch
+from tests.prover.runs import Killer, accepted
+from verifier.verify import verify_file
+
+#: A run must be over by then, or it hangs.
+PATIENCE = 180.0
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[None]:
+    """One local Ray for the tests that do not start their own."""
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=256 << 20)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
+    out = tmp_path / "batch.proof"
+    events: list[SegmentEvent] = []
+    executed: list[tuple[int, int]] = []
+    proved: list[tuple[int, int]] = []
+    progress = Progress(
+        lambda done, total: executed.append((done, total)),
+        lambda done, total: proved.append((done, total)),
+        events.append,
+    )
+    report = prove(write_batch(tmp_path, 8), out, segment_cells=small_segment(8), progress=progress)
+    segments = len(report.plans)
+    assert segments >= 2
+    accepted(out, report, 8)
+    assert executed[-1] == (8, 8)
+    assert proved == [(done, segments) for done in range(segments + 1)]
+    assert sorted(event.job.plan.index for event in events) == list(range(segments))
+    assert not any(event.reused for event in events)
+    assert out.stat().st_size == report.proof_bytes
+    assert not default_store(out).exists()
+
+
+@pytest.mark.usefixtures("workers")
+def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) -> None:
+    batch, store = write_batch(tmp_path, 8), tmp_path / "store"
+    outs = [tmp_path / f"{name}.proof" for name in ("first", "second", "third")]
+    first = prove(batch, outs[0], segment_cells=small_segment(8), store=store, keep=True)
+    assert list(first.reused) == []
+    files = sorted(store.iterdir())
+    assert len(files) == len(first.plans) >= 2
+
+    second = prove(batch, outs[1], segment_cells=small_segment(8), store=store, keep=True)
+    assert list(second.reused) == list(range(len(files)))
+    assert outs[1].read_bytes() == outs[0].read_bytes()
+
+    # One file is damaged, another holds the intact proof of another segment.
+    content = files[0].read_bytes()
+    files[1].write_bytes(content)
+    files[0].write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    third = prove(batch, outs[2], segment_cells=small_segment(8), store=store)
+    assert len(third.reused) == len(files) - 2
+    accepted(outs[2], third, 8)
+    assert not store.exists()
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "batch.proof"
+    with Killer(os.getpid, lambda worker: worker.send_signal(signal.SIGKILL), times=2) as killer:
+        report = prove(write_batch(tmp_path, 8), out, workers=Workers(2), segment_cells=small_segment(8))
+    assert len(killer.killed) == 2
+    assert list(report.reused) == []
+    accepted(out, report, 8)
+
+
+@pytest.mark.usefixtures("workers")
+def test_an_empty_batch_has_a_proof_without_segments(tmp_path: Path) -> None:
+    document = json.loads(write_batch(tmp_path, 8).read_text())
+    document["blocks"] = []
+    batch = tmp_path / "empty.json"
+    batch.write_text(json.dumps(document))
+    out = tmp_path / "empty.proof"
+    accepted(out, prove(batch, out), 0)
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_budget_that_no_worker_has_the_memory_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prover.planner.WORKER_BYTES", 1 << 50)
+    with pytest.raises(CostError, match="MiB of memory") as error:
+        prove(write_batch(tmp_path, 8), tmp_path / "batch.proof")
+    assert "--segment-cells" in error.value.hint
+
+
+@pytest.mark.usefixtures("workers")
+def test_what_the_engine_refuses_is_reported_with_its_segment(tmp_path: Path) -> None:
+    trace = executed_batch(8).trace
+    # The engine has no parameters for so small a matrix.
+    plan = replace(planner_for(trace).segment(0, 0, 8), log_stacked_height=3)
+    store = SegmentStore(tmp_path / "store")
+    with pytest.raises(ProverError, match=r"^segment 0 \(transactions 0 to 7\): .*log_stacked_height.*$"):
+        prove_segments(trace, segment_jobs(trace, [plan]), Workers(1), store)
+    assert not store.folder.exists()
+
+
+@pytest.mark.usefixtures("workers")
+def test_another_cluster_than_the_one_in_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="connected to another Ray cluster"):
+        prove(write_batch(tmp_path, 8), tmp_path / "batch.proof", workers=Workers(1, "127.0.0.1:1"))
+
+
+def test_a_folder_that_does_not_exist_is_found_out_before_proving(tmp_path: Path) -> None:
+    with pytest.raises(ProverError, match="folder of the output does not exist"):
+        prove(write_batch(tmp_path, 8), tmp_path / "none" / "batch.proof")
+
+
+def start_driver(batch: Path, out: Path, segment_cells: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "zkevm.main", "prove", str(batch), "--out", str(out), "--json"]
+    command += ["--workers", "1", "--segment-cells", str(segment_cells)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_driver_that_was_killed_proves_no_segment_twice(tmp_path: Path) -> None:
+    batch, out = write_batch(tmp_path, 24), tmp_path / "batch.proof"
+    store = default_store(out)
+    deadline = time.monotonic() + PATIENCE
+    driver = start_driver(batch, out, small_segment(24))
+    try:
+        while len(list(store.glob("*.segment"))) < 2:
+            assert driver.poll() is None, driver.communicate()[1]
+            assert time.monotonic() < deadline, "no segment was finished"
+            time.sleep(0.01)
+    finally:
+        driver.kill()
+        driver.communicate()
+    assert not out.exists()
+    finished = {file.name: file.stat().st_mtime_ns for file in store.glob("*.segment")}
+
+    again = start_driver(batch, out, small_segment(24))
+    rewritten: dict[str, int] = {}
+    while again.poll() is None and time.monotonic() < deadline:
+        for file in store.glob("*.segment"):
+            try:
+                rewritten[file.name] = file.stat().st_mtime_ns
+            except FileNotFoundError:
+                # The store is emptied at the end of the run.
+                continue
+        time.sleep(0.01)
+    result, errors = again.communicate(timeout=PATIENCE)
+    assert again.returncode == 0, errors
+    segments = json.loads(result)["segments"]
+    assert sum(segment["transactions"] for segment in segments) == 24
+    assert len(segments) > len(finished)
+    assert sum(segment["reused"] for segment in segments) == len(finished)
+    assert {name: rewritten.get(name) for name in finished} == finished
+    assert verify_file(out).segments == len(segments)
+    assert not store.exists()

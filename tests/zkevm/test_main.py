@@ -1,0 +1,296 @@
+"""The command line: results, exit statuses, one readable line for every error."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from circuits.segment import FilledSegment
+from scripts.workloads import transfer_batch
+from tests.prover.batches import small_segment, write_batch
+from zkevm.main import app
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def the_object(result: Result) -> Any:
+    """The one JSON object that makes up standard output."""
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def batch(folder: Path) -> Path:
+    return write_batch(folder, 8)
+
+
+@pytest.fixture(scope="module")
+def proved(batch: Path, folder: Path) -> tuple[Path, Any]:
+    """A proof file and what the command that made it printed."""
+    proof = folder / "batch.proof"
+    result = run("prove", batch, "--out", proof, "--workers", "2", "--segment-cells", str(small_segment(8)), "--json")
+    assert result.exit_code == 0, result.output
+    return proof, the_object(result)
+
+
+@pytest.fixture(scope="module")
+def changed(proved: tuple[Path, Any], folder: Path) -> Path:
+    """A proof file whose last byte, inside the last segment's proof, is another one."""
+    proof, _ = proved
+    content = bytearray(proof.read_bytes())
+    content[-1] ^= 1
+    file = folder / "changed.proof"
+    file.write_bytes(content)
+    return file
+
+
+@pytest.fixture
+def unsupported(tmp_path: Path) -> Path:
+    document = transfer_batch(8)
+    block = next(number for number, block in enumerate(document["blocks"]) if block["transactions"])
+    document["blocks"][block]["withdrawals"] = [{"index": 0}]
+    file = tmp_path / "withdrawals.json"
+    file.write_text(json.dumps(document))
+    return file
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("execute", "check", "prove", "verify", "inspect", "bench"):
+        assert command in result.stdout
+
+
+def test_execute_reports_the_statement_and_writes_the_trace(batch: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.npz"
+    result = run("execute", batch, "--trace", trace, "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)
+    assert report["transactions"] == 8
+    assert report["statement"]["fork"] == "cancun"
+    with np.load(trace) as arrays:
+        assert arrays["sender"].shape == (8, 10)
+        assert int(arrays["gas_used"].sum()) == report["gas_used"] == report["statement"]["gas_used"]
+
+
+def test_check_accepts_an_honest_batch(batch: Path) -> None:
+    result = run("check", batch, "--segment-cells", str(small_segment(8)), "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)
+    assert report["satisfied"] is True
+    assert report["segments"] >= 2
+    assert report["cells"] > 0
+    assert report["findings"] == []
+
+
+@pytest.fixture
+def lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables whose first transaction was filled with one unit of gas too few."""
+    import zkevm.commands
+    from circuits.transaction import Columns
+
+    honest: Callable[..., FilledSegment] = zkevm.commands.fill_segment
+
+    def dishonest(*arguments: Any) -> FilledSegment:
+        filled = honest(*arguments)
+        filled.traces[1][0, Columns.offsets["gas_used"]] -= 1
+        return filled
+
+    monkeypatch.setattr("zkevm.commands.fill_segment", dishonest)
+
+
+@pytest.mark.usefixtures("lie")
+def test_check_names_table_row_and_constraint_of_a_violation(batch: Path) -> None:
+    result = run("check", batch, "--json")
+    assert result.exit_code == 1, result.output
+    report = the_object(result)
+    assert report["satisfied"] is False
+    constraints = [finding for finding in report["findings"] if finding["kind"] == "ConstraintFinding"]
+    assert {(finding["table"], finding["row"]) for finding in constraints} == {("transaction", 0)}
+    assert all(finding["constraint"] and finding["cells"] for finding in constraints)
+
+
+@pytest.mark.usefixtures("lie")
+def test_check_tells_people_about_a_violation(batch: Path) -> None:
+    result = run("check", batch)
+    assert result.exit_code == 1
+    assert "table transaction, row 0: constraint" in result.stdout
+    assert "Violations found" in result.stdout
+
+
+def test_prove_reports_its_segments(proved: tuple[Path, Any]) -> None:
+    proof, report = proved
+    assert report["proof_bytes"] == proof.stat().st_size
+    assert len(report["segments"]) >= 2
+    assert sum(segment["transactions"] for segment in report["segments"]) == 8
+    assert not any(segment["reused"] for segment in report["segments"])
+    assert all(segment["prove_seconds"] > 0 for segment in report["segments"])
+
+
+def test_verify_accepts(proved: tuple[Path, Any]) -> None:
+    proof, made = proved
+    result = run("verify", proof, "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)
+    assert report["accepted"] is True
+    assert report["statement"] == made["statement"]
+    assert report["digest"] == made["statement_digest"]
+    assert report["security_bits"] >= 100
+    assert len(report["checks"]) >= 10
+
+    for_people = run("verify", proof)
+    assert for_people.exit_code == 0
+    assert "ACCEPTED: 8 transactions" in for_people.stdout
+
+
+def test_verify_rejects_with_status_1(changed: Path) -> None:
+    result = run("verify", changed, "--json")
+    assert result.exit_code == 1, result.output
+    report = the_object(result)
+    assert report["accepted"] is False
+    assert report["check"] == "proofs"
+    assert report["reason"]
+
+    for_people = run("verify", changed)
+    assert for_people.exit_code == 1
+    assert "REJECTED" in for_people.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"ZKEVM", b"ZKEVM\xff", b"{}", bytes(1000)])
+def test_what_is_no_proof_file_is_unusable(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "no.proof"
+    file.write_bytes(content)
+    result = run("verify", file, "--json")
+    assert result.exit_code == 2, result.output
+    assert the_object(result)["error"]["kind"] == "UnusableInput"
+
+
+def test_the_python_engine_is_refused(proved: tuple[Path, Any]) -> None:
+    result = run("verify", proved[0], "--engine", "python")
+    assert result.exit_code == 2
+    assert "not available yet" in result.stderr
+
+
+def test_inspect_shows_a_proof(proved: tuple[Path, Any]) -> None:
+    proof, made = proved
+    report = the_object(run("inspect", proof, "--json"))
+    assert report["kind"] == "proof"
+    assert report["statement"] == made["statement"]
+    assert len(report["segments"]) == len(made["segments"])
+    assert report["segments"][-1]["end_transaction"] == 8
+    assert {check["name"] for check in report["checks"]} >= {"headers", "transactions", "proofs"}
+    assert run("inspect", proof).exit_code == 0
+
+
+def test_inspect_shows_a_batch_and_its_cost(batch: Path) -> None:
+    report = the_object(run("inspect", batch, "--json"))
+    assert report["kind"] == "batch"
+    assert report["transactions"] == 8
+    assert sum(segment["cells"] for segment in report["segments"]) > 0
+    assert "Planned segments" in run("inspect", batch).stdout
+
+
+@pytest.mark.parametrize("command", ["execute", "check", "inspect"])
+def test_what_cannot_be_proved_is_refused_with_its_place(command: str, unsupported: Path) -> None:
+    result = run(command, unsupported, "--json")
+    assert result.exit_code == 2, result.output
+    error = the_object(result)["error"]
+    assert error["kind"] == "UnsupportedFeature"
+    assert "UnsupportedFeature: withdrawals in block" in error["message"]
+    assert error["message"] in result.stderr
+
+
+def test_prove_refuses_before_it_makes_anything(unsupported: Path, tmp_path: Path) -> None:
+    out = tmp_path / "batch.proof"
+    result = run("prove", unsupported, "--out", out)
+    assert result.exit_code == 2
+    assert "UnsupportedFeature" in result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [unsupported.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("execute", "none.json"), "No such file"),
+        (("inspect", "none.json"), "No such file"),
+        (("verify", "none.proof"), "No such file"),
+        (("prove", "none.json", "--out", "none/x.proof"), "folder of the output does not exist"),
+        (("bench", "none"), "no workload 'none'"),
+    ],
+)
+def test_missing_files_are_unusable_input(
+    arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_a_malformed_batch_is_unusable_input(tmp_path: Path) -> None:
+    file = tmp_path / "batch.json"
+    file.write_text('{"format": "zkevm-batch/1"')
+    result = run("execute", file, "--json")
+    assert result.exit_code == 2
+    assert the_object(result)["error"]["kind"] == "BatchError"
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_segment_below_one_transaction_is_refused_with_a_hint(batch: Path, tmp_path: Path) -> None:
+    result = run("prove", batch, "--out", tmp_path / "x", "--segment-cells", "1000", "--json")
+    assert result.exit_code == 2
+    assert "--segment-cells" in the_object(result)["error"]["hint"]
+    assert "hint:" in result.stderr
+
+
+def test_an_internal_error_is_one_line_and_its_own_status(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("zkevm.commands.run_batch", broken)
+    result = run("execute", batch, "--json")
+    assert result.exit_code == 3
+    assert the_object(result)["error"]["message"] == "internal error: ZeroDivisionError: planted"
+    assert "Traceback" not in result.output
+
+
+def test_usage_errors_have_status_2() -> None:
+    assert run("prove").exit_code == 2
+    assert run("verify", "x", "--engine", "abacus").exit_code == 2
+    assert run("nonsense").exit_code == 2
+
+
+def test_the_installed_command_runs() -> None:
+    command = Path(sys.executable).parent / "zkevm"
+    done = subprocess.run([command, "verify", "/dev/null", "--json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["kind"] == "UnusableInput"
+    assert "Traceback" not in done.stderr
+
+
+def test_bench_prints_exact_costs_that_meet_the_targets() -> None:
+    result = run("bench", "transfer", "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)["workloads"]["transfer"]
+    assert report["transactions"] == 100
+    assert report["cells"] == sum(table["cells"] for table in report["tables"])
+    assert report["interactions"] == sum(table["interactions"] for table in report["tables"])
+    assert report["cells_per_transaction"] <= 30_000
+    assert report["interactions_per_transaction"] <= 3_000
+    assert report["peak_memory_bytes"] > report["cells"] * 4
+    assert report["proof_bytes"] > report["segment_proof_bytes"] > 0

@@ -1,0 +1,155 @@
+"""Measurement of workloads: exact costs per table, and the time and memory of one proof of everything."""
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zkevm_native
+
+from circuits.segment import segment_circuit
+from executor.batch import read_batch
+from executor.execute import execute
+from executor.trace import ExecutionTrace
+from prover.assemble import assemble
+from prover.planner import planner_for
+from prover.segment import SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs, verifying_key
+from verifier.container import encode_proof
+from verifier.verify import verify
+from zkevm.console import Output
+from zkevm.errors import UsageError
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+#: One transfer in OpenVM's published benchmark of an EVM interpreter (revm on OpenVM 2.0.2, 100 value transfers,
+#: without signatures and state root), on the same engine at the same security: 170 M cells, 56 M interactions in all.
+REVM_CELLS_PER_TRANSFER = 1_700_000
+REVM_INTERACTIONS_PER_TRANSFER = 560_000
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One proof in a process of its own; memory in bytes, before and at the peak of filling and proving."""
+
+    proof: SegmentProof
+    keygen_seconds: float
+    memory_before: int
+    memory_peak: int
+
+
+def bench_workloads(names: list[str], output: Output) -> None:
+    """Measure workloads, each as one segment of all its transactions, and report.
+
+    Raises:
+        UsageError: there is no such workload, or it has no transactions.
+        BatchError, UnsupportedFeature, ProverError.
+    """
+    files = {name: EXAMPLES / f"{name}.json" for name in names}
+    missing = [name for name, file in files.items() if not file.is_file()]
+    if missing:
+        known = ", ".join(sorted(file.stem for file in EXAMPLES.glob("*.json")))
+        raise UsageError(f"no workload {missing[0]!r}", f"known workloads: {known}")
+    output.result({"workloads": {name: _bench(name, file, output) for name, file in files.items()}})
+
+
+def _bench(name: str, file: Path, output: Output) -> dict[str, Any]:
+    start = time.perf_counter()
+    with output.progress("Executing") as (advance,):
+        executed = execute(read_batch(file), advance)
+    execute_seconds = time.perf_counter() - start
+    trace = executed.trace
+    if not trace.transactions:
+        raise UsageError(f"workload {name!r} has no transactions")
+    plan = planner_for(trace).segment(0, 0, trace.transactions)
+    (job,) = segment_jobs(trace, [plan])
+    threads = os.cpu_count() or 1
+    with (
+        output.progress("Proving") as (advance,),
+        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
+    ):
+        measured = pool.submit(_measure, trace, job, threads).result()
+        advance(1, 1)
+    statistics = measured.proof.statistics
+    assert statistics is not None, "a proof made here has statistics"
+    proof_file = encode_proof(assemble(executed, [job], [measured.proof]))
+    report = verify(proof_file)
+    verified = zkevm_native.verify(verifying_key(plan.log_stacked_height), measured.proof.proof)
+
+    tables = [
+        {
+            "table": table.name,
+            "height": height,
+            "columns": table.columns,
+            "cells": table.cells(height),
+            "interactions": table.messages(height),
+            "cells_per_transaction": table.cells(height) / trace.transactions,
+            "interactions_per_transaction": table.messages(height) / trace.transactions,
+        }
+        for table, log_height in zip(segment_circuit().statistics, verified.log_heights, strict=True)
+        if (height := 0 if log_height is None else 1 << log_height)
+    ]
+    cells, interactions = statistics.cells, statistics.interactions
+    memory = measured.memory_peak - measured.memory_before
+    facts: dict[str, Any] = {
+        "transactions": trace.transactions,
+        "gas": executed.gas_used,
+        "cells": cells,
+        "interactions": interactions,
+        "cells_per_transaction": cells / trace.transactions,
+        "interactions_per_transaction": interactions / trace.transactions,
+        "execute_seconds": execute_seconds,
+        "keygen_seconds": measured.keygen_seconds,
+        "fill_seconds": statistics.fill_seconds,
+        "prove_seconds": statistics.prove_seconds,
+        "verify_seconds": report.seconds,
+        "threads": threads,
+        "log_stacked_height": plan.log_stacked_height,
+        "peak_memory_bytes": measured.memory_peak,
+        "memory_bytes_per_cell": memory / cells,
+        "proof_bytes": len(proof_file),
+        "segment_proof_bytes": len(measured.proof.proof),
+        "security_bits": report.security_bits,
+        "gas_per_second": executed.gas_used / (statistics.fill_seconds + statistics.prove_seconds),
+    }
+    comparison = {
+        "revm_on_openvm_cells_per_transfer": REVM_CELLS_PER_TRANSFER,
+        "revm_on_openvm_interactions_per_transfer": REVM_INTERACTIONS_PER_TRANSFER,
+        "times_fewer_cells": REVM_CELLS_PER_TRANSFER * trace.transactions / cells,
+        "times_fewer_interactions": REVM_INTERACTIONS_PER_TRANSFER * trace.transactions / interactions,
+    }
+    header = ["table", "height", "columns", "cells", "interactions", "cells / tx", "interactions / tx"]
+    output.table(
+        f"{name}: tables, padding included", header, [tuple(table.values()) for table in tables] + [_total(tables)]
+    )
+    output.facts(f"{name}: one segment", [(key.replace("_", " "), value) for key, value in facts.items()])
+    result = {**facts, "tables": tables}
+    if name == "transfer":
+        output.facts("Compared with", [(key.replace("_", " "), value) for key, value in comparison.items()])
+        result["comparison"] = comparison
+    return result
+
+
+def _total(tables: list[dict[str, Any]]) -> tuple[Any, ...]:
+    names = ["columns", "cells", "interactions", "cells_per_transaction", "interactions_per_transaction"]
+    return ("total", sum(t["height"] for t in tables), *(sum(t[name] for t in tables) for name in names))
+
+
+def _measure(trace: ExecutionTrace, job: SegmentJob, threads: int) -> _Measured:
+    start = time.perf_counter()
+    proving_key(job.plan.log_stacked_height)
+    keygen_seconds = time.perf_counter() - start
+    before = _memory("VmRSS")
+    proof = prove_segment(trace, job, threads)
+    return _Measured(proof, keygen_seconds, before, _memory("VmHWM"))
+
+
+def _memory(field: str) -> int:
+    """A field of /proc/self/status (proc(5)), in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    raise UsageError(f"this system does not report {field}", "run the benchmark on Linux")

@@ -1,0 +1,211 @@
+"""The `zkevm` command."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zkevm.console import Output, fail
+from zkevm.errors import UsageError
+
+#: Exit status besides 0.
+REJECTED = 1
+UNUSABLE = 2
+INTERNAL = 3
+
+#: Set it to see where an internal error came from.
+TRACEBACK_VARIABLE = "ZKEVM_TRACEBACK"
+
+app = typer.Typer(
+    name="zkevm",
+    help="Prove the execution of Ethereum blocks, and verify such proofs.",
+    epilog="Exit status: 0 done or accepted, 1 rejected or violations found, 2 unusable input, 3 internal error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+InputFile = Annotated[Path, typer.Argument(metavar="INPUT", help="A batch file.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+SegmentCells = Annotated[
+    int | None,
+    typer.Option(
+        "--segment-cells",
+        min=1,
+        help="Upper bound on the cells of a segment, and so on its memory and time.",
+        show_default="about half a million",
+    ),
+]
+
+
+class Engine(StrEnum):
+    """Implementations of the proof system's verifier."""
+
+    native = "native"
+    python = "python"
+
+
+@app.command()
+def execute(
+    input: InputFile,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="OUT", help="Write the execution trace to this .npz file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Execute a batch: roots, gas and receipts, without proving."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import execute_batch
+
+        execute_batch(input, trace, output)
+
+
+@app.command()
+def check(input: InputFile, segment_cells: SegmentCells = None, as_json: AsJson = False) -> None:
+    """Fill all tables and check every constraint and bus, without proving."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import check_batch
+
+        satisfied = check_batch(input, segment_cells, output)
+    if not satisfied:
+        raise typer.Exit(REJECTED)
+
+
+@app.command()
+def prove(
+    input: InputFile,
+    out: Annotated[Path, typer.Option("--out", metavar="PROOF", help="The proof file to write.", show_default=False)],
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Segments proved at the same time.", show_default="one per core"),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray-address", metavar="ADDRESS", help="Prove on this Ray cluster instead of this machine."),
+    ] = None,
+    segment_cells: SegmentCells = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store", metavar="DIR", help="Folder of finished segment proofs.", show_default="PROOF.segments"
+        ),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the segment proofs when the proof is written.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove a batch. A run that was killed goes on where it was when it is started again."""
+    output = Output(as_json)
+    with _errors(output):
+        from prover.driver import Workers
+        from zkevm.commands import prove_batch
+
+        prove_batch(input, out, Workers(workers, ray_address), segment_cells, store, keep, output)
+
+
+@app.command()
+def verify(
+    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof file.", show_default=False)],
+    engine: Annotated[Engine, typer.Option("--engine", help="Which verifier of the proof system.")] = Engine.native,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a proof: exit status 0 accepted, 1 rejected, 2 not a proof file."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import verify_proof
+
+        if engine is not Engine.native:
+            raise UsageError(f"the {engine.value} engine is not available yet", "use --engine native")
+        accepted = verify_proof(proof, engine.value, output)
+    if not accepted:
+        raise typer.Exit(REJECTED)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="PROOF|INPUT", help="A proof file or a batch.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a proof states and how it is checked, or what a batch holds and what it would cost."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import inspect_file
+
+        inspect_file(file, output)
+
+
+@app.command()
+def bench(
+    workload: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORKLOAD]...", help="Names of examples.", show_default="transfer")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure workloads: exact cells and interactions per table, seconds, memory, proof size."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.bench import bench_workloads
+
+        bench_workloads(workload or ["transfer"], output)
+
+
+@contextmanager
+def _errors(output: Output) -> Iterator[None]:
+    """Turn every error into one readable line and an exit status."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        fail(output, "interrupted", kind="Interrupted", hint="finished segments are kept")
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing more must be written to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(UNUSABLE) from None
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        status, report = _describe(error)
+        fail(output, **report)
+        raise typer.Exit(status) from None
+
+
+def _describe(error: Exception) -> tuple[int, dict[str, Any]]:
+    from executor.errors import BatchError, UnsupportedFeature
+    from prover.errors import ProverError
+    from verifier.errors import UnusableInput
+
+    kind = type(error).__name__
+    message = str(error) or kind
+    if isinstance(error, UnsupportedFeature):
+        return UNUSABLE, {"kind": kind, "message": f"UnsupportedFeature: {message}"}
+    if isinstance(error, ProverError | UsageError):
+        return UNUSABLE, {"kind": kind, "message": message, "hint": error.hint}
+    if isinstance(error, BatchError | UnusableInput):
+        return UNUSABLE, {"kind": kind, "message": message}
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return UNUSABLE, {"kind": kind, "message": f"{where}{error.strerror or message}"}
+    return INTERNAL, {
+        "kind": kind,
+        "message": f"internal error: {kind}: {message}",
+        "hint": f"set {TRACEBACK_VARIABLE}=1 to see where it came from",
+    }
+
+
+def main() -> None:
+    """Entry point of the `zkevm` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
