@@ -35,7 +35,7 @@ from circuits.statement import (
     SegmentPublicValues,
     block_items,
     item_states,
-    running_chain,
+    running_chains,
 )
 from executor.trace import ExecutionTrace
 
@@ -122,9 +122,11 @@ def boundaries(trace: ExecutionTrace, cuts: Sequence[int]) -> list[Boundary]:
     """The boundary at each cut: the running hashes before the batch's transaction of that number."""
     digests = item_states(TAG_BLOCK, _block_items(trace))[:, -1]
     items = transaction.committed_items(trace, digests)
-    transactions = running_chain(TRANSACTIONS_START, item_states(TAG_TRANSACTION, items)[:, -1])
-    effects = running_chain(EFFECTS_START, item_states(TAG_EFFECTS, transaction.committed_effects(trace))[:, -1])
-    return [Boundary(transactions[cut], effects[cut]) for cut in cuts]
+    committed = item_states(TAG_TRANSACTION, items)[:, -1]
+    effects = item_states(TAG_EFFECTS, transaction.committed_effects(trace))[:, -1]
+    starts = np.stack([TRANSACTIONS_START, EFFECTS_START])
+    chains = running_chains(starts, np.stack([committed, effects]))
+    return [Boundary(*chains[:, cut]) for cut in cuts]
 
 
 def fill(trace: ExecutionTrace, boundary: Boundary) -> FilledSegment:

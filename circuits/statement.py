@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def item_states(tag: int, items: NDArray[np.uint32]) -> Digests:
 
 
 def _item(blocks: int, parts: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.uint32]:
-    columns = [p.astype(np.uint32).reshape(len(p), -1) for p in parts]
+    columns = [p.astype(np.uint32).reshape(len(p), prod(p.shape[1:])) for p in parts]
     width = sum(c.shape[1] for c in columns)
     columns.append(np.zeros((len(columns[0]), DIGEST * blocks - width), dtype=np.uint32))
     return np.concatenate(columns, axis=1)
@@ -183,10 +184,17 @@ def effects_digests(
 
 def running_chain(start: Digests, digests: Digests) -> Digests:
     """The running hash before and after each item: start (8,), digests (n, 8) -> (n + 1, 8)."""
-    states = np.empty((len(digests) + 1, DIGEST), dtype=np.uint32)
-    states[0] = start
-    for i in range(len(digests)):  # sequential by nature: each state needs the one before
-        states[i + 1] = compress(states[i : i + 1], digests[i : i + 1])[0]
+    chain: Digests = running_chains(start[None], digests[None])[0]
+    return chain
+
+
+def running_chains(starts: Digests, digests: Digests) -> Digests:
+    """Several running hashes of equally many items side by side: (m, 8), (m, n, 8) -> (m, n + 1, 8)."""
+    chains, items = digests.shape[:2]
+    states = np.empty((chains, items + 1, DIGEST), dtype=np.uint32)
+    states[:, 0] = starts
+    for i in range(items):  # sequential by nature: each state needs the one before
+        states[:, i + 1] = compress(states[:, i], digests[:, i])
     return states
 
 

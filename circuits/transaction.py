@@ -34,7 +34,7 @@ from circuits.statement import (
     Digests,
     effects_items,
     item_states,
-    running_chain,
+    running_chains,
     transaction_items,
 )
 from executor.trace import Access, ExecutionTrace, StateKind
@@ -326,8 +326,9 @@ def fill(trace: ExecutionTrace, block_digests: Digests, transactions_in: Digests
     items, effects = committed_items(trace, block_digests), committed_effects(trace)
     transaction_states = item_states(TAG_TRANSACTION, items)
     effects_states = item_states(TAG_EFFECTS, effects)
-    transactions = running_chain(transactions_in, transaction_states[:, -1])
-    all_effects = running_chain(effects_in, effects_states[:, -1])
+    transactions, all_effects = running_chains(
+        np.stack([transactions_in, effects_in]), np.stack([transaction_states[:, -1], effects_states[:, -1]])
+    )
     rows.real = 1
     rows.number = trace.first_transaction + np.arange(trace.transactions)
     rows.transactions_in, rows.transactions_out = transactions[:-1], transactions[1:]

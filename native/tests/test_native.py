@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -230,6 +231,29 @@ def test_fibonacci(key: zn.ProvingKey, log_height: int) -> None:
 def test_threads(key: zn.ProvingKey, threads: int) -> None:
     trace = fibonacci_trace(5)
     attempt(key, [trace], [fibonacci_values(trace)], threads)
+
+
+def test_consumed_traces_are_freed(key: zn.ProvingKey, vk: zn.VerifyingKey) -> None:
+    trace = fibonacci_trace(6)
+    values = fibonacci_values(trace)
+    kept = [trace]
+    zn.prove(key, kept, [values], 1)
+    assert kept[0] is trace
+    freed = weakref.ref(trace)
+    given = [trace]
+    del trace, kept
+    proof, _ = zn.prove(key, given, [values], 1, consume=True)
+    assert given == []
+    assert freed() is None
+    assert zn.verify(vk, proof).public_values == [values]
+
+
+def test_refused_traces_are_not_consumed(key: zn.ProvingKey) -> None:
+    trace = fibonacci_trace(6)
+    given = [trace]
+    with pytest.raises(zn.TraceError):
+        zn.prove(key, given, [[]], 1, consume=True)
+    assert given == [trace]
 
 
 @pytest.mark.parametrize("threads", [-1, 0, 1025, 1 << 40, 1 << 80])
