@@ -15,7 +15,7 @@ from scripts.workloads import transfer_batch
 from verifier.container import ProofFile, encode_proof
 
 #: A budget that cuts twelve transfers into three segments.
-SEGMENT_CELLS = 250_000
+SEGMENT_CELLS = 180_000
 
 
 @dataclass(frozen=True)
