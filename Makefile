@@ -9,6 +9,10 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 NATIVE := $(VENV)/.native
 READY := $(VENV)/.project
+# The execution specs, which the executor is compared with. They need older libraries than the project, so they have an
+# environment of their own within the project's, where tests/differential looks for it.
+SPECS := $(VENV)/specs
+SPECS_LOCKED := $(SPECS)/.locked
 
 NATIVE_SOURCES := $(shell find native/src native/.cargo -type f 2>/dev/null) \
 	$(wildcard native/Cargo.toml native/Cargo.lock native/pyproject.toml native/*.pyi native/rust-toolchain.toml)
@@ -19,12 +23,13 @@ DEEP_SEED ?= $(shell date +%Y%j)
 DEEP_BUDGET ?= 480
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test deep deep-sample lint format setup lock pin-keys bench bench-keccak bench-scaling clean
+.PHONY: help demo test deep deep-sample lint format setup specs lock pin-keys bench bench-keccak bench-scaling clean
 
 help:
 	@echo "make demo        set up, then prove and verify examples/transfer.json"
 	@echo "make test        set up, then run the fast tests"
 	@echo "make deep        run the slow, exhaustive tests"
+	@echo "make specs       install the execution specs that the tests compare the executor with; the tests do it, too"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
 	@echo "make bench       exact costs and measured times of the workloads; also bench-keccak, bench-scaling"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
@@ -35,14 +40,14 @@ demo: setup
 	$(BIN)/zkevm prove examples/transfer.json --out out/transfer.proof --workers $(WORKERS)
 	$(BIN)/zkevm verify out/transfer.proof
 
-test: setup
+test: setup specs
 	$(BIN)/pytest
 
-deep: setup
+deep: setup specs
 	$(BIN)/pytest -m deep
 
 # A random order given by the seed, until the budget (seconds) is spent; the rest is skipped.
-deep-sample: setup
+deep-sample: setup specs
 	$(BIN)/pytest -m deep --deep-seed $(DEEP_SEED) --deep-budget $(DEEP_BUDGET)
 
 lint: setup
@@ -88,9 +93,18 @@ $(READY): $(LOCKED) $(NATIVE) pyproject.toml
 		--config-settings editable_mode=compat -e .
 	@touch $@
 
+specs: $(SPECS_LOCKED)
+
+$(SPECS_LOCKED): tests/differential/requirements.lock $(LOCKED)
+	$(BIN)/python -m venv $(SPECS)
+	$(SPECS)/bin/pip install --quiet --disable-pip-version-check -r tests/differential/requirements.lock
+	@touch $@
+
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --upgrade \
 		--output-file requirements.lock
+	uv pip compile tests/differential/requirements.in --universal --python-version 3.11 --no-header --upgrade \
+		--output-file tests/differential/requirements.lock
 
 clean:
 	rm -rf $(VENV) native/target out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -37,7 +37,7 @@ from circuits.statement import (
     item_states,
     running_chains,
 )
-from executor.trace import ExecutionTrace
+from executor.transfers import TransferTrace
 
 
 class Columns(Layout):
@@ -105,7 +105,7 @@ class FilledSegment:
         return [self.public_values.to_list() if i == 0 else [] for i in range(len(self.traces))]
 
 
-def _block_items(trace: ExecutionTrace) -> np.ndarray:
+def _block_items(trace: TransferTrace) -> np.ndarray:
     return block_items(
         trace.coinbase,
         trace.base_fee,
@@ -118,7 +118,7 @@ def _block_items(trace: ExecutionTrace) -> np.ndarray:
     )
 
 
-def boundaries(trace: ExecutionTrace, cuts: Sequence[int]) -> list[Boundary]:
+def boundaries(trace: TransferTrace, cuts: Sequence[int]) -> list[Boundary]:
     """The boundary at each cut: the running hashes before the batch's transaction of that number."""
     digests = item_states(TAG_BLOCK, _block_items(trace))[:, -1]
     items = transaction.committed_items(trace, digests)
@@ -129,7 +129,7 @@ def boundaries(trace: ExecutionTrace, cuts: Sequence[int]) -> list[Boundary]:
     return [Boundary(*chains[:, cut]) for cut in cuts]
 
 
-def fill(trace: ExecutionTrace, boundary: Boundary) -> FilledSegment:
+def fill(trace: TransferTrace, boundary: Boundary) -> FilledSegment:
     """Fill all tables of a segment.
 
     Args:
@@ -173,7 +173,7 @@ def answer(acting: list[Matrix]) -> list[Matrix]:
     return [*acting, permutations, range_table.fill(queries(RANGE16, filled)[:, 0])]
 
 
-def estimate(trace: ExecutionTrace) -> dict[str, int]:
+def estimate(trace: TransferTrace) -> dict[str, int]:
     """The heights of a segment's tables, from its events alone (no table is filled).
 
     Exact but for `poseidon2`, where an upper bound counts every distinct input the events can produce.

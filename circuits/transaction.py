@@ -37,7 +37,8 @@ from circuits.statement import (
     running_chains,
     transaction_items,
 )
-from executor.trace import Access, ExecutionTrace, StateKind
+from executor.state_keys import StateKind
+from executor.transfers import Access, TransferTrace
 
 #: Gas of a transaction by itself, of calldata bytes (EIP-2028) and of access-list entries (EIP-2930).
 TRANSACTION_BASE_GAS = 21000
@@ -269,13 +270,13 @@ class Transaction(Table):
             air.send(STATE, cells.leaf, int(kind), address, after, now, count=real)
 
 
-def access_times(trace: ExecutionTrace) -> NDArray[np.int64]:
+def access_times(trace: TransferTrace) -> NDArray[np.int64]:
     """Times of all accesses (n, 6)."""
     numbers = trace.first_transaction + np.arange(trace.transactions, dtype=np.int64)
     return TIME_STEP * (numbers[:, None] + 1) + 1 + np.arange(len(Access))
 
 
-def previous_times(trace: ExecutionTrace) -> NDArray[np.int64]:
+def previous_times(trace: TransferTrace) -> NDArray[np.int64]:
     """For each access (n, 6) the time of the access to the same key before it, 0 for the first one."""
     times = access_times(trace).reshape(-1)
     keys = trace.access_key.reshape(-1)
@@ -287,7 +288,7 @@ def previous_times(trace: ExecutionTrace) -> NDArray[np.int64]:
     return before.reshape(-1, len(Access))
 
 
-def committed_items(trace: ExecutionTrace, block_digests: Digests) -> NDArray[np.uint32]:
+def committed_items(trace: TransferTrace, block_digests: Digests) -> NDArray[np.uint32]:
     """The hashed items (n, 88) of a trace's transactions, given the digests of all its blocks (b, 8)."""
     return transaction_items(
         block_digests[trace.block],
@@ -308,7 +309,7 @@ def committed_items(trace: ExecutionTrace, block_digests: Digests) -> NDArray[np
 BALANCE_WRITES = [Access.SENDER_BALANCE, Access.RECIPIENT_BALANCE, Access.COINBASE_BALANCE]
 
 
-def committed_effects(trace: ExecutionTrace) -> NDArray[np.uint32]:
+def committed_effects(trace: TransferTrace) -> NDArray[np.uint32]:
     """The hashed items (n, 64) of the effects of a trace's transactions."""
     return effects_items(
         trace.status.astype(np.uint32),
@@ -320,7 +321,7 @@ def committed_effects(trace: ExecutionTrace) -> NDArray[np.uint32]:
     )
 
 
-def fill(trace: ExecutionTrace, block_digests: Digests, transactions_in: Digests, effects_in: Digests) -> Matrix:
+def fill(trace: TransferTrace, block_digests: Digests, transactions_in: Digests, effects_in: Digests) -> Matrix:
     """The table for a segment's transactions; `*_in` (8,) are the running hashes before it."""
     matrix, rows = allocate(Columns, trace.transactions)
     items, effects = committed_items(trace, block_digests), committed_effects(trace)
@@ -350,7 +351,7 @@ def fill(trace: ExecutionTrace, block_digests: Digests, transactions_in: Digests
     return matrix
 
 
-def _fill_amounts(rows: TraceView | Any, trace: ExecutionTrace) -> None:
+def _fill_amounts(rows: TraceView | Any, trace: TransferTrace) -> None:
     """Gas, fees and balances; all arithmetic is the gadgets' own on limbs."""
     gas_used = np.stack([trace.gas_used & 0xFFFF, trace.gas_used >> 16], axis=1)
     gas_limit = np.stack([trace.gas_limit & 0xFFFF, trace.gas_limit >> 16], axis=1)

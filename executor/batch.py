@@ -1,4 +1,4 @@
-"""The batch file: a genesis (pre-state and parent block) and blocks of signed transactions.
+"""Batches and the batch file: a pre-state, its block, and the blocks of signed transactions that follow.
 
 A batch file is a JSON object::
 
@@ -7,16 +7,18 @@ A batch file is a JSON object::
      "blocks": [{"coinbase": "0x..", "timestamp": .., "gasLimit": .., "transactions": ["0x02f8..", {...}]}, ...]}
 
 ``genesis`` is a geth genesis file: its ``alloc`` is the pre-state and its other fields make the header of the parent of
-the first block. A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``,
-``parentBeaconBlockRoot``, ``extraData`` and an empty list of ``withdrawals``. A transaction is raw signed bytes, or an
-object that :func:`executor.signing.sign_transaction` signs. Numbers may be JSON integers, ``0x`` strings or decimal
-strings.
+the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an object with the
+``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs.
+``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
+
+A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
+``extraData``, ``withdrawals`` (objects of ``index``, ``validatorIndex``, ``address`` and ``amount`` in gwei) and
+``header``, the RLP of the header that it must result in. A transaction is raw signed bytes, or an object that
+:func:`executor.signing.sign_transaction` signs. Numbers may be JSON integers, ``0x`` strings or decimal strings.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +27,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from executor.errors import BatchError, UnsupportedFeature
-from executor.json_values import parse_data, parse_quantity
+from executor.errors import BatchError
+from executor.forks import FORKS
+from executor.json_values import parse_data, parse_object, parse_quantity
 from executor.transactions import Transaction, decode_transaction
 
-FORKS = ("cancun",)
 MAX_FILE_BYTES = 128 * 2**20
 
-MAX_NESTING = 32
-# A string as a whole, so that brackets in it do not count. Where this finds other strings than the JSON parser does,
-# the text is no JSON and the parser stops. Possessive, and matching unfinished strings too: the time is linear.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+MAX_ANCESTORS = 256  # yellow paper: BLOCKHASH knows the hashes of the last 256 blocks
 
 INITIAL_BASE_FEE = 10**9  # EIP-1559, wei per gas: geth's default for a genesis without baseFeePerGas
 
@@ -90,6 +89,15 @@ class Genesis(_Model):
         return {parse_data(address): account for address, account in self.alloc.items()}
 
 
+class Withdrawal(_Model):
+    """A withdrawal of the beacon chain (EIP-4895). ``amount`` is in gwei."""
+
+    index: U64
+    validator_index: U64
+    address: Address
+    amount: U64
+
+
 class BlockContext(_Model):
     """What a block decides for itself; everything else in its header follows from its parent and its transactions."""
 
@@ -100,47 +108,93 @@ class BlockContext(_Model):
     prev_randao: Bytes32 = bytes(32)
     parent_beacon_block_root: Bytes32 = bytes(32)
     extra_data: Bytes = b""
+    withdrawals: tuple[Withdrawal, ...] = ()
 
 
 class _BlockFile(BlockContext):
     transactions: list[Any] = []
-    withdrawals: list[Any] = []
+    header: Bytes | None = None
+
+
+class _WitnessFile(_Model):
+    nodes: list[Bytes]
+    codes: list[Bytes] = []
 
 
 class _BatchFile(_Model):
     format: Literal["zkevm-batch/1"]
     chain_id: Annotated[U256, Field(ge=1)]
     fork: str
-    genesis: Genesis
+    genesis: Genesis | None = None
+    parent: Bytes | None = None
+    witness: _WitnessFile | None = None
+    ancestor_hashes: Annotated[list[Bytes32], Field(max_length=MAX_ANCESTORS)] = []
     blocks: list[_BlockFile]
     description: str = ""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a batch: its context and its signed transactions."""
+    """A block of a batch: its context and its signed transactions.
+
+    ``header``, where given, is the RLP of the header that the block claims; execution must give the same.
+    """
 
     context: BlockContext
     transactions: tuple[Transaction, ...]
+    header: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What the execution of a batch needs to know of its pre-state.
+
+    Attributes:
+        nodes: RLP of nodes of the account trie (the root first) and of the storage tries, each once: the proofs of
+            every account and slot touched, and the siblings that deletions read.
+        codes: codes of the accounts whose code is read, each once.
+        ancestor_hashes: hashes of the blocks before the parent of the first block, the latest first, up to the oldest
+            one that BLOCKHASH returned.
+    """
+
+    nodes: tuple[bytes, ...]
+    codes: tuple[bytes, ...] = ()
+    ancestor_hashes: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch that was read: well-formed, its signatures recovered, not executed yet."""
+    """A batch that was read: well-formed, its signatures recovered, not executed yet.
+
+    The pre-state is that of ``genesis``, or what ``witness`` tells of the state of ``parent_header``. With ``genesis``
+    alone the parent header follows from it; where both are given, the state root in the header must be the genesis's.
+    """
 
     chain_id: int
     fork: str
-    genesis: Genesis
+    genesis: Genesis | None
     blocks: tuple[Block, ...]
+    parent_header: bytes | None = None  # RLP
+    witness: Witness | None = None
+    ancestor_hashes: tuple[bytes, ...] = ()  # of the blocks before the parent, the latest first; at most 256
+
+    @property
+    def transactions(self) -> int:
+        """Number of transactions in all blocks."""
+        return sum(len(block.transactions) for block in self.blocks)
 
 
 def read_batch(path: str | Path) -> Batch:
-    """Read a batch file.
+    """Read a batch file, or with ``FILE::CASE`` a case of an ``ethereum/tests`` BlockchainTest file.
 
     Raises:
         BatchError: unreadable, larger than :data:`MAX_FILE_BYTES`, or malformed.
-        UnsupportedFeature: transactions or withdrawals that cannot be proved yet.
     """
+    file_name, separator, case = str(path).partition("::")
+    if separator:
+        from executor.fixtures import batch_from_fixture
+
+        return batch_from_fixture(Path(file_name), case)
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -154,13 +208,9 @@ def parse_batch(content: bytes | str) -> Batch:
     if len(content) > MAX_FILE_BYTES:
         raise BatchError(f"batch file of more than {MAX_FILE_BYTES} bytes")
     try:
-        text = content if isinstance(content, str) else content.decode()
-        _check_nesting(text)
-        document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        document = parse_object(content)
     except ValueError as error:
-        raise BatchError(f"not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise BatchError("not a JSON object")
+        raise BatchError(str(error)) from None
     return batch_from_document(document)
 
 
@@ -169,33 +219,43 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
     try:
         file = _BatchFile.model_validate(document)
     except ValidationError as error:
-        raise _batch_error(error) from None
+        raise batch_error(error) from None
     if file.fork not in FORKS:
         raise BatchError(f"unknown fork {file.fork!r}; known: {', '.join(FORKS)}", field="fork")
-    configured = file.genesis.config.get("chainId", file.chain_id)
-    if configured != file.chain_id:
-        raise BatchError(f"{configured} differs from chainId {file.chain_id}", field="genesis.config.chainId")
-    # EIP-3675: there is no proof of work after the merge.
-    for name, value in (("difficulty", file.genesis.difficulty), ("nonce", file.genesis.nonce)):
-        if value:
-            raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
+    if file.genesis is not None:
+        configured = file.genesis.config.get("chainId", file.chain_id)
+        if configured != file.chain_id:
+            raise BatchError(f"{configured} differs from chainId {file.chain_id}", field="genesis.config.chainId")
+        # EIP-3675: there is no proof of work after the merge.
+        for name, value in (("difficulty", file.genesis.difficulty), ("nonce", file.genesis.nonce)):
+            if value:
+                raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
+    elif file.parent is None or file.witness is None:
+        raise BatchError("neither a genesis, nor a parent header with a witness", field="genesis")
+    if file.genesis is not None and file.witness is not None:
+        raise BatchError("a batch has a genesis or a witness, not both", field="witness")
+    ancestor_hashes = tuple(file.ancestor_hashes)
+    witness = None
+    if file.witness is not None:
+        witness = Witness(tuple(file.witness.nodes), tuple(file.witness.codes), ancestor_hashes)
     return Batch(
         chain_id=file.chain_id,
         fork=file.fork,
         genesis=file.genesis,
         blocks=tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks)),
+        parent_header=file.parent,
+        witness=witness,
+        ancestor_hashes=ancestor_hashes,
     )
 
 
 def _block(index: int, block: _BlockFile, chain_id: int) -> Block:
-    if block.withdrawals:
-        raise UnsupportedFeature("withdrawals", index)
     context = BlockContext.model_construct(**{name: getattr(block, name) for name in BlockContext.model_fields})
     transactions = tuple(
         decode_transaction(_raw(item, chain_id, index, number), block=index, transaction=number)
         for number, item in enumerate(block.transactions)
     )
-    return Block(context, transactions)
+    return Block(context, transactions, block.header)
 
 
 def _raw(item: Any, chain_id: int, block: int, transaction: int) -> bytes:
@@ -234,37 +294,7 @@ def _unique_keys(value: Any, parse: Any) -> Any:
     return result
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in result:
-            raise ValueError(f"{name!r} occurs twice in one object")
-        result[name] = value
-    return result
-
-
-def _check_nesting(text: str) -> None:
-    """Refuse JSON nested deeper than any batch file, by ``ValueError``.
-
-    The parser recurses on the machine's stack and relies on Python's recursion limit, which py-evm lifts beyond what
-    that stack holds.
-    """
-    depth = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        match token.group()[0]:
-            case "[" | "{":
-                depth += 1
-                if depth > MAX_NESTING:
-                    raise ValueError(f"nested more than {MAX_NESTING} deep")
-            case "]" | "}":
-                depth -= 1
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
-
-
-def _batch_error(error: ValidationError) -> BatchError:
+def batch_error(error: ValidationError) -> BatchError:
     """The first complaint of pydantic, with its place in the words of this package."""
     first = error.errors(include_url=False, include_context=False)[0]
     location = list(first["loc"])

@@ -2,42 +2,135 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterable
+from typing import Any
 
+import rlp
 from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI
 from eth.chains.base import Chain
 from eth.constants import BLANK_ROOT_HASH, POST_MERGE_NONCE
 from eth.db.atomic import AtomicDB
 from eth.vm.chain_context import ChainContext
-from eth.vm.forks.cancun import CancunVM
-from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
+from eth.vm.interrupt import EVMMissingData
 from eth_typing import Address, BlockNumber, Hash32
+from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
 
 from executor.batch import Batch, BlockContext, Genesis
 from executor.errors import BatchError, UnsupportedFeature
+from executor.forks import FORKS, BlobRules
 
 MIN_GAS_LIMIT = 5_000  # yellow paper, equation 48
+MAX_GAS_LIMIT = 2**63 - 1  # EIP-1985
 GAS_LIMIT_CHANGE_DIVISOR = 1_024
 MAX_EXTRA_DATA_BYTES = 32
 
 
-def open_chain(batch: Batch) -> tuple[Chain, BlockHeaderAPI]:
-    """A py-evm chain that holds the pre-state of ``batch``, and the header of the parent of its first block."""
-    chain_class = Chain.configure("BatchChain", vm_configuration=((BlockNumber(0), CancunVM),), chain_id=batch.chain_id)
+class Ancestors:
+    """Hashes of blocks by their number, for BLOCKHASH: what the batch gives, and its own blocks as they come."""
+
+    def __init__(self, parent: BlockHeaderAPI, ancestor_hashes: Iterable[bytes]) -> None:
+        number: int = parent.block_number
+        self._hashes: dict[int, bytes] = {number: bytes(parent.hash)}
+        hashes = tuple(ancestor_hashes)
+        if hashes and number and hashes[0] != parent.parent_hash:
+            raise BatchError("the first one is not the parent hash of the parent header", field="ancestorHashes")
+        if len(hashes) > number:
+            raise BatchError(f"{len(hashes)} hashes before block {number}", field="ancestorHashes")
+        if number:
+            self._hashes[number - 1] = bytes(parent.parent_hash)
+        self._hashes |= {number - 1 - distance: block_hash for distance, block_hash in enumerate(hashes)}
+        self._first = number  # of the batch's parent block
+        self._oldest = number
+        self._asked: set[int] = set()
+
+    def add(self, header: BlockHeaderAPI) -> None:
+        """A block of the batch that is finished."""
+        self._hashes[header.block_number] = bytes(header.hash)
+
+    def hash_of(self, number: int) -> Hash32:
+        """Hash of an ancestor.
+
+        Raises:
+            BatchError: the batch does not give it.
+        """
+        self._oldest = min(self._oldest, number)
+        self._asked.add(number)
+        try:
+            return Hash32(self._hashes[number])
+        except KeyError:
+            reason = f"the hash of block {number}, for which BLOCKHASH asks, is missing"
+            raise BatchError(reason, field="ancestorHashes") from None
+
+    @property
+    def asked(self) -> list[tuple[int, bytes]]:
+        """Numbers and hashes of the blocks that BLOCKHASH was asked for, the oldest first."""
+        return [(number, self._hashes[number]) for number in sorted(self._asked)]
+
+    @property
+    def used(self) -> tuple[bytes, ...]:
+        """Hashes before the parent block, the latest first, up to the oldest one that was asked for."""
+        return tuple(self._hashes[number] for number in range(self._first - 1, self._oldest - 1, -1))
+
+
+def open_chain(batch: Batch, virtual_machine: Any = None) -> tuple[Chain, BlockHeaderAPI]:
+    """A py-evm chain that holds the pre-state of ``batch``, and the header of the parent of its first block.
+
+    ``virtual_machine`` is the class that runs its blocks; by default py-evm's own.
+
+    Raises:
+        BatchError: a parent header that is malformed or has another state root than the genesis.
+    """
+    configuration = ((BlockNumber(0), virtual_machine or FORKS[batch.fork].vm_class()),)
+    chain_class = Chain.configure("BatchChain", vm_configuration=configuration, chain_id=batch.chain_id)
     database = AtomicDB()
-    parent = _parent_header(batch.genesis, _write_pre_state(batch, database))
+    header_class = FORKS[batch.fork].header_class()
+    parent = None if batch.parent_header is None else decode_header(batch.parent_header, header_class, "parent")
+    if batch.genesis is not None:
+        state_root = _write_pre_state(batch.genesis, batch, database)
+        if parent is None:
+            parent = _parent_header(batch.genesis, state_root, header_class)
+        elif parent.state_root != state_root:
+            reason = f"0x{parent.state_root.hex()} where the genesis has 0x{state_root.hex()}"
+            raise BatchError(reason, field="parent.stateRoot")
+    elif parent is None or batch.witness is None:
+        raise BatchError("neither a genesis, nor a parent header with a witness", field="genesis")
+    else:
+        for item in (*batch.witness.nodes, *batch.witness.codes):
+            database[keccak(item)] = item
     chain = chain_class(database)
     # A batch may start anywhere in a chain: its parent block is the first one known, whatever its number.
     chain.chaindb.persist_header_chain((parent,), parent.parent_hash)
     return chain, parent
 
 
-def _write_pre_state(batch: Batch, database: AtomicDatabaseAPI) -> Hash32:
+def decode_header(encoded: bytes, header_class: Any, field: str, block: int | None = None) -> BlockHeaderAPI:
+    """A header from its RLP; ``field`` and ``block`` only appear in errors.
+
+    Raises:
+        BatchError: it is no header of this class.
+    """
+    try:
+        header: BlockHeaderAPI = rlp.decode(encoded, sedes=header_class)
+        # py-evm's class also takes empty ones.
+        roots = (header.state_root, header.transaction_root, header.receipt_root, header.mix_hash)
+        if any(len(item) != 32 for item in roots) or len(header.coinbase) != 20 or len(header.nonce) != 8:
+            raise ValueError("a hash, an address or a nonce of another length")
+        # The library takes an empty list for the number 0, and remembers the encoding unless told how to encode.
+        if rlp.encode(header, sedes=header_class) != encoded:
+            raise ValueError("not canonical")
+    except (rlp.exceptions.RLPException, ValidationError, ValueError, TypeError) as error:
+        raise BatchError(f"not the RLP of a block header: {error}", field=field, block=block) from None
+    return header
+
+
+def _write_pre_state(genesis: Genesis, batch: Batch, database: AtomicDatabaseAPI) -> Hash32:
     """Write the accounts of the genesis; returns the state root."""
-    empty = _parent_header(batch.genesis, BLANK_ROOT_HASH)
-    state = CancunVM.build_state(database, empty, ChainContext(batch.chain_id))
-    for address, account in batch.genesis.accounts.items():
+    fork = FORKS[batch.fork]
+    empty = _parent_header(genesis, BLANK_ROOT_HASH, fork.header_class())
+    state = fork.vm_class().build_state(database, empty, ChainContext(batch.chain_id))
+    for address, account in genesis.accounts.items():
         # Setting the balance creates the account, also an empty one: the root of a genesis counts it.
         state.set_balance(Address(address), account.balance)
         state.set_nonce(Address(address), account.nonce)
@@ -47,11 +140,11 @@ def _write_pre_state(batch: Batch, database: AtomicDatabaseAPI) -> Hash32:
             if value:
                 state.set_storage(Address(address), slot, value)
     state.persist()
-    return state.state_root
+    return Hash32(state.state_root)
 
 
-def _parent_header(genesis: Genesis, state_root: Hash32) -> BlockHeaderAPI:
-    return CancunBlockHeader(
+def _parent_header(genesis: Genesis, state_root: Hash32, header_class: Any) -> BlockHeaderAPI:
+    header: BlockHeaderAPI = header_class(
         difficulty=genesis.difficulty,
         block_number=BlockNumber(genesis.number),
         gas_limit=genesis.gas_limit,
@@ -69,18 +162,19 @@ def _parent_header(genesis: Genesis, state_root: Hash32) -> BlockHeaderAPI:
         excess_blob_gas=genesis.excess_blob_gas,
         parent_beacon_block_root=Hash32(genesis.parent_beacon_block_root),
     )
+    return header
 
 
 def open_block(
-    chain: Chain, parent: BlockHeaderAPI, context: BlockContext, index: int
-) -> tuple[CancunVM, BlockHeaderAPI]:
+    chain: Chain, parent: BlockHeaderAPI, context: BlockContext, blobs: BlobRules, index: int
+) -> tuple[Any, BlockHeaderAPI]:
     """A virtual machine for the next block and the block's header before any transaction.
 
     The header's base fee follows EIP-1559, its excess blob gas EIP-4844.
 
     Raises:
         BatchError: the context breaks a header rule; ``index`` is the block's index in the batch.
-        UnsupportedFeature: a gas limit that does not fit in 32 bits.
+        UnsupportedFeature: a block number, base fee or excess blob gas beyond what this program can hold.
     """
     _check_context(parent, context, index)
     header = chain.create_header_from_parent(
@@ -92,7 +186,9 @@ def open_block(
         mix_hash=Hash32(context.prev_randao),
         parent_beacon_block_root=Hash32(context.parent_beacon_block_root),
     )
-    return cast(CancunVM, chain.get_vm(header)), header
+    if excess_blob_gas(header) > blobs.max_excess_gas:
+        raise UnsupportedFeature(f"excess blob gas above {blobs.max_excess_gas}", index)
+    return chain.get_vm(header), header
 
 
 def base_fee(header: BlockHeaderAPI) -> int:
@@ -111,6 +207,50 @@ def excess_blob_gas(header: BlockHeaderAPI) -> int:
     return excess
 
 
+def check_header(header: BlockHeaderAPI, claimed: bytes, header_class: Any, index: int) -> None:
+    """Compare the header that execution gives with the one that the batch claims for block ``index``.
+
+    Raises:
+        BatchError: they differ; names the first field that does.
+    """
+    expected = decode_header(claimed, header_class, "header", index)
+    for key, value in expected.as_dict().items():
+        name = str(key)
+        executed = getattr(header, name)
+        if value != executed:
+            words = [f"0x{item.hex()}" if isinstance(item, bytes) else str(item) for item in (value, executed)]
+            reason = f"{words[0]} where execution gives {words[1]}"
+            raise BatchError(reason, block=index, field=f"header.{_HEADER_FIELDS.get(name, name)}")
+
+
+# Names of header fields as in JSON, where they are not the camel case of py-evm's.
+_HEADER_FIELDS = {
+    "parent_hash": "parentHash",
+    "uncles_hash": "sha3Uncles",
+    "coinbase": "miner",
+    "state_root": "stateRoot",
+    "transaction_root": "transactionsRoot",
+    "receipt_root": "receiptsRoot",
+    "bloom": "logsBloom",
+    "block_number": "number",
+    "gas_limit": "gasLimit",
+    "gas_used": "gasUsed",
+    "extra_data": "extraData",
+    "mix_hash": "mixHash",
+    "base_fee_per_gas": "baseFeePerGas",
+    "withdrawals_root": "withdrawalsRoot",
+    "blob_gas_used": "blobGasUsed",
+    "excess_blob_gas": "excessBlobGas",
+    "parent_beacon_block_root": "parentBeaconBlockRoot",
+}
+
+
+def missing_data(error: EVMMissingData) -> str:
+    """Words for what a witness lacks."""
+    missing = next((bytes(item).hex() for item in error.args if isinstance(item, bytes)), "")
+    return f"the witness lacks what it takes to execute this: {type(error).__name__} 0x{missing}"
+
+
 def _check_context(parent: BlockHeaderAPI, context: BlockContext, index: int) -> None:
     if context.timestamp <= parent.timestamp:
         raise BatchError(f"not later than the parent's {parent.timestamp}", block=index, field="timestamp")
@@ -120,6 +260,8 @@ def _check_context(parent: BlockHeaderAPI, context: BlockContext, index: int) ->
     if context.gas_limit < MIN_GAS_LIMIT or change >= parent.gas_limit // GAS_LIMIT_CHANGE_DIVISOR:
         reason = f"{context.gas_limit} is below {MIN_GAS_LIMIT} or too far from the parent's {parent.gas_limit}"
         raise BatchError(reason, block=index, field="gasLimit")
+    if context.gas_limit > MAX_GAS_LIMIT:
+        raise BatchError(f"{context.gas_limit} is above {MAX_GAS_LIMIT} (EIP-1985)", block=index, field="gasLimit")
     expected = calculate_expected_base_fee_per_gas(parent)
     if parent.block_number + 1 >= 2**64:
         raise UnsupportedFeature("block number of more than 64 bits", index)

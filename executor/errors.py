@@ -61,5 +61,25 @@ class UnsupportedFeature(ExecutorError):  # noqa: N818 - the name is part of the
         return type(self), (self.what, self.block, self.transaction, self.pc)
 
 
+class LimitExceeded(ExecutorError):  # noqa: N818
+    """Running the batch went over a limit of the user's choosing (see :class:`executor.limits.Limits`).
+
+    ``limit`` is the name of the limit (``gas``, ``seconds`` or ``memory``), ``value`` what was allowed.
+    """
+
+    def __init__(self, limit: str, value: float, unit: str) -> None:
+        self.limit = limit
+        self.value = value
+        self.unit = unit
+        super().__init__(f"the execution went over its limit of {value:,} {unit}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.limit, self.value, self.unit)
+
+
+class TraceFileError(ExecutorError):
+    """A trace file is damaged, truncated, too large, or no trace file at all."""
+
+
 class ExecutionMismatch(ExecutorError):  # noqa: N818
-    """py-evm and the replay of state accesses disagree: a defect of this program, never of the batch."""
+    """Two accounts of the same execution disagree: a defect of this program, never of the batch."""

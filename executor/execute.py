@@ -1,24 +1,31 @@
-"""Execution of a batch: py-evm runs it, every transaction is observed; the result is a trace and a state witness."""
+"""Execution of a batch by py-evm; the result is a chain of blocks, a trace and a state witness."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import rlp
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
+from eth.vm.forks.shanghai.withdrawals import Withdrawal
+from eth.vm.interrupt import EVMMissingData
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
-from executor.accesses import StateAccess, StateKey, observe, replay_transfer, transfer_keys
-from executor.batch import Batch, Block
-from executor.chain import base_fee, open_block, open_chain
-from executor.errors import BatchError, ExecutionMismatch
-from executor.rules import BEACON_ROOTS_ADDRESS, check_batch, check_kind, check_provable, check_validity
+from executor.batch import Batch, Block, Witness
+from executor.chain import Ancestors, base_fee, check_header, missing_data, open_block, open_chain
+from executor.errors import BatchError
+from executor.forks import FORKS
+from executor.limits import NO_LIMITS, Limits, Watch
+from executor.machine import Confined, confined_machine
+from executor.rules import Surroundings, check_validity
+from executor.state_keys import StateKey, StateKind
 from executor.trace import ExecutionTrace
-from executor.trace_builder import ExecutedTransfer, build_trace
+from executor.trace_builder import TraceBuilder
+from executor.tracer import traced_machine
 from executor.transactions import Transaction
-from executor.witness import WitnessBuilder
+from executor.witness import StateTrie, WitnessBuilder
 
 Progress = Callable[[int, int], None]  # (transactions done, transactions in all)
 
@@ -31,9 +38,9 @@ class ExecutedBatch:
     parent_header: bytes  # RLP; its state root is the pre-state root
     blocks: list[tuple[bytes, list[bytes]]]  # RLP of the header, raw signed transactions
     receipts: list[list[bytes]]  # consensus encoding (EIP-2718) of the receipts, per block
-    trace: ExecutionTrace
-    keys: list[StateKey]  # sorted, as in the trace
-    state_nodes: list[bytes]  # RLP of Merkle-Patricia nodes of the pre-state, the root first
+    trace: ExecutionTrace | None  # None: not asked for, as is the witness
+    witness: Witness | None
+    post_state: StateTrie  # to be read only
     pre_state_root: bytes
     post_state_root: bytes
     first_block_number: int  # without blocks, first and last block are the parent
@@ -52,6 +59,27 @@ class ExecutedBatch:
         """Name of the fork, in lower case."""
         return self.batch.fork
 
+    def with_witness(self) -> Batch:
+        """The batch, carrying its witness instead of the whole pre-state.
+
+        Raises:
+            ValueError: it was executed without a trace, and has no witness.
+        """
+        if self.witness is None:
+            raise ValueError("a batch executed without a trace has no witness")
+        return replace(
+            self.batch,
+            genesis=None,
+            parent_header=self.parent_header,
+            witness=self.witness,
+            ancestor_hashes=self.witness.ancestor_hashes,
+        )
+
+    @property
+    def state_nodes(self) -> list[bytes]:
+        """RLP of the witness's Merkle-Patricia nodes, the root first; none without a witness."""
+        return list(self.witness.nodes) if self.witness else []
+
     @property
     def transactions_commitment(self) -> bytes:
         """keccak256 of the RLP list of blocks, each a list of raw signed transactions (as byte strings)."""
@@ -63,54 +91,62 @@ class ExecutedBatch:
         return keccak(rlp.encode(self.receipts))
 
 
-def execute(batch: Batch, progress: Progress | None = None) -> ExecutedBatch:
+def execute(
+    batch: Batch, *, limits: Limits = NO_LIMITS, trace: bool = True, progress: Progress | None = None
+) -> ExecutedBatch:
     """Run a batch under the rules of its fork.
 
     ``progress`` is called after every transaction with the number done and the number in all.
 
     Raises:
         BatchError: the batch is invalid.
-        UnsupportedFeature: the batch cannot be proved yet.
-        ExecutionMismatch: py-evm and the replay of the state accesses disagree (a defect of this program).
+        LimitExceeded: running it went over a limit.
+        UnsupportedFeature: a header has numbers beyond what this program can hold.
     """
-    check_batch(batch)
-    return _Run(batch, progress).result()
+    return _Run(batch, limits, trace, progress).result()
 
 
 class _Run:
-    """One execution: the state that grows from block to block."""
+    """One execution: the chain that grows block by block."""
 
-    def __init__(self, batch: Batch, progress: Progress | None) -> None:
+    def __init__(self, batch: Batch, limits: Limits, trace: bool, progress: Progress | None) -> None:
         self._batch = batch
+        self._fork = FORKS[batch.fork]
         self._progress = progress or (lambda done, total: None)
-        self._total = sum(len(block.transactions) for block in batch.blocks)
-        self._empty_accounts = {address for address, account in batch.genesis.accounts.items() if account.empty}
-        self._chain, self._parent = open_chain(batch)
+        self._watch = Watch(limits)
+        self._builder = TraceBuilder() if trace else None
+        confined = Confined(self._fork, self._watch)
+        machine = traced_machine(confined, self._builder.recorder) if self._builder else confined_machine(confined)
+        self._chain, self._parent = open_chain(batch, machine)
+        self._ancestors = confined.ancestors = Ancestors(self._parent, batch.ancestor_hashes)
         self._headers: list[BlockHeaderAPI] = [self._parent]
         self._receipts: list[list[bytes]] = []
-        self._transfers: list[ExecutedTransfer] = []
-        self._values: dict[StateKey, int] = {}  # value of every key seen so far
+        self._done = 0  # transactions
+        self._gas_used = 0
 
     def result(self) -> ExecutedBatch:
-        block_ends = []
         for index, block in enumerate(self._batch.blocks):
             self._run_block(index, block)
-            block_ends.append(len(self._transfers))
-        keys = sorted(self._values)
+        batch = self._batch
         parent, *headers = self._headers
         # Without blocks the statement speaks of the parent alone.
         first, last = (headers or [parent])[0], self._headers[-1]
+        builder, database = self._builder, self._chain.chaindb.db
+        trace, witness = None, None
+        if builder:
+            witness = self._witness(builder, database)
+            trace = builder.finish(batch.chain_id, batch.fork, parent, last.state_root, self._ancestors)
         return ExecutedBatch(
-            batch=self._batch,
+            batch=batch,
             parent_header=rlp.encode(parent),
             blocks=[
                 (rlp.encode(header), [transaction.raw for transaction in block.transactions])
-                for header, block in zip(headers, self._batch.blocks, strict=True)
+                for header, block in zip(headers, batch.blocks, strict=True)
             ],
             receipts=self._receipts,
-            trace=build_trace(self._batch, headers, self._transfers, keys),
-            keys=keys,
-            state_nodes=self._witness(keys, block_ends),
+            witness=witness,
+            trace=trace,
+            post_state=StateTrie(database, last.state_root),
             pre_state_root=parent.state_root,
             post_state_root=last.state_root,
             first_block_number=first.block_number,
@@ -121,96 +157,82 @@ class _Run:
         )
 
     def _run_block(self, index: int, block: Block) -> None:
-        vm, header = open_block(self._chain, self._headers[-1], block.context, index)
         number: int | None = None
-        transactions: list[SignedTransactionAPI] = []
-        receipts: list[ReceiptAPI] = []
         try:
-            # As VM.apply_all_transactions does, with a look at the state around every transaction.
+            vm, header = open_block(self._chain, self._headers[-1], block.context, self._fork.blobs, index)
+            transactions: list[SignedTransactionAPI] = []
+            receipts: list[ReceiptAPI] = []
+            builder, blob_base_fee = self._builder, vm.state.blob_base_fee
+            # As VM.import_block does, with a look at every transaction.
+            if builder:
+                builder.begin_block(index)
             vm.block_preprocessing(vm.get_block())
+            if builder:
+                builder.pause()
             for number, transaction in enumerate(block.transactions):
-                check_kind(transaction, index, number)
-                keys = transfer_keys(transaction, header.coinbase)
-                before = observe(vm.state, keys)
-                self._check(transaction, index, number, header, before)
+                self._watch.check()
+                check_validity(transaction, index, number, self._surroundings(vm, header, transaction))
                 evm_transaction = vm.get_transaction_builder().decode(transaction.raw)
-                receipt, _ = vm.apply_transaction(header, evm_transaction)
-                self._record(transaction, index, header, receipt, before, observe(vm.state, keys))
+                if builder:
+                    builder.begin_transaction()
+                receipt, computation = vm.apply_transaction(header, evm_transaction)
+                if builder:
+                    builder.end_transaction(transaction, header, receipt, computation)
                 header = vm.increment_blob_gas_used(vm.add_receipt_to_header(header, receipt), evm_transaction)
                 transactions.append(evm_transaction)
                 receipts.append(receipt)
-                self._progress(len(self._transfers), self._total)
+                self._watch.check_gas(self._gas_used + header.gas_used)
+                self._done += 1
+                self._progress(self._done, self._batch.transactions)
             number = None
-            filled = vm.set_block_transactions_and_withdrawals(vm.get_block(), header, transactions, receipts)
-            finished = vm.mine_block(filled).block
+            if builder:
+                builder.begin_withdrawals()
+            withdrawals = [Withdrawal(**item.model_dump()) for item in block.context.withdrawals]
+            vm.apply_all_withdrawals(withdrawals)
+            if builder:
+                builder.pause()
+            filled = vm.set_block_transactions_and_withdrawals(
+                vm.get_block(), header, transactions, receipts, withdrawals
+            )
+            finished = vm.mine_block(vm.block_postprocessing(filled)).block.header
         except ValidationError as error:
             # The checks of this package come first and say more; this is py-evm's word on what they do not know.
             raise BatchError(str(error), block=index, transaction=number) from error
-        self._chain.chaindb.persist_header(finished.header)
-        self._headers.append(finished.header)
+        except EVMMissingData as error:
+            raise BatchError(missing_data(error), block=index, transaction=number, field="witness") from error
+        except BatchError as error:
+            if error.block is not None:
+                raise
+            raise BatchError(error.reason, block=index, transaction=number, field=error.field) from error
+        if block.header is not None:
+            check_header(finished, block.header, self._fork.header_class(), index)
+        if builder:
+            builder.end_block(block, finished, blob_base_fee)
+        self._chain.chaindb.persist_header(finished)
+        self._ancestors.add(finished)
+        self._headers.append(finished)
         self._receipts.append([receipt.encode() for receipt in receipts])
+        self._gas_used += finished.gas_used
 
-    def _check(
-        self, transaction: Transaction, index: int, number: int, header: BlockHeaderAPI, before: dict[StateKey, int]
-    ) -> None:
-        """Refuse a transaction that is invalid, or valid but no value transfer."""
-        nonce, sender_code, balance, recipient_code, *_ = (
-            before[key] for key in transfer_keys(transaction, header.coinbase)
-        )
-        check_validity(
-            transaction,
-            index,
-            number,
+    def _witness(self, builder: TraceBuilder, database: MutableMapping[bytes, bytes]) -> Witness:
+        nodes = WitnessBuilder(database, self._parent.state_root)
+        recorder = builder.recorder
+        # py-evm looks at the beacon roots contract at the start of every block.
+        system_keys = [StateKey(StateKind.CODE_HASH, address) for address in self._fork.block_start_calls]
+        nodes.include(sorted({*recorder.lasting_keys, *system_keys}))
+        for header, changes in zip(self._headers[1:], builder.block_changes, strict=True):
+            nodes.apply_block(changes, header.state_root)
+        return Witness(tuple(nodes.nodes), tuple(recorder.pre_state_codes), self._ancestors.used)
+
+    def _surroundings(self, vm: Any, header: BlockHeaderAPI, transaction: Transaction) -> Surroundings:
+        return Surroundings(
+            fork=self._fork,
             chain_id=self._batch.chain_id,
             base_fee=base_fee(header),
+            blob_base_fee=vm.state.blob_base_fee,
             gas_left=header.gas_limit - header.gas_used,
-            sender_nonce=nonce,
-            sender_balance=balance,
-            sender_code_hash=sender_code.to_bytes(32, "big"),
+            blob_gas_left=self._fork.blobs.max_gas_per_block - header.blob_gas_used,
+            sender_nonce=vm.state.get_nonce(transaction.sender),
+            sender_balance=vm.state.get_balance(transaction.sender),
+            sender_code_hash=vm.state.get_code_hash(transaction.sender),
         )
-        check_provable(
-            transaction,
-            index,
-            number,
-            recipient_code_hash=recipient_code.to_bytes(32, "big"),
-            coinbase=header.coinbase,
-            empty_accounts=self._empty_accounts,
-        )
-
-    def _record(
-        self,
-        transaction: Transaction,
-        index: int,
-        header: BlockHeaderAPI,
-        receipt: ReceiptAPI,
-        before: dict[StateKey, int],
-        after: dict[StateKey, int],
-    ) -> None:
-        """Compare what py-evm did with a value transfer, and keep it. ``header`` is the one before the transaction."""
-        gas_used = receipt.gas_used - header.gas_used
-        if gas_used != transaction.intrinsic_gas or receipt.state_root != b"\x01" or receipt.logs:
-            raise ExecutionMismatch(f"transaction 0x{transaction.raw.hex()} did not run as a value transfer")
-        if any(self._values.get(key, value) != value for key, value in before.items()):
-            raise ExecutionMismatch(f"the state changed between transactions, before 0x{transaction.raw.hex()}")
-        accesses = replay_transfer(transaction, header.coinbase, base_fee(header), gas_used, before, after)
-        self._values.update(after)
-        self._transfers.append(ExecutedTransfer(index, transaction, gas_used, accesses))
-
-    def _witness(self, keys: list[StateKey], block_ends: list[int]) -> list[bytes]:
-        builder = WitnessBuilder(self._chain.chaindb.db, self._parent.state_root)
-        builder.include(sorted({key.address for key in keys} | {BEACON_ROOTS_ADDRESS}))
-        start = 0
-        for header, end in zip(self._headers[1:], block_ends, strict=True):
-            accesses = (access for transfer in self._transfers[start:end] for access in transfer.accesses)
-            builder.apply_block(_last_writes(accesses), header.state_root)
-            start = end
-        return builder.nodes
-
-
-def _last_writes(accesses: Iterable[StateAccess]) -> dict[StateKey, int]:
-    """Last value of every key that the accesses change on the way."""
-    writes: dict[StateKey, int] = {}
-    for access in accesses:
-        if access.after != access.before:
-            writes[access.key] = access.after
-    return writes

@@ -1,9 +1,16 @@
-"""Numbers and byte strings as batch files write them."""
+"""JSON documents, and numbers and byte strings as batch files write them."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from typing import Any
+
+MAX_NESTING = 32
+# A string as a whole, so that brackets in it do not count. Where this finds other strings than the JSON parser does,
+# the text is no JSON and the parser stops. Possessive, and matching unfinished strings too: the time is linear.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 _HEX_DIGITS = re.compile(r"(?:[0-9a-fA-F]{2})*")
 _HEX_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,64}")
@@ -40,3 +47,49 @@ def parse_data(value: Any, size: int | None = None) -> bytes:
                 raise ValueError(f"{len(data)} bytes where {size} are expected")
             return data
     raise ValueError("not a string of hexadecimal digits, two per byte")
+
+
+def parse_object(content: bytes | str) -> dict[str, Any]:
+    """The object that a JSON document is; names must not repeat in any of its objects.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode()
+        _check_nesting(text)
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        repeated, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{repeated!r} occurs twice in one object")
+    return result
+
+
+def _check_nesting(text: str) -> None:
+    """Refuse JSON nested deeper than any file this program reads, by ``ValueError``.
+
+    The parser recurses on the machine's stack and relies on Python's recursion limit, which py-evm lifts beyond what
+    that stack holds.
+    """
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        match token.group()[0]:
+            case "[" | "{":
+                depth += 1
+                if depth > MAX_NESTING:
+                    raise ValueError(f"nested more than {MAX_NESTING} deep")
+            case "]" | "}":
+                depth -= 1
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")

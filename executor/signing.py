@@ -9,8 +9,8 @@ from eth_account import Account
 from eth_utils.exceptions import ValidationError
 
 from executor.errors import BatchError
+from executor.forks import LEGACY_TYPE
 from executor.json_values import parse_data, parse_quantity
-from executor.transactions import LEGACY_TYPE
 
 
 def sign_transaction(
@@ -20,7 +20,8 @@ def sign_transaction(
 
     Fields as in the JSON-RPC API, and ``secretKey`` (32 bytes): ``type``, ``chainId`` (default: ``chain_id``),
     ``nonce``, ``gas``, ``to``, ``value``, ``data``, ``gasPrice`` or ``maxFeePerGas`` and ``maxPriorityFeePerGas``,
-    ``accessList``. ``block`` and ``transaction`` only appear in errors.
+    ``accessList``, ``maxFeePerBlobGas`` and ``blobVersionedHashes``. ``block`` and ``transaction`` only appear in
+    errors.
 
     Returns:
         the raw signed transaction.
@@ -68,6 +69,12 @@ def _access_list(value: Any) -> list[dict[str, Any]]:
     return entries
 
 
+def _blob_hashes(value: Any) -> list[bytes]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")
+    return [parse_data(blob_hash, 32) for blob_hash in value]
+
+
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "secretKey": lambda value: parse_data(value, 32),
     "type": parse_quantity,
@@ -81,4 +88,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "maxFeePerGas": parse_quantity,
     "maxPriorityFeePerGas": parse_quantity,
     "accessList": _access_list,
+    "maxFeePerBlobGas": parse_quantity,
+    "blobVersionedHashes": _blob_hashes,
 }

@@ -1,175 +1,426 @@
-"""The execution trace of a batch of value transfers: what the circuits read, and nothing else.
+"""The execution trace of a batch: everything that py-evm did, as tables of numpy columns.
 
-Columnar numpy arrays; transactions are numbered through the whole batch, from 0. Words are 16 little-endian 16-bit
-limbs, addresses 10, u64 values 4 (see :mod:`executor.limbs`).
+Conventions, for every table:
+
+- Words (256 bits) are 16 little-endian 16-bit limbs, addresses 10 (see :mod:`executor.limbs`); hashes are words.
+- Amounts are in wei, fees in wei per gas, gas in units of gas, sizes and offsets in bytes, times in seconds.
+- Rows refer to rows of other tables by their index from 0. :data:`NONE` stands for "no row".
+- ``*_start`` and ``*_size`` name bytes of :attr:`ExecutionTrace.data`; ``first_*`` and ``end_*`` a range of rows, the
+  end excluded.
+- Booleans are ``uint8``, 0 or 1.
+
+What happens is in order in every table: steps as they begin, frames as they are opened, accesses, logs and hashes as
+they are made. An access is made *in* a step while the instruction runs, the access to the memory of a caller that a
+returning call writes included; before the first and after the last step of a transaction, and in withdrawals, its step
+is NONE. Reads that py-evm makes to find out whether a transaction is valid are accesses of that transaction.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from executor.limbs import Limbs
+from executor.limbs import limbs_to_bytes, words_to_ints
+from executor.state_keys import StateKey, StateKind
+from executor.tables import U8, U16, U32, U64, Address, Table, Word
 
-ACCESSES_PER_TRANSFER = 6
-
-
-class StateKind(IntEnum):
-    """Kind of a state key. A key is (kind, address); a batch's keys are sorted by kind, then by the address's bytes."""
-
-    BALANCE = 1
-    NONCE = 2
-    CODE_HASH = 3
+NONE = 2**32 - 1
+TOPICS = ("topic0", "topic1", "topic2", "topic3")  # columns of Logs
 
 
-class Access(IntEnum):
-    """Column of a state access in ``access_key``, ``access_before`` and ``access_after``.
+class FrameKind(IntEnum):
+    """How a frame came to be."""
 
-    The access in column ``k`` of transaction ``t`` of the batch happens at time ``8 * (t + 1) + 1 + k``.
+    CALL = 0
+    CALLCODE = 1
+    DELEGATECALL = 2
+    STATICCALL = 3
+    CREATE = 4
+    CREATE2 = 5
+    MESSAGE = 6  # message call by a transaction
+    CREATION = 7  # contract creation by a transaction
+    SYSTEM = 8  # call of a system contract at the start of a block (EIP-4788)
+
+
+class Outcome(IntEnum):
+    """How a frame ended. All but SUCCESS and REVERT are exceptional halts, which take all of the frame's gas."""
+
+    SUCCESS = 0
+    REVERT = 1
+    OUT_OF_GAS = 2  # also code beyond the limits of EIP-170
+    STACK_UNDERFLOW = 3
+    STACK_OVERFLOW = 4
+    INVALID_INSTRUCTION = 5  # INVALID, and opcodes that no instruction has
+    INVALID_JUMP = 6
+    STATIC_VIOLATION = 7
+    RETURN_DATA_BOUNDS = 8
+    RESERVED_CODE = 9  # EIP-3541
+    COLLISION = 10  # of a contract creation by a transaction with an account that exists
+    PRECOMPILE_FAILURE = 11
+
+
+class Mode(IntEnum):
+    """What a state access is."""
+
+    READ = 0
+    WRITE = 1
+    UNDO = 2  # a write that is taken back because its frame failed
+
+
+class HashPurpose(IntEnum):
+    """Why a Keccak-256 hash was computed."""
+
+    INSTRUCTION = 0  # KECCAK256
+    CREATE_ADDRESS = 1  # RLP of creator and nonce
+    CREATE2_ADDRESS = 2  # EIP-1014: 0xff, creator, salt, hash of the initcode
+    INITCODE = 3  # for CREATE2_ADDRESS
+    CODE = 4  # of a contract that is created
+
+
+@dataclass(frozen=True, eq=False)
+class Steps(Table):
+    """One row per instruction that began, those that failed included.
+
+    Running over the end of the code is a STOP at the first place behind it; an account without code makes no step.
+
+    The stack accesses of a step follow from its row: it reads operand ``i`` from slot ``stack_height - 1 - i`` (DUPn:
+    slot ``stack_height - n``; SWAPn: its second operand from slot ``stack_height - 1 - n``), and writes its result to
+    the slot on top of what remains (SWAPn: result ``i`` where operand ``i`` was). Slot 0 is the lowest.
     """
 
-    SENDER_NONCE = 0
-    SENDER_CODE_HASH = 1
-    SENDER_BALANCE = 2
-    RECIPIENT_CODE_HASH = 3
-    RECIPIENT_BALANCE = 4
-    COINBASE_BALANCE = 5
+    pc: U32  # bytes from the start of the code
+    opcode: U8
+    gas_before: U64  # gas left in the frame
+    gas_after: U64  # the same when the instruction is done; 0 after an exceptional halt
+    frame: U32
+    stack_height: U16  # words on the stack before the instruction
+    memory_size: U32  # bytes of memory before the instruction, a multiple of 32
+    operands: U8  # words read from the stack: rows in Words. Fewer than the opcode has: underflow
+    results: U8  # words written to the stack; 0 for a step that failed
+    failed: U8  # 1: the step ended its frame by an exceptional halt
+
+
+@dataclass(frozen=True, eq=False)
+class Words(Table):
+    """Operands or results of the steps, one step's after the other's; the top of the stack comes first."""
+
+    word: Word
+
+
+@dataclass(frozen=True, eq=False)
+class Frames(Table):
+    """One row per message call or contract creation that began, precompiled contracts included.
+
+    The steps from ``first_step`` to ``end_step`` are those of the frame and of the frames it calls; there are none for
+    precompiles and accounts without code.
+    """
+
+    kind: U8  # FrameKind
+    block: U32
+    transaction: U32  # NONE: system call
+    parent: U32  # frame; NONE: the outermost one
+    call_step: U32  # step of the parent that opened the frame; NONE: the outermost one
+    depth: U16  # 0: the outermost one
+    is_static: U8
+    caller: Address
+    address: Address  # account whose storage the frame works on; the new account of a creation
+    code_address: Address  # account whose code runs; 0 for a creation
+    code: U32  # what runs: row in Codes; for a creation the initcode
+    value: Word  # CALLVALUE; transferred except by DELEGATECALL
+    input_start: U64  # calldata; empty for a creation
+    input_size: U32
+    output_start: U64  # what RETURN or REVERT gave, and precompiles; a creation's code
+    output_size: U32
+    gas_given: U64  # stipend included
+    gas_at_end: U64  # left when the code ended; 0 after an exceptional halt
+    gas_left: U64  # returned to the caller: less than gas_at_end by what storing code costs
+    outcome: U8  # Outcome
+    reverted: U8  # 1: the frame or one that it is part of failed; its effects are undone
+    first_step: U32
+    end_step: U32
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryAccesses(Table):
+    """One row per access of an instruction to memory, of any size but 0."""
+
+    step: U32
+    frame: U32  # whose memory it is
+    is_write: U8
+    offset: U32
+    size: U32
+    before_start: U64  # size bytes: what was there
+    after_start: U64  # size bytes: what is there afterwards; the same place for a read
+
+
+@dataclass(frozen=True, eq=False)
+class StateAccesses(Table):
+    """One row per access to a state key. A key's value before an access is the one after the access before it."""
+
+    step: U32
+    frame: U32  # NONE: before the first or after the last frame of a transaction, or a withdrawal
+    mode: U8  # Mode
+    key: U32  # row in Keys
+    before: Word
+    after: Word  # equal to before for a read
+
+
+@dataclass(frozen=True, eq=False)
+class Keys(Table):
+    """The state keys that were touched, each once: sorted by kind, bytes of the address, slot.
+
+    ``first`` and ``last`` are the values before and after the batch; 0 for kinds that begin anew with a transaction.
+    """
+
+    kind: U8  # StateKind
+    address: Address
+    slot: Word  # 0 for kinds without slots
+    first: Word
+    last: Word
+
+
+@dataclass(frozen=True, eq=False)
+class Logs(Table):
+    """One row per log entry, those of reverted frames included."""
+
+    step: U32
+    frame: U32
+    transaction: U32  # NONE: system call
+    address: Address
+    topics: U8  # number of topics, 0 to 4
+    topic0: Word  # 0 beyond the number of topics
+    topic1: Word
+    topic2: Word
+    topic3: Word
+    data_start: U64
+    data_size: U32
+    reverted: U8  # 1: not in the receipt
+
+
+@dataclass(frozen=True, eq=False)
+class Hashes(Table):
+    """One row per Keccak-256 hash that the EVM asked for."""
+
+    step: U32
+    frame: U32  # the frame that asked; NONE: the transaction
+    purpose: U8  # HashPurpose
+    input_start: U64
+    input_size: U32
+    digest: Word
+
+
+@dataclass(frozen=True, eq=False)
+class Transactions(Table):
+    """One row per transaction of the batch."""
+
+    block: U32
+    raw_start: U64  # as in the block's body (EIP-2718)
+    raw_size: U32
+    type: U8
+    sender: Address
+    to: Address  # 0 for a creation
+    is_creation: U8
+    nonce: U64
+    gas_limit: U64
+    value: Word
+    max_fee: Word  # legacy and EIP-2930: the gas price
+    max_priority_fee: Word  # legacy and EIP-2930: the gas price
+    gas_price: Word  # what is paid (EIP-1559)
+    max_fee_per_blob_gas: Word  # wei per blob gas; 0 without blobs
+    input_start: U64  # calldata or initcode
+    input_size: U32
+    access_addresses: U32  # entries of the access list, repetitions counted
+    access_keys: U32  # storage keys in the access list, repetitions counted
+    blob_hashes_start: U64  # versioned hashes, 32 bytes each
+    blob_hashes_size: U32
+    intrinsic_gas: U64
+    gas_refunded: U64
+    gas_used: U64  # after the refund
+    cumulative_gas: U64  # used in the block up to and with this transaction
+    status: U8  # 1: success (EIP-658)
+    receipt_start: U64  # consensus encoding (EIP-2718)
+    receipt_size: U32
+    first_frame: U32  # the outermost one
+    end_frame: U32
+    first_step: U32
+    end_step: U32
+    first_access: U32  # of StateAccesses
+    end_access: U32
+    first_log: U32
+    end_log: U32
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks(Table):
+    """One row per block of the batch; ranges include the system calls before and the withdrawals after transactions."""
+
+    number: U64
+    timestamp: U64
+    coinbase: Address
+    base_fee: Word
+    prev_randao: Word
+    gas_limit: U64
+    gas_used: U64
+    excess_blob_gas: U64
+    blob_gas_used: U64
+    blob_base_fee: Word  # wei per blob gas
+    parent_beacon_root: Word
+    parent_hash: Word
+    hash: Word
+    state_root: Word  # after the block
+    header_start: U64  # RLP
+    header_size: U32
+    first_transaction: U32
+    end_transaction: U32
+    first_frame: U32
+    end_frame: U32
+    first_step: U32
+    end_step: U32
+    first_access: U32
+    end_access: U32
+    first_withdrawal: U32
+    end_withdrawal: U32
+
+
+@dataclass(frozen=True, eq=False)
+class Withdrawals(Table):
+    """One row per withdrawal (EIP-4895)."""
+
+    block: U32
+    index: U64
+    validator: U64
+    address: Address
+    amount: U64  # gwei
+
+
+@dataclass(frozen=True, eq=False)
+class Codes(Table):
+    """One row per code that ran or was asked for, each once, initcodes included."""
+
+    hash: Word  # keccak256
+    start: U64
+    size: U32
+
+
+@dataclass(frozen=True, eq=False)
+class Ancestors(Table):
+    """One row per ancestor whose hash BLOCKHASH returned, the oldest first."""
+
+    number: U64
+    hash: Word
+
+
+@dataclass(frozen=True, eq=False)
+class Data(Table):
+    """The bytes that the other tables refer to."""
+
+    byte: U8
 
 
 @dataclass(frozen=True, eq=False)
 class ExecutionTrace:
-    """Trace of ``n`` transactions in ``b`` blocks (blocks without transactions included) over ``K`` state keys.
+    """The trace of a batch: tables, and what holds for all of them."""
 
-    Fees are in wei per gas, values and balances in wei. For a legacy or access-list transaction (EIP-2930) both fee
-    caps are its gas price (EIP-1559).
-    """
+    steps: Steps
+    operands: Words  # of the steps
+    results: Words  # of the steps
+    frames: Frames
+    memory: MemoryAccesses
+    accesses: StateAccesses
+    keys: Keys
+    logs: Logs
+    hashes: Hashes
+    transactions: Transactions
+    blocks: Blocks
+    withdrawals: Withdrawals
+    codes: Codes
+    ancestors: Ancestors
+    data: Data
+    chain_id: int
+    fork: str
+    pre_state_root: bytes
+    post_state_root: bytes
 
-    block: NDArray[np.uint32]  # (n,) index of the transaction's block in the batch
-    sender: Limbs  # (n, 10)
-    to: Limbs  # (n, 10)
-    nonce: Limbs  # (n, 4) nonce of the transaction: the sender's before it
-    gas_limit: NDArray[np.uint32]  # (n,) below 2^30
-    gas_used: NDArray[np.uint32]  # (n,) at most gas_limit
-    value: Limbs  # (n, 16)
-    max_fee: Limbs  # (n, 16)
-    max_priority: Limbs  # (n, 16)
-    zero_bytes: NDArray[np.uint32]  # (n,) zero bytes of the calldata
-    nonzero_bytes: NDArray[np.uint32]  # (n,) other bytes of the calldata
-    access_addresses: NDArray[np.uint32]  # (n,) addresses in the access list, repetitions counted
-    access_keys: NDArray[np.uint32]  # (n,) storage keys in the access list, repetitions counted
-    status: NDArray[np.uint8]  # (n,) 1: success (EIP-658)
+    @classmethod
+    def table_types(cls) -> dict[str, type[Table]]:
+        """The tables by their names, in order."""
+        return dict(_TABLES)
 
-    access_key: NDArray[np.uint32]  # (n, 6) index into the keys; columns as in Access
-    access_before: Limbs  # (n, 6, 16) value before the access
-    access_after: Limbs  # (n, 6, 16) value after it; equal to the one before for a read
-
-    coinbase: Limbs  # (b, 10)
-    base_fee: Limbs  # (b, 16)
-    prev_randao: Limbs  # (b, 16)
-    block_gas_limit: Limbs  # (b, 4)
-    block_number: Limbs  # (b, 4)
-    timestamp: Limbs  # (b, 4) seconds
-    excess_blob_gas: Limbs  # (b, 4)
-    chain_id: Limbs  # (4,)
-
-    key_kind: NDArray[np.uint8]  # (K,) StateKind
-    key_address: Limbs  # (K, 10)
-    key_first: Limbs  # (K, 16) value before the first transaction of this trace
-    key_last: Limbs  # (K, 16) value after the last one
-
-    first_transaction: int = 0  # number in the batch of the first transaction of this trace
+    def tables(self) -> dict[str, Table]:
+        """The tables of this trace by their names, in order."""
+        return {name: getattr(self, name) for name in _TABLES}
 
     @property
-    def transactions(self) -> int:
-        """Number of transactions in this trace."""
-        return len(self.block)
+    def nbytes(self) -> int:
+        """Bytes that all columns take."""
+        return sum(table.nbytes for table in self.tables().values())
 
-    @property
-    def blocks(self) -> int:
-        """Number of blocks in the batch."""
-        return len(self.coinbase)
+    @cached_property
+    def operands_start(self) -> NDArray[np.uint64]:
+        """First row in ``operands`` of every step, ``(steps,)``."""
+        return _starts(self.steps.operands)
 
-    @property
-    def keys(self) -> int:
-        """Number of state keys of the batch."""
-        return len(self.key_kind)
+    @cached_property
+    def results_start(self) -> NDArray[np.uint64]:
+        """First row in ``results`` of every step, ``(steps,)``."""
+        return _starts(self.steps.results)
 
-    def slice(self, first: int, end: int) -> ExecutionTrace:
-        """The trace of this trace's transactions ``first`` up to ``end`` (excluded), counted from 0 in this trace.
+    def state_keys(self) -> list[StateKey]:
+        """The rows of ``keys``."""
+        kinds = map(StateKind, self.keys.kind.tolist())
+        addresses = limbs_to_bytes(self.keys.address)
+        return [StateKey(*parts) for parts in zip(kinds, addresses, words_to_ints(self.keys.slot), strict=True)]
 
-        All blocks and all keys stay; ``key_first`` and ``key_last`` become the keys' values before transaction
-        ``first`` and after transaction ``end - 1``. The transaction arrays are views.
+    def bytes_at(self, start: int, size: int) -> bytes:
+        """``size`` bytes of ``data`` from ``start``."""
+        return self.data.byte[int(start) : int(start) + int(size)].tobytes()
 
-        Raises:
-            ValueError: not 0 <= first <= end <= transactions.
-        """
-        if not 0 <= first <= end <= self.transactions:
-            raise ValueError(f"no transactions {first}..{end} in a trace of {self.transactions}")
-        parts = {name: getattr(self, name)[first:end] for name in _TRANSACTION_FIELDS}
-        key_first = _apply_writes(self.key_first, self.access_key[:first], self.access_after[:first])
-        key_last = _apply_writes(key_first, parts["access_key"], parts["access_after"])
-        return replace(
-            self,
-            **parts,
-            key_first=key_first,
-            key_last=key_last,
-            first_transaction=self.first_transaction + first,
-        )
-
-    def canonical_parts(self) -> Iterator[bytes | memoryview]:
-        """The pieces of :meth:`canonical_bytes`, one field after the other, without joining them."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                array = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-                yield f"{field.name}:{array.dtype.str}:{array.shape};".encode()
-                yield array.reshape(-1).view(np.uint8).data
-            else:
-                yield f"{field.name}:{value};".encode()
-
-    def canonical_bytes(self) -> bytes:
-        """Name, dtype, shape and little-endian content of every field in declared order; injective."""
-        return b"".join(self.canonical_parts())
-
-    def content_hash(self) -> bytes:
-        """SHA-256 of :meth:`canonical_bytes` (32 bytes): equal for equal traces, on every machine."""
+    def digest(self) -> bytes:
+        """SHA-256 over names, types, shapes and contents of all columns (32 bytes): equal for equal traces."""
         digest = hashlib.sha256()
         for part in self.canonical_parts():
             digest.update(part)
         return digest.digest()
 
-
-_TRANSACTION_FIELDS = (
-    "block",
-    "sender",
-    "to",
-    "nonce",
-    "gas_limit",
-    "gas_used",
-    "value",
-    "max_fee",
-    "max_priority",
-    "zero_bytes",
-    "nonzero_bytes",
-    "access_addresses",
-    "access_keys",
-    "status",
-    "access_key",
-    "access_before",
-    "access_after",
-)
+    def canonical_parts(self) -> Iterator[bytes | memoryview]:
+        """What :meth:`digest` hashes: every column with its type and shape, little-endian; injective."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not isinstance(value, Table):
+                yield f"{item.name}:{value!r};".encode()
+                continue
+            for name, dtype, _ in value.columns():
+                array = np.ascontiguousarray(getattr(value, name), dtype=dtype.newbyteorder("<"))
+                yield f"{item.name}.{name}:{array.dtype.str}:{array.shape};".encode()
+                yield array.reshape(-1).view(np.uint8).data
 
 
-def _apply_writes(values: Limbs, access_key: NDArray[np.uint32], access_after: Limbs) -> Limbs:
-    """Values ``(K, 16)`` of the keys after the accesses ``(m, 6)`` and ``(m, 6, 16)`` in row-major order."""
-    # The last access of a key decides, which is the first one from behind: numpy leaves the order of assignments to
-    # repeated indices open.
-    written, position = np.unique(access_key.reshape(-1)[::-1], return_index=True)
-    result = values.copy()
-    result[written] = access_after.reshape(-1, values.shape[1])[::-1][position]
-    return result
+_TABLES: dict[str, type[Table]] = {
+    "steps": Steps,
+    "operands": Words,
+    "results": Words,
+    "frames": Frames,
+    "memory": MemoryAccesses,
+    "accesses": StateAccesses,
+    "keys": Keys,
+    "logs": Logs,
+    "hashes": Hashes,
+    "transactions": Transactions,
+    "blocks": Blocks,
+    "withdrawals": Withdrawals,
+    "codes": Codes,
+    "ancestors": Ancestors,
+    "data": Data,
+}
+
+
+def _starts(counts: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    starts = np.zeros(len(counts), dtype=np.uint64)
+    np.cumsum(counts[:-1], dtype=np.uint64, out=starts[1:])
+    return starts

@@ -1,75 +1,170 @@
-"""Columns of the execution trace from what was recorded of each transaction."""
+"""Blocks and transactions around what a recorder takes down: together the execution trace of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
-from eth.abc import BlockHeaderAPI
+import rlp
+from eth.abc import BlockHeaderAPI, ReceiptAPI
 
-from executor.accesses import StateAccess, StateKey
-from executor.batch import Batch
-from executor.chain import base_fee, excess_blob_gas
-from executor.limbs import WORD_LIMBS, addresses_from_bytes, u64_from_ints, words_from_bytes, words_from_ints
-from executor.trace import ACCESSES_PER_TRANSFER, ExecutionTrace
+from executor.batch import Block
+from executor.chain import Ancestors, base_fee, excess_blob_gas
+from executor.recorder import Position, Recorder
+from executor.state_keys import StateKey
+from executor.tables import TableBuffer
+from executor.trace import NONE, Blocks, ExecutionTrace, Transactions, Withdrawals
+from executor.trace import Ancestors as AncestorTable
 from executor.transactions import Transaction
 
 
-class ExecutedTransfer(NamedTuple):
-    """A transaction with what its execution gave."""
+class TraceBuilder:
+    """Marks where blocks and transactions begin and end, and keeps what is known of them outside of the machine."""
 
-    block: int
-    transaction: Transaction
-    gas_used: int
-    accesses: tuple[StateAccess, ...]
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+        self._transactions = TableBuffer(Transactions)
+        self._blocks = TableBuffer(Blocks)
+        self._withdrawals = TableBuffer(Withdrawals)
+        self._start = self.recorder.position  # of the transaction, or of the block
+        self._block_start = (self._start, 0)
+        self.block_changes: list[dict[StateKey, int]] = []  # lasting keys that each block wrote, with their last values
 
+    def begin_block(self, number: int) -> None:
+        """Block ``number`` of the batch begins, with its system calls."""
+        self.recorder.block, self.recorder.transaction = number, NONE
+        self._block_start = self.recorder.position, len(self._transactions)
+        self.recorder.active = True
 
-def build_trace(
-    batch: Batch, headers: Sequence[BlockHeaderAPI], transfers: Sequence[ExecutedTransfer], keys: Sequence[StateKey]
-) -> ExecutionTrace:
-    """The trace of a batch: ``headers`` of all its blocks, all transactions in order, all keys sorted."""
-    transactions = [transfer.transaction for transfer in transfers]
-    accesses = [access for transfer in transfers for access in transfer.accesses]
-    index = {key: position for position, key in enumerate(keys)}
-    shape = (len(transfers), ACCESSES_PER_TRANSFER, WORD_LIMBS)
-    first: dict[StateKey, int] = {}
-    last: dict[StateKey, int] = {}
-    for access in accesses:
-        first.setdefault(access.key, access.before)
-        last[access.key] = access.after
-    return ExecutionTrace(
-        block=_u32([transfer.block for transfer in transfers]),
-        sender=addresses_from_bytes([transaction.sender for transaction in transactions]),
-        to=addresses_from_bytes([transaction.recipient for transaction in transactions]),
-        nonce=u64_from_ints([transaction.nonce for transaction in transactions]),
-        gas_limit=_u32([transaction.gas_limit for transaction in transactions]),
-        gas_used=_u32([transfer.gas_used for transfer in transfers]),
-        value=words_from_ints([transaction.value for transaction in transactions]),
-        max_fee=words_from_ints([transaction.max_fee for transaction in transactions]),
-        max_priority=words_from_ints([transaction.max_priority_fee for transaction in transactions]),
-        zero_bytes=_u32([transaction.zero_bytes for transaction in transactions]),
-        nonzero_bytes=_u32([transaction.nonzero_bytes for transaction in transactions]),
-        access_addresses=_u32([transaction.access_addresses for transaction in transactions]),
-        access_keys=_u32([transaction.access_keys for transaction in transactions]),
-        status=np.ones(len(transfers), dtype=np.uint8),
-        access_key=_u32([index[access.key] for access in accesses]).reshape(shape[:2]),
-        access_before=words_from_ints([access.before for access in accesses]).reshape(shape),
-        access_after=words_from_ints([access.after for access in accesses]).reshape(shape),
-        coinbase=addresses_from_bytes([header.coinbase for header in headers]),
-        base_fee=words_from_ints([base_fee(header) for header in headers]),
-        prev_randao=words_from_bytes([header.mix_hash for header in headers]),
-        block_gas_limit=u64_from_ints([header.gas_limit for header in headers]),
-        block_number=u64_from_ints([header.block_number for header in headers]),
-        timestamp=u64_from_ints([header.timestamp for header in headers]),
-        excess_blob_gas=u64_from_ints([excess_blob_gas(header) for header in headers]),
-        chain_id=u64_from_ints([batch.chain_id])[0],
-        key_kind=np.array([key.kind for key in keys], dtype=np.uint8),
-        key_address=addresses_from_bytes([key.address for key in keys]),
-        key_first=words_from_ints([first[key] for key in keys]),
-        key_last=words_from_ints([last[key] for key in keys]),
-    )
+    def begin_transaction(self) -> None:
+        """The next transaction begins."""
+        self.recorder.transaction = len(self._transactions)
+        self.recorder.forget_passing_values()
+        self._start = self.recorder.position
+        self.recorder.active = True
 
+    def end_transaction(
+        self,
+        transaction: Transaction,
+        header: BlockHeaderAPI,
+        receipt: ReceiptAPI,
+        computation: Any,
+    ) -> None:
+        """The transaction ended. ``header`` is the one before it."""
+        recorder = self.recorder
+        recorder.active = False
+        start, end = self._start, recorder.position
+        fee = base_fee(header)
+        gas_used = receipt.gas_used - header.gas_used
+        encoded = receipt.encode()
+        blob_hashes = b"".join(transaction.blob_versioned_hashes)
+        self._transactions.append(
+            block=recorder.block,
+            raw_start=recorder.put(transaction.raw),
+            raw_size=len(transaction.raw),
+            type=transaction.type,
+            sender=transaction.sender,
+            to=transaction.to or b"",
+            is_creation=transaction.to is None,
+            nonce=transaction.nonce,
+            gas_limit=transaction.gas_limit,
+            value=transaction.value,
+            max_fee=transaction.max_fee,
+            max_priority_fee=transaction.max_priority_fee,
+            gas_price=min(transaction.max_fee, transaction.max_priority_fee + fee),
+            max_fee_per_blob_gas=transaction.max_fee_per_blob_gas,
+            input_start=recorder.put(transaction.data),
+            input_size=len(transaction.data),
+            access_addresses=transaction.access_addresses,
+            access_keys=transaction.access_keys,
+            blob_hashes_start=recorder.put(blob_hashes),
+            blob_hashes_size=len(blob_hashes),
+            intrinsic_gas=transaction.intrinsic_gas,
+            gas_refunded=transaction.gas_limit - computation.get_gas_remaining() - gas_used,
+            gas_used=gas_used,
+            cumulative_gas=receipt.gas_used,
+            status=receipt.state_root == b"\x01",
+            receipt_start=recorder.put(encoded),
+            receipt_size=len(encoded),
+            first_frame=start.frames,
+            end_frame=end.frames,
+            first_step=start.steps,
+            end_step=end.steps,
+            first_access=start.accesses,
+            end_access=end.accesses,
+            first_log=start.logs,
+            end_log=end.logs,
+        )
+        recorder.transaction = NONE
 
-def _u32(values: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    return np.array(values, dtype=np.uint32)
+    def pause(self) -> None:
+        """What follows is no part of the execution."""
+        self.recorder.active = False
+
+    def begin_withdrawals(self) -> None:
+        """The transactions of the block are done."""
+        self.recorder.forget_passing_values()
+        self.recorder.active = True
+
+    def end_block(self, block: Block, header: BlockHeaderAPI, blob_base_fee: int) -> None:
+        """The block is finished; ``header`` is its own."""
+        recorder = self.recorder
+        recorder.active = False
+        recorder.forget_passing_values()
+        self.block_changes.append(recorder.take_changes())
+        withdrawals = len(self._withdrawals)
+        for withdrawal in block.context.withdrawals:
+            self._withdrawals.append(
+                block=recorder.block,
+                index=withdrawal.index,
+                validator=withdrawal.validator_index,
+                address=withdrawal.address,
+                amount=withdrawal.amount,
+            )
+        start, first_transaction = self._block_start
+        end: Position = recorder.position
+        encoded = rlp.encode(header)
+        self._blocks.append(
+            number=header.block_number,
+            timestamp=header.timestamp,
+            coinbase=header.coinbase,
+            base_fee=base_fee(header),
+            prev_randao=header.mix_hash,
+            gas_limit=header.gas_limit,
+            gas_used=header.gas_used,
+            excess_blob_gas=excess_blob_gas(header),
+            blob_gas_used=header.blob_gas_used,
+            blob_base_fee=blob_base_fee,
+            parent_beacon_root=header.parent_beacon_block_root,
+            parent_hash=header.parent_hash,
+            hash=header.hash,
+            state_root=header.state_root,
+            header_start=recorder.put(encoded),
+            header_size=len(encoded),
+            first_transaction=first_transaction,
+            end_transaction=len(self._transactions),
+            first_frame=start.frames,
+            end_frame=end.frames,
+            first_step=start.steps,
+            end_step=end.steps,
+            first_access=start.accesses,
+            end_access=end.accesses,
+            first_withdrawal=withdrawals,
+            end_withdrawal=len(self._withdrawals),
+        )
+
+    def finish(self, chain_id: int, fork: str, parent: BlockHeaderAPI, root: bytes, known: Ancestors) -> ExecutionTrace:
+        """The trace; ``root`` is the state root after the batch. The builder is empty afterwards."""
+        ancestors = TableBuffer(AncestorTable)
+        for number, block_hash in known.asked:
+            ancestors.append(number=number, hash=block_hash)
+        return ExecutionTrace(
+            **self.recorder.finish(),  # type: ignore[arg-type] # tables by their names
+            transactions=Transactions(**self._transactions.finish()),
+            blocks=Blocks(**self._blocks.finish()),
+            withdrawals=Withdrawals(**self._withdrawals.finish()),
+            ancestors=AncestorTable(**ancestors.finish()),
+            chain_id=chain_id,
+            fork=fork,
+            pre_state_root=bytes(parent.state_root),
+            post_state_root=bytes(root),
+        )

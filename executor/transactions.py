@@ -1,4 +1,5 @@
-"""Signed transactions of types 0 (legacy), 1 (EIP-2930) and 2 (EIP-1559): strict decoding and sender recovery."""
+"""Signed transactions of types 0 (legacy), 1 (EIP-2930), 2 (EIP-1559) and 3 (EIP-4844): strict decoding and sender
+recovery."""
 
 from __future__ import annotations
 
@@ -10,20 +11,18 @@ from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
-from rlp.codec import consume_length_prefix
 
-from executor.errors import BatchError, UnsupportedFeature
-
-LEGACY_TYPE = 0
-ACCESS_LIST_TYPE = 1  # EIP-2930
-DYNAMIC_FEE_TYPE = 2  # EIP-1559
-BLOB_TYPE = 3  # EIP-4844
+from executor.errors import BatchError
+from executor.forks import ACCESS_LIST_TYPE, BLOB_TYPE, DYNAMIC_FEE_TYPE, LEGACY_TYPE
+from executor.rlp_lists import decode_list
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 MAX_NONCE = 2**64 - 2  # EIP-2681: the nonce after the transaction must fit in 64 bits
 
-# Yellow paper appendix G, EIP-2028 (calldata), EIP-2930 (access lists).
+# Yellow paper appendix G, EIP-2028 (calldata), EIP-2930 (access lists), EIP-3860 (initcode).
 GAS_TRANSACTION = 21_000
+GAS_CREATE = 32_000
+GAS_INITCODE_WORD = 2
 GAS_ZERO_BYTE = 4
 GAS_NONZERO_BYTE = 16
 GAS_ACCESS_LIST_ADDRESS = 2_400
@@ -50,6 +49,8 @@ class Transaction:
     data: bytes
     access_list: AccessList
     sender: bytes
+    max_fee_per_blob_gas: int = 0  # wei; 0 for a transaction without blobs
+    blob_versioned_hashes: tuple[bytes, ...] = ()
 
     @property
     def recipient(self) -> bytes:
@@ -80,9 +81,11 @@ class Transaction:
 
     @property
     def intrinsic_gas(self) -> int:
-        """Gas of a message call before any code runs: all the gas a value transfer uses."""
+        """Gas before any code runs: all the gas a value transfer uses."""
+        creation = GAS_CREATE + GAS_INITCODE_WORD * -(-len(self.data) // 32) if self.to is None else 0
         return (
             GAS_TRANSACTION
+            + creation
             + GAS_ZERO_BYTE * self.zero_bytes
             + GAS_NONZERO_BYTE * self.nonzero_bytes
             + GAS_ACCESS_LIST_ADDRESS * self.access_addresses
@@ -106,11 +109,8 @@ def decode_transaction(raw: bytes, *, block: int | None = None, transaction: int
     and only signatures with ``s`` in the lower half (EIP-2). The chain id is *not* compared with the batch's.
 
     Raises:
-        BatchError: not a transaction of types 0 to 2, or a signature nobody can have made.
-        UnsupportedFeature: a blob transaction.
+        BatchError: not a transaction of types 0 to 3, or a signature nobody can have made.
     """
-    if raw[:1] == bytes([BLOB_TYPE]):
-        raise UnsupportedFeature("blob transaction", block, transaction)
     try:
         return _decode(raw)
     except _Malformed as error:
@@ -121,40 +121,14 @@ def _decode(raw: bytes) -> Transaction:
     if not raw:
         raise _Malformed("raw", "empty transaction")
     kind = raw[0] if raw[0] < 0x80 else LEGACY_TYPE
-    if raw[0] < 0xC0 and kind not in (ACCESS_LIST_TYPE, DYNAMIC_FEE_TYPE):
+    if raw[0] < 0xC0 and kind not in _TYPED_FIELDS:
         raise _Malformed("type", f"unknown transaction type {raw[0]:#04x}")
     payload = raw if kind == LEGACY_TYPE else raw[1:]
     try:
-        if _nests_deeper(payload, MAX_NESTING):
-            raise _Malformed("raw", f"lists nested more than {MAX_NESTING} deep")
-        items = rlp.decode(payload)
-        canonical = rlp.encode(items) == payload
-    except (rlp.exceptions.RLPException, IndexError) as error:
-        raise _Malformed("raw", f"not RLP: {error}") from None
-    if not isinstance(items, list) or not canonical:
-        raise _Malformed("raw", "not a canonical RLP list")
+        items = decode_list(payload, MAX_NESTING)
+    except ValueError as error:
+        raise _Malformed("raw", str(error)) from None
     return _decode_legacy(raw, items) if kind == LEGACY_TYPE else _decode_typed(raw, kind, items)
-
-
-def _nests_deeper(payload: bytes, limit: int) -> bool:
-    """Whether RLP lists nest deeper than ``limit``.
-
-    The library recurses once per level and bounds neither that nor its time, which grows with the square of the depth.
-    """
-    position = 0
-    ends: list[int] = []
-    while position < len(payload):
-        while ends and position >= ends[-1]:
-            ends.pop()
-        _, kind, length, start = consume_length_prefix(payload, position)
-        if kind is list:
-            ends.append(start + length)
-            if len(ends) > limit:
-                return True
-            position = start
-        else:
-            position = start + length
-    return False
 
 
 def _decode_legacy(raw: bytes, items: list[Any]) -> Transaction:
@@ -187,18 +161,30 @@ def _decode_legacy(raw: bytes, items: list[Any]) -> Transaction:
     )
 
 
+_TYPED_FIELDS = {ACCESS_LIST_TYPE: 11, DYNAMIC_FEE_TYPE: 12, BLOB_TYPE: 14}
+
+
 def _decode_typed(raw: bytes, kind: int, items: list[Any]) -> Transaction:
-    expected = 11 if kind == ACCESS_LIST_TYPE else 12
+    expected = _TYPED_FIELDS[kind]
     if len(items) != expected:
         raise _Malformed("raw", f"a transaction of type {kind} has {expected} fields, not {len(items)}")
     chain_id = _integer("chainId", items[0])
     nonce = _integer("nonce", items[1], 8)
     if kind == ACCESS_LIST_TYPE:
         priority = max_fee = _integer("gasPrice", items[2])
+        body = items[3:]
     else:
         priority = _integer("maxPriorityFeePerGas", items[2])
         max_fee = _integer("maxFeePerGas", items[3])
-    gas_limit, to, value, data, access_list, y_parity, r_item, s_item = items[-8:]
+        body = items[4:]
+    gas_limit, to, value, data, access_list, *blob_items, y_parity, r_item, s_item = body
+    max_fee_per_blob_gas = 0
+    blob_hashes: tuple[bytes, ...] = ()
+    if kind == BLOB_TYPE:
+        if len(_data(to)) != 20:
+            raise _Malformed("to", "a blob transaction cannot create a contract (EIP-4844)")
+        max_fee_per_blob_gas = _integer("maxFeePerBlobGas", blob_items[0])
+        blob_hashes = _blob_hashes(blob_items[1])
     parity = _integer("yParity", y_parity)
     if parity > 1:
         raise _Malformed("yParity", f"{parity} is neither 0 nor 1")
@@ -215,7 +201,17 @@ def _decode_typed(raw: bytes, kind: int, items: list[Any]) -> Transaction:
         data=_data(data),
         access_list=_access_list(access_list),
         sender=_recover(keccak(bytes([kind]) + rlp.encode(items[:-3])), parity, r_item, s_item),
+        max_fee_per_blob_gas=max_fee_per_blob_gas,
+        blob_versioned_hashes=blob_hashes,
     )
+
+
+def _blob_hashes(item: Any) -> tuple[bytes, ...]:
+    if not isinstance(item, list):
+        raise _Malformed("blobVersionedHashes", "not a list")
+    if any(not isinstance(blob_hash, bytes) or len(blob_hash) != 32 for blob_hash in item):
+        raise _Malformed("blobVersionedHashes", "a versioned hash does not have 32 bytes")
+    return tuple(item)
 
 
 def _integer(field: str, item: Any, size: int = 32) -> int:

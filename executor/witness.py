@@ -3,21 +3,144 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import rlp
 from eth_utils.crypto import keccak
 from trie.constants import BLANK_NODE_HASH
 from trie.hexary import HexaryTrie
 
-from executor.accesses import StateKey
 from executor.errors import ExecutionMismatch
 from executor.rules import EMPTY_CODE_HASH
-from executor.trace import StateKind
+from executor.state_keys import StateKey, StateKind
 
-_EMPTY_ACCOUNT = (0, 0, BLANK_NODE_HASH, EMPTY_CODE_HASH)  # nonce, balance, storage root, code hash
 _ACCOUNT = rlp.sedes.List(
     [rlp.sedes.big_endian_int, rlp.sedes.big_endian_int, rlp.sedes.Binary(32, 32), rlp.sedes.Binary(32, 32)]
 )
+
+
+class Account(NamedTuple):
+    """An account as in the account trie."""
+
+    nonce: int
+    balance: int  # wei
+    storage_root: bytes
+    code_hash: bytes
+
+    @property
+    def empty(self) -> bool:
+        """Empty by EIP-161: no balance, no nonce, no code."""
+        return (self.nonce, self.balance, self.code_hash) == (0, 0, EMPTY_CODE_HASH)
+
+
+NO_ACCOUNT = Account(0, 0, BLANK_NODE_HASH, EMPTY_CODE_HASH)
+
+
+class StateTrie:
+    """Accounts and storage slots below a state root.
+
+    Args:
+        nodes: trie nodes by their hash. Reads and writes need those on their way, deletions siblings too. Writes go
+            to this mapping.
+        root: state root.
+
+    All methods raise ``trie.exceptions.MissingTrieNode`` where a node is needed that ``nodes`` lacks.
+    """
+
+    def __init__(self, nodes: MutableMapping[bytes, bytes], root: bytes) -> None:
+        self._nodes = nodes
+        self._accounts = HexaryTrie(nodes, root)
+
+    @property
+    def root(self) -> bytes:
+        """The state root."""
+        return bytes(self._accounts.root_hash)
+
+    def account(self, address: bytes) -> Account | None:
+        """An account; ``None`` if there is none."""
+        encoded = self._accounts.get(keccak(address))
+        return Account(*rlp.decode(encoded, _ACCOUNT)) if encoded else None
+
+    def storage(self, address: bytes, slot: int) -> int:
+        """Value of a storage slot; 0 if there is no such account."""
+        return self.slots(address, [slot])[0]
+
+    def slots(self, address: bytes, slots: Iterable[int]) -> list[int]:
+        """Values of storage slots; 0 if there is no such account."""
+        storage = HexaryTrie(self._nodes, (self.account(address) or NO_ACCOUNT).storage_root)
+        encoded = [storage.get(_slot_path(slot)) for slot in slots]
+        return [int(rlp.decode(value, rlp.sedes.big_endian_int)) if value else 0 for value in encoded]
+
+    def code_hash(self, address: bytes) -> bytes:
+        """Hash of the code of an account; that of the empty string if there is no such account."""
+        return (self.account(address) or NO_ACCOUNT).code_hash
+
+    def apply(self, changes: Iterable[AccountChange]) -> None:
+        """Change accounts, one after the other."""
+        for change in changes:
+            before = self.account(change.address)
+            account = before or NO_ACCOUNT
+            root = BLANK_NODE_HASH if change.wipes_storage else account.storage_root
+            storage = HexaryTrie(self._nodes, root)
+            for slot, value in change.storage.items():
+                # To the trie an empty value means that there is none.
+                storage[_slot_path(slot)] = rlp.encode(value) if value else b""
+            account = Account(
+                nonce=account.nonce if change.nonce is None else change.nonce,
+                balance=account.balance if change.balance is None else change.balance,
+                storage_root=bytes(storage.root_hash),
+                code_hash=account.code_hash if change.code_hash is None else change.code_hash,
+            )
+            exists = before is not None if change.exists is None else change.exists
+            if not exists and not account.empty:
+                raise ExecutionMismatch(f"account 0x{change.address.hex()} was changed, but does not exist")
+            self._accounts[keccak(change.address)] = rlp.encode(account, _ACCOUNT) if exists else b""
+
+
+def _slot_path(slot: int) -> bytes:
+    return bytes(keccak(slot.to_bytes(32, "big")))
+
+
+@dataclass
+class AccountChange:
+    """What a block changes in an account; ``None`` for what it leaves."""
+
+    address: bytes
+    exists: bool | None = None  # afterwards
+    nonce: int | None = None
+    balance: int | None = None
+    code_hash: bytes | None = None
+    wipes_storage: bool = False  # before the slots are written
+    storage: dict[int, int] = field(default_factory=dict)
+
+
+def changes_of(values: Mapping[StateKey, int]) -> list[AccountChange]:
+    """Changes of accounts from the last values of state keys, in the order of the sorted keys' addresses.
+
+    Raises:
+        ValueError: a key of another kind than the lasting ones.
+    """
+    changes: dict[bytes, AccountChange] = {}
+    for key in sorted(values):
+        change = changes.setdefault(key.address, AccountChange(key.address))
+        value = values[key]
+        match key.kind:
+            case StateKind.NONCE:
+                change.nonce = value
+            case StateKind.BALANCE:
+                change.balance = value
+            case StateKind.CODE_HASH:
+                change.code_hash = value.to_bytes(32, "big")
+            case StateKind.STORAGE:
+                change.storage[key.slot] = value
+            case StateKind.HAS_STORAGE:
+                change.wipes_storage = not value
+            case StateKind.EXISTS:
+                change.exists = bool(value)
+            case _:
+                raise ValueError(f"{key.kind.name} is not in the state trie")
+    return list(changes.values())
 
 
 class _RecordingNodes(dict[bytes, bytes]):
@@ -35,7 +158,10 @@ class _RecordingNodes(dict[bytes, bytes]):
 
 
 class WitnessBuilder:
-    """Repeats the state updates of a batch on the trie of the pre-state and records the nodes this takes.
+    """Repeats the state updates of a batch on the tries of the pre-state and records the nodes this takes.
+
+    Which siblings deletions read depends on the order of the updates. The witness is for two orders: that of
+    :func:`changes_of`, and deletions first, which is as much as any other order reads.
 
     Args:
         nodes: trie nodes by their hash, at least those of the pre-state.
@@ -44,12 +170,18 @@ class WitnessBuilder:
 
     def __init__(self, nodes: Mapping[bytes, bytes], root: bytes) -> None:
         self._nodes = _RecordingNodes(nodes)
-        self._trie = HexaryTrie(self._nodes, root)
+        self._pre_state = StateTrie(self._nodes, root)
+        self._state = StateTrie(self._nodes, root)
 
-    def include(self, addresses: Iterable[bytes]) -> None:
-        """Record the path to every account of ``addresses`` (or to where it would be)."""
-        for address in addresses:
-            self._trie.get(keccak(address))
+    def include(self, keys: Iterable[StateKey]) -> None:
+        """Record the path to every account and slot of ``keys`` (or to where it would be)."""
+        slots: dict[bytes, list[int]] = {}
+        for key in keys:
+            slots.setdefault(key.address, [])
+            if key.kind in (StateKind.STORAGE, StateKind.ORIGINAL):
+                slots[key.address].append(key.slot)
+        for address, touched in slots.items():
+            self._pre_state.slots(address, dict.fromkeys(touched))
 
     def apply_block(self, writes: Mapping[StateKey, int], state_root: bytes) -> None:
         """Repeat the writes of one block: the last values of its keys.
@@ -57,39 +189,25 @@ class WitnessBuilder:
         Raises:
             ExecutionMismatch: the new root is not ``state_root``.
         """
-        apply_writes(self._trie, writes)
-        if self._trie.root_hash != state_root:
-            raise ExecutionMismatch(f"the writes of a block do not lead to its state root 0x{state_root.hex()}")
+        changes = changes_of(writes)
+        states = [(self._state, changes)]
+        if any(map(_deletes, changes)):
+            deletions_first = sorted(map(_deletions_first, changes), key=lambda change: change.exists is not False)
+            states.append((StateTrie(self._nodes, self._state.root), deletions_first))
+        for state, ordered in states:
+            state.apply(ordered)
+            if state.root != state_root:
+                raise ExecutionMismatch(f"the writes of a block do not lead to its state root 0x{state_root.hex()}")
 
     @property
     def nodes(self) -> list[bytes]:
-        """RLP of the nodes of the pre-state's trie that were read, each once, in the order of first use."""
+        """RLP of the nodes of the pre-state's tries that were read, each once, in the order of first use."""
         return list(self._nodes.recorded.values())
 
 
-def apply_writes(trie: HexaryTrie, writes: Mapping[StateKey, int]) -> None:
-    """Write balances and nonces into the account trie; accounts that become empty leave it (EIP-161).
+def _deletes(change: AccountChange) -> bool:
+    return change.exists is False or 0 in change.storage.values()
 
-    Raises:
-        trie.exceptions.MissingTrieNode: the trie's database lacks a node.
-        ValueError: a write to another kind of key.
-    """
-    accounts: MutableMapping[bytes, list[StateKey]] = {}
-    for key in sorted(writes):
-        accounts.setdefault(key.address, []).append(key)
-    for address, keys in accounts.items():
-        path = keccak(address)
-        encoded = trie.get(path)
-        nonce, balance, storage_root, code_hash = rlp.decode(encoded, _ACCOUNT) if encoded else _EMPTY_ACCOUNT
-        for key in keys:
-            match key.kind:
-                case StateKind.NONCE:
-                    nonce = writes[key]
-                case StateKind.BALANCE:
-                    balance = writes[key]
-                case _:
-                    raise ValueError(f"writes of {key.kind.name} are not known")
-        empty = (nonce, balance, code_hash) == (0, 0, EMPTY_CODE_HASH)
-        account = rlp.encode((nonce, balance, storage_root, code_hash), _ACCOUNT)
-        # To the trie an empty value means that there is none.
-        trie[path] = b"" if empty else account
+
+def _deletions_first(change: AccountChange) -> AccountChange:
+    return replace(change, storage=dict(sorted(change.storage.items(), key=lambda item: item[1] != 0)))

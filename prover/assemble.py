@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from executor.execute import ExecutedBatch
-from executor.trace import Access, ExecutionTrace
+from executor.transfers import Access, TransferTrace
 from prover.segment import SegmentJob, SegmentProof
 from verifier.container import BlockRecord, Effects, ProofFile, SegmentRecord
 from verifier.statement import BatchStatement
@@ -28,7 +28,7 @@ def statement_of(executed: ExecutedBatch) -> BatchStatement:
     )
 
 
-def effects_of(trace: ExecutionTrace) -> Effects:
+def effects_of(trace: TransferTrace) -> Effects:
     """The values every transaction of the trace wrote."""
     balances = [Access.SENDER_BALANCE, Access.RECIPIENT_BALANCE, Access.COINBASE_BALANCE]
     return Effects(
@@ -39,20 +39,23 @@ def effects_of(trace: ExecutionTrace) -> Effects:
     )
 
 
-def assemble(executed: ExecutedBatch, jobs: Sequence[SegmentJob], proofs: Sequence[SegmentProof]) -> ProofFile:
+def assemble(
+    executed: ExecutedBatch, trace: TransferTrace, jobs: Sequence[SegmentJob], proofs: Sequence[SegmentProof]
+) -> ProofFile:
     """Statement, public data, witness and segment proofs of a batch as one proof file.
 
     Args:
         executed: the batch.
+        trace: its transfers.
         jobs, proofs: of all its segments, in order.
     """
     return ProofFile(
         statement=statement_of(executed),
         parent_header=executed.parent_header,
         blocks=tuple(BlockRecord(header, tuple(transactions)) for header, transactions in executed.blocks),
-        state_keys=tuple((int(key.kind), key.address) for key in executed.keys),
+        state_keys=tuple((int(key.kind), key.address) for key in trace.state_keys()),
         state_nodes=tuple(executed.state_nodes),
-        effects=effects_of(executed.trace),
+        effects=effects_of(trace),
         segments=tuple(_segment(job, proof) for job, proof in zip(jobs, proofs, strict=True)),
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from executor.trace import ExecutionTrace
+from executor.transfers import TransferTrace
 from prover.errors import ClusterError, CostError, ProverError
 from prover.segment import SegmentJob, SegmentProof, is_proof_of, prove_segment
 from prover.store import SegmentStore
@@ -67,7 +67,7 @@ class _Session:
 
 
 def prove_segments(
-    trace: ExecutionTrace,
+    trace: TransferTrace,
     jobs: Sequence[SegmentJob],
     workers: Workers,
     store: SegmentStore,
@@ -111,7 +111,7 @@ def prove_segments(
 
 
 def _run(
-    trace: ExecutionTrace, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
+    trace: TransferTrace, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     """Proofs in order of completion."""
     needed = max(job.plan.memory for job in jobs)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from circuits.segment import estimate, segment_circuit
-from executor.trace import ExecutionTrace
+from executor.transfers import TransferTrace
 from prover.errors import CostError
 from verifier.keys import SUPPORTED_HEIGHTS
 
@@ -173,7 +173,7 @@ class Planner:
         return highest
 
 
-def planner_for(trace: ExecutionTrace) -> Planner:
+def planner_for(trace: TransferTrace) -> Planner:
     """The planner of the batch with this trace, with the segment circuit and its pinned keys."""
     tables = {table.name: TableSize(table.columns, table.interactions) for table in segment_circuit().statistics}
     return Planner(tables, lambda first, end: estimate(trace.slice(first, end)), SUPPORTED_HEIGHTS)

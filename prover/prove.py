@@ -7,6 +7,7 @@ from pathlib import Path
 
 from executor.batch import read_batch
 from executor.execute import execute
+from executor.transfers import transfer_trace
 from prover.assemble import assemble
 from prover.driver import SegmentEvent, Workers, prove_segments
 from prover.errors import ProverError
@@ -100,9 +101,9 @@ def prove(
     if not out.parent.is_dir():
         raise ProverError(f"the folder of the output does not exist: {out.parent}")
     clock = _Clock()
-    executed = execute(read_batch(batch_file), progress.executed)
+    executed = execute(read_batch(batch_file), progress=progress.executed)
     clock.lap("execute")
-    trace = executed.trace
+    trace = transfer_trace(executed)
     jobs = segment_jobs(trace, planner_for(trace).plan(trace.transactions, segment_cells))
     clock.lap("plan")
     segments = SegmentStore(store or default_store(out))
@@ -120,7 +121,7 @@ def prove(
 
     proofs = prove_segments(trace, jobs, workers or Workers(), segments, on_segment)
     clock.lap("prove")
-    file = assemble(executed, jobs, proofs)
+    file = assemble(executed, trace, jobs, proofs)
     content = encode_proof(file)
     write_atomically(out, content)
     if not keep:

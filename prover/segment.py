@@ -10,7 +10,7 @@ import zkevm_native
 from circuits.access_tree import leaf_digests, root, tree_depth
 from circuits.segment import Boundary, FilledSegment, boundaries, fill, segment_circuit
 from circuits.statement import CIRCUIT_VERSION, SegmentPublicValues
-from executor.trace import ExecutionTrace
+from executor.transfers import TransferTrace
 from prover.planner import SegmentPlan
 from prover.store import content_key
 
@@ -62,7 +62,7 @@ def verifying_key(log_stacked_height: int) -> zkevm_native.VerifyingKey:
     return proving_key(log_stacked_height).verifying_key()
 
 
-def segment_jobs(trace: ExecutionTrace, plans: Sequence[SegmentPlan]) -> list[SegmentJob]:
+def segment_jobs(trace: TransferTrace, plans: Sequence[SegmentPlan]) -> list[SegmentJob]:
     """The jobs of a batch's segments, each independent of the others.
 
     Args:
@@ -75,7 +75,7 @@ def segment_jobs(trace: ExecutionTrace, plans: Sequence[SegmentPlan]) -> list[Se
     return [_job(trace.slice(plan.first, plan.end), plan, *ends[i : i + 2]) for i, plan in enumerate(plans)]
 
 
-def _job(trace: ExecutionTrace, plan: SegmentPlan, start: Boundary, end: Boundary) -> SegmentJob:
+def _job(trace: TransferTrace, plan: SegmentPlan, start: Boundary, end: Boundary) -> SegmentJob:
     depth = tree_depth(trace.keys)
     before, after = (
         root(leaf_digests(trace.key_kind, trace.key_address, values), depth)
@@ -103,12 +103,12 @@ def _job(trace: ExecutionTrace, plan: SegmentPlan, start: Boundary, end: Boundar
     return SegmentJob(plan, start, public_values, key)
 
 
-def fill_segment(trace: ExecutionTrace, job: SegmentJob) -> FilledSegment:
+def fill_segment(trace: TransferTrace, job: SegmentJob) -> FilledSegment:
     """The tables and public values of a segment, given the trace of the whole batch."""
     return fill(trace.slice(job.plan.first, job.plan.end), job.boundary)
 
 
-def prove_segment(trace: ExecutionTrace, job: SegmentJob, threads: int) -> SegmentProof:
+def prove_segment(trace: TransferTrace, job: SegmentJob, threads: int) -> SegmentProof:
     """Prove a segment.
 
     Args:

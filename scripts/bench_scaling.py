@@ -22,7 +22,7 @@ import ray
 
 from executor.batch import batch_from_document
 from executor.execute import execute
-from executor.trace import ExecutionTrace
+from executor.transfers import TransferTrace, transfer_trace
 from prover.driver import Workers, prove_segments
 from prover.planner import planner_for
 from prover.segment import SegmentJob, segment_jobs
@@ -32,7 +32,7 @@ from scripts.workloads import transfer_batch
 TARGET_RATIO = 1.5
 
 
-def measure(trace: ExecutionTrace, jobs: list[SegmentJob], workers: int) -> tuple[float, float]:
+def measure(trace: TransferTrace, jobs: list[SegmentJob], workers: int) -> tuple[float, float]:
     """Seconds of a cold and of a warm run with this many workers of one thread each."""
     start = time.perf_counter()
     ray.init(
@@ -51,7 +51,7 @@ def measure(trace: ExecutionTrace, jobs: list[SegmentJob], workers: int) -> tupl
     return cold, warm
 
 
-def _prove(trace: ExecutionTrace, jobs: list[SegmentJob], workers: int) -> None:
+def _prove(trace: TransferTrace, jobs: list[SegmentJob], workers: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prove_segments(trace, jobs, Workers(count=workers, threads=1), SegmentStore(Path(folder)))
 
@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    trace = execute(batch_from_document(transfer_batch(arguments.transactions))).trace
+    trace = transfer_trace(execute(batch_from_document(transfer_batch(arguments.transactions))))
     jobs = segment_jobs(trace, planner_for(trace).plan(trace.transactions))
     seconds: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for _ in range(arguments.repetitions):

@@ -12,8 +12,9 @@ import zkevm_native
 
 from circuits.segment import segment_circuit
 from executor.batch import read_batch
-from executor.execute import execute
-from executor.trace import ExecutionTrace
+from executor.errors import UnsupportedFeature
+from executor.execute import ExecutedBatch, execute
+from executor.transfers import TransferTrace, transfer_trace
 from prover.assemble import assemble
 from prover.planner import planner_for
 from prover.segment import SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs, verifying_key
@@ -23,6 +24,9 @@ from zkevm.console import Output
 from zkevm.errors import UsageError
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+#: Executions of each workload with a trace, and as many without.
+EXECUTIONS = 3
 
 #: One transfer in OpenVM's published benchmark of an EVM interpreter (revm on OpenVM 2.0.2, 100 value transfers,
 #: without signatures and state root), on the same engine at the same security: 170 M cells, 56 M interactions in all.
@@ -41,7 +45,7 @@ class _Measured:
 
 
 def bench_workloads(names: list[str], output: Output) -> None:
-    """Measure workloads, each as one segment of all its transactions, and report.
+    """Measure workloads and report: their execution, and what can be proved as one segment of all transactions.
 
     Raises:
         UsageError: there is no such workload, or it has no transactions.
@@ -56,13 +60,50 @@ def bench_workloads(names: list[str], output: Output) -> None:
 
 
 def _bench(name: str, file: Path, output: Output) -> dict[str, Any]:
-    start = time.perf_counter()
+    executed, execution = _bench_execution(name, file, output)
+    try:
+        trace = transfer_trace(executed)
+    except UnsupportedFeature as error:
+        output.line(f"{name}: cannot be proved yet: {error}", style="yellow")
+        return {"execution": execution, "unsupported": str(error)}
+    return {"execution": execution, **_bench_proof(name, executed, trace, output)}
+
+
+def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBatch, dict[str, Any]]:
+    """Execute with and without a trace, in turns; the least of three times each (they differ by disturbance alone)."""
+    batch = read_batch(file)
+    seconds: dict[bool, float] = {}
     with output.progress("Executing") as (advance,):
-        executed = execute(read_batch(file), advance)
-    execute_seconds = time.perf_counter() - start
+        advance(0, 2 * EXECUTIONS)
+        for run in range(2 * EXECUTIONS):
+            traced = run % 2 == 1
+            start = time.perf_counter()
+            executed = execute(batch, trace=traced)
+            seconds[traced] = min(seconds.get(traced, float("inf")), time.perf_counter() - start)
+            advance(run + 1, 2 * EXECUTIONS)
     trace = executed.trace
-    if not trace.transactions:
+    assert trace is not None, "the last run was traced"
+    if not len(trace.transactions):
         raise UsageError(f"workload {name!r} has no transactions")
+    steps = len(trace.steps)
+    facts = {
+        "transactions": len(trace.transactions),
+        "frames": len(trace.frames),
+        "steps": steps,
+        "gas": executed.gas_used,
+        "execute_seconds": seconds[True],
+        "execute_seconds_without_trace": seconds[False],
+        "trace_time_ratio": seconds[True] / seconds[False],
+        "steps_per_second": steps / seconds[True],
+        "gas_per_second": executed.gas_used / seconds[True],
+        "trace_bytes": trace.nbytes,
+        "trace_bytes_per_step": trace.nbytes / steps if steps else None,
+    }
+    output.facts(f"{name}: execution", [(key.replace("_", " "), value) for key, value in facts.items()])
+    return executed, facts
+
+
+def _bench_proof(name: str, executed: ExecutedBatch, trace: TransferTrace, output: Output) -> dict[str, Any]:
     plan = planner_for(trace).segment(0, 0, trace.transactions)
     (job,) = segment_jobs(trace, [plan])
     threads = os.cpu_count() or 1
@@ -74,7 +115,7 @@ def _bench(name: str, file: Path, output: Output) -> dict[str, Any]:
         advance(1, 1)
     statistics = measured.proof.statistics
     assert statistics is not None, "a proof made here has statistics"
-    proof_file = encode_proof(assemble(executed, [job], [measured.proof]))
+    proof_file = encode_proof(assemble(executed, trace, [job], [measured.proof]))
     report = verify(proof_file)
     verified = zkevm_native.verify(verifying_key(plan.log_stacked_height), measured.proof.proof)
 
@@ -95,12 +136,10 @@ def _bench(name: str, file: Path, output: Output) -> dict[str, Any]:
     memory = measured.memory_peak - measured.memory_before
     facts: dict[str, Any] = {
         "transactions": trace.transactions,
-        "gas": executed.gas_used,
         "cells": cells,
         "interactions": interactions,
         "cells_per_transaction": cells / trace.transactions,
         "interactions_per_transaction": interactions / trace.transactions,
-        "execute_seconds": execute_seconds,
         "keygen_seconds": measured.keygen_seconds,
         "fill_seconds": statistics.fill_seconds,
         "prove_seconds": statistics.prove_seconds,
@@ -137,7 +176,7 @@ def _total(tables: list[dict[str, Any]]) -> tuple[Any, ...]:
     return ("total", sum(t["height"] for t in tables), *(sum(t[name] for t in tables) for name in names))
 
 
-def _measure(trace: ExecutionTrace, job: SegmentJob, threads: int) -> _Measured:
+def _measure(trace: TransferTrace, job: SegmentJob, threads: int) -> _Measured:
     start = time.perf_counter()
     proving_key(job.plan.log_stacked_height)
     keygen_seconds = time.perf_counter() - start

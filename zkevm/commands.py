@@ -1,26 +1,27 @@
 """The work behind each command: call the packages, report, and say how it went."""
 
 import time
-from dataclasses import asdict, fields
-from io import BytesIO
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.segment import segment_circuit
 from executor.batch import read_batch
+from executor.conformance import run as run_conformance
+from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.execute import execute as run_batch
 from executor.trace import ExecutionTrace
+from executor.trace_file import save_trace
+from executor.transfers import transfer_trace
 from prover.assemble import statement_of
 from prover.driver import SegmentEvent, Workers
 from prover.planner import DEFAULT_SEGMENT_CELLS, SegmentPlan, planner_for
 from prover.prove import Progress
 from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
-from prover.store import write_atomically
 from verifier.container import MAGIC, decode_proof, read_proof
 from verifier.errors import Invalid, Rejected
 from verifier.statement import BatchStatement
@@ -30,14 +31,14 @@ from zkevm.errors import UsageError
 
 
 def execute_batch(file: Path, trace_file: Path | None, output: Output) -> None:
-    """Execute a batch and report; write its trace when a file is given (`numpy.savez_compressed`, a name per field).
+    """Execute a batch and report; write its trace when a file is given (`executor.trace_file`).
 
     Raises:
         BatchError, UnsupportedFeature, OSError.
     """
     executed, seconds = _execute(file, output)
     if trace_file is not None:
-        write_atomically(trace_file, _trace_bytes(executed.trace))
+        save_trace(_trace(executed), trace_file)
     statement = statement_of(executed)
     facts = [*_batch_facts(executed), ("seconds", seconds)]
     output.facts("Executed", [*facts, *_statement_facts(statement)])
@@ -52,7 +53,7 @@ def check_batch(file: Path, segment_cells: int | None, output: Output) -> bool:
         BatchError, UnsupportedFeature, ProverError.
     """
     executed, _ = _execute(file, output)
-    trace = executed.trace
+    trace = transfer_trace(executed)
     plans = planner_for(trace).plan(trace.transactions, segment_cells or DEFAULT_SEGMENT_CELLS)
     jobs = segment_jobs(trace, plans)
     circuit = segment_circuit()
@@ -241,10 +242,40 @@ def _inspect_proof(file: Path, output: Output) -> None:
     )
 
 
+def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: int | None, output: Output) -> bool:
+    """Run the cases of public test suites and report; True when none failed.
+
+    Raises:
+        BatchError: a path that is unreadable, or no case at all.
+        UnsupportedFeature: a stage that does not exist.
+    """
+    with output.progress("Running") as (advance,):
+        report = run_conformance(paths, stage, limit, workers, advance)
+    document = report.to_dict()
+    for name, reason in report.failed.items():
+        output.line(f"FAILED {name}: {reason}", style="red")
+    for name, reason in report.left_out.items():
+        output.line(f"left out {name}: {reason}", style="yellow")
+    # Many cases are unsupported for the same reason, each in its own place.
+    whats = Counter(reason.split(" in block ")[0] for reason in report.unsupported.values())
+    if whats:
+        output.table("Unsupported", ["what", "cases"], whats.most_common())
+    outcomes = [(name.replace("_", " "), count) for name, count in document.items() if name != "reasons"]
+    facts = [("stage", stage), *outcomes, ("seconds", report.seconds)]
+    output.facts(f"{report.cases:,} cases", facts)
+    output.result(document)
+    return not report.failed
+
+
 def _inspect_batch(file: Path, output: Output) -> None:
     executed, _ = _execute(file, output)
-    plans = planner_for(executed.trace).plan(executed.trace.transactions)
     facts = _batch_facts(executed)
+    try:
+        trace = transfer_trace(executed)
+        plans = planner_for(trace).plan(trace.transactions)
+        unsupported = None
+    except UnsupportedFeature as error:
+        plans, unsupported = [], str(error)
     output.facts("Batch", [*facts, *_statement_facts(statement_of(executed))])
     segments = [
         {
@@ -257,7 +288,11 @@ def _inspect_batch(file: Path, output: Output) -> None:
         for plan in plans
     ]
     header = ["segment", "first", "end", "cells", "interactions", "log height"]
-    output.table("Planned segments", header, [[number, *segment.values()] for number, segment in enumerate(segments)])
+    rows = [[number, *segment.values()] for number, segment in enumerate(segments)]
+    if unsupported is None:
+        output.table("Planned segments", header, rows)
+    else:
+        output.line(f"Cannot be proved yet: {unsupported}", style="yellow")
     statement = statement_of(executed)
     output.result(
         {
@@ -266,6 +301,7 @@ def _inspect_batch(file: Path, output: Output) -> None:
             "statement": statement.to_dict(),
             "statement_digest": "0x" + statement.digest.hex(),
             "segments": segments,
+            "unsupported": unsupported,
         }
     )
 
@@ -274,17 +310,21 @@ def _execute(file: Path, output: Output) -> tuple[ExecutedBatch, float]:
     """Read and execute a batch; the seconds are those of both."""
     start = time.perf_counter()
     with output.progress("Executing") as (advance,):
-        executed = run_batch(read_batch(file), advance)
+        executed = run_batch(read_batch(file), progress=advance)
     return executed, time.perf_counter() - start
 
 
 def _batch_facts(executed: ExecutedBatch) -> list[tuple[str, Any]]:
-    trace = executed.trace
+    trace = _trace(executed)
     return [
-        ("blocks", trace.blocks),
-        ("transactions", trace.transactions),
+        ("blocks", len(trace.blocks)),
+        ("transactions", len(trace.transactions)),
+        ("frames", len(trace.frames)),
+        ("steps", len(trace.steps)),
+        ("logs", len(trace.logs)),
         ("gas used", executed.gas_used),
-        ("state keys", trace.keys),
+        ("state keys", len(trace.keys)),
+        ("trace bytes", trace.nbytes),
         ("witness bytes", sum(map(len, executed.state_nodes))),
     ]
 
@@ -297,8 +337,6 @@ def _statement_facts(statement: BatchStatement) -> list[tuple[str, Any]]:
     return [*facts, ("statement digest", statement.digest)]
 
 
-def _trace_bytes(trace: ExecutionTrace) -> bytes:
-    buffer = BytesIO()
-    columns: dict[str, Any] = {field.name: np.asarray(getattr(trace, field.name)) for field in fields(trace)}
-    np.savez_compressed(buffer, **columns)
-    return buffer.getvalue()
+def _trace(executed: ExecutedBatch) -> ExecutionTrace:
+    assert executed.trace is not None, "batches are executed with a trace here"
+    return executed.trace

@@ -32,7 +32,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-InputFile = Annotated[Path, typer.Argument(metavar="INPUT", help="A batch file.", show_default=False)]
+InputFile = Annotated[
+    Path, typer.Argument(metavar="INPUT", help="A batch file, or FILE::CASE of a BlockchainTest.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 SegmentCells = Annotated[
     int | None,
@@ -52,11 +54,19 @@ class Engine(StrEnum):
     python = "python"
 
 
+class Stage(StrEnum):
+    """How far a conformance run takes each case."""
+
+    execute = "execute"
+    check = "check"
+    prove = "prove"
+
+
 @app.command()
 def execute(
     input: InputFile,
     trace: Annotated[
-        Path | None, typer.Option("--trace", metavar="OUT", help="Write the execution trace to this .npz file.")
+        Path | None, typer.Option("--trace", metavar="OUT", help="Write the execution trace to this file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -155,6 +165,37 @@ def bench(
         from zkevm.bench import bench_workloads
 
         bench_workloads(workload or ["transfer"], output)
+
+
+@app.command()
+def conformance(
+    path: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="BlockchainTests of ethereum/tests: files, folders, .tar.xz archives, or FILE::CASE.",
+            show_default=False,
+        ),
+    ],
+    stage: Annotated[Stage, typer.Option("--stage", help="How far to take each case.")] = Stage.execute,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Run a sample of so many cases, spread out.", show_default="all"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Cases run at the same time.", show_default="one per core"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run public test suites: exit status 0 none failed, 1 some failed."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import run_test_suites
+
+        passed = run_test_suites(path, stage.value, limit, workers, output)
+    if not passed:
+        raise typer.Exit(REJECTED)
 
 
 @contextmanager

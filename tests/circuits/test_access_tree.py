@@ -10,7 +10,7 @@ import pytest
 from circuits import access_tree
 from circuits.poseidon2 import compress
 from circuits.segment import FilledSegment
-from executor.trace import StateKind
+from executor.state_keys import StateKind
 from tests.circuits.forging import check, forge, places
 
 

@@ -16,13 +16,13 @@ from circuits.air.field import Matrix
 from circuits.air.mutation import mutate
 from circuits.segment import FilledSegment, boundaries, fill, segment_circuit
 from circuits.statement import EFFECTS_START, TRANSACTIONS_START, PublicColumns
-from executor.trace import ExecutionTrace
+from executor.transfers import TransferTrace
 from tests.circuits.forging import check
 
 BUDGET = Path(__file__).parent / "transfer_budget.json"
 
 
-def test_segments_chain_by_their_public_values(trace: ExecutionTrace) -> None:
+def test_segments_chain_by_their_public_values(trace: TransferTrace) -> None:
     cuts = [0, 17, 60, 100]
     filled = [
         fill(trace.slice(first, end), boundary).public_values
@@ -58,7 +58,7 @@ def test_two_segment_rows_are_rejected(small_segment: FilledSegment) -> None:
 
 
 @pytest.mark.parametrize(("first", "end"), [(0, 100), (0, 1), (33, 44), (99, 100)])
-def test_estimated_heights(trace: ExecutionTrace, first: int, end: int) -> None:
+def test_estimated_heights(trace: TransferTrace, first: int, end: int) -> None:
     part = trace.slice(first, end)
     heights = segment.estimate(part)
     filled = fill(part, boundaries(trace, [first])[0])
@@ -69,7 +69,7 @@ def test_estimated_heights(trace: ExecutionTrace, first: int, end: int) -> None:
             assert heights[table.name] == len(matrix), table.name
 
 
-def test_cost_stays_within_the_budget(trace: ExecutionTrace) -> None:
+def test_cost_stays_within_the_budget(trace: TransferTrace) -> None:
     """Cells and interactions are exact; a change that costs more must change the budget file knowingly."""
     filled = fill(trace, boundaries(trace, [0])[0])
     heights = {t.name: len(m) for t, m in zip(segment_circuit().tables, filled.traces, strict=True)}

@@ -11,13 +11,13 @@ import pytest
 
 from circuits.limbs import words_from_ints, words_to_ints
 from circuits.segment import FilledSegment, boundaries, fill
-from executor.trace import Access, ExecutionTrace
+from executor.transfers import Access, TransferTrace
 from tests.circuits.forging import check, forge, places
 
-Forgery = Callable[[ExecutionTrace], ExecutionTrace]
+Forgery = Callable[[TransferTrace], TransferTrace]
 
 
-def _concatenate(first: ExecutionTrace, second: ExecutionTrace) -> ExecutionTrace:
+def _concatenate(first: TransferTrace, second: TransferTrace) -> TransferTrace:
     """The transactions of two slices of one batch, one after the other; values as the first one has them."""
     arrays = {
         name: np.concatenate([getattr(first, name), getattr(second, name)])
@@ -44,44 +44,44 @@ def _add(words: np.ndarray, index: Any, amount: int) -> np.ndarray:
     return copy
 
 
-def _replayed(trace: ExecutionTrace) -> ExecutionTrace:
+def _replayed(trace: TransferTrace) -> TransferTrace:
     """The last transaction runs twice."""
     return _concatenate(trace, trace.slice(trace.transactions - 1, trace.transactions))
 
 
-def _wrong_account(trace: ExecutionTrace) -> ExecutionTrace:
+def _wrong_account(trace: TransferTrace) -> TransferTrace:
     """The credit goes to the coinbase's account instead of the recipient's."""
     keys = trace.access_key.copy()
     keys[0, Access.RECIPIENT_BALANCE] = keys[0, Access.COINBASE_BALANCE]
     return replace(trace, access_key=keys)
 
 
-def _skipped_nonce(trace: ExecutionTrace) -> ExecutionTrace:
+def _skipped_nonce(trace: TransferTrace) -> TransferTrace:
     before = _add(trace.access_before, (0, Access.SENDER_NONCE), 1)
     after = _add(trace.access_after, (0, Access.SENDER_NONCE), 1)
     return replace(trace, nonce=_add(trace.nonce, 0, 1), access_before=before, access_after=after)
 
 
-def _kept_nonce(trace: ExecutionTrace) -> ExecutionTrace:
+def _kept_nonce(trace: TransferTrace) -> TransferTrace:
     after = trace.access_after.copy()
     after[0, Access.SENDER_NONCE] = trace.access_before[0, Access.SENDER_NONCE]
     return replace(trace, access_after=after)
 
 
-def _underpaid_gas(trace: ExecutionTrace) -> ExecutionTrace:
+def _underpaid_gas(trace: TransferTrace) -> TransferTrace:
     return replace(trace, gas_used=_changed(trace.gas_used, lambda g: g.__setitem__(0, int(g[0]) - 1)))
 
 
-def _forged_balance(trace: ExecutionTrace) -> ExecutionTrace:
+def _forged_balance(trace: TransferTrace) -> TransferTrace:
     """The sender claims one wei more than the state holds."""
     return replace(trace, access_before=_add(trace.access_before, (0, Access.SENDER_BALANCE), 1))
 
 
-def _minted_wei(trace: ExecutionTrace) -> ExecutionTrace:
+def _minted_wei(trace: TransferTrace) -> TransferTrace:
     return replace(trace, access_after=_add(trace.access_after, (0, Access.RECIPIENT_BALANCE), 1))
 
 
-def _burnt_reward(trace: ExecutionTrace) -> ExecutionTrace:
+def _burnt_reward(trace: TransferTrace) -> TransferTrace:
     """The coinbase keeps its old balance."""
     index = int(np.flatnonzero((trace.access_before != trace.access_after)[:, Access.COINBASE_BALANCE].any(axis=1))[0])
     after = trace.access_after.copy()
@@ -89,27 +89,27 @@ def _burnt_reward(trace: ExecutionTrace) -> ExecutionTrace:
     return replace(trace, access_after=after)
 
 
-def _low_cap(trace: ExecutionTrace) -> ExecutionTrace:
+def _low_cap(trace: TransferTrace) -> TransferTrace:
     """The fee cap is below the base fee."""
     cap = trace.max_fee.copy()
     cap[0] = 0
     return replace(trace, max_fee=cap, max_priority=_changed(trace.max_priority, lambda p: p.__setitem__(0, 0)))
 
 
-def _priority_above_cap(trace: ExecutionTrace) -> ExecutionTrace:
+def _priority_above_cap(trace: TransferTrace) -> TransferTrace:
     return replace(trace, max_priority=_changed(trace.max_priority, lambda p: p.__setitem__((0, 15), 1)))
 
 
-def _short_gas_limit(trace: ExecutionTrace) -> ExecutionTrace:
+def _short_gas_limit(trace: TransferTrace) -> TransferTrace:
     return replace(trace, gas_limit=_changed(trace.gas_limit, lambda g: g.__setitem__(0, trace.gas_used[0] - 1)))
 
 
-def _overspent(trace: ExecutionTrace) -> ExecutionTrace:
+def _overspent(trace: TransferTrace) -> TransferTrace:
     """The value exceeds the balance."""
     return replace(trace, value=_changed(trace.value, lambda v: v.__setitem__((0, 15), 1)))
 
 
-def _precompile(trace: ExecutionTrace) -> ExecutionTrace:
+def _precompile(trace: TransferTrace) -> TransferTrace:
     """The recipient is the identity precompile."""
     to = trace.to.copy()
     to[0] = 0
@@ -117,12 +117,12 @@ def _precompile(trace: ExecutionTrace) -> ExecutionTrace:
     return replace(trace, to=to)
 
 
-def _failed(trace: ExecutionTrace) -> ExecutionTrace:
+def _failed(trace: TransferTrace) -> TransferTrace:
     """The receipt says that the transfer failed."""
     return replace(trace, status=_changed(trace.status, lambda s: s.__setitem__(0, 0)))
 
 
-def _hidden_calldata(trace: ExecutionTrace) -> ExecutionTrace:
+def _hidden_calldata(trace: TransferTrace) -> TransferTrace:
     """Fewer calldata bytes are charged than are committed to."""
     index = int(np.flatnonzero(trace.nonzero_bytes)[0])
     gas = _changed(trace.gas_used, lambda g: g.__setitem__(index, int(g[index]) - 16))
@@ -149,7 +149,7 @@ FORGERIES = [
 
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda f: f.__name__.strip("_"))
-def test_dishonest_executors_are_caught(trace: ExecutionTrace, forgery: Forgery) -> None:
+def test_dishonest_executors_are_caught(trace: TransferTrace, forgery: Forgery) -> None:
     first = 20 if forgery is not _hidden_calldata else 0
     honest = trace.slice(first, 32)
     boundary = boundaries(trace, [first])[0]
@@ -263,7 +263,7 @@ def test_minting_with_a_consistent_state_breaks_the_sum(small_segment: FilledSeg
     assert "coinbase's balance: limb 0" in found
 
 
-def test_address_zero_and_eleven_are_no_precompiles(trace: ExecutionTrace) -> None:
+def test_address_zero_and_eleven_are_no_precompiles(trace: TransferTrace) -> None:
     """The test for precompiles itself, on addresses around them: only the state bus may object."""
     for last, refused in ((0, False), (1, True), (10, True), (11, False), (0xFFFF, False)):
         to = trace.to[:8].copy()

@@ -8,6 +8,7 @@ import pytest
 
 from executor.batch import batch_from_document
 from executor.execute import ExecutedBatch, execute
+from executor.transfers import TransferTrace, transfer_trace
 from prover.assemble import assemble
 from prover.planner import planner_for
 from prover.segment import SegmentJob, SegmentProof, prove_segment, segment_jobs
@@ -22,7 +23,7 @@ SEGMENT_CELLS = 180_000
 class Proved:
     """A batch, its segments and its proof file."""
 
-    executed: ExecutedBatch
+    trace: TransferTrace
     jobs: list[SegmentJob]
     proofs: list[SegmentProof]
     file: ProofFile
@@ -35,10 +36,10 @@ class Proved:
 
 def prove_here(executed: ExecutedBatch, segment_cells: int = SEGMENT_CELLS) -> Proved:
     """Prove a batch in this process."""
-    plans = planner_for(executed.trace).plan(executed.trace.transactions, segment_cells)
-    jobs = segment_jobs(executed.trace, plans)
-    proofs = [prove_segment(executed.trace, job, threads=2) for job in jobs]
-    return Proved(executed, jobs, proofs, assemble(executed, jobs, proofs))
+    trace = transfer_trace(executed)
+    jobs = segment_jobs(trace, planner_for(trace).plan(trace.transactions, segment_cells))
+    proofs = [prove_segment(trace, job, threads=2) for job in jobs]
+    return Proved(trace, jobs, proofs, assemble(executed, trace, jobs, proofs))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import zkevm_native
 
 from circuits.limbs import words_from_ints, words_to_ints
 from circuits.segment import fill
-from executor.trace import Access
+from executor.transfers import Access
 from prover.segment import proving_key
 from tests.end_to_end.conftest import Proved
 from tests.verifier.chain import reheader
@@ -219,7 +219,7 @@ def test_a_wrong_root_between_the_blocks(proved: Proved) -> None:
 def test_a_proof_made_from_a_forged_trace(proved: Proved) -> None:
     """A prover that fills the tables with a minted wei and proves them all the same."""
     job = proved.jobs[0]
-    trace = proved.executed.trace.slice(job.plan.first, job.plan.end)
+    trace = proved.trace.slice(job.plan.first, job.plan.end)
     before = trace.access_before.copy()
     place = (0, Access.SENDER_BALANCE)
     before[place] = words_from_ints([words_to_ints(before[place][None])[0] + 1])[0]

@@ -12,7 +12,7 @@ import pytest
 from executor import batch as batch_module
 from executor.batch import batch_from_document, parse_batch, read_batch
 from executor.chain import open_chain
-from executor.errors import BatchError, UnsupportedFeature
+from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
 from executor.transactions import decode_transaction
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "transfer.json"
@@ -192,14 +192,62 @@ def test_oversized_and_unreadable_files_are_refused(tmp_path: Path, monkeypatch:
         read_batch(tmp_path / "missing.json")
 
 
-def test_withdrawals_are_not_supported(builder: Any) -> None:
-    assert builder().block(withdrawals=[]).read().blocks[0].transactions == ()
-    with pytest.raises(UnsupportedFeature, match=r"^withdrawals in block 1$"):
+def test_withdrawals_are_read(builder: Any) -> None:
+    withdrawal = {"index": "0x1", "validatorIndex": 2, "address": "0x" + "aa" * 20, "amount": "3"}
+    (read,) = builder().block(withdrawals=[withdrawal]).read().blocks[0].context.withdrawals
+    assert (read.index, read.validator_index, read.address, read.amount) == (1, 2, b"\xaa" * 20, 3)
+    with pytest.raises(BatchError, match=r"^block 1, withdrawals\.0\.validatorIndex: Field required$"):
         builder().block().block(withdrawals=[{"index": 0}]).read()
+    with pytest.raises(BatchError, match=r"^block 0, withdrawals\.0\.amount: "):
+        builder().block(withdrawals=[withdrawal | {"amount": 2**64}]).read()
+
+
+def test_a_batch_may_carry_a_witness_in_place_of_a_genesis(builder: Any) -> None:
+    building = builder()
+    executed = building.block(building.transfer(value=5)).execute()
+    genesis = building.document.pop("genesis")
+    with pytest.raises(BatchError, match="genesis: neither a genesis, nor a parent header with a witness"):
+        building.read()
+    building.document["parent"] = "0x" + executed.parent_header.hex()
+    building.document["witness"] = {"nodes": ["0x" + node.hex() for node in executed.witness.nodes]}
+    assert building.read() == executed.with_witness()
+    assert building.execute().last_block_hash == executed.last_block_hash
+    building.document["genesis"] = genesis
+    with pytest.raises(BatchError, match="witness: a batch has a genesis or a witness, not both"):
+        building.read()
+
+
+def test_a_parent_header_beside_a_genesis_must_have_its_state_root(builder: Any) -> None:
+    building = builder()
+    executed = building.block(building.transfer()).execute()
+    building.document["parent"] = "0x" + executed.parent_header.hex()
+    assert building.execute().last_block_hash == executed.last_block_hash
+    building.alloc(builder.FRESH, balance=1)
+    with pytest.raises(BatchError, match=r"^parent\.stateRoot: 0x.* where the genesis has 0x"):
+        building.execute()
+    building.document["parent"] = "0x" + executed.parent_header[:-1].hex()
+    with pytest.raises(BatchError, match=r"^parent: not the RLP of a block header"):
+        building.execute()
+
+
+def test_ancestor_hashes_fit_the_parent(builder: Any) -> None:
+    for number, hashes, message in (
+        (7, ["0x" + "12" * 32], "the first one is not the parent hash of the parent header"),
+        (1, ["0x" + "11" * 32] * 2, "2 hashes before block 1"),
+    ):
+        building = builder(number=number, parentHash="0x" + "11" * 32)
+        building.document["ancestorHashes"] = hashes
+        with pytest.raises(BatchError, match=f"^ancestorHashes: {message}$"):
+            building.execute()
+    building.document["ancestorHashes"] = ["0x" + "11" * 32] * 257
+    with pytest.raises(BatchError, match=r"^ancestorHashes: List should have at most 256 items"):
+        building.read()
 
 
 def test_errors_survive_pickling() -> None:
     error = pickle.loads(pickle.dumps(BatchError("wrong", block=1, transaction=2, field="nonce")))
     assert str(error) == "block 1, transaction 2, nonce: wrong"
     unsupported = pickle.loads(pickle.dumps(UnsupportedFeature("blob transaction", 1, 2, 3)))
+    limit = pickle.loads(pickle.dumps(LimitExceeded("seconds", 1.5, "seconds")))
+    assert str(limit) == "the execution went over its limit of 1.5 seconds"
     assert str(unsupported) == "blob transaction in block 1, transaction 2, pc 3"

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor import execute as execute_module
-from executor import rules
-from executor.accesses import StateKey, observe, replay_transfer
+from executor import transfers
 from executor.errors import BatchError, ExecutionMismatch, UnsupportedFeature
-from executor.trace import StateKind
+from executor.execute import execute
+from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.transactions import Transaction
+from executor.transfers import transfer_trace
 
 CODE = "0x5b"
 
 
 def refusal(building: Any, error: type[Exception]) -> str:
     with pytest.raises(error) as caught:
-        building.execute()
+        building.transfers()
     return str(caught.value)
 
 
@@ -67,7 +68,7 @@ def test_the_last_nonce_cannot_be_used(builder: Any) -> None:
     message = refusal(building.block(building.transfer(nonce=2**64 - 1)), BatchError)
     assert message.startswith("block 0, transaction 0, nonce: 18446744073709551615 where")
     building = builder().alloc(builder.WALLETS[0], balance=10**18, nonce=2**64 - 2)
-    assert building.block(building.transfer(nonce=2**64 - 2)).execute().trace.transactions == 1
+    assert building.block(building.transfer(nonce=2**64 - 2)).transfers().trace.transactions == 1
 
 
 def test_a_balance_beyond_256_bits_is_refused(builder: Any) -> None:
@@ -94,7 +95,7 @@ def test_invalid_blocks_are_refused_with_their_place(builder: Any, fields: dict[
     "fields", [{"timestamp": 1001}, {"gasLimit": 30_029_295}, {"gasLimit": 29_970_705}, {"extraData": "0x" + "00" * 32}]
 )
 def test_blocks_at_the_limits_are_accepted(builder: Any, fields: dict[str, Any]) -> None:
-    assert len(builder().block(**fields).execute().blocks) == 1
+    assert len(builder().block(**fields).transfers().blocks) == 1
 
 
 def test_a_gas_limit_below_the_minimum_is_refused(builder: Any) -> None:
@@ -108,6 +109,16 @@ def test_a_gas_limit_below_the_minimum_is_refused(builder: Any) -> None:
         ({"to": bytes(19) + b"\1"}, f"call of precompile 0x{1:040x}"),
         ({"to": bytes(19) + b"\x0a", "value": 0}, f"call of precompile 0x{10:040x}"),
         ({"to": b"\xcc" * 20}, "call of a contract"),
+        (
+            {
+                "type": 3,
+                "maxFeePerGas": 1_000,
+                "maxPriorityFeePerGas": 1,
+                "maxFeePerBlobGas": 1,
+                "blobVersionedHashes": ["0x01" + "00" * 31],
+            },
+            "blob transaction",
+        ),
     ],
 )
 def test_what_is_no_value_transfer_is_not_supported(builder: Any, fields: dict[str, Any], what: str) -> None:
@@ -119,7 +130,7 @@ def test_what_is_no_value_transfer_is_not_supported(builder: Any, fields: dict[s
 @pytest.mark.parametrize("number", [0, 11])
 def test_addresses_next_to_the_precompiles_are_plain_accounts(builder: Any, number: int) -> None:
     building = builder()
-    assert building.block(building.transfer(to=number.to_bytes(20, "big"))).execute().trace.transactions == 1
+    assert building.block(building.transfer(to=number.to_bytes(20, "big"))).transfers().trace.transactions == 1
 
 
 @pytest.mark.parametrize(
@@ -146,36 +157,49 @@ def test_bounds_of_the_circuits(
 ) -> None:
     building = builder()
     building.block(building.transfer(**fields))
-    assert building.execute().trace.transactions == 1
-    monkeypatch.setattr(rules, bound, limit)
+    assert building.transfers().trace.transactions == 1
+    monkeypatch.setattr(transfers, bound, limit)
     assert refusal(building, UnsupportedFeature) == f"{what} in block 0, transaction 0"
 
 
 def test_bounds_of_the_whole_batch(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (rules.MAX_GAS_LIMIT, rules.MAX_TRANSACTIONS) == (2**30 - 1, 2**24 - 1)
-    assert (rules.MAX_CALLDATA_BYTES, rules.MAX_ACCESS_LIST, rules.MAX_CHAIN_ID) == (2**22, 2**16, 2**64 - 1)
+    assert (transfers.MAX_GAS_LIMIT, transfers.MAX_TRANSACTIONS) == (2**30 - 1, 2**24 - 1)
+    assert (transfers.MAX_CALLDATA_BYTES, transfers.MAX_ACCESS_LIST, transfers.MAX_CHAIN_ID) == (
+        2**22,
+        2**16,
+        2**64 - 1,
+    )
     building = builder()
     building.document["chainId"] = 2**64
     assert refusal(building, UnsupportedFeature) == f"chain id {2**64} of more than 64 bits"
     building = builder()
     building.block(building.transfer(), building.transfer())
-    monkeypatch.setattr(rules, "MAX_TRANSACTIONS", 1)
+    monkeypatch.setattr(transfers, "MAX_TRANSACTIONS", 1)
     assert refusal(building, UnsupportedFeature) == "more than 1 transactions"
 
 
 def test_numbers_too_large_for_the_block_context_are_not_supported(builder: Any) -> None:
     building = builder(number=2**64 - 2).block().block()
     assert refusal(building, UnsupportedFeature) == "block number of more than 64 bits in block 1"
+    building = builder(excessBlobGas=2**29 + 3 * 2**17 + 1).block()
+    assert refusal(building, UnsupportedFeature) == "excess blob gas above 536870912 in block 0"
+    assert builder(excessBlobGas=2**29 + 3 * 2**17).block().transfers().trace.blocks == 1
     building = builder(gasUsed=30_000_000, baseFeePerGas=2**256 - 1).block()
     assert refusal(building, UnsupportedFeature) == "base fee of more than 256 bits in block 0"
 
 
 def test_the_beacon_roots_contract_is_not_supported(builder: Any) -> None:
-    building = builder().alloc(rules.BEACON_ROOTS_ADDRESS, code=CODE, nonce=1)
+    building = builder().alloc(BEACON_ROOTS_ADDRESS, code=CODE, nonce=1)
     assert refusal(building, UnsupportedFeature) == "beacon roots contract (EIP-4788) in the pre-state"
     # Without code it is an account like any other.
-    building = builder().alloc(rules.BEACON_ROOTS_ADDRESS, balance=1)
-    assert building.block(building.transfer(to=rules.BEACON_ROOTS_ADDRESS)).execute().trace.transactions == 1
+    building = builder().alloc(BEACON_ROOTS_ADDRESS, balance=1)
+    assert building.block(building.transfer(to=BEACON_ROOTS_ADDRESS)).transfers().trace.transactions == 1
+
+
+def test_withdrawals_are_not_supported(builder: Any) -> None:
+    withdrawal = {"index": 0, "validatorIndex": 0, "address": "0x" + "aa" * 20, "amount": 1}
+    building = builder().block().block(withdrawals=[withdrawal])
+    assert refusal(building, UnsupportedFeature) == "withdrawals in block 1"
 
 
 @pytest.mark.parametrize("touched", ["FRESH", "COINBASE"])
@@ -183,7 +207,7 @@ def test_empty_accounts_in_the_pre_state_must_not_be_touched(builder: Any, touch
     address = getattr(builder, touched)
     building = builder().alloc(address, balance=0)
     building.block(building.transfer(1, to=builder.WALLETS[0]), coinbase=builder.WALLETS[3])
-    untouched = building.copy().execute()
+    untouched = building.copy().transfers()
     assert untouched.trace.transactions == 1
     building.block(building.transfer())
     what = f"empty account 0x{address.hex()} in the pre-state"
@@ -212,7 +236,7 @@ def batch_of_everything(builder: Any) -> Any:
 
 
 def test_the_batch_of_everything_is_valid(builder: Any) -> None:
-    assert batch_of_everything(builder).execute().trace.transactions == 1
+    assert batch_of_everything(builder).transfers().trace.transactions == 1
 
 
 @settings(max_examples=150, deadline=None)
@@ -225,7 +249,7 @@ def test_odd_values_anywhere_give_typed_errors_only(builder: Any, data: st.DataO
         target = target[name]
     target[last] = data.draw(st.sampled_from(ODD_VALUES))
     try:
-        executed = building.execute()
+        executed = building.transfers()
     except (BatchError, UnsupportedFeature):
         return
     assert executed.trace.transactions == sum(len(block.transactions) for block in executed.batch.blocks)
@@ -233,46 +257,17 @@ def test_odd_values_anywhere_give_typed_errors_only(builder: Any, data: st.DataO
 
 def test_a_replay_that_differs_from_the_virtual_machine_is_noticed(builder: Any) -> None:
     building = builder()
-    transaction = building.block(building.transfer(value=5)).read().blocks[0].transactions[0]
-    sender, to, coinbase = builder.WALLETS[0], builder.FRESH, builder.COINBASE
-    code = int.from_bytes(rules.EMPTY_CODE_HASH, "big")
-    before = {
-        StateKey(StateKind.NONCE, sender): 0,
-        StateKey(StateKind.CODE_HASH, sender): code,
-        StateKey(StateKind.BALANCE, sender): 10**9,
-        StateKey(StateKind.CODE_HASH, to): code,
-        StateKey(StateKind.BALANCE, to): 0,
-        StateKey(StateKind.BALANCE, coinbase): 0,
-    }
-    changes = {
-        StateKey(StateKind.NONCE, sender): 1,
-        StateKey(StateKind.BALANCE, sender): 10**9 - 5 - 21_000 * 1_000,
-        StateKey(StateKind.BALANCE, to): 5,
-        StateKey(StateKind.BALANCE, coinbase): 21_000 * 300,
-    }
-    after = before | changes
-    assert len(replay_transfer(transaction, coinbase, 700, 21_000, before, after)) == 6
-    for key in after:
-        with pytest.raises(ExecutionMismatch, match="other values than py-evm"):
-            replay_transfer(transaction, coinbase, 700, 21_000, before, after | {key: after[key] + 1})
+    executed = building.block(building.transfer(value=5)).execute()
+    other = builder()
+    other = other.block(other.transfer(value=6)).execute()
+    assert transfer_trace(executed).transactions == 1
+    with pytest.raises(ExecutionMismatch, match="another BALANCE than py-evm"):
+        transfer_trace(replace(executed, post_state=other.post_state))
 
 
-def test_a_state_that_changes_between_transactions_is_noticed(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    building = builder()
-    building.block(building.transfer(), building.transfer())
-    calls = 0
-
-    def observe_a_gift(*arguments: Any) -> dict[StateKey, int]:
-        nonlocal calls
-        calls += 1
-        values = observe(*arguments)
-        if calls == 3:  # before the second transaction
-            values[StateKey(StateKind.BALANCE, builder.FRESH)] += 1
-        return values
-
-    monkeypatch.setattr(execute_module, "observe", observe_a_gift)
-    with pytest.raises(ExecutionMismatch, match="the state changed between transactions"):
-        building.execute()
+def test_a_batch_without_a_trace_has_no_transfers(builder: Any) -> None:
+    with pytest.raises(ValueError, match="without a trace"):
+        transfer_trace(execute(builder().read(), trace=False))
 
 
 def test_gas_that_is_not_the_intrinsic_gas_is_noticed(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,4 +275,4 @@ def test_gas_that_is_not_the_intrinsic_gas_is_noticed(builder: Any, monkeypatch:
     building.block(building.transfer())
     monkeypatch.setattr(Transaction, "intrinsic_gas", 20_999)
     with pytest.raises(ExecutionMismatch, match="did not run as a value transfer"):
-        building.execute()
+        building.transfers()

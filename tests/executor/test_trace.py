@@ -1,113 +1,262 @@
-"""Slices of the execution trace and its content hash."""
+"""Execution traces of all kinds of batches: consistent with themselves, complete, and what is expected in detail."""
 
 from __future__ import annotations
 
+import json
 import pickle
+from collections import Counter
 from dataclasses import fields, replace
-from itertools import pairwise
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rlp
+from trie.exceptions import MissingTrieNode
 
-from executor.trace import ExecutionTrace
+from executor.batch import read_batch
+from executor.errors import BatchError
+from executor.execute import ExecutedBatch, execute
+from executor.fixtures import batch_from_fixture
+from executor.limbs import addresses_to_bytes, limbs_to_bytes, words_from_ints, words_to_ints
+from executor.opcodes import NAMES, OPCODES
+from executor.rebuild import rebuild_changes, rebuild_receipts, rebuild_state_roots
+from executor.state_keys import StateKey, StateKind
+from executor.trace import NONE, ExecutionTrace, FrameKind, HashPurpose, Mode, Outcome
+from tests.executor.consistency import check_trace
+from tests.executor.programs import CONTRACT, OTHER, PROGRAMS, THIRD, call_contract
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FIXTURES = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
+CASES = [
+    name
+    for name, case in json.loads(FIXTURES.read_text()).items()
+    if case["network"] == "Cancun" and not any("expectException" in key for block in case["blocks"] for key in block)
+]
+HEADER_STATE_ROOT = 3
 
 
-@pytest.fixture(scope="module")
-def trace(builder: Any) -> ExecutionTrace:
-    building = builder()
-    wallets = builder.WALLETS
-    building.block(building.transfer(0, wallets[1], 5), building.transfer(1, wallets[0], 7))
-    building.block().block(building.transfer(0, builder.FRESH, 1), building.transfer(2, wallets[2], 0))
-    result: ExecutionTrace = building.execute().trace
-    return result
+@cache
+def program(name: str) -> ExecutedBatch:
+    executed: ExecutedBatch = PROGRAMS[name]().execute()
+    return executed
 
 
-def arrays(trace: ExecutionTrace) -> dict[str, np.ndarray[Any, Any]]:
-    values = {field.name: getattr(trace, field.name) for field in fields(trace)}
-    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+def trace_of(name: str) -> ExecutionTrace:
+    trace = program(name).trace
+    assert trace is not None
+    return trace
 
 
-def test_shapes_and_types(trace: ExecutionTrace) -> None:
-    n, b, k = trace.transactions, trace.blocks, trace.keys
-    assert (n, b) == (4, 3)
-    words, addresses = ("value", "max_fee", "max_priority"), ("sender", "to")
-    expected = dict.fromkeys(words, ((n, 16), "uint16")) | dict.fromkeys(addresses, ((n, 10), "uint16"))
-    counts = ("block", "gas_limit", "gas_used", "zero_bytes", "nonzero_bytes", "access_addresses", "access_keys")
-    expected |= dict.fromkeys(counts, ((n,), "uint32"))
-    expected |= {"nonce": ((n, 4), "uint16"), "status": ((n,), "uint8"), "access_key": ((n, 6), "uint32")}
-    expected |= dict.fromkeys(("access_before", "access_after"), ((n, 6, 16), "uint16"))
-    expected |= {"coinbase": ((b, 10), "uint16"), "base_fee": ((b, 16), "uint16"), "prev_randao": ((b, 16), "uint16")}
-    expected |= {
-        "block_gas_limit": ((b, 4), "uint16"),
-        "block_number": ((b, 4), "uint16"),
-        "chain_id": ((4,), "uint16"),
+def check_complete(executed: ExecutedBatch) -> None:
+    """Receipts and state follow from the trace; the batch runs from its witness alone, and without a trace."""
+    trace, witness = executed.trace, executed.witness
+    assert trace is not None
+    assert witness is not None
+    check_trace(trace)
+    assert rebuild_receipts(trace) == executed.receipts
+    roots = [rlp.decode(header)[HEADER_STATE_ROOT] for header, _ in executed.blocks]
+    assert rebuild_state_roots(trace, witness) == roots
+    again = execute(executed.batch, trace=False)
+    assert (again.blocks, again.receipts) == (executed.blocks, executed.receipts)
+    again = execute(executed.with_witness())
+    assert (again.blocks, again.receipts) == (executed.blocks, executed.receipts)
+    assert again.trace is not None
+    assert again.trace.digest() == trace.digest()
+    assert again.witness == witness
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs(name: str) -> None:
+    check_complete(program(name))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_public_tests(name: str) -> None:
+    check_complete(execute(batch_from_fixture(FIXTURES, name)))
+
+
+@pytest.mark.parametrize("name", ["erc20", "nft"])
+def test_workloads(name: str) -> None:
+    check_complete(execute(read_batch(EXAMPLES / f"{name}.json")))
+
+
+def test_what_the_programs_do() -> None:
+    outcomes: Counter[int] = Counter()
+    kinds: Counter[int] = Counter()
+    opcodes: set[int] = set()
+    state_kinds: set[int] = set()
+    undone: set[int] = set()
+    purposes: set[int] = set()
+    for name in PROGRAMS:
+        trace = trace_of(name)
+        outcomes.update(trace.frames.outcome.tolist())
+        kinds.update(trace.frames.kind.tolist())
+        opcodes |= set(trace.steps.opcode.tolist())
+        state_kinds |= set(trace.keys.kind.tolist())
+        undone |= set(trace.keys.kind[trace.accesses.key[trace.accesses.mode == Mode.UNDO]].tolist())
+        purposes |= set(trace.hashes.purpose.tolist())
+    assert set(outcomes) == set(Outcome)
+    assert set(kinds) == set(FrameKind)
+    assert purposes == set(HashPurpose)
+    assert state_kinds == set(StateKind)
+    # The original value of a slot is never written.
+    assert undone >= set(StateKind) - {StateKind.ORIGINAL, StateKind.HAS_STORAGE, StateKind.DESTROYED}
+    assert {"CREATE2", "MCOPY", "BLOBHASH", "TSTORE", "SELFDESTRUCT", "PUSH0", "LOG4"} <= {
+        NAMES[opcode] for opcode in opcodes if opcode in NAMES
     }
-    expected |= dict.fromkeys(("timestamp", "excess_blob_gas"), ((b, 4), "uint16"))
-    expected |= {"key_kind": ((k,), "uint8"), "key_address": ((k, 10), "uint16")}
-    expected |= {"key_first": ((k, 16), "uint16"), "key_last": ((k, 16), "uint16")}
-    assert {name: (array.shape, str(array.dtype)) for name, array in arrays(trace).items()} == expected
+    assert max(trace_of("deep").frames.depth) == 1024
 
 
-def test_the_whole_slice_is_the_trace(trace: ExecutionTrace) -> None:
-    assert trace.slice(0, 4).canonical_bytes() == trace.canonical_bytes()
+def test_steps_of_a_small_program(builder: Any) -> None:
+    building = builder().alloc(CONTRACT, code="0x6005600781810190600052")  # 5 7 dup2 dup2 add swap1 0 mstore
+    trace = building.block(call_contract(building, gas=50_000)).execute().trace
+    steps = trace.steps
+    names = ["PUSH1", "PUSH1", "DUP2", "DUP2", "ADD", "SWAP1", "PUSH1", "MSTORE", "STOP"]
+    assert [NAMES[opcode] for opcode in steps.opcode.tolist()] == names
+    assert steps.pc.tolist() == [0, 2, 4, 5, 6, 7, 8, 10, 11]
+    assert steps.stack_height.tolist() == [0, 1, 2, 3, 4, 3, 3, 4, 2]
+    assert steps.memory_size.tolist() == [0] * 8 + [32]
+    assert (steps.gas_before - steps.gas_after).tolist() == [3, 3, 3, 3, 3, 3, 3, 6, 0]
+    assert steps.gas_before[0] == 50_000 - 21_000
+    assert steps.operands.tolist() == [0, 0, 1, 1, 2, 2, 0, 2, 0]
+    assert steps.results.tolist() == [1, 1, 1, 1, 1, 2, 1, 0, 0]
+    assert words_to_ints(trace.operands.word) == [5, 7, 7, 5, 12, 7, 0, 7]
+    assert words_to_ints(trace.results.word) == [5, 7, 5, 7, 12, 7, 12, 0]
+    assert trace.memory.step.tolist() == [7]
+    assert trace.bytes_at(trace.memory.before_start[0], 32) == bytes(32)
+    assert trace.bytes_at(trace.memory.after_start[0], 32) == (7).to_bytes(32, "big")
+    assert (trace.frames.kind.tolist(), trace.frames.end_step.tolist()) == ([FrameKind.MESSAGE], [9])
 
 
-@pytest.mark.parametrize("cuts", [(0, 4), (0, 1, 4), (0, 0, 2, 3, 4), (0, 1, 2, 3, 4)])
-def test_slices_fit_together(trace: ExecutionTrace, cuts: tuple[int, ...]) -> None:
-    parts = [trace.slice(first, end) for first, end in pairwise(cuts)]
-    assert np.array_equal(parts[0].key_first, trace.key_first)
-    assert np.array_equal(parts[-1].key_last, trace.key_last)
-    for before, after in pairwise(parts):
-        assert np.array_equal(before.key_last, after.key_first)
-    assert [part.first_transaction for part in parts] == list(cuts[:-1])
-    for name in ("sender", "access_key", "access_after", "gas_used"):
-        joined = np.concatenate([getattr(part, name) for part in parts])
-        assert np.array_equal(joined, getattr(trace, name))
-    assert all(np.array_equal(part.coinbase, trace.coinbase) for part in parts)
+def test_frames_of_calls() -> None:
+    trace = trace_of("calls")
+    frames = trace.frames
+    end = int(trace.transactions.end_frame[0])
+    assert [FrameKind(kind).name for kind in frames.kind[:end]] == [
+        "MESSAGE", "CALL", "DELEGATECALL", "STATICCALL", "CALLCODE", "CALL", "CALL",
+    ]  # fmt: skip
+    assert frames.is_static[:end].tolist() == [0, 0, 0, 1, 0, 0, 0]
+    assert addresses_to_bytes(frames.address[:6]) == [CONTRACT, OTHER, CONTRACT, OTHER, CONTRACT, THIRD]
+    assert addresses_to_bytes(frames.code_address[:6]) == [CONTRACT, OTHER, OTHER, OTHER, OTHER, THIRD]
+    sender = addresses_to_bytes(trace.transactions.sender)[0]
+    assert addresses_to_bytes(frames.caller[:6]) == [sender, CONTRACT, sender, CONTRACT, CONTRACT, CONTRACT]
+    assert words_to_ints(frames.value[:7]) == [0, 3, 0, 0, 1, 0, 7]
+    assert trace.bytes_at(frames.input_start[1], frames.input_size[1]) == (42).to_bytes(32, "big")
+    assert trace.bytes_at(frames.output_start[1], frames.output_size[1]) == (42).to_bytes(32, "big")
+    # A caller gives what it has but a 64th (EIP-150), and the stipend where value goes along.
+    assert frames.gas_given[3] == 50_000
+    before = trace.steps.gas_before[frames.call_step[1]] - 2_600 - 6 - 9_000  # cold, two words of memory, value
+    assert frames.gas_given[1] == before - before // 64 + 2_300
 
 
-def test_keys_of_a_slice_hold_the_values_at_its_ends(trace: ExecutionTrace) -> None:
-    for number in range(4):
-        part = trace.slice(number, number + 1)
-        # The first access of a key in a transaction reads its value before, the last one leaves its value after.
-        keys, first = np.unique(part.access_key[0], return_index=True)
-        assert np.array_equal(part.key_first[keys], part.access_before[0][first])
-        last = 5 - np.unique(part.access_key[0][::-1], return_index=True)[1]
-        assert np.array_equal(part.key_last[keys], part.access_after[0][last])
+def test_state_accesses_of_a_reverted_frame() -> None:
+    trace = trace_of("calls")
+    names = trace.state_keys()
+    key = names.index(StateKey(StateKind.STORAGE, THIRD, 1))
+    rows = np.flatnonzero((trace.accesses.key == key) & (trace.accesses.frame == 5))
+    assert [Mode(mode).name for mode in trace.accesses.mode[rows]] == ["READ", "WRITE", "UNDO"]
+    assert words_to_ints(trace.accesses.after[rows]) == [0, 8, 0]
+    assert trace.steps.opcode[trace.accesses.step[rows[1]]] == OPCODES["SSTORE"]
+    assert trace.frames.reverted[:7].tolist() == [0, 0, 0, 1, 0, 1, 0]
+    assert (words_to_ints(trace.keys.first[[key]]), words_to_ints(trace.keys.last[[key]])) == ([0], [0])
 
 
-def test_a_slice_of_a_slice_counts_from_the_batch(trace: ExecutionTrace) -> None:
-    twice = trace.slice(1, 4).slice(1, 3)
-    assert twice.content_hash() == trace.slice(2, 4).content_hash()
-    assert twice.first_transaction == 2
+def test_logs() -> None:
+    trace = trace_of("logs")
+    logs = trace.logs
+    assert logs.topics.tolist() == [0, 1, 2, 3, 4, 0] * 2
+    assert logs.reverted.tolist() == [0, 0, 0, 0, 0, 1] * 2
+    assert words_to_ints(logs.topic3[:6]) == [0, 0, 0, 0, 4, 0]
+    assert trace.bytes_at(logs.data_start[0], logs.data_size[0]) == b"abc"
+    assert logs.transaction.tolist() == [0] * 6 + [1] * 6
 
 
-@pytest.mark.parametrize(("first", "end"), [(-1, 2), (2, 1), (0, 5)])
-def test_slices_outside_of_the_trace_are_refused(trace: ExecutionTrace, first: int, end: int) -> None:
-    with pytest.raises(ValueError, match="no transactions"):
-        trace.slice(first, end)
+def test_blocks_withdrawals_and_ancestors() -> None:
+    trace = trace_of("withdrawals")
+    assert trace.withdrawals.amount.tolist() == [0, 3, 0, 9, 0]
+    assert trace.withdrawals.block.tolist() == [0, 0, 0, 0, 1]
+    assert trace.blocks.number.tolist() == [1, 2]
+    assert words_to_ints(trace.blocks.state_root[-1:])[0] == int.from_bytes(trace.post_state_root, "big")
+    changes = rebuild_changes(trace)
+    assert changes[0][StateKey(StateKind.BALANCE, b"\xfa" * 20)] == 12 * 10**9
+    assert changes[0][StateKey(StateKind.EXISTS, b"\xfb" * 20)] == 0
+    trace = trace_of("ancestors")
+    # The second block asks for its parent, which is a block of the batch.
+    assert trace.ancestors.number.tolist() == [298, 299, 300, 301]
+    assert limbs_to_bytes(trace.ancestors.hash)[:2] == [b"\x22" * 32, b"\x11" * 32]
+    witness = program("ancestors").witness
+    assert witness is not None
+    assert witness.ancestor_hashes == (b"\x11" * 32, b"\x22" * 32)
 
 
-def test_the_content_hash_depends_on_every_array(trace: ExecutionTrace) -> None:
-    hashes = {trace.content_hash(), replace(trace, first_transaction=1).content_hash()}
-    for name, array in arrays(trace).items():
-        changed = array.copy()
-        changed.reshape(-1)[-1] ^= 1
-        hashes.add(replace(trace, **{name: changed}).content_hash())
-    assert len(hashes) == 2 + len(arrays(trace))
+def test_system_calls_are_frames_without_a_transaction() -> None:
+    trace = trace_of("beacon root")
+    system = trace.frames.kind == FrameKind.SYSTEM
+    assert system.sum() == 3
+    assert (trace.frames.transaction[system] == NONE).all()
+    assert trace.frames.gas_given[system].tolist() == [30_000_000] * 3
+    roots = [trace.bytes_at(start, 32) for start in trace.frames.input_start[system]]
+    assert roots == [bytes([number]) * 32 for number in (1, 2, 3)]
+    account = program("beacon root").post_state
+    assert account.storage(CONTRACT, 0) == int("03" * 32, 16)
 
 
-def test_the_content_hash_depends_on_types_and_shapes(trace: ExecutionTrace) -> None:
-    as_bytes = replace(trace, gas_used=trace.gas_used.view(np.uint8).astype(np.uint32))
-    assert as_bytes.content_hash() != trace.content_hash()
-    wider = replace(trace, status=trace.status.astype(np.uint16))
-    assert wider.content_hash() != trace.content_hash()
-    assert replace(trace, sender=trace.to, to=trace.sender).content_hash() != trace.content_hash()
+def test_a_trace_that_lacks_something_does_not_give_the_receipts_or_the_state() -> None:
+    executed = program("storage")
+    trace, witness = trace_of("storage"), executed.witness
+    assert witness is not None
+    last = words_from_ints([3])
+    accesses = replace(trace.accesses, after=trace.accesses.after.copy())
+    key = trace.state_keys().index(StateKey(StateKind.STORAGE, CONTRACT, 10))
+    accesses.after[np.flatnonzero((accesses.key == key) & (accesses.mode == Mode.WRITE))[-1]] = last
+    assert rebuild_state_roots(replace(trace, accesses=accesses), witness) != rebuild_state_roots(trace, witness)
+    for number in range(len(witness.nodes)):
+        nodes = witness.nodes[:number] + witness.nodes[number + 1 :]
+        with pytest.raises((BatchError, MissingTrieNode)):
+            execute(replace(executed.with_witness(), witness=replace(witness, nodes=nodes)))
+    logs = trace_of("logs")
+    silent = replace(logs, logs=replace(logs.logs, reverted=np.ones_like(logs.logs.reverted)))
+    assert rebuild_receipts(silent) != program("logs").receipts
 
 
-def test_the_content_hash_does_not_depend_on_the_layout_in_memory(trace: ExecutionTrace) -> None:
-    copy = pickle.loads(pickle.dumps(trace))
-    assert copy.content_hash() == trace.content_hash()
-    swapped = replace(trace, value=trace.value.astype(">u2"), sender=np.asfortranarray(trace.sender))
-    assert swapped.content_hash() == trace.content_hash()
+def test_bytes_per_step() -> None:
+    for name in ("erc20", "snailtracer-pixel"):
+        trace = execute(read_batch(EXAMPLES / f"{name}.json")).trace
+        assert trace is not None
+        assert trace.nbytes <= 200 * len(trace.steps)
+
+
+def test_equal_executions_have_equal_digests_and_others_others() -> None:
+    trace = trace_of("calls")
+    again = PROGRAMS["calls"]().execute().trace
+    assert again is not None
+    assert again.digest() == trace.digest()
+    assert pickle.loads(pickle.dumps(trace)).digest() == trace.digest()
+    digests = {trace.digest()}
+    for name, table in trace.tables().items():
+        for column in fields(table) if len(table) else ():
+            array = getattr(table, column.name).copy()
+            array.reshape(-1)[0] ^= 1
+            digests.add(replace(trace, **{name: replace(table, **{column.name: array})}).digest())
+    columns = sum(len(fields(table)) for table in trace.tables().values() if len(table))
+    assert len(digests) == columns + 1
+    assert replace(trace, chain_id=1).digest() not in digests
+
+
+def test_tables_refuse_columns_of_other_types_and_lengths() -> None:
+    steps = trace_of("calls").steps
+    with pytest.raises(ValueError, match=r"Steps\.pc is not an array of uint32"):
+        replace(steps, pc=steps.pc.astype(np.uint64))
+    with pytest.raises(ValueError, match="rows, not"):
+        replace(steps, gas_after=steps.gas_after[:-1])
+    assert type(steps).empty().nbytes == 0
+
+
+def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("failures", "calls", "arithmetic", "creations"):
+        monkeypatch.setattr("executor.tracer.STEPS_PER_CHUNK", 16_384)
+        whole = PROGRAMS[name]().execute().trace
+        monkeypatch.setattr("executor.tracer.STEPS_PER_CHUNK", 3)
+        assert PROGRAMS[name]().execute().trace.digest() == whole.digest()

@@ -6,7 +6,7 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.errors import BatchError, UnsupportedFeature
+from executor.errors import BatchError
 from executor.transactions import SECP256K1_ORDER, Transaction, decode_transaction
 
 KEY = b"\x46" * 32
@@ -96,9 +96,27 @@ def test_a_contract_creation_has_no_recipient() -> None:
         _ = transaction.recipient
 
 
-def test_blob_transactions_are_not_supported() -> None:
-    with pytest.raises(UnsupportedFeature, match=r"^blob transaction in block 3, transaction 4$"):
-        decode_transaction(b"\x03" + DYNAMIC[1:], block=3, transaction=4)
+def test_blob_transactions() -> None:
+    hashes = ["0x01" + "ab" * 31, "0x02" + "cd" * 31]
+    fields = {"type": 3, "maxFeePerGas": 9, "maxPriorityFeePerGas": 2, "maxFeePerBlobGas": 77}
+    raw = signed(**fields, blobVersionedHashes=hashes)
+    transaction = decode_transaction(raw)
+    assert (transaction.type, transaction.sender, transaction.max_fee_per_blob_gas) == (3, SENDER, 77)
+    assert transaction.blob_versioned_hashes == tuple(bytes.fromhex(item[2:]) for item in hashes)
+    assert (transaction.max_fee, transaction.max_priority_fee) == (9, 2)
+    for position, item, message in (
+        (5, b"", "to: a blob transaction cannot create a contract"),
+        (9, [], "maxFeePerBlobGas: a list where a number is expected"),
+        (10, b"", "blobVersionedHashes: not a list"),
+        (10, [b"\1" * 31], "blobVersionedHashes: a versioned hash does not have 32 bytes"),
+    ):
+        with pytest.raises(BatchError, match=message):
+            decode_transaction(resigned(raw, position, item))
+
+
+def test_creations_cost_more() -> None:
+    transaction = decode_transaction(signed(gasPrice=11, to=b"", data="0x" + "01" * 33))
+    assert transaction.intrinsic_gas == 53_000 + 33 * 16 + 2 * 2
 
 
 @pytest.mark.parametrize(
@@ -150,12 +168,12 @@ def test_no_changed_byte_gives_an_untyped_error_or_the_same_sender(position: int
     raw = DYNAMIC[:position] + bytes([value]) + DYNAMIC[position + 1 :]
     try:
         transaction = decode_transaction(raw)
-    except (BatchError, UnsupportedFeature):
+    except BatchError:
         return
     assert raw == DYNAMIC or transaction.sender != SENDER
 
 
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused(raw: bytes) -> None:
-    with pytest.raises((BatchError, UnsupportedFeature)):
+    with pytest.raises(BatchError):
         decode_transaction(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ from eth_utils.crypto import keccak
 from trie.exceptions import MissingTrieNode
 from trie.hexary import HexaryTrie
 
-from executor.accesses import StateKey
+from executor.batch import Witness
 from executor.chain import open_chain
-from executor.errors import ExecutionMismatch
-from executor.execute import ExecutedBatch
-from executor.rules import BEACON_ROOTS_ADDRESS
-from executor.trace import StateKind
-from executor.witness import WitnessBuilder, apply_writes
+from executor.errors import BatchError, ExecutionMismatch
+from executor.execute import ExecutedBatch, execute
+from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.rebuild import rebuild_state_roots
+from executor.recorder import create_address_input
+from executor.state_keys import LASTING_KINDS, StateKey, StateKind
+from executor.witness import StateTrie, WitnessBuilder, changes_of
 from scripts.workloads import transfer_batch
 
 STATE_ROOT = 3
@@ -36,25 +39,10 @@ def executed(builder: Any) -> ExecutedBatch:
     return result
 
 
-def writes_of_blocks(executed: ExecutedBatch) -> list[dict[StateKey, int]]:
-    """Last values of the balances and nonces accessed in each block, from the trace."""
-    trace = executed.trace
-    writes: list[dict[StateKey, int]] = [{} for _ in executed.blocks]
-    for block, keys, after in zip(trace.block, trace.access_key, trace.access_after, strict=True):
-        for index, value in zip(keys, after, strict=True):
-            if executed.keys[index].kind != StateKind.CODE_HASH:
-                writes[block][executed.keys[index]] = int.from_bytes(value.astype("<u2").tobytes(), "little")
-    return writes
-
-
 def replay(executed: ExecutedBatch, nodes: list[bytes]) -> list[bytes]:
-    """State roots after every block, from the witness alone."""
-    trie = HexaryTrie({keccak(node): node for node in nodes}, executed.pre_state_root)
-    roots = []
-    for writes in writes_of_blocks(executed):
-        apply_writes(trie, writes)
-        roots.append(bytes(trie.root_hash))
-    return roots
+    """State roots after every block, from the trace and the witness alone."""
+    assert executed.trace is not None
+    return rebuild_state_roots(executed.trace, Witness(tuple(nodes)))
 
 
 def header_roots(executed: ExecutedBatch) -> list[bytes]:
@@ -81,14 +69,19 @@ def test_every_node_is_needed(executed: ExecutedBatch) -> None:
 
 def look_up_and_replay(executed: ExecutedBatch, nodes: list[bytes]) -> None:
     trie = HexaryTrie({keccak(node): node for node in nodes}, executed.pre_state_root)
-    for address in (*(key.address for key in executed.keys), BEACON_ROOTS_ADDRESS):
+    for address in (*touched_accounts(executed), BEACON_ROOTS_ADDRESS):
         trie.get(keccak(address))
     replay(executed, nodes)
 
 
+def touched_accounts(executed: ExecutedBatch) -> set[bytes]:
+    assert executed.trace is not None
+    return {key.address for key in executed.trace.state_keys() if key.kind in LASTING_KINDS}
+
+
 def test_the_witness_is_smaller_than_the_state(executed: ExecutedBatch) -> None:
     trie = HexaryTrie({keccak(node): node for node in executed.state_nodes}, executed.pre_state_root)
-    touched = {key.address for key in executed.keys}
+    touched = touched_accounts(executed)
     missing = 0
     for address in set(executed.batch.genesis.accounts) - touched:
         try:
@@ -104,28 +97,75 @@ def test_the_witness_of_an_empty_batch_shows_the_beacon_roots_account(builder: A
     assert trie.get(keccak(BEACON_ROOTS_ADDRESS)) == b""
 
 
-def test_accounts_that_become_empty_leave_the_trie(builder: Any) -> None:
+def test_accounts_that_are_deleted_leave_the_trie(builder: Any) -> None:
     with_account = builder().alloc(builder.FRESH, balance=1)
     chain, parent = open_chain(with_account.read())
     witness = WitnessBuilder(chain.chaindb.db, parent.state_root)
-    witness.apply_block({StateKey(StateKind.BALANCE, builder.FRESH): 0}, builder().execute().pre_state_root)
+    deletion = {StateKey(StateKind.BALANCE, builder.FRESH): 0, StateKey(StateKind.EXISTS, builder.FRESH): 0}
+    without = builder().execute().pre_state_root
+    witness.apply_block(deletion, without)
     # The nodes recorded are enough to repeat the deletion, which reads the sibling of what is deleted.
-    trie = HexaryTrie({keccak(node): node for node in witness.nodes}, parent.state_root)
-    apply_writes(trie, {StateKey(StateKind.BALANCE, builder.FRESH): 0})
-    assert trie.root_hash == builder().execute().pre_state_root
+    trie = StateTrie({keccak(node): node for node in witness.nodes}, parent.state_root)
+    trie.apply(changes_of(deletion))
+    assert trie.root == without
+    assert trie.account(builder.FRESH) is None
+
+
+@pytest.mark.parametrize("slots", [{1: 0}, {1: 0, 2: 0}, {1: 0, 2: 0, 3: 0}, {1: 0, 9: 1}, {9: 1, 1: 0, 2: 5}])
+def test_slots_that_become_zero_leave_the_trie(builder: Any, slots: dict[int, int]) -> None:
+    contract = b"\xcc" * 20
+    before = {slot: slot for slot in range(1, 4)}
+    roots = []
+    for storage in (before, before | slots):
+        building = builder().alloc(contract, code="0x00", storage={hex(slot): value for slot, value in storage.items()})
+        chain, parent = open_chain(building.read())
+        roots.append(parent.state_root)
+        if storage is before:
+            witness = WitnessBuilder(chain.chaindb.db, parent.state_root)
+    writes = {StateKey(StateKind.STORAGE, contract, slot): value for slot, value in slots.items()}
+    witness.include(sorted(writes))
+    witness.apply_block(writes, roots[1])
+    trie = StateTrie({keccak(node): node for node in witness.nodes}, roots[0])
+    assert [trie.storage(contract, slot) for slot in slots] == [before.get(slot, 0) for slot in slots]
+    trie.apply(changes_of(writes))
+    assert trie.root == roots[1]
+    assert [trie.storage(contract, slot) for slot in slots] == list(slots.values())
 
 
 def test_a_wrong_write_is_noticed(builder: Any) -> None:
     chain, parent = open_chain(builder().read())
     witness = WitnessBuilder(chain.chaindb.db, parent.state_root)
     with pytest.raises(ExecutionMismatch, match="do not lead to its state root"):
+        witness.apply_block({StateKey(StateKind.BALANCE, builder.WALLETS[0]): 1}, parent.state_root)
+    with pytest.raises(ExecutionMismatch, match="was changed, but does not exist"):
         witness.apply_block({StateKey(StateKind.BALANCE, builder.FRESH): 1}, parent.state_root)
 
 
-def test_writes_of_code_are_refused(builder: Any) -> None:
-    trie = HexaryTrie({})
-    with pytest.raises(ValueError, match="CODE_HASH"):
-        apply_writes(trie, {StateKey(StateKind.CODE_HASH, builder.FRESH): 1})
+def test_keys_of_one_transaction_are_not_in_the_trie(builder: Any) -> None:
+    with pytest.raises(ValueError, match="WARM_SLOT is not in the state trie"):
+        changes_of({StateKey(StateKind.WARM_SLOT, builder.FRESH): 1})
+
+
+def test_codes_are_those_of_the_pre_state(builder: Any) -> None:
+    called, unread, deployed = "0x5b", "0x5b5b", "5b5b5b"
+    building = builder().alloc(b"\xcc" * 20, code=called).alloc(b"\xdd" * 20, code=unread)
+    initcode = f"62{deployed}5f526003601df3"
+    creation = building.transfer(to=b"", gas=100_000, value=0, data="0x" + initcode)
+    made = keccak(create_address_input(builder.WALLETS[0], 0))[12:]
+    building.block(creation, *(building.transfer(1, to, gas=50_000) for to in (b"\xcc" * 20, made)))
+    executed = building.execute()
+    assert executed.post_state.code_hash(made) == keccak(bytes.fromhex(deployed))
+    assert executed.witness.codes == (bytes.fromhex(called[2:]),)
+    lacking = replace(executed.with_witness(), witness=replace(executed.witness, codes=()))
+    with pytest.raises(BatchError, match=r"block 0, transaction 1, witness: the witness lacks .* MissingBytecode 0x"):
+        execute(lacking)
+
+
+def test_without_a_trace_there_is_no_witness(builder: Any) -> None:
+    executed = execute(builder().block().read(), trace=False)
+    assert (executed.trace, executed.witness, executed.state_nodes) == (None, None, [])
+    with pytest.raises(ValueError, match="has no witness"):
+        executed.with_witness()
 
 
 def test_the_witness_of_the_transfer_workload(builder: Any) -> None:

@@ -5,7 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from executor.batch import batch_from_document
-from executor.execute import ExecutedBatch, execute
+from executor.execute import execute
+from executor.transfers import TransferTrace, transfer_trace
 from prover.planner import planner_for
 from scripts.workloads import transfer_batch
 
@@ -18,15 +19,15 @@ def write_batch(folder: Path, transactions: int) -> Path:
 
 
 @cache
-def executed_batch(transactions: int) -> ExecutedBatch:
-    """The batch of `write_batch`, executed."""
-    return execute(batch_from_document(transfer_batch(transactions)))
+def transfers(transactions: int) -> TransferTrace:
+    """The transfers of the batch of `write_batch`."""
+    return transfer_trace(execute(batch_from_document(transfer_batch(transactions))))
 
 
 @cache
 def small_segment(transactions: int) -> int:
     """A budget of cells that every three transactions of the batch fit into, but not all of them."""
-    planner = planner_for(executed_batch(transactions).trace)
+    planner = planner_for(transfers(transactions))
     budget = max(planner.segment(0, first, first + 3).cells for first in range(transactions - 2))
     assert budget < planner.segment(0, 0, transactions).cells
     return budget

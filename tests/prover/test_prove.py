@@ -19,7 +19,7 @@ from prover.planner import planner_for
 from prover.prove import Progress, default_store, prove
 from prover.segment import segment_jobs
 from prover.store import SegmentStore
-from tests.prover.batches import executed_batch, small_segment, write_batch
+from tests.prover.batches import small_segment, transfers, write_batch
 from tests.prover.runs import Killer, accepted
 from verifier.verify import verify_file
 
@@ -111,7 +111,7 @@ def test_a_budget_that_no_worker_has_the_memory_for_is_refused(tmp_path: Path, m
 
 @pytest.mark.usefixtures("workers")
 def test_what_the_engine_refuses_is_reported_with_its_segment(tmp_path: Path) -> None:
-    trace = executed_batch(8).trace
+    trace = transfers(8)
     # The engine has no parameters for so small a matrix.
     plan = replace(planner_for(trace).segment(0, 0, 8), log_stacked_height=3)
     store = SegmentStore(tmp_path / "store")

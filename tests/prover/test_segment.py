@@ -5,21 +5,21 @@ from dataclasses import replace
 import pytest
 
 from circuits.segment import segment_circuit
-from executor.execute import ExecutedBatch
+from executor.transfers import TransferTrace
 from prover.planner import planner_for
 from prover.segment import SegmentJob, fill_segment, is_proof_of, prove_segment, segment_jobs
-from tests.prover.batches import executed_batch
+from tests.prover.batches import transfers
 
 
 @pytest.fixture(scope="module")
-def small_batch() -> ExecutedBatch:
-    return executed_batch(8)
+def small_batch() -> TransferTrace:
+    return transfers(8)
 
 
 @pytest.fixture(scope="module")
-def jobs(small_batch: ExecutedBatch) -> list[SegmentJob]:
-    planner = planner_for(small_batch.trace)
-    return segment_jobs(small_batch.trace, [planner.segment(0, 0, 5), planner.segment(1, 5, 8)])
+def jobs(small_batch: TransferTrace) -> list[SegmentJob]:
+    planner = planner_for(small_batch)
+    return segment_jobs(small_batch, [planner.segment(0, 0, 5), planner.segment(1, 5, 8)])
 
 
 def test_segments_chain(jobs: list[SegmentJob]) -> None:
@@ -30,22 +30,22 @@ def test_segments_chain(jobs: list[SegmentJob]) -> None:
     assert first.access_out.tolist() == second.access_in.tolist()
 
 
-def test_the_driver_states_what_the_tables_state(small_batch: ExecutedBatch, jobs: list[SegmentJob]) -> None:
+def test_the_driver_states_what_the_tables_state(small_batch: TransferTrace, jobs: list[SegmentJob]) -> None:
     for job in jobs:
-        filled = fill_segment(small_batch.trace, job)
+        filled = fill_segment(small_batch, job)
         assert filled.public_values.to_list() == job.public_values.to_list()
 
 
-def test_tables_are_never_larger_than_planned(small_batch: ExecutedBatch, jobs: list[SegmentJob]) -> None:
+def test_tables_are_never_larger_than_planned(small_batch: TransferTrace, jobs: list[SegmentJob]) -> None:
     names = segment_circuit().names
     for job in jobs:
-        filled = fill_segment(small_batch.trace, job)
+        filled = fill_segment(small_batch, job)
         assert all(len(table) <= job.plan.heights[name] for name, table in zip(names, filled.traces, strict=True))
 
 
-def test_a_proof_is_one_of_its_own_segment_alone(small_batch: ExecutedBatch, jobs: list[SegmentJob]) -> None:
+def test_a_proof_is_one_of_its_own_segment_alone(small_batch: TransferTrace, jobs: list[SegmentJob]) -> None:
     first, second = jobs
-    proof = prove_segment(small_batch.trace, first, threads=1)
+    proof = prove_segment(small_batch, first, threads=1)
     assert proof.statistics is not None
     assert proof.statistics.cells <= first.plan.cells
     assert is_proof_of(proof.proof, first)
@@ -54,8 +54,8 @@ def test_a_proof_is_one_of_its_own_segment_alone(small_batch: ExecutedBatch, job
     assert not is_proof_of(b"", first)
 
 
-def test_the_key_of_a_segment_names_everything_its_proof_depends_on(small_batch: ExecutedBatch) -> None:
-    trace = small_batch.trace
+def test_the_key_of_a_segment_names_everything_its_proof_depends_on(small_batch: TransferTrace) -> None:
+    trace = small_batch
     planner = planner_for(trace)
     plan = planner.segment(0, 0, 8)
     (job,) = segment_jobs(trace, [plan])

@@ -7,7 +7,7 @@ import zkevm_native
 from circuits.segment import boundaries, fill, segment_circuit
 from executor.batch import batch_from_document
 from executor.execute import execute
-from executor.trace import Access
+from executor.transfers import Access, transfer_trace
 from scripts.workloads import transfer_batch
 from verifier.container import BlockRecord, Effects, ProofFile, SegmentRecord
 from verifier.statement import BatchStatement
@@ -25,7 +25,7 @@ def proving_key() -> zkevm_native.ProvingKey:
 def proved_batch(transactions: int, segments: int, seed: int = 0) -> ProofFile:
     """The proof file of a batch of transfers, cut into segments of equal size."""
     executed = execute(batch_from_document(transfer_batch(transactions, seed)))
-    trace = executed.trace
+    trace = transfer_trace(executed)
     cuts = [transactions * i // segments for i in range(segments + 1)]
     records = []
     for boundary, first, end in zip(boundaries(trace, cuts[:-1]), cuts[:-1], cuts[1:], strict=True):
@@ -38,7 +38,7 @@ def proved_batch(transactions: int, segments: int, seed: int = 0) -> ProofFile:
         statement=BatchStatement(**{name: getattr(executed, name) for name in BatchStatement.__slots__}),
         parent_header=executed.parent_header,
         blocks=tuple(BlockRecord(header, tuple(body)) for header, body in executed.blocks),
-        state_keys=tuple((int(key.kind), key.address) for key in executed.keys),
+        state_keys=tuple((int(key.kind), key.address) for key in trace.state_keys()),
         state_nodes=tuple(executed.state_nodes),
         effects=Effects(
             status=trace.status,

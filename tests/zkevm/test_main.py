@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from circuits.segment import FilledSegment
+from executor.trace_file import load_trace
 from scripts.workloads import transfer_batch
 from tests.prover.batches import small_segment, write_batch
 from zkevm.main import app
@@ -61,7 +61,8 @@ def changed(proved: tuple[Path, Any], folder: Path) -> Path:
 def unsupported(tmp_path: Path) -> Path:
     document = transfer_batch(8)
     block = next(number for number, block in enumerate(document["blocks"]) if block["transactions"])
-    document["blocks"][block]["withdrawals"] = [{"index": 0}]
+    withdrawal = {"index": "0x0", "validatorIndex": "0x0", "address": "0x" + "11" * 20, "amount": "0x1"}
+    document["blocks"][block]["withdrawals"] = [withdrawal]
     file = tmp_path / "withdrawals.json"
     file.write_text(json.dumps(document))
     return file
@@ -70,20 +71,21 @@ def unsupported(tmp_path: Path) -> Path:
 def test_help_names_every_command() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("execute", "check", "prove", "verify", "inspect", "bench"):
+    for command in ("execute", "check", "prove", "verify", "inspect", "bench", "conformance"):
         assert command in result.stdout
 
 
 def test_execute_reports_the_statement_and_writes_the_trace(batch: Path, tmp_path: Path) -> None:
-    trace = tmp_path / "trace.npz"
+    trace = tmp_path / "batch.trace"
     result = run("execute", batch, "--trace", trace, "--json")
     assert result.exit_code == 0, result.output
     report = the_object(result)
     assert report["transactions"] == 8
     assert report["statement"]["fork"] == "cancun"
-    with np.load(trace) as arrays:
-        assert arrays["sender"].shape == (8, 10)
-        assert int(arrays["gas_used"].sum()) == report["gas_used"] == report["statement"]["gas_used"]
+    loaded = load_trace(trace)
+    assert len(loaded.transactions) == 8
+    assert loaded.nbytes == report["trace_bytes"]
+    assert int(loaded.transactions.gas_used.sum()) == report["gas_used"] == report["statement"]["gas_used"]
 
 
 def test_check_accepts_an_honest_batch(batch: Path) -> None:
@@ -203,9 +205,15 @@ def test_inspect_shows_a_batch_and_its_cost(batch: Path) -> None:
     assert "Planned segments" in run("inspect", batch).stdout
 
 
-@pytest.mark.parametrize("command", ["execute", "check", "inspect"])
-def test_what_cannot_be_proved_is_refused_with_its_place(command: str, unsupported: Path) -> None:
-    result = run(command, unsupported, "--json")
+def test_what_cannot_be_proved_is_executed_all_the_same(unsupported: Path) -> None:
+    assert the_object(run("execute", unsupported, "--json"))["transactions"] == 8
+    report = the_object(run("inspect", unsupported, "--json"))
+    assert report["segments"] == []
+    assert "withdrawals in block" in report["unsupported"]
+
+
+def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> None:
+    result = run("check", unsupported, "--json")
     assert result.exit_code == 2, result.output
     error = the_object(result)["error"]
     assert error["kind"] == "UnsupportedFeature"
@@ -259,7 +267,7 @@ def test_a_segment_below_one_transaction_is_refused_with_a_hint(batch: Path, tmp
 
 
 def test_an_internal_error_is_one_line_and_its_own_status(batch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr("zkevm.commands.run_batch", broken)

@@ -11,28 +11,27 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.accesses import StateKey
-from executor.execute import ExecutedBatch
 from executor.limbs import addresses_to_bytes, u64_to_ints, words_to_ints
 from executor.rules import EMPTY_CODE_HASH
-from executor.trace import Access, StateKind
+from executor.state_keys import StateKey, StateKind
+from executor.transfers import Access
 
 HEADER_STATE_ROOT, HEADER_GAS_USED, HEADER_BASE_FEE = 3, 10, 15
 
 
-def final(executed: ExecutedBatch, kind: StateKind, address: bytes) -> int:
+def final(executed: Any, kind: StateKind, address: bytes) -> int:
     return words_to_ints(executed.trace.key_last)[executed.keys.index(StateKey(kind, address))]
 
 
-def balance(executed: ExecutedBatch, address: bytes) -> int:
+def balance(executed: Any, address: bytes) -> int:
     return final(executed, StateKind.BALANCE, address)
 
 
-def header_field(executed: ExecutedBatch, block: int, field: int) -> int:
+def header_field(executed: Any, block: int, field: int) -> int:
     return int.from_bytes(rlp.decode(executed.blocks[block][0])[field], "big")
 
 
-def accesses(executed: ExecutedBatch, transaction: int) -> list[tuple[StateKey, int, int]]:
+def accesses(executed: Any, transaction: int) -> list[tuple[StateKey, int, int]]:
     trace = executed.trace
     return list(
         zip(
@@ -46,7 +45,7 @@ def accesses(executed: ExecutedBatch, transaction: int) -> list[tuple[StateKey, 
 
 def test_a_transfer_moves_value_and_fees(builder: Any) -> None:
     building = builder()
-    executed = building.block(building.transfer(value=12_345, gas=50_000, gasPrice=1_000)).execute()
+    executed = building.block(building.transfer(value=12_345, gas=50_000, gasPrice=1_000)).transfers()
     fee, tip = 21_000 * 1_000, 21_000 * 300  # the base fee is 700, and only gas that is used is paid
     sender = builder.WALLETS[0]
     assert balance(executed, sender) == builder.ETHER - 12_345 - fee
@@ -86,7 +85,7 @@ def test_gas_is_the_intrinsic_gas(builder: Any, data: str, access_list: list[tup
         building.transfer(
             type=2, data=data, accessList=entries, gas=gas + 999, maxFeePerGas=900, maxPriorityFeePerGas=1
         ),
-    ).execute()
+    ).transfers()
     trace = executed.trace
     assert trace.gas_used.tolist() == [gas] * len(trace.gas_used)
     assert trace.gas_limit.tolist() == [gas] * (len(trace.gas_used) - 1) + [gas + 999]
@@ -103,7 +102,7 @@ def test_gas_is_the_intrinsic_gas(builder: Any, data: str, access_list: list[tup
 def test_the_tip_is_limited_by_the_fee_cap(builder: Any, max_fee: int, max_priority: int, tip: int) -> None:
     building = builder()
     fields = {"type": 2, "maxFeePerGas": max_fee, "maxPriorityFeePerGas": max_priority}
-    executed = building.block(building.transfer(value=0, **fields)).execute()
+    executed = building.block(building.transfer(value=0, **fields)).transfers()
     assert balance(executed, builder.COINBASE) == 21_000 * tip
     assert balance(executed, builder.WALLETS[0]) == builder.ETHER - 21_000 * (700 + tip)
 
@@ -113,17 +112,17 @@ def test_base_fees_follow_eip1559(builder: Any) -> None:
     for size in (10, 5, 0):
         transactions = [building.transfer(type=2, maxFeePerGas=9_999, maxPriorityFeePerGas=0) for _ in range(size)]
         building.block(*transactions, gasLimit=210_000)
-    executed = building.execute()
+    executed = building.transfers()
     # The genesis is empty: an eighth less. Then a full block: an eighth more. Then a block at the target: no change.
     assert [header_field(executed, block, HEADER_BASE_FEE) for block in range(3)] == [875, 984, 984]
     assert words_to_ints(executed.trace.base_fee) == [875, 984, 984]
     building.document["blocks"][1]["baseFeePerGas"] = 984
-    assert building.execute().last_block_hash == executed.last_block_hash
+    assert building.transfers().last_block_hash == executed.last_block_hash
 
 
 def test_a_sender_may_spend_everything(builder: Any) -> None:
     building = builder()
-    executed = building.block(building.transfer(value=builder.ETHER - 21_000 * 1_000)).execute()
+    executed = building.block(building.transfer(value=builder.ETHER - 21_000 * 1_000)).transfers()
     assert balance(executed, builder.WALLETS[0]) == 0
     assert final(executed, StateKind.NONCE, builder.WALLETS[0]) == 1
 
@@ -131,7 +130,7 @@ def test_a_sender_may_spend_everything(builder: Any) -> None:
 def test_a_transfer_to_oneself_costs_the_fee(builder: Any) -> None:
     building = builder()
     sender = builder.WALLETS[0]
-    executed = building.block(building.transfer(to=sender, value=77)).execute()
+    executed = building.block(building.transfer(to=sender, value=77)).transfers()
     fee = 21_000 * 1_000
     assert balance(executed, sender) == builder.ETHER - fee
     assert [(before, after) for key, before, after in accesses(executed, 0) if key.kind == StateKind.BALANCE] == [
@@ -147,39 +146,39 @@ def test_the_sender_may_receive_the_fees(builder: Any, to_self: bool) -> None:
     building = builder()
     sender = builder.WALLETS[0]
     to = sender if to_self else builder.FRESH
-    executed = building.block(building.transfer(to=to, value=5), coinbase=sender).execute()
+    executed = building.block(building.transfer(to=to, value=5), coinbase=sender).transfers()
     assert balance(executed, sender) == builder.ETHER - 21_000 * 700 - (0 if to_self else 5)
 
 
 def test_the_recipient_may_receive_the_fees(builder: Any) -> None:
     building = builder()
-    executed = building.block(building.transfer(to=builder.COINBASE, value=5)).execute()
+    executed = building.block(building.transfer(to=builder.COINBASE, value=5)).transfers()
     assert balance(executed, builder.COINBASE) == 5 + 21_000 * 300
 
 
 def test_accounts_without_balance_are_not_created(builder: Any) -> None:
     building = builder()
     fields = {"type": 2, "maxFeePerGas": 700, "maxPriorityFeePerGas": 0, "value": 0}
-    executed = building.block(building.transfer(**fields)).execute()
+    executed = building.block(building.transfer(**fields)).transfers()
     # Neither the recipient nor the coinbase appears in the state: only the sender's account differs.
     other = builder()
     other.alloc(builder.WALLETS[0], balance=builder.ETHER - 21_000 * 700, nonce=1)
-    assert other.execute().pre_state_root == executed.post_state_root
+    assert other.transfers().pre_state_root == executed.post_state_root
 
 
 def test_without_fees_an_account_that_does_not_exist_may_send(builder: Any) -> None:
     building = builder(alloc={}, baseFeePerGas=0)
-    executed = building.block(building.transfer(value=0, gasPrice=0)).execute()
+    executed = building.block(building.transfer(value=0, gasPrice=0)).transfers()
     assert final(executed, StateKind.NONCE, builder.WALLETS[0]) == 1
     other = builder(alloc={"0x" + builder.WALLETS[0].hex(): {"nonce": 1}})
-    assert other.execute().pre_state_root == executed.post_state_root
+    assert other.transfers().pre_state_root == executed.post_state_root
 
 
 def test_headers_receipts_and_commitments(builder: Any) -> None:
     building = builder(number=5, parentHash="0x" + "ab" * 32)
     building.block(building.transfer(), building.transfer(1, type=1), prevRandao="0x" + "77" * 32, extraData="0x616263")
     building.block(building.transfer(2, type=2, maxFeePerGas=900, maxPriorityFeePerGas=1), coinbase=builder.WALLETS[3])
-    executed = building.execute()
+    executed = building.transfers()
     parent = rlp.decode(executed.parent_header)
     headers = [rlp.decode(header) for header, _ in executed.blocks]
     assert parent[HEADER_STATE_ROOT] == executed.pre_state_root
@@ -208,7 +207,7 @@ def test_headers_receipts_and_commitments(builder: Any) -> None:
 
 
 def test_an_empty_batch_is_its_parent_block(builder: Any) -> None:
-    executed = builder().execute()
+    executed = builder().transfers()
     assert executed.blocks == executed.receipts == executed.keys == []
     assert executed.pre_state_root == executed.post_state_root
     assert executed.first_block_hash == executed.last_block_hash == keccak(executed.parent_header)
@@ -218,7 +217,7 @@ def test_an_empty_batch_is_its_parent_block(builder: Any) -> None:
 
 def test_empty_blocks_change_nothing_but_the_chain(builder: Any) -> None:
     building = builder()
-    executed = building.block().block(building.transfer()).block().execute()
+    executed = building.block().block(building.transfer()).block().transfers()
     roots = [rlp.decode(header)[HEADER_STATE_ROOT] for header, _ in executed.blocks]
     assert roots[0] == executed.pre_state_root
     assert roots[1] == roots[2] == executed.post_state_root != executed.pre_state_root
@@ -232,7 +231,7 @@ def test_progress_counts_transactions(builder: Any) -> None:
     building = builder()
     batch = building.block(building.transfer(), building.transfer()).block(building.transfer()).read()
     seen: list[tuple[int, int]] = []
-    execute(batch, lambda done, total: seen.append((done, total)))
+    execute(batch, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -288,7 +287,7 @@ def test_any_transfers_follow_the_account_book(builder: Any, transfers: list[dic
         book[to] += item["value"]
         book[coinbase] += gas * tip
         nonces[sender] += 1
-    executed = building.execute()
+    executed = building.transfers()
     assert words_to_ints(executed.trace.base_fee) == base_fees
     for key, value in zip(executed.keys, words_to_ints(executed.trace.key_last), strict=True):
         match key.kind:
@@ -303,7 +302,7 @@ def test_any_transfers_follow_the_account_book(builder: Any, transfers: list[dic
     for address, amount in book.items():
         if amount or nonces[address]:
             after.alloc(address, balance=amount, nonce=nonces[address])
-    assert after.execute().pre_state_root == executed.post_state_root
+    assert after.transfers().pre_state_root == executed.post_state_root
     assert_accesses_are_consistent(executed)
 
 
@@ -315,7 +314,7 @@ def building_gas(building: Any) -> int:
     )
 
 
-def assert_accesses_are_consistent(executed: ExecutedBatch) -> None:
+def assert_accesses_are_consistent(executed: Any) -> None:
     """Every access starts from what the previous one of its key left; first and last values are the keys' own."""
     trace = executed.trace
     values = trace.key_first.copy()

@@ -1,0 +1,98 @@
+"""Reading ``.tar.xz`` archives of data from outside, front to back and within bounds."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from executor.errors import BatchError
+
+MAX_ARCHIVE_BYTES = 16 * 2**30  # unpacked, all members together
+MAX_MEMORY = 2**28  # of the decompressor; what it needs is written in the archive. `xz -9` needs 65 MiB
+_CHUNK = 2**16
+
+
+class ArchiveError(BatchError):
+    """Not an archive that can be read."""
+
+
+def members(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files in a ``.tar.xz`` archive whose names end in ``suffix``, in its order.
+
+    Raises:
+        ArchiveError: unreadable, damaged, a file larger than ``max_bytes``, or larger than :data:`MAX_ARCHIVE_BYTES`.
+    """
+    try:
+        with archive.open("rb") as file:
+            stream = _XzStream(file, max_bytes)
+            with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
+                for member in tar:
+                    if not member.isreg() or member.issparse() or not member.name.endswith(suffix):
+                        continue
+                    if member.size > max_bytes:
+                        raise ArchiveError(f"{archive}: {member.name} is larger than {max_bytes} bytes")
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    yield member.name, content.read()
+            while stream.read(_CHUNK):
+                pass  # the checks of the format come last
+    except OSError as error:
+        raise ArchiveError(f"{archive}: cannot read it: {error.strerror or error}") from None
+    except (lzma.LZMAError, tarfile.TarError, EOFError, ValueError) as error:
+        raise ArchiveError(f"{archive}: not a .tar.xz archive, or damaged: {error}") from None
+
+
+class _XzStream:
+    """What ``tarfile`` needs of a file: reading forwards, with bounds on single reads and on the whole."""
+
+    def __init__(self, file: IO[bytes], max_read: int) -> None:
+        self._file = file
+        self._max_read = max_read
+        self._decompressor: lzma.LZMADecompressor | None = None
+        self._buffer = bytearray()
+        self._position = 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        if position < self._position:
+            raise ValueError("it does not go forwards")
+        while self._position < position:
+            if not self.read(min(_CHUNK, position - self._position)):
+                raise EOFError("truncated")
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= self._max_read:
+            raise ValueError(f"an entry of {size} bytes")
+        while len(self._buffer) < size:
+            piece = self._decompress()
+            if not piece:
+                break
+            self._buffer += piece
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._position += len(data)
+        if self._position > MAX_ARCHIVE_BYTES:
+            raise ValueError(f"more than {MAX_ARCHIVE_BYTES} bytes unpacked")
+        return data
+
+    def _decompress(self) -> bytes:
+        """Some more bytes; none at the end."""
+        while True:
+            if self._decompressor is None or self._decompressor.eof:
+                rest = b"" if self._decompressor is None else self._decompressor.unused_data
+                data = rest or self._file.read(_CHUNK)
+                if self._decompressor is not None and not data.strip(b"\0"):  # xz: padding after a stream
+                    return b""
+                self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_MEMORY)
+            else:
+                data = self._file.read(_CHUNK) if self._decompressor.needs_input else b""
+                if self._decompressor.needs_input and not data:
+                    raise EOFError("truncated")
+            piece = self._decompressor.decompress(data, _CHUNK)
+            if piece:
+                return piece

@@ -1,0 +1,152 @@
+"""py-evm's virtual machine of a fork, confined to a batch: within limits, and without a look at anything outside.
+
+The classes are made anew for every execution, by py-evm's own way of extension: subclasses of its virtual machine,
+state and computation that name each other in class attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import unwrap
+from typing import Any
+
+from eth.constants import BLANK_ROOT_HASH
+from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
+from eth.vm.memory import Memory
+from eth.vm.message import Message
+from eth.vm.opcode_values import JUMP, JUMPI
+from eth_typing import Address
+
+from executor.batch import MAX_ANCESTORS
+from executor.chain import Ancestors
+from executor.errors import LimitExceeded
+from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork
+from executor.limits import Watch
+from executor.precompiles import corrected
+
+JUMPS_PER_CHECK = 2_048  # between two jumps lies no more than the code of one contract: some 50,000 instructions
+LARGE_EXTENSION = 2**20  # bytes of EVM memory beyond which the memory limit is checked before they are allocated
+MAX_EVM_MEMORY = 2**32 - 1  # bytes of one frame; more costs 35,000,000,000,000 gas
+
+Instruction = Callable[[Any], Any]
+
+
+class Confined:
+    """What the machine of one execution knows beyond py-evm: its limits and its ancestors (once they are known)."""
+
+    def __init__(self, fork: Fork, watch: Watch) -> None:
+        self.fork = fork
+        self.watch = watch
+        self.ancestors: Ancestors | None = None
+
+
+def confined_machine(confined: Confined) -> Any:
+    """The virtual machine class of a fork, within limits.
+
+    Its blocks raise ``LimitExceeded`` beyond the limits, and ``BatchError`` where they need the hash of an ancestor
+    that the batch does not give.
+    """
+    machine = confined.fork.vm_class()
+    state = machine.get_state_class()
+    computation = state.computation_class
+    watch, plain = confined.watch, instructions(confined.fork)
+
+    class ConfinedMemory(Memory):
+        def extend(self, start_position: int, size: int) -> None:
+            if start_position + size - len(self._bytes) > LARGE_EXTENSION:
+                if start_position + size > MAX_EVM_MEMORY:
+                    raise LimitExceeded("memory", MAX_EVM_MEMORY, "bytes of EVM memory")
+                watch.check_memory(start_position + size)
+            super().extend(start_position, size)
+
+    class ConfinedComputation(computation):  # type: ignore[misc, valid-type]
+        opcodes = plain | {jump: _watched(plain[jump], watch) for jump in (JUMP, JUMPI)}
+        memory_class = ConfinedMemory
+        _precompiles = corrected(computation.get_precompiles())
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self._memory = self.memory_class()
+
+        @classmethod
+        def apply_computation(cls, *arguments: Any, **named: Any) -> Any:
+            watch.check()
+            return super().apply_computation(*arguments, **named)
+
+        def get_self_destruct_beneficiaries(self) -> list[Any]:
+            # py-evm asks every computation of a transaction in turn (EIP-161), and each one would answer for all that
+            # it called: in time that grows with the square of the depth.
+            return [] if self.is_error else list(dict.fromkeys(self.beneficiaries))
+
+    class ConfinedState(state):  # type: ignore[misc, valid-type]
+        computation_class = ConfinedComputation
+
+        def get_ancestor_hash(self, block_number: int) -> bytes:
+            distance = self.block_number - block_number
+            if not 0 < distance <= MAX_ANCESTORS:
+                return b""
+            assert confined.ancestors is not None
+            return confined.ancestors.hash_of(block_number)
+
+        def has_code_or_nonce(self, address: Any) -> bool:
+            # py-evm asks this for collisions of new contracts only, and does not know the rule of EIP-7610 yet.
+            return super().has_code_or_nonce(address) or self.has_storage(address)
+
+        def has_storage(self, address: Any) -> bool:
+            """Whether the storage of an account is not empty, without the changes of the block that runs.
+
+            Contracts that a block makes have a nonce, so that for collisions these changes do not matter.
+            """
+            return bool(self._account_db._get_storage_root(address) != BLANK_ROOT_HASH)
+
+    class ConfinedMachine(machine):  # type: ignore[misc, valid-type]
+        _state_class = ConfinedState
+
+        def block_preprocessing(self, block: Any) -> None:
+            # py-evm writes into the storage of the beacon roots contract here. The call that EIP-4788 demands has the
+            # same effect if the contract is the one of the EIP, and is an execution that can be traced.
+            for address in confined.fork.block_start_calls:
+                self.system_call(address, block.header.parent_beacon_block_root)
+
+        def system_call(self, address: bytes, data: bytes) -> None:
+            """Call a system contract as EIP-4788 says: without a transaction, its gas counted nowhere."""
+            state = self.state
+            code = state.get_code(address)
+            if not code:
+                return
+            state.lock_changes()
+            caller, contract = Address(SYSTEM_ADDRESS), Address(address)
+            message = Message(SYSTEM_CALL_GAS, contract, caller, 0, data, code, should_transfer_value=False)
+            context = state.get_transaction_context_class()(gas_price=state.base_fee, origin=caller)
+            finished = state.computation_class.apply_message(state, message, context)
+            state.clear_transient_storage()
+            for account in finished.get_accounts_for_deletion():
+                state.delete_account(account)
+            # EIP-161. The coinbase is among the touched accounts only because it is paid, which does not happen here.
+            for account in collect_touched_accounts(finished) - {state.coinbase}:
+                if state.account_exists(account) and state.account_is_empty(account):
+                    state.delete_account(account)
+
+    return ConfinedMachine
+
+
+def instructions(fork: Fork) -> dict[int, Instruction]:
+    """py-evm's instructions of a fork by opcode, without the warnings it puts around some."""
+    opcodes = fork.vm_class().get_state_class().computation_class.opcodes
+    return {opcode: unwrap(instruction) for opcode, instruction in opcodes.items()}
+
+
+def _watched(instruction: Instruction, watch: Watch) -> Instruction:
+    """``instruction`` with a check of the limits now and then."""
+    left = JUMPS_PER_CHECK
+
+    def watched(computation: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if not left:
+            left = JUMPS_PER_CHECK
+            watch.check()
+        return instruction(computation)
+
+    watched.mnemonic = getattr(instruction, "mnemonic", "")  # type: ignore[attr-defined] # py-evm's log asks for it
+    return watched

@@ -1,0 +1,141 @@
+"""The instructions of the EVM and what they do to the stack, as tables indexed by the opcode.
+
+Source: yellow paper, appendix H.2, and the execution specs (``cancun/vm/instructions``). Opcodes that no instruction
+has are in no table; they halt exceptionally in every fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+# name: (opcode, words popped, words pushed)
+_PLAIN = {
+    "STOP": (0x00, 0, 0),
+    "ADD": (0x01, 2, 1),
+    "MUL": (0x02, 2, 1),
+    "SUB": (0x03, 2, 1),
+    "DIV": (0x04, 2, 1),
+    "SDIV": (0x05, 2, 1),
+    "MOD": (0x06, 2, 1),
+    "SMOD": (0x07, 2, 1),
+    "ADDMOD": (0x08, 3, 1),
+    "MULMOD": (0x09, 3, 1),
+    "EXP": (0x0A, 2, 1),
+    "SIGNEXTEND": (0x0B, 2, 1),
+    "LT": (0x10, 2, 1),
+    "GT": (0x11, 2, 1),
+    "SLT": (0x12, 2, 1),
+    "SGT": (0x13, 2, 1),
+    "EQ": (0x14, 2, 1),
+    "ISZERO": (0x15, 1, 1),
+    "AND": (0x16, 2, 1),
+    "OR": (0x17, 2, 1),
+    "XOR": (0x18, 2, 1),
+    "NOT": (0x19, 1, 1),
+    "BYTE": (0x1A, 2, 1),
+    "SHL": (0x1B, 2, 1),
+    "SHR": (0x1C, 2, 1),
+    "SAR": (0x1D, 2, 1),
+    "KECCAK256": (0x20, 2, 1),
+    "ADDRESS": (0x30, 0, 1),
+    "BALANCE": (0x31, 1, 1),
+    "ORIGIN": (0x32, 0, 1),
+    "CALLER": (0x33, 0, 1),
+    "CALLVALUE": (0x34, 0, 1),
+    "CALLDATALOAD": (0x35, 1, 1),
+    "CALLDATASIZE": (0x36, 0, 1),
+    "CALLDATACOPY": (0x37, 3, 0),
+    "CODESIZE": (0x38, 0, 1),
+    "CODECOPY": (0x39, 3, 0),
+    "GASPRICE": (0x3A, 0, 1),
+    "EXTCODESIZE": (0x3B, 1, 1),
+    "EXTCODECOPY": (0x3C, 4, 0),
+    "RETURNDATASIZE": (0x3D, 0, 1),
+    "RETURNDATACOPY": (0x3E, 3, 0),
+    "EXTCODEHASH": (0x3F, 1, 1),
+    "BLOCKHASH": (0x40, 1, 1),
+    "COINBASE": (0x41, 0, 1),
+    "TIMESTAMP": (0x42, 0, 1),
+    "NUMBER": (0x43, 0, 1),
+    "PREVRANDAO": (0x44, 0, 1),
+    "GASLIMIT": (0x45, 0, 1),
+    "CHAINID": (0x46, 0, 1),
+    "SELFBALANCE": (0x47, 0, 1),
+    "BASEFEE": (0x48, 0, 1),
+    "BLOBHASH": (0x49, 1, 1),
+    "BLOBBASEFEE": (0x4A, 0, 1),
+    "POP": (0x50, 1, 0),
+    "MLOAD": (0x51, 1, 1),
+    "MSTORE": (0x52, 2, 0),
+    "MSTORE8": (0x53, 2, 0),
+    "SLOAD": (0x54, 1, 1),
+    "SSTORE": (0x55, 2, 0),
+    "JUMP": (0x56, 1, 0),
+    "JUMPI": (0x57, 2, 0),
+    "PC": (0x58, 0, 1),
+    "MSIZE": (0x59, 0, 1),
+    "GAS": (0x5A, 0, 1),
+    "JUMPDEST": (0x5B, 0, 0),
+    "TLOAD": (0x5C, 1, 1),
+    "TSTORE": (0x5D, 2, 0),
+    "MCOPY": (0x5E, 3, 0),
+    "CREATE": (0xF0, 3, 1),
+    "CALL": (0xF1, 7, 1),
+    "CALLCODE": (0xF2, 7, 1),
+    "RETURN": (0xF3, 2, 0),
+    "DELEGATECALL": (0xF4, 6, 1),
+    "CREATE2": (0xF5, 4, 1),
+    "STATICCALL": (0xFA, 6, 1),
+    "REVERT": (0xFD, 2, 0),
+    "SELFDESTRUCT": (0xFF, 1, 0),
+}
+PUSH0, DUP1, SWAP1, LOG0 = 0x5F, 0x80, 0x90, 0xA0
+MAX_PUSH, MAX_DUP, MAX_SWAP, MAX_TOPICS = 32, 16, 16, 4
+
+_STACK_EFFECTS: dict[str, tuple[int, int, int]] = (
+    _PLAIN
+    | {f"PUSH{size}": (PUSH0 + size, 0, 1) for size in range(MAX_PUSH + 1)}
+    | {f"LOG{topics}": (LOG0 + topics, 2 + topics, 0) for topics in range(MAX_TOPICS + 1)}
+    # These two move what lies on the stack. They count as reading what they move and writing it where it goes.
+    | {f"DUP{depth}": (DUP1 + depth - 1, 1, 1) for depth in range(1, MAX_DUP + 1)}
+    | {f"SWAP{depth}": (SWAP1 + depth - 1, 2, 2) for depth in range(1, MAX_SWAP + 1)}
+)
+
+OPCODES: Mapping[str, int] = {name: opcode for name, (opcode, _, _) in _STACK_EFFECTS.items()}
+NAMES: Mapping[int, str] = {opcode: name for name, opcode in OPCODES.items()}
+
+CALLS = frozenset(OPCODES[name] for name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"))
+CREATIONS = frozenset(OPCODES[name] for name in ("CREATE", "CREATE2"))
+
+OPERANDS: NDArray[np.uint8]  # (256,) words an instruction reads from the stack
+RESULTS: NDArray[np.uint8]  # (256,) words an instruction writes to the stack
+REACH: NDArray[np.uint8]  # (256,) words that must lie on the stack
+
+
+def _column(values: Mapping[int, int]) -> NDArray[np.uint8]:
+    column = np.zeros(256, dtype=np.uint8)
+    column[list(values)] = list(values.values())
+    column.setflags(write=False)
+    return column
+
+
+OPERANDS = _column({opcode: pops for opcode, pops, _ in _STACK_EFFECTS.values()})
+RESULTS = _column({opcode: pushes for opcode, _, pushes in _STACK_EFFECTS.values()})
+REACH = _column(
+    {opcode: pops for opcode, pops, _ in _STACK_EFFECTS.values()}
+    | {DUP1 + depth - 1: depth for depth in range(1, MAX_DUP + 1)}
+    | {SWAP1 + depth - 1: depth + 1 for depth in range(1, MAX_SWAP + 1)}
+)
+
+
+def is_dup(opcode: int) -> bool:
+    """Whether the opcode is one of DUP1 to DUP16."""
+    return DUP1 <= opcode < DUP1 + MAX_DUP
+
+
+def is_swap(opcode: int) -> bool:
+    """Whether the opcode is one of SWAP1 to SWAP16."""
+    return SWAP1 <= opcode < SWAP1 + MAX_SWAP

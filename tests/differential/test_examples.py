@@ -1,0 +1,34 @@
+"""The examples give the same in the executor as in the execution specs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from executor.batch import read_batch
+from executor.execute import execute
+from tests.differential.comparison import differences
+from tests.differential.specs import Specs
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FAST = {"erc20", "erc20-vyper", "erc20-yul"}
+# More than a million steps: minutes, and gigabytes for the steps of both.
+RESULTS_ONLY = {"snailtracer-full"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=[] if path.stem in FAST else pytest.mark.deep)
+        for path in sorted(EXAMPLES.glob("*.json"))
+    ],
+)
+def test_example(specs: Specs, name: str) -> None:
+    batch = read_batch(EXAMPLES / f"{name}.json")
+    steps = name not in RESULTS_ONLY
+    assert differences(batch, execute(batch, trace=steps), specs.run(batch, steps=steps)) == []
+
+
+def test_the_fast_examples_are_there() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.json")} >= FAST

@@ -1,0 +1,212 @@
+"""What must hold in every execution trace, whatever was executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from eth_utils.crypto import keccak
+from numpy.typing import NDArray
+
+from executor.limbs import limbs_to_bytes
+from executor.opcodes import NAMES, OPCODES, OPERANDS, PUSH0, RESULTS, is_dup, is_swap
+from executor.state_keys import LASTING_KINDS
+from executor.trace import NONE, ExecutionTrace, FrameKind, HashPurpose, Mode, Outcome
+
+Stack = list[bytes]
+
+
+def check_trace(trace: ExecutionTrace) -> None:
+    """Check a trace against itself."""
+    check_stacks(trace)
+    check_gas(trace)
+    check_program_counters(trace)
+    check_memory(trace)
+    check_state(trace)
+    check_frames(trace)
+    check_ranges(trace)
+    check_hashes(trace)
+
+
+def steps_of_frames(trace: ExecutionTrace) -> Iterator[tuple[int, list[int]]]:
+    """Every frame with the steps that are its own."""
+    if not len(trace.steps):
+        return
+    order = np.argsort(trace.steps.frame, kind="stable")
+    frames, starts = np.unique(trace.steps.frame[order], return_index=True)
+    for frame, steps in zip(frames.tolist(), np.split(order, starts[1:]), strict=True):
+        yield frame, steps.tolist()
+
+
+def check_stacks(trace: ExecutionTrace) -> None:
+    """Operands are what lies on the stack, and results lead to the next step's stack."""
+    steps = trace.steps
+    read, written = limbs_to_bytes(trace.operands.word), limbs_to_bytes(trace.results.word)
+    assert (len(read), len(written)) == (steps.operands.sum(dtype=int), steps.results.sum(dtype=int))
+    reads, writes = trace.operands_start.tolist(), trace.results_start.tolist()
+    for _, own in steps_of_frames(trace):
+        stack: Stack = []
+        for step in own:
+            opcode = int(steps.opcode[step])
+            operands, results = _part(read, reads, steps.operands, step), _part(written, writes, steps.results, step)
+            assert len(stack) == steps.stack_height[step]
+            if is_dup(opcode):
+                depth = opcode - OPCODES["DUP1"] + 1
+                assert operands == stack[-depth:][:1] * (len(stack) >= depth)
+                stack += results
+            elif is_swap(opcode):
+                depth = opcode - OPCODES["SWAP1"] + 1
+                assert operands == ([stack[-1], stack[-1 - depth]] if len(stack) > depth else [])
+                if results:
+                    stack[-1], stack[-1 - depth] = results
+                    assert results == operands[::-1]
+            else:
+                assert operands == stack[::-1][: OPERANDS[opcode]]
+                del stack[len(stack) - len(operands) :]
+                stack += results
+            assert steps.failed[step] or (len(operands), len(results)) == (OPERANDS[opcode], RESULTS[opcode])
+            assert not steps.failed[step] or step == own[-1]
+            assert len(stack) <= 1024
+
+
+def _part(words: list[bytes], starts: list[int], counts: NDArray[np.uint8], step: int) -> list[bytes]:
+    """The words of one step."""
+    return words[starts[step] : starts[step] + int(counts[step])]
+
+
+def check_gas(trace: ExecutionTrace) -> None:
+    """The gas after a step is the gas before the next one of its frame; frames begin and end with theirs."""
+    steps, frames = trace.steps, trace.frames
+    for frame, own in steps_of_frames(trace):
+        assert steps.gas_after[own].tolist() == [*steps.gas_before[own][1:].tolist(), frames.gas_at_end[frame]]
+        if frames.kind[frame] != FrameKind.CREATION:  # its initcode costs before the first step (EIP-3860)
+            assert steps.gas_before[own[0]] == frames.gas_given[frame]
+    assert (frames.gas_left <= frames.gas_at_end).all()
+    assert (frames.gas_at_end <= frames.gas_given).all()
+    assert not frames.gas_left[frames.outcome > Outcome.REVERT].any()
+    outermost = trace.transactions.first_frame
+    spent = trace.transactions.gas_limit - frames.gas_left[outermost]
+    assert (trace.transactions.gas_used == spent - trace.transactions.gas_refunded).all()
+    assert (trace.transactions.gas_refunded <= spent // 5).all()
+
+
+def check_program_counters(trace: ExecutionTrace) -> None:
+    """A step stands where the one before it leads, and its opcode is in the code there."""
+    steps, codes = trace.steps, trace.codes
+    read, reads = limbs_to_bytes(trace.operands.word), trace.operands_start.tolist()
+    for frame, own in steps_of_frames(trace):
+        row = trace.frames.code[frame]
+        code = trace.bytes_at(codes.start[row], codes.size[row])
+        expected = 0
+        for step in own:
+            pc, opcode = int(steps.pc[step]), int(steps.opcode[step])
+            assert pc == expected
+            assert opcode == (code[pc] if pc < len(code) else 0)
+            operands = _part(read, reads, steps.operands, step)
+            jumps = NAMES.get(opcode) == "JUMP" or (NAMES.get(opcode) == "JUMPI" and any(operands[-1]))
+            if jumps and not steps.failed[step]:
+                expected = int.from_bytes(operands[0], "big")
+            else:
+                expected = pc + 1 + (opcode - PUSH0 if 0 <= opcode - PUSH0 <= 32 else 0)
+
+
+def check_memory(trace: ExecutionTrace) -> None:
+    """Reads find what was written; sizes follow from the accesses and the steps."""
+    table = trace.memory
+    memories: dict[int, bytearray] = {}
+    for row in range(len(table)):
+        offset, size = int(table.offset[row]), int(table.size[row])
+        end = offset + size
+        memory = memories.setdefault(int(table.frame[row]), bytearray())
+        memory.extend(bytes(max(0, end - len(memory))))
+        assert memory[offset:end] == trace.bytes_at(table.before_start[row], size)
+        memory[offset:end] = trace.bytes_at(table.after_start[row], size)
+        assert table.is_write[row] or table.before_start[row] == table.after_start[row]
+        assert trace.steps.frame[table.step[row]] == table.frame[row]
+    assert not (trace.steps.memory_size % 32).any()
+    reached = np.zeros(len(trace.steps), dtype=np.int64)
+    np.maximum.at(reached, table.step, table.offset.astype(np.int64) + table.size)
+    for _, own in steps_of_frames(trace):
+        sizes = trace.steps.memory_size[own].astype(np.int64)
+        assert sizes[0] == 0
+        assert (np.diff(sizes) >= 0).all()
+        assert (sizes[1:] >= reached[own[:-1]]).all()
+
+
+def check_state(trace: ExecutionTrace) -> None:
+    """The value of a key before an access is the one after the access before it, within its life."""
+    accesses, keys = trace.accesses, trace.keys
+    names = trace.state_keys()
+    assert names == sorted(set(names))
+    before, after = limbs_to_bytes(accesses.before), limbs_to_bytes(accesses.after)
+    values = dict(enumerate(limbs_to_bytes(keys.first)))
+    lasting = {row for row, name in enumerate(names) if name.kind in LASTING_KINDS}
+    period = np.zeros(len(accesses), dtype=np.int64)
+    for starts in (trace.transactions.first_access, trace.transactions.end_access, trace.blocks.first_access):
+        np.add.at(period, starts[starts < len(accesses)], 1)
+    period = np.cumsum(period)
+    passing: dict[tuple[int, int], bytes] = {}
+    for row, key in enumerate(accesses.key.tolist()):
+        if key in lasting:
+            assert before[row] == values[key]
+            values[key] = after[row]
+        else:
+            name = (key, int(period[row]))
+            assert before[row] == passing.get(name, before[row])
+            passing[name] = after[row]
+        assert accesses.mode[row] != Mode.READ or before[row] == after[row]
+    for row, last in enumerate(limbs_to_bytes(keys.last)):
+        assert last == (values[row] if row in lasting else bytes(32))
+
+
+def check_frames(trace: ExecutionTrace) -> None:
+    """Frames nest; what fails reverts all that it called; calls tell of success on the stack."""
+    frames, steps = trace.frames, trace.steps
+    results = limbs_to_bytes(trace.results.word)
+    for frame in range(len(frames)):
+        parent, call = int(frames.parent[frame]), int(frames.call_step[frame])
+        fails = frames.outcome[frame] != Outcome.SUCCESS
+        if parent == NONE:
+            assert (frames.depth[frame], call, frames.reverted[frame]) == (0, NONE, fails)
+            continue
+        assert parent < frame
+        assert frames.depth[frame] == frames.depth[parent] + 1
+        assert frames.reverted[frame] == (fails or frames.reverted[parent])
+        assert steps.frame[call] == parent
+        assert NAMES[int(steps.opcode[call])] == FrameKind(int(frames.kind[frame])).name
+        assert call < frames.first_step[frame] <= frames.end_step[frame] <= frames.end_step[parent]
+        result = int.from_bytes(results[trace.results_start[call]], "big")
+        address = int.from_bytes(limbs_to_bytes(frames.address[[frame]])[0], "big")
+        creates = frames.kind[frame] in (FrameKind.CREATE, FrameKind.CREATE2)
+        assert result == (0 if fails else address if creates else 1)
+        assert not (frames.is_static[parent] and not frames.is_static[frame])
+    assert np.array_equal(trace.transactions.status == 1, frames.outcome[trace.transactions.first_frame] == 0)
+
+
+def check_ranges(trace: ExecutionTrace) -> None:
+    """Transactions and blocks divide the other tables without a gap or an overlap."""
+    blocks, transactions = trace.blocks, trace.transactions
+    totals = {"frame": trace.frames, "step": trace.steps, "access": trace.accesses}
+    for name, table in (totals | {"transaction": transactions, "withdrawal": trace.withdrawals}).items():
+        first, end = getattr(blocks, f"first_{name}"), getattr(blocks, f"end_{name}")
+        assert [0, *end.tolist()] == [*first.tolist(), len(table)]
+    for name in ("frame", "step", "access", "log"):
+        first, end = getattr(transactions, f"first_{name}"), getattr(transactions, f"end_{name}")
+        assert (first <= end).all()
+        assert (end[:-1] <= first[1:]).all()
+    assert np.array_equal(trace.frames.transaction[transactions.first_frame], np.arange(len(transactions)))
+
+
+def check_hashes(trace: ExecutionTrace) -> None:
+    """Digests are those of the inputs, and KECCAK256 puts them on the stack."""
+    table = trace.hashes
+    results = limbs_to_bytes(trace.results.word)
+    digests = limbs_to_bytes(table.digest)
+    for row, digest in enumerate(digests):
+        assert keccak(trace.bytes_at(table.input_start[row], table.input_size[row])) == digest
+        if table.purpose[row] == HashPurpose.INSTRUCTION:
+            assert results[trace.results_start[table.step[row]]] == digest
+    instructions = (trace.steps.opcode == OPCODES["KECCAK256"]) & (trace.steps.failed == 0)
+    assert instructions.sum() == (table.purpose == HashPurpose.INSTRUCTION).sum()
+    for row, digest in enumerate(limbs_to_bytes(trace.codes.hash)):
+        assert keccak(trace.bytes_at(trace.codes.start[row], trace.codes.size[row])) == digest
