@@ -13,6 +13,7 @@ from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.execute import execute as run_batch
+from executor.limits import NO_LIMITS, Limits
 from executor.trace import ExecutionTrace
 from executor.trace_file import save_trace
 from executor.transfers import transfer_trace
@@ -30,13 +31,13 @@ from zkevm.console import Output
 from zkevm.errors import UsageError
 
 
-def execute_batch(file: Path, trace_file: Path | None, output: Output) -> None:
+def execute_batch(file: Path, trace_file: Path | None, limits: Limits, output: Output) -> None:
     """Execute a batch and report; write its trace when a file is given (`executor.trace_file`).
 
     Raises:
         BatchError, UnsupportedFeature, OSError.
     """
-    executed, seconds = _execute(file, output)
+    executed, seconds = _execute(file, output, limits)
     if trace_file is not None:
         save_trace(_trace(executed), trace_file)
     statement = statement_of(executed)
@@ -306,11 +307,11 @@ def _inspect_batch(file: Path, output: Output) -> None:
     )
 
 
-def _execute(file: Path, output: Output) -> tuple[ExecutedBatch, float]:
+def _execute(file: Path, output: Output, limits: Limits = NO_LIMITS) -> tuple[ExecutedBatch, float]:
     """Read and execute a batch; the seconds are those of both."""
     start = time.perf_counter()
     with output.progress("Executing") as (advance,):
-        executed = run_batch(read_batch(file), progress=advance)
+        executed = run_batch(read_batch(file), limits=limits, progress=advance)
     return executed, time.perf_counter() - start
 
 

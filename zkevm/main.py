@@ -68,14 +68,25 @@ def execute(
     trace: Annotated[
         Path | None, typer.Option("--trace", metavar="OUT", help="Write the execution trace to this file.")
     ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=0, help="Stop after this time.", show_default="no limit")
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            "--memory", min=1, metavar="MIB", help="Stop above this growth of memory.", show_default="no limit"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Execute a batch: roots, gas and receipts, without proving."""
     output = Output(as_json)
     with _errors(output):
+        from executor.limits import Limits
         from zkevm.commands import execute_batch
 
-        execute_batch(input, trace, output)
+        limits = Limits(seconds=seconds, memory=None if memory is None else memory << 20)
+        execute_batch(input, trace, limits, output)
 
 
 @app.command()
@@ -221,7 +232,7 @@ def _errors(output: Output) -> Iterator[None]:
 
 
 def _describe(error: Exception) -> tuple[int, dict[str, Any]]:
-    from executor.errors import BatchError, UnsupportedFeature
+    from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
     from prover.errors import ProverError
     from verifier.errors import UnusableInput
 
@@ -231,7 +242,7 @@ def _describe(error: Exception) -> tuple[int, dict[str, Any]]:
         return UNUSABLE, {"kind": kind, "message": f"UnsupportedFeature: {message}"}
     if isinstance(error, ProverError | UsageError):
         return UNUSABLE, {"kind": kind, "message": message, "hint": error.hint}
-    if isinstance(error, BatchError | UnusableInput):
+    if isinstance(error, BatchError | LimitExceeded | UnusableInput):
         return UNUSABLE, {"kind": kind, "message": message}
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

@@ -15,6 +15,7 @@ from circuits.segment import FilledSegment
 from executor.trace_file import load_trace
 from scripts.workloads import transfer_batch
 from tests.prover.batches import small_segment, write_batch
+from zkevm.bench import EXAMPLES
 from zkevm.main import app
 
 
@@ -86,6 +87,15 @@ def test_execute_reports_the_statement_and_writes_the_trace(batch: Path, tmp_pat
     assert len(loaded.transactions) == 8
     assert loaded.nbytes == report["trace_bytes"]
     assert int(loaded.transactions.gas_used.sum()) == report["gas_used"] == report["statement"]["gas_used"]
+
+
+@pytest.mark.parametrize(("option", "unit"), [(("--seconds", "0"), "seconds"), (("--memory", "1"), "bytes of memory")])
+def test_execution_stops_at_its_limits(option: tuple[str, str], unit: str) -> None:
+    result = run("execute", EXAMPLES / "snailtracer-pixel.json", *option, "--json")
+    assert result.exit_code == 2, result.output
+    error = the_object(result)["error"]
+    assert error["kind"] == "LimitExceeded"
+    assert error["message"].endswith(unit)
 
 
 def test_check_accepts_an_honest_batch(batch: Path) -> None:
