@@ -199,7 +199,7 @@ def read_batch(path: str | Path) -> Batch:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise BatchError(f"cannot read the batch file: {error.strerror}") from None
+        raise BatchError(f"cannot read the batch file {path}: {error.strerror}") from None
     return parse_batch(content)
 
 
