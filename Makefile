@@ -26,7 +26,7 @@ DEEP_BUDGET ?= 480
 .PHONY: help demo test deep deep-sample lint format setup specs lock pin-keys bench bench-keccak bench-scaling clean
 
 help:
-	@echo "make demo        set up, then prove and verify examples/transfer.json"
+	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
 	@echo "make test        set up, then run the fast tests"
 	@echo "make deep        run the slow, exhaustive tests"
 	@echo "make specs       install the execution specs that the tests compare the executor with; the tests do it, too"
@@ -37,8 +37,8 @@ help:
 
 demo: setup
 	@mkdir -p out
-	$(BIN)/zkevm prove examples/transfer.json --out out/transfer.proof --workers $(WORKERS)
-	$(BIN)/zkevm verify out/transfer.proof
+	$(BIN)/zkevm prove examples/erc20.json --out out/erc20.proof --workers $(WORKERS) --segment-operations 25
+	$(BIN)/zkevm verify out/erc20.proof
 
 test: setup specs
 	$(BIN)/pytest
@@ -63,7 +63,7 @@ format: setup
 	cd native && cargo fmt
 
 bench: setup
-	$(BIN)/zkevm bench transfer
+	$(BIN)/zkevm bench erc20 erc20-vyper erc20-yul transfer
 
 bench-keccak: setup
 	$(BIN)/python -m scripts.bench_keccak

@@ -13,7 +13,7 @@ from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import Layout, TraceView, bit, element
 from circuits.air.table import Air, Table
-from circuits.keccak_buses import BITWISE_BYTES
+from circuits.buses import BITWISE_BYTES
 
 #: Bits of each operand that are the same in a row, and the values of the others.
 LEADING = 6

@@ -24,7 +24,7 @@ from circuits.air.gadgets import one_hot, total
 from circuits.air.layout import Layout, allocate, bit, byte, element
 from circuits.air.table import Air, Table
 from circuits.bitwise_bytes import query_xor
-from circuits.keccak_buses import CHUNK_BITS, CHUNKS, KECCAK_F, KECCAK_OUT, KECCAK_WORD, LANES, WORD
+from circuits.buses import CHUNK_BITS, CHUNKS, KECCAK_F, KECCAK_OUT, KECCAK_WORD, LANES, WORD
 from circuits.keccak_f import ROUNDS, Lanes, chunks, permute
 
 LANE_BYTES = 8
@@ -264,10 +264,7 @@ def fill(inputs: Inputs, words: NDArray[np.uint32], outs: NDArray[np.uint32]) ->
     number = np.arange(count)
     phase = (number - first) % PHASES
     message = _blocks(inputs)
-    padded = message.copy()
-    padded[last, position] += PAD_START
-    padded[last, RATE - 1] += PAD_END
-    before, absorbed, after = _absorb(inputs, padded.view("<u8").astype(np.uint64))
+    before, absorbed, after = _absorb(inputs, _padded(inputs, message))
 
     matrix, rows = allocate(Columns, count)
     matrix[:, Columns.offsets["row"]] = np.arange(len(matrix))
@@ -287,6 +284,22 @@ def fill(inputs: Inputs, words: NDArray[np.uint32], outs: NDArray[np.uint32]) ->
     rows.word_count = _word_counts(first, phase, words)
     rows.out_count = _out_counts(inputs, last, outs)
     return Filled(matrix, absorbed, number.astype(np.uint32))
+
+
+def permutations(inputs: Inputs) -> tuple[Lanes, NDArray[np.uint32]]:
+    """What the sponge asks `keccak_f` for: states (n, 25) under ids (n,), as in `Filled`."""
+    _, absorbed, _ = _absorb(inputs, _padded(inputs, _blocks(inputs)))
+    return absorbed, np.arange(inputs.rows, dtype=np.uint32)
+
+
+def _padded(inputs: Inputs, message: NDArray[np.uint8]) -> Lanes:
+    """The padded blocks as lanes (rows, 17)."""
+    last = inputs.ids + inputs.blocks - 1
+    padded = message.copy()
+    padded[last, inputs.lengths - RATE * (inputs.blocks - 1)] += PAD_START
+    padded[last, RATE - 1] += PAD_END
+    lanes: Lanes = padded.view("<u8").astype(np.uint64)
+    return lanes
 
 
 def _blocks(inputs: Inputs) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets import one_hot, total
 from circuits.air.layout import Layout, TraceView, allocate, bit, element
 from circuits.air.table import Air, Table
-from circuits.keccak_buses import CHUNK_BITS, CHUNKS, KECCAK_F, LANES
+from circuits.buses import CHUNK_BITS, CHUNKS, KECCAK_F, LANES
 
 Lanes = NDArray[np.uint64]
 

@@ -1,6 +1,8 @@
-"""A segment: a run of whole transactions, proved with every table it needs.
+"""The circuit of a segment, and how a run of operations is turned into its tables.
 
-Nothing but the public values crosses from one segment to the next, so segments are proved in any order anywhere.
+A segment proves a run of operations of a batch: they continue the running hashes of operations and receipts, and turn
+one root of the access tree into another. All tables are filled from the events alone; function tables from what the
+others ask of them.
 """
 
 from __future__ import annotations
@@ -11,205 +13,236 @@ from functools import cache
 
 import numpy as np
 
-from circuits import access_tree, block, poseidon2, transaction
-from circuits import range as range_table
+from circuits import (
+    access_list,
+    access_tree,
+    accounts,
+    arithmetic,
+    beacon,
+    bitwise,
+    bitwise_bytes,
+    block,
+    buffer,
+    calldata,
+    code,
+    comparison,
+    control_flow,
+    copies,
+    environment,
+    exceptional,
+    expansion,
+    frames,
+    keccak_instruction,
+    log,
+    memory,
+    memory_parts,
+    memory_tables,
+    out_of_memory,
+    poseidon2,
+    range,
+    sign_extend,
+    stack,
+    state,
+    storage,
+    system,
+    transaction,
+    withdrawal,
+)
 from circuits.air.circuit import Circuit
 from circuits.air.field import Matrix
-from circuits.air.layout import Layout, bit, padded_height
+from circuits.air.layout import Layout, bit, element
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
-from circuits.buses import CHAIN, DIGEST, POSEIDON2, TREE
-from circuits.statement import (
-    BLOCK_BLOCKS,
-    CIRCUIT_VERSION,
-    EFFECTS_BLOCKS,
-    EFFECTS_START,
-    TAG_BLOCK,
-    TAG_EFFECTS,
-    TAG_TRANSACTION,
-    TRANSACTION_BLOCKS,
-    TRANSACTIONS_START,
-    Digests,
-    PublicColumns,
-    SegmentPublicValues,
-    block_items,
-    item_states,
-    running_chains,
-)
-from executor.transfers import TransferTrace
+from circuits.buses import BITWISE_BYTES, CHAIN, DIGEST, POSEIDON2, TREE, WRITES
+from circuits.component import Acting, Answering, Component
+from circuits.execution import Execution
+from circuits.operation_items import operation_chain
+from circuits.receipts import receipt_chain
+from circuits.state_view import StateView
+from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
 
 
 class Columns(Layout):
-    """The segment's only column; what it states is public."""
+    """The segment's only row; what it states is public."""
 
     real = bit("1 on the first row")
+    end_time = element("time after the last operation", by="chain bus")
+    writes = element("number of writes to leaves", by="writes bus")
 
 
 class Segment(Table):
-    """Ties the public values to the tables: the ends of the transaction chain and both roots of the access tree."""
+    """Ties the public values to the tables: both ends of the running hashes and both roots of the access tree."""
 
     name = "segment"
     layout = Columns
     public = PublicColumns
 
     def constraints(self, air: Air) -> None:
-        real, public = air.row.real, air.public
+        row, public = air.row, air.public
+        real = row.real
         air.require(real - air.is_first, "one segment")
         air.require(public.version - CIRCUIT_VERSION, "circuit version")
-        first, end = public.first_transaction, public.end_transaction
-        air.send(CHAIN, first, public.transactions_in, public.effects_in, count=real)
-        air.receive(CHAIN, end, public.transactions_out, public.effects_out, count=real)
+        air.send(CHAIN, public.first_operation, 0, public.operations_in, public.receipts_in, count=real)
+        air.receive(CHAIN, public.end_operation, row.end_time, public.operations_out, public.receipts_out, count=real)
+        air.send(WRITES, 0, [air.constant(int(e)) for e in WRITES_START], count=real)
+        air.receive(WRITES, row.writes, public.writes_out, count=real)
         air.receive(TREE, public.depth, 0, public.access_in, public.access_out, count=real)
 
 
-#: Tables filled from events; the others are functions, filled from what these ask of them.
-ACTING_TABLES = 5
+def _fill_segment(execution: Execution) -> Matrix:
+    matrix = np.zeros((1, Columns.width), dtype=np.uint32)
+    matrix[0, Columns.offsets["real"]] = 1
+    matrix[0, Columns.offsets["end_time"]] = execution.next_time
+    matrix[0, Columns.offsets["writes"]] = len(StateView.of(execution).writes.scope)
+    return matrix
+
+
+_MODULES = (
+    transaction,
+    access_list,
+    withdrawal,
+    beacon,
+    block,
+    frames,
+    stack,
+    control_flow,
+    arithmetic,
+    sign_extend,
+    comparison,
+    bitwise,
+    memory,
+    memory_tables,
+    memory_parts,
+    out_of_memory,
+    expansion,
+    environment,
+    keccak_instruction,
+    copies,
+    storage,
+    accounts,
+    log,
+    system,
+    exceptional,
+    buffer,
+    calldata,
+    code,
+    state,
+    access_tree,
+)
+
+
+def _components() -> list[Component]:
+    own: list[Component] = [Acting(Segment(), _fill_segment)]
+    functions: list[Component] = [
+        Answering(bitwise_bytes.BitwiseBytes(), BITWISE_BYTES, lambda _, asked: bitwise_bytes.fill(asked)),
+        Answering(poseidon2.Poseidon2(), POSEIDON2, lambda _, asked: poseidon2.fill(asked[:, : 2 * DIGEST])),
+        Answering(range.Range16(), RANGE16, lambda _, asked: range.fill(asked[:, 0])),
+    ]
+    modules = [c for module in _MODULES for c in module.COMPONENTS]
+    return in_order([*own, *modules, *copies.COPY_COMPONENTS, *functions])
+
+
+def in_order(components: Sequence[Component]) -> list[Component]:
+    """The components such that every table is filled before those it asks.
+
+    Raises:
+        ValueError: tables ask each other in a circle.
+    """
+    asks = {
+        c.table.name: {i.bus.index for i in c.table.air.interactions if not i.provides and i.weight} for c in components
+    }
+    waiting: list[Component] = list(components)
+    ordered: list[Component] = []
+    while waiting:
+        blocked: list[Component] = [
+            c
+            for c in waiting
+            if isinstance(c, Answering)
+            and any(o is not c and asks[o.table.name] & {bus.index for bus in c.buses} for o in waiting)
+        ]
+        ready: list[Component] = [c for c in waiting if c not in blocked]
+        if not ready:
+            raise ValueError(f"tables ask each other in a circle: {[c.table.name for c in waiting]}")
+        ordered += ready
+        waiting = blocked
+    return ordered
+
+
+@cache
+def segment_components() -> tuple[Component, ...]:
+    """All tables of a segment, in the order in which they are filled."""
+    return tuple(_components())
 
 
 @cache
 def segment_circuit() -> Circuit:
     """The circuit of every segment."""
-    return Circuit(
-        "segment",
-        [
-            Segment(),
-            transaction.Transaction(),
-            block.Block(),
-            access_tree.AccessLeaf(),
-            access_tree.AccessNode(),
-            poseidon2.Poseidon2(),
-            range_table.Range16(),
-        ],
-    )
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """What a segment takes over from those before it: the running hashes (8,)."""
-
-    transactions_in: Digests
-    effects_in: Digests
+    return Circuit("segment", [c.table for c in segment_components()])
 
 
 @dataclass(frozen=True)
 class FilledSegment:
-    """Traces and public values of one segment, in the order of the circuit's tables."""
+    """Traces (None: the table is absent) and public values of one segment, in the order of the circuit's tables."""
 
-    traces: list[Matrix]
+    traces: list[Matrix | None]
     public_values: SegmentPublicValues
 
     @property
     def public_lists(self) -> list[list[int]]:
         """Public values per table: only the segment table has any."""
-        return [self.public_values.to_list() if i == 0 else [] for i in range(len(self.traces))]
+        return [
+            self.public_values.to_list() if table.name == Segment.name else [] for table in segment_circuit().tables
+        ]
 
 
-def _block_items(trace: TransferTrace) -> np.ndarray:
-    return block_items(
-        trace.coinbase,
-        trace.base_fee,
-        trace.block_gas_limit,
-        trace.block_number,
-        trace.timestamp,
-        trace.prev_randao,
-        trace.excess_blob_gas,
-        trace.chain_id,
-    )
-
-
-def boundaries(trace: TransferTrace, cuts: Sequence[int]) -> list[Boundary]:
-    """The boundary at each cut: the running hashes before the batch's transaction of that number."""
-    digests = item_states(TAG_BLOCK, _block_items(trace))[:, -1]
-    items = transaction.committed_items(trace, digests)
-    committed = item_states(TAG_TRANSACTION, items)[:, -1]
-    effects = item_states(TAG_EFFECTS, transaction.committed_effects(trace))[:, -1]
-    starts = np.stack([TRANSACTIONS_START, EFFECTS_START])
-    chains = running_chains(starts, np.stack([committed, effects]))
-    return [Boundary(*chains[:, cut]) for cut in cuts]
-
-
-def fill(trace: TransferTrace, boundary: Boundary) -> FilledSegment:
-    """Fill all tables of a segment.
-
-    Args:
-        trace: the segment's slice of the batch's trace, with at least one transaction.
-        boundary: the running hashes before it.
-    """
-    if not trace.transactions:
-        raise ValueError("a segment has at least one transaction")
-    used, index = np.unique(trace.block, return_inverse=True)
-    items = _block_items(trace)
-    digests = item_states(TAG_BLOCK, items)[:, -1]
-    blocks = block.fill(items[used], np.bincount(index.reshape(-1)))
-    transactions = transaction.fill(trace, digests, boundary.transactions_in, boundary.effects_in)
-    times = transaction.access_times(trace).reshape(-1)
-    touched, position = np.unique(trace.access_key.reshape(-1)[::-1], return_index=True)
-    opening = access_tree.fill(
-        trace.key_kind, trace.key_address, trace.key_first, trace.key_last, touched, times[::-1][position]
-    )
-    segment = np.ones((1, Columns.width), dtype=np.uint32)
-    last = transactions[trace.transactions - 1]
-    end = transaction.Columns.offsets
-    public = SegmentPublicValues(
+def public_values(execution: Execution) -> SegmentPublicValues:
+    """What the segment of an execution states."""
+    batch, first, end = execution.batch, execution.first, execution.end
+    operations, receipts = operation_chain(batch), receipt_chain(batch).before_operation
+    return SegmentPublicValues(
         version=CIRCUIT_VERSION,
-        first_transaction=trace.first_transaction,
-        end_transaction=trace.first_transaction + trace.transactions,
-        depth=access_tree.tree_depth(trace.keys),
-        transactions_in=boundary.transactions_in,
-        transactions_out=last[end["transactions_out"] :][:DIGEST],
-        effects_in=boundary.effects_in,
-        effects_out=last[end["effects_out"] :][:DIGEST],
-        access_in=opening.root_before,
-        access_out=opening.root_after,
+        first_operation=first,
+        end_operation=end,
+        depth=access_tree.access_depth(batch),
+        operations_in=operations[first],
+        operations_out=operations[end],
+        receipts_in=receipts[first],
+        receipts_out=receipts[end],
+        writes_out=StateView.of(execution).writes.chain[-1],
+        access_in=access_tree.access_root(batch, first),
+        access_out=access_tree.access_root(batch, end),
     )
-    return FilledSegment(answer([segment, transactions, blocks, opening.leaf, opening.node]), public)
 
 
-def answer(acting: list[Matrix]) -> list[Matrix]:
-    """The acting tables followed by the function tables, filled from the acting ones' queries."""
-    filled = list(zip(segment_circuit().tables[:ACTING_TABLES], acting, strict=True))
-    permutations = poseidon2.fill(queries(POSEIDON2, filled, slice(0, 2 * DIGEST)))
-    return [*acting, permutations, range_table.fill(queries(RANGE16, filled)[:, 0])]
+def fill(execution: Execution) -> FilledSegment:
+    """All tables of a segment."""
+    filled = fill_acting(execution)
+    return FilledSegment(answer(execution, filled), public_values(execution))
 
 
-def estimate(trace: TransferTrace) -> dict[str, int]:
-    """The heights of a segment's tables, from its events alone (no table is filled).
-
-    Exact but for `poseidon2`, where an upper bound counts every distinct input the events can produce.
-    """
-    touched = np.unique(trace.access_key)
-    depth = access_tree.tree_depth(trace.keys)
-    path = access_tree.touched_nodes(touched, depth)
-    changed = touched[(trace.key_first[touched] != trace.key_last[touched]).any(axis=1)]
-    changed_path = access_tree.touched_nodes(changed, depth)
-    nodes = sum(len(p) for p in path[1:])
-    blocks = len(np.unique(trace.block))
-    per_transaction = TRANSACTION_BLOCKS + EFFECTS_BLOCKS + 2
-    permutations = (
-        per_transaction * trace.transactions
-        + BLOCK_BLOCKS * blocks
-        + 3 * len(touched)
-        + 2 * len(changed)
-        + nodes
-        + sum(len(p) for p in changed_path[1:])
-    )
-    return {
-        "segment": 1,
-        "transaction": padded_height(trace.transactions),
-        "block": padded_height(blocks),
-        "access_leaf": padded_height(len(touched)),
-        "access_node": padded_height(nodes),
-        "poseidon2": padded_height(permutations),
-        "range16": range_table.HEIGHT,
-    }
+def fill_acting(execution: Execution) -> dict[str, Matrix | None]:
+    """The tables that are filled from events alone, by name."""
+    return {c.table.name: c.fill(execution) for c in segment_components() if isinstance(c, Acting)}
 
 
-def cells(heights: dict[str, int]) -> int:
-    """Cells of a segment with these table heights."""
-    return sum(s.cells(heights[s.name]) for s in segment_circuit().statistics)
+def answer(execution: Execution, acting: dict[str, Matrix | None]) -> list[Matrix | None]:
+    """The tables of a segment in the circuit's order, those which answer filled for what the others ask."""
+    filled: list[tuple[Table, Matrix]] = []
+    traces: list[Matrix | None] = []
+    for component in segment_components():
+        if isinstance(component, Acting):
+            matrix = acting[component.table.name]
+        else:
+            asked = [queries(bus, filled) for bus in component.buses]
+            matrix = component.answer(execution, *asked)
+        traces.append(matrix)
+        if matrix is not None:
+            filled.append((component.table, matrix))
+    return traces
 
 
-def interactions(heights: dict[str, int]) -> int:
-    """Interactions of a segment with these table heights."""
-    return sum(s.messages(heights[s.name]) for s in segment_circuit().statistics)
+def heights_of(execution: Execution) -> dict[str, int]:
+    """Rows of the tables that a segment has, padding included; exact, because they are filled to find out."""
+    traces = answer(execution, fill_acting(execution))
+    return {t.name: len(m) for t, m in zip(segment_circuit().tables, traces, strict=True) if m is not None}

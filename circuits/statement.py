@@ -7,7 +7,6 @@ have fixed lengths, so the tag alone separates their domains. A running hash is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import prod
 from typing import Any
@@ -16,26 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.layout import Layout, element
-from circuits.buses import DIGEST
-from circuits.poseidon2 import compress
+from circuits.buses import ADDRESS, DIGEST, NONCE, WORD
+from circuits.poseidon2 import compress, compress_chain
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
-CIRCUIT_VERSION = 1
+CIRCUIT_VERSION = 2
 
-#: Domain tags of the hashed items and of the two running hashes.
-TAG_BLOCK = 1
-TAG_TRANSACTION = 2
-TAG_EFFECTS = 3
-TAG_TRANSACTIONS = 4
-TAG_ALL_EFFECTS = 5
-TAG_KEY = 6
+#: Elements of a u64 in limbs.
+U64 = 4
 
-BLOCK_BLOCKS = 8
-TRANSACTION_BLOCKS = 11
-EFFECTS_BLOCKS = 8
-
-Limbs = NDArray[np.uint16]
-Integers = NDArray[np.uint32]
 Digests = NDArray[np.uint32]
 
 
@@ -46,156 +34,236 @@ def initial(tag: int) -> Digests:
     return state
 
 
-TRANSACTIONS_START = initial(TAG_TRANSACTIONS)
-EFFECTS_START = initial(TAG_ALL_EFFECTS)
+@dataclass(frozen=True)
+class Item:
+    """The layout of a hashed item: its domain tag and its fields with their numbers of elements.
+
+    Limbs are 16 bits wide, the least significant first; everything else is one element.
+    """
+
+    tag: int
+    fields: tuple[tuple[str, int], ...]
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of 8 elements, the last one padded with zeros."""
+        return -(-sum(size for _, size in self.fields) // DIGEST)
+
+    def encode(self, **columns: Any) -> NDArray[np.uint32]:
+        """Items (n, 8 k) from one array (n, size) or (n,) for every field, in any order."""
+        parts = []
+        for name, size in self.fields:
+            column = np.asarray(columns.pop(name))
+            part = column.reshape(len(column), prod(column.shape[1:])).astype(np.uint32)
+            if part.shape[1] != size:
+                raise ValueError(f"{name}: {part.shape[1]} elements instead of {size}")
+            parts.append(part)
+        if columns:
+            raise ValueError(f"no such fields: {', '.join(columns)}")
+        rows, width = len(parts[0]), sum(part.shape[1] for part in parts)
+        parts.append(np.zeros((rows, DIGEST * self.blocks - width), dtype=np.uint32))
+        return np.concatenate(parts, axis=1)
+
+    def states(self, **columns: Any) -> Digests:
+        """All hash states behind the first one, (n, k, 8), the digest last."""
+        blocks = self.encode(**columns).reshape(-1, self.blocks, DIGEST)
+        states = np.empty(blocks.shape, dtype=np.uint32)
+        state = np.broadcast_to(initial(self.tag), (len(blocks), DIGEST))
+        for i in range(self.blocks):
+            state = states[:, i] = compress(state, blocks[:, i])
+        return states
+
+    def digests(self, **columns: Any) -> Digests:
+        """Digests (n, 8)."""
+        digests: Digests = self.states(**columns)[:, -1]
+        return digests
 
 
-def item_states(tag: int, items: NDArray[np.uint32]) -> Digests:
-    """All hash states of items (n, 8 k): (n, k + 1, 8), the digest last."""
-    blocks = items.reshape(len(items), -1, DIGEST)
-    states = np.empty((len(items), blocks.shape[1] + 1, DIGEST), dtype=np.uint32)
-    states[:, 0] = initial(tag)
-    for i in range(blocks.shape[1]):
-        states[:, i + 1] = compress(states[:, i], blocks[:, i])
-    return states
+#: A block context. `scope`: number of the block's first operation in the batch.
+BLOCK_ITEM = Item(
+    1,
+    (
+        ("scope", 1),
+        ("coinbase", ADDRESS),
+        ("base_fee", WORD),
+        ("gas_limit", U64),
+        ("number", U64),
+        ("timestamp", U64),
+        ("prev_randao", WORD),
+        ("blob_base_fee", WORD),
+        ("chain_id", U64),
+    ),
+)
 
+#: A transaction. Calldata and blob hashes are committed to by `buffer_digests`, the access list by `access_digests`;
+#: `access_addresses` and `access_keys` count its entries, repetitions included; `blobs` is at most 2^8.
+TRANSACTION_ITEM = Item(
+    2,
+    (
+        ("block_digest", DIGEST),
+        ("sender", ADDRESS),
+        ("to", ADDRESS),
+        ("nonce", NONCE),
+        ("gas_limit", U64),
+        ("value", WORD),
+        ("max_fee", WORD),
+        ("max_priority", WORD),
+        ("zero_bytes", 1),
+        ("nonzero_bytes", 1),
+        ("calldata_digest", DIGEST),
+        ("access_digest", DIGEST),
+        ("access_addresses", 1),
+        ("access_keys", 1),
+        ("blobs", 1),
+        ("blob_digest", DIGEST),
+        ("max_blob_fee", WORD),
+    ),
+)
 
-def _item(blocks: int, parts: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.uint32]:
-    columns = [p.astype(np.uint32).reshape(len(p), prod(p.shape[1:])) for p in parts]
-    width = sum(c.shape[1] for c in columns)
-    columns.append(np.zeros((len(columns[0]), DIGEST * blocks - width), dtype=np.uint32))
-    return np.concatenate(columns, axis=1)
+#: A withdrawal (EIP-4895); `amount` in wei.
+WITHDRAWAL_ITEM = Item(3, (("scope", 1), ("address", ADDRESS), ("amount", WORD)))
 
+#: The beacon-root write of a block (EIP-4788): two slots and what is written to them.
+BEACON_ITEM = Item(4, (("scope", 1), ("time_slot", WORD), ("timestamp", WORD), ("root_slot", WORD), ("root", WORD)))
 
-def gas_limbs(gas: Integers) -> NDArray[np.uint32]:
-    """Gas amounts (n,) below 2^30 as two limbs (n, 2)."""
-    return np.stack([gas & 0xFFFF, gas >> 16], axis=1).astype(np.uint32)
+#: A log entry: topics beyond `topic_count` are 0, `data_digest` is `buffer_digests` of the data.
+LOG_ITEM = Item(
+    5,
+    (
+        ("address", ADDRESS),
+        ("topic_count", 1),
+        ("size", 1),
+        ("data_digest", DIGEST),
+        ("topics", 4 * WORD),
+    ),
+)
 
+#: The end of a transaction in the running hash of receipts, behind its logs.
+RECEIPT_ITEM = Item(6, (("status", 1), ("gas_used", U64)))
 
-def block_items(
-    coinbase: Limbs,
-    base_fee: Limbs,
-    gas_limit: Limbs,
-    number: Limbs,
-    timestamp: Limbs,
-    prev_randao: Limbs,
-    excess_blob_gas: Limbs,
-    chain_id: Limbs,
-) -> NDArray[np.uint32]:
-    """Block contexts as items (b, 64)."""
-    chain = np.broadcast_to(chain_id, (len(coinbase), 4))
-    return _item(BLOCK_BLOCKS, [coinbase, base_fee, gas_limit, number, timestamp, prev_randao, excess_blob_gas, chain])
+#: A new value of a leaf of the access tree: of an account its balance and nonce, of a slot its value (nonce 0).
+#: `scope`: the operation of a slot's write, the block's first operation for an account's.
+WRITE_ITEM = Item(7, (("scope", 1), ("leaf", 1), ("value", WORD), ("nonce", NONCE)))
 
+#: An entry of an access list: an address, with `slot` 0, or a storage key of it.
+ACCESS_ITEM = Item(8, (("is_key", 1), ("address", ADDRESS), ("slot", WORD)))
 
-def block_digests(
-    coinbase: Limbs,
-    base_fee: Limbs,
-    gas_limit: Limbs,
-    number: Limbs,
-    timestamp: Limbs,
-    prev_randao: Limbs,
-    excess_blob_gas: Limbs,
-    chain_id: Limbs,
-) -> Digests:
-    """Digests (b, 8) of block contexts: coinbase (b, 10), base fee and prev_randao (b, 16), gas limit, number,
-    timestamp and excess blob gas (b, 4), chain id (4,)."""
-    items = block_items(coinbase, base_fee, gas_limit, number, timestamp, prev_randao, excess_blob_gas, chain_id)
-    return item_states(TAG_BLOCK, items)[:, -1]
+#: Tags of hashes that are no items: running hashes, keys of the access tree, code, buffers.
+TAG_OPERATIONS = 16
+TAG_RECEIPTS = 17
+TAG_WRITES = 18
+TAG_KEY = 19
+TAG_CODE = 20
+TAG_BUFFER = 21
+TAG_ACCESS_LIST = 22
 
+OPERATIONS_START = initial(TAG_OPERATIONS)
+RECEIPTS_START = initial(TAG_RECEIPTS)
+WRITES_START = initial(TAG_WRITES)
+BUFFER_START = initial(TAG_BUFFER)
+CODE_START = initial(TAG_CODE)
+ACCESS_LIST_START = initial(TAG_ACCESS_LIST)
 
-def transaction_items(
-    block_digest: Digests,
-    sender: Limbs,
-    to: Limbs,
-    nonce: Limbs,
-    gas_limit: Integers,
-    value: Limbs,
-    max_fee: Limbs,
-    max_priority: Limbs,
-    zero_bytes: Integers,
-    nonzero_bytes: Integers,
-    access_addresses: Integers,
-    access_keys: Integers,
-) -> NDArray[np.uint32]:
-    """Transactions as items (n, 88)."""
-    amounts: list[NDArray[np.integer[Any]]] = [nonce, gas_limbs(gas_limit), value, max_fee, max_priority]
-    counts = [zero_bytes, nonzero_bytes, access_addresses, access_keys]
-    return _item(TRANSACTION_BLOCKS, [block_digest, sender, to, *amounts, *counts])
-
-
-def transaction_digests(
-    block_digest: Digests,
-    sender: Limbs,
-    to: Limbs,
-    nonce: Limbs,
-    gas_limit: Integers,
-    value: Limbs,
-    max_fee: Limbs,
-    max_priority: Limbs,
-    zero_bytes: Integers,
-    nonzero_bytes: Integers,
-    access_addresses: Integers,
-    access_keys: Integers,
-) -> Digests:
-    """Digests (n, 8) of transactions: block digest (n, 8), addresses (n, 10), nonce (n, 4), words (n, 16),
-    counts (n,)."""
-    items = transaction_items(
-        block_digest,
-        sender,
-        to,
-        nonce,
-        gas_limit,
-        value,
-        max_fee,
-        max_priority,
-        zero_bytes,
-        nonzero_bytes,
-        access_addresses,
-        access_keys,
-    )
-    return item_states(TAG_TRANSACTION, items)[:, -1]
-
-
-def effects_items(
-    status: Integers,
-    gas_used: Integers,
-    nonce_leaf: Integers,
-    nonce_after: Limbs,
-    leaf: Integers,
-    after: Limbs,
-) -> NDArray[np.uint32]:
-    """Effects as items (n, 64)."""
-    written = np.concatenate([leaf[:, :, None].astype(np.uint32), after.astype(np.uint32)], axis=2)
-    return _item(EFFECTS_BLOCKS, [status, gas_limbs(gas_used), nonce_leaf, nonce_after, written])
-
-
-def effects_digests(
-    status: Integers,
-    gas_used: Integers,
-    nonce_leaf: Integers,
-    nonce_after: Limbs,
-    leaf: Integers,
-    after: Limbs,
-) -> Digests:
-    """Digests (n, 8) of effects: status and gas used (n,), the nonce's leaf (n,) and new value (n, 4), the leaves
-    (n, 3) and new values (n, 3, 16) of the balances of sender, recipient and coinbase, in the order of the writes."""
-    return item_states(TAG_EFFECTS, effects_items(status, gas_used, nonce_leaf, nonce_after, leaf, after))[:, -1]
+#: The two halves of a word of a buffer, and of 32 bytes of a code, are absorbed one after the other.
+BLOCKS_PER_WORD = 2
 
 
 def running_chain(start: Digests, digests: Digests) -> Digests:
     """The running hash before and after each item: start (8,), digests (n, 8) -> (n + 1, 8)."""
-    chain: Digests = running_chains(start[None], digests[None])[0]
-    return chain
+    return np.concatenate([start[None], compress_chain(start, digests)])
 
 
-def running_chains(starts: Digests, digests: Digests) -> Digests:
-    """Several running hashes of equally many items side by side: (m, 8), (m, n, 8) -> (m, n + 1, 8)."""
-    chains, items = digests.shape[:2]
-    states = np.empty((chains, items + 1, DIGEST), dtype=np.uint32)
-    states[:, 0] = starts
-    for i in range(items):  # sequential by nature: each state needs the one before
-        states[:, i + 1] = compress(states[:, i], digests[:, i])
-    return states
+def ragged_chains(start: Digests, blocks: NDArray[np.uint32], counts: NDArray[np.integer[Any]]) -> Digests:
+    """Running hashes of many sequences of blocks, laid end to end.
+
+    Args:
+        start: state that every sequence starts from, (8,).
+        blocks: of all sequences, (n, 8).
+        counts: blocks of each sequence, (m,), their sum n.
+
+    Returns:
+        The state after each block, (n, 8).
+    """
+    sequences = np.split(blocks, np.cumsum(counts)[:-1]) if len(counts) else []
+    return np.concatenate([np.zeros((0, DIGEST), dtype=np.uint32), *(compress_chain(start, s) for s in sequences)])
+
+
+def buffer_words(data: bytes) -> NDArray[np.uint32]:
+    """Bytes as big-endian words of 16 little-endian limbs, zero-padded: (max(1, ceil(size / 32)), 16)."""
+    padded = data + bytes(-len(data) % 32 or (0 if data else 32))
+    big_endian = np.frombuffer(padded, dtype=">u2").reshape(-1, WORD)
+    return np.ascontiguousarray(big_endian[:, ::-1]).astype(np.uint32)
+
+
+def buffer_digests(buffers: list[bytes]) -> Digests:
+    """Digests (n, 8) of byte strings: the running hash of the halves of their words (of one zero word when empty)."""
+    if not buffers:
+        return np.zeros((0, DIGEST), dtype=np.uint32)
+    words = [buffer_words(data) for data in buffers]
+    counts = np.array([BLOCKS_PER_WORD * len(w) for w in words])
+    states = ragged_chains(BUFFER_START, np.concatenate(words).reshape(-1, DIGEST), counts)
+    digests: Digests = states[np.cumsum(counts) - 1]
+    return digests
+
+
+#: Bytes behind the end of a code that are committed to: a truncated PUSH32 and the STOP that follows it.
+CODE_PADDING = 33
+CODE_BYTES = 32
+_PUSH1, _PUSH32 = 0x60, 0x7F
+
+
+def code_rows(size: int) -> int:
+    """Rows of 32 bytes that a code of this size takes, its padding included."""
+    return -(-(size + CODE_PADDING) // CODE_BYTES)
+
+
+def code_cells(code: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """What is committed of a code: its bytes, zero-padded, and 1 where an instruction starts; both (rows, 32).
+
+    Behind the end zeros are instructions (STOP) except where a truncated PUSH reaches.
+    """
+    size = code_rows(len(code)) * CODE_BYTES
+    padded = np.zeros(size, dtype=np.uint8)
+    padded[: len(code)] = np.frombuffer(code, dtype=np.uint8)
+    starts = np.zeros(size, dtype=np.uint8)
+    pc = 0
+    while pc < size:  # sequential by nature: where an instruction starts depends on all before it
+        starts[pc] = 1
+        byte = padded[pc]
+        pc += 1 + (int(byte) - _PUSH1 + 1 if _PUSH1 <= byte <= _PUSH32 else 0)
+    return padded.reshape(-1, CODE_BYTES), starts.reshape(-1, CODE_BYTES)
+
+
+def code_elements(cells: NDArray[np.uint8], starts: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The hashed elements (rows, 16): of two neighbouring bytes b0 + 2^8 b1 + 2^16 (start0 + 2 start1)."""
+    b, s = cells.astype(np.uint32), starts.astype(np.uint32)
+    elements: NDArray[np.uint32] = b[:, 0::2] + (b[:, 1::2] << 8) + (s[:, 0::2] << 16) + (s[:, 1::2] << 17)
+    return elements
+
+
+def code_digests(codes: list[bytes]) -> Digests:
+    """Digests (n, 8) of codes: the running hash of the halves of their rows."""
+    if not codes:
+        return np.zeros((0, DIGEST), dtype=np.uint32)
+    elements = [code_elements(*code_cells(code)) for code in codes]
+    counts = np.array([BLOCKS_PER_WORD * len(e) for e in elements])
+    states = ragged_chains(CODE_START, np.concatenate(elements).reshape(-1, DIGEST), counts)
+    digests: Digests = states[np.cumsum(counts) - 1]
+    return digests
+
+
+def access_list_digest(is_key: NDArray[Any], address: NDArray[Any], slot: NDArray[Any]) -> Digests:
+    """Digest (8,) of one access list: entries in order, (n,), (n, 10), (n, 16); every address before its keys."""
+    digest: Digests = running_chain(ACCESS_LIST_START, ACCESS_ITEM.digests(is_key=is_key, address=address, slot=slot))[
+        -1
+    ]
+    return digest
+
+
+def gas_limbs(gas: NDArray[Any]) -> NDArray[np.uint32]:
+    """Gas amounts (n,) below 2^64 as limbs (n, 4)."""
+    limbs = np.asarray(gas).astype("<u8").view("<u2").reshape(-1, U64)
+    return limbs.astype(np.uint32)
 
 
 _VERIFIER = "compared by the verifier, constrained by the segment table"
@@ -205,13 +273,14 @@ class PublicColumns(Layout):
     """Public values of a segment, in the order of the proof."""
 
     version = element("circuit version", by=_VERIFIER)
-    first_transaction = element("number of the first transaction in the batch", by=_VERIFIER)
-    end_transaction = element("number behind the last transaction", by=_VERIFIER)
+    first_operation = element("number of the first operation in the batch", by=_VERIFIER)
+    end_operation = element("number behind the last operation", by=_VERIFIER)
     depth = element("depth of the access tree", by=_VERIFIER)
-    transactions_in = element("running hash of transactions before the segment", DIGEST, by=_VERIFIER)
-    transactions_out = element("running hash of transactions behind the segment", DIGEST, by=_VERIFIER)
-    effects_in = element("running hash of effects before the segment", DIGEST, by=_VERIFIER)
-    effects_out = element("running hash of effects behind the segment", DIGEST, by=_VERIFIER)
+    operations_in = element("running hash of operations before the segment", DIGEST, by=_VERIFIER)
+    operations_out = element("running hash of operations behind the segment", DIGEST, by=_VERIFIER)
+    receipts_in = element("running hash of logs and receipts before the segment", DIGEST, by=_VERIFIER)
+    receipts_out = element("running hash of logs and receipts behind the segment", DIGEST, by=_VERIFIER)
+    writes_out = element("running hash of the segment's writes to leaves", DIGEST, by=_VERIFIER)
     access_in = element("root of the access tree before the segment", DIGEST, by=_VERIFIER)
     access_out = element("root of the access tree behind the segment", DIGEST, by=_VERIFIER)
 
@@ -221,13 +290,14 @@ class SegmentPublicValues:
     """The public values of one segment; digests are (8,) `uint32`."""
 
     version: int
-    first_transaction: int
-    end_transaction: int
+    first_operation: int
+    end_operation: int
     depth: int
-    transactions_in: Digests
-    transactions_out: Digests
-    effects_in: Digests
-    effects_out: Digests
+    operations_in: Digests
+    operations_out: Digests
+    receipts_in: Digests
+    receipts_out: Digests
+    writes_out: Digests
     access_in: Digests
     access_out: Digests
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from executor.batch import Batch
-from executor.case_pool import Outcome, Task, Verdict, run_tasks
+from executor.case_pool import Judge, Outcome, Task, Verdict, run_tasks
 from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
-from executor.execute import execute
+from executor.execute import ExecutedBatch, execute
 from executor.fixtures import (
     NOT_A_CASE,
     Case,
@@ -35,6 +35,9 @@ MEMORY_PER_CASE = 8 * 2**30  # bytes; the case that needs most holds 3 GiB, the 
 CASES_PER_TASK = 16
 
 Progress = Callable[[int, int], None]  # (cases done, cases in all)
+
+#: What is done with every executed chain of valid blocks beyond comparing what it gave; raises what is wrong with it.
+Further = Callable[[ExecutedBatch], None]
 
 
 class Failed(Exception):  # noqa: N818
@@ -81,22 +84,21 @@ def run(
     workers: int | None = None,
     progress: Progress | None = None,
     seconds_per_case: float = SECONDS_PER_CASE,
+    judge: Judge | None = None,
 ) -> Report:
     """Run the cases at ``paths`` (see :func:`executor.fixtures.fixture_files`) whose network is a known fork.
 
     Args:
-        stage: how far to take each case; see :data:`STAGES`.
+        stage: how far to take each case; passed to ``judge``.
         limit: run a sample of so many cases, spread out evenly over all of them in the order of their names.
         workers: processes; by default as many as there are cores.
         progress: called after every case.
         seconds_per_case: after which it is stopped and counts as left out.
+        judge: takes a case to a stage; must be importable. By default it is executed, whatever the stage's name.
 
     Raises:
         FixtureError: a path that is unreadable, a case asked for that is not there, or no case at all.
-        UnsupportedFeature: a stage that does not exist.
     """
-    if stage not in STAGES:
-        raise UnsupportedFeature(f"conformance at stage {stage!r} (known: {', '.join(STAGES)})")
     start = time.perf_counter()
     paths = list(paths)
     chosen, malformed = _choose(paths, limit)
@@ -107,7 +109,7 @@ def run(
     advance = progress or (lambda done, total: None)
     advance(len(verdicts), total)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for verdict in run_tasks(_tasks(paths, chosen, stage), judge, workers or cores, seconds_per_case):
+    for verdict in run_tasks(_tasks(paths, chosen, stage), judge or judge_executed, workers or cores, seconds_per_case):
         verdicts.append(verdict)
         advance(len(verdicts), total)
     verdicts.sort(key=lambda verdict: verdict.name)
@@ -123,7 +125,7 @@ def run(
     )
 
 
-def check_case(case: Case, limits: Limits) -> None:
+def check_case(case: Case, limits: Limits, further: Further | None = None) -> None:
     """Execute a case and compare: blocks accepted and refused, the hash of the last block, and the post-state.
 
     Every block is executed after the ancestors that its header names, from the genesis on. A valid block must result in
@@ -133,6 +135,7 @@ def check_case(case: Case, limits: Limits) -> None:
         Failed: something is not as the case says.
         BatchError: the case is malformed.
         UnsupportedFeature, LimitExceeded: as by :func:`executor.execute.execute`.
+        Whatever ``further`` raises about a chain of valid blocks.
     """
     deadline = _Deadline(limits)
     accepted: list[Step] = []
@@ -148,7 +151,7 @@ def check_case(case: Case, limits: Limits) -> None:
     for step in accepted:
         # Executing the tip of a chain executes all of it. The last block is a tip: its descendants would come later.
         if not step.chain or step.hash not in parents:
-            root = _must_be_valid(case, step, deadline)
+            root = _must_be_valid(case, step, deadline, further)
     for step in refused:
         _must_be_refused(case, step, deadline)
     last = accepted[-1].hash if accepted[-1].chain else case.genesis_header.hash
@@ -173,10 +176,13 @@ class _Deadline:
         return Limits(self._limits.gas, max(0.0, seconds - (time.monotonic() - self._start)), self._limits.memory)
 
 
-def _must_be_valid(case: Case, step: Step, deadline: _Deadline) -> bytes:
+def _must_be_valid(case: Case, step: Step, deadline: _Deadline, further: Further | None) -> bytes:
     """Execute a chain; the result is the state root of its last block."""
     try:
-        return execute(case_batch(case, step.chain), limits=deadline.left(), trace=False).post_state_root
+        executed = execute(case_batch(case, step.chain), limits=deadline.left(), trace=further is not None)
+        if further is not None:
+            further(executed)
+        return executed.post_state_root
     except BatchError as error:
         if error.block is None:
             raise
@@ -206,17 +212,16 @@ def _post_state_root(case: Case, deadline: _Deadline) -> bytes:
     return execute(state, limits=deadline.left(), trace=False).pre_state_root
 
 
-Stage = Callable[[Case, Limits], None]
+def judge_executed(name: str, document: Any, stage: str, seconds: float) -> Verdict:
+    """Execute a case, and say how it went."""
+    return judge_case(name, document, seconds)
 
-#: How far a case is taken, by name.
-STAGES: Mapping[str, Stage] = {"execute": check_case}
 
-
-def judge(name: str, document: Any, stage: str, seconds: float) -> Verdict:
-    """Take a case to a stage, and say how it went. All errors are verdicts; ``name`` is that of the case."""
+def judge_case(name: str, document: Any, seconds: float, further: Further | None = None) -> Verdict:
+    """Execute a case, do what else is asked, and say how it went. All errors are verdicts; ``name`` is the case's."""
     limits = Limits(seconds=seconds, memory=MEMORY_PER_CASE)
     try:
-        STAGES[stage](parse_case(name, document), limits)
+        check_case(parse_case(name, document), limits, further)
     except Failed as error:
         return Verdict(name, Outcome.FAILED, str(error))
     except UnsupportedFeature as error:

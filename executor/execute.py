@@ -12,6 +12,7 @@ from eth.vm.forks.shanghai.withdrawals import Withdrawal
 from eth.vm.interrupt import EVMMissingData
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
+from trie.exceptions import MissingTrieNode
 
 from executor.batch import Batch, Block, Witness
 from executor.chain import Ancestors, base_fee, check_header, missing_data, open_block, open_chain
@@ -19,6 +20,7 @@ from executor.errors import BatchError
 from executor.forks import FORKS
 from executor.limits import NO_LIMITS, Limits, Watch
 from executor.machine import Confined, confined_machine
+from executor.recorder import Recorder
 from executor.rules import Surroundings, check_validity
 from executor.state_keys import StateKey, StateKind
 from executor.trace import ExecutionTrace
@@ -134,6 +136,7 @@ class _Run:
         builder, database = self._builder, self._chain.chaindb.db
         trace, witness = None, None
         if builder:
+            self._complete_keys(builder.recorder, database)
             witness = self._witness(builder, database)
             trace = builder.finish(batch.chain_id, batch.fork, parent, last.state_root, self._ancestors)
         return ExecutedBatch(
@@ -213,6 +216,38 @@ class _Run:
         self._headers.append(finished)
         self._receipts.append([receipt.encode() for receipt in receipts])
         self._gas_used += finished.gas_used
+
+    def _complete_keys(self, recorder: Recorder, database: MutableMapping[bytes, bytes]) -> None:
+        """Every account has all of its fields among the keys, and every slot its value, though nothing read them."""
+        addresses: set[bytes] = set()
+        slots: set[tuple[bytes, int]] = set()
+        for key in recorder.keys:
+            if key.kind != StateKind.REFUND:
+                addresses.add(key.address)
+            if key.kind in (StateKind.WARM_SLOT, StateKind.ORIGINAL):
+                slots.add((key.address, key.slot))
+        for block in self._batch.blocks:
+            addresses.update(withdrawal.address for withdrawal in block.context.withdrawals)
+            if block.transactions:
+                addresses.add(block.context.coinbase)
+            for transaction in block.transactions:
+                addresses.add(transaction.sender)
+                if transaction.to is not None:
+                    addresses.add(transaction.to)
+                for address, listed in transaction.access_list:
+                    addresses.add(address)
+                    slots.update((address, int.from_bytes(slot, "big")) for slot in listed)
+        kinds = (StateKind.BALANCE, StateKind.NONCE, StateKind.CODE_HASH)
+        wanted = {StateKey(kind, address) for address in addresses for kind in kinds}
+        wanted.update(StateKey(StateKind.STORAGE, address, slot) for address, slot in slots)
+        state = StateTrie(database, self._parent.state_root)
+        try:
+            for key in sorted(wanted.difference(recorder.keys)):
+                recorder.add_untouched(key, state.value(key))
+        except MissingTrieNode as error:
+            raise BatchError(
+                f"the witness lacks a node of the state trie: 0x{error.missing_node_hash.hex()}", field="witness"
+            ) from error
 
     def _witness(self, builder: TraceBuilder, database: MutableMapping[bytes, bytes]) -> Witness:
         nodes = WitnessBuilder(database, self._parent.state_root)

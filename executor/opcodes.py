@@ -110,6 +110,21 @@ NAMES: Mapping[int, str] = {opcode: name for name, opcode in OPCODES.items()}
 CALLS = frozenset(OPCODES[name] for name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"))
 CREATIONS = frozenset(OPCODES[name] for name in ("CREATE", "CREATE2"))
 
+#: Instructions that access memory: operands of offset and size (None: a constant size) of each access.
+MEMORY_OPERANDS: Mapping[int, tuple[tuple[int, int | None, int], ...]] = {
+    OPCODES["KECCAK256"]: ((0, 1, 0),),
+    OPCODES["CALLDATACOPY"]: ((0, 2, 0),),
+    OPCODES["CODECOPY"]: ((0, 2, 0),),
+    OPCODES["EXTCODECOPY"]: ((1, 3, 0),),
+    OPCODES["MLOAD"]: ((0, None, 32),),
+    OPCODES["MSTORE"]: ((0, None, 32),),
+    OPCODES["MSTORE8"]: ((0, None, 1),),
+    OPCODES["MCOPY"]: ((0, 2, 0), (1, 2, 0)),
+    OPCODES["RETURN"]: ((0, 1, 0),),
+    OPCODES["REVERT"]: ((0, 1, 0),),
+    **{OPCODES[f"LOG{topics}"]: ((0, 1, 0),) for topics in range(5)},
+}
+
 OPERANDS: NDArray[np.uint8]  # (256,) words an instruction reads from the stack
 RESULTS: NDArray[np.uint8]  # (256,) words an instruction writes to the stack
 REACH: NDArray[np.uint8]  # (256,) words that must lie on the stack

@@ -432,6 +432,15 @@ class Recorder:
         """Keys touched so far whose kinds are lasting, and the slots whose original value was asked for; sorted."""
         return sorted(key for key in self._keys if key.kind in LASTING_KINDS or key.kind == StateKind.ORIGINAL)
 
+    @property
+    def keys(self) -> list[StateKey]:
+        """Keys touched so far, sorted."""
+        return sorted(self._keys)
+
+    def add_untouched(self, key: StateKey, value: int) -> None:
+        """A lasting key that nothing read or wrote had this value all the time."""
+        self._begin(self._key(*key), value)
+
     def _key(self, kind: StateKind, address: bytes, slot: int) -> int:
         name = StateKey(kind, address, slot)
         key = self._keys.get(name)

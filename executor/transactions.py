@@ -117,6 +117,15 @@ def decode_transaction(raw: bytes, *, block: int | None = None, transaction: int
         raise BatchError(error.reason, block=block, transaction=transaction, field=error.field) from None
 
 
+def access_list_of(raw: bytes) -> AccessList:
+    """The access list of a transaction that :func:`decode_transaction` accepts, without recovering the sender."""
+    if raw[0] not in _TYPED_FIELDS:
+        return ()
+    # Legacy fees are one field, those of EIP-1559 two; to, value and data stand between the gas limit and the list.
+    place = 7 if raw[0] == ACCESS_LIST_TYPE else 8
+    return _access_list(decode_list(raw[1:], MAX_NESTING)[place])
+
+
 def _decode(raw: bytes) -> Transaction:
     if not raw:
         raise _Malformed("raw", "empty transaction")

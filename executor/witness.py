@@ -76,6 +76,17 @@ class StateTrie:
         """Hash of the code of an account; that of the empty string if there is no such account."""
         return (self.account(address) or NO_ACCOUNT).code_hash
 
+    def value(self, key: StateKey) -> int:
+        """Value of a key of kind BALANCE, NONCE, CODE_HASH or STORAGE."""
+        if key.kind == StateKind.STORAGE:
+            return self.storage(key.address, key.slot)
+        account = self.account(key.address) or NO_ACCOUNT
+        return {
+            StateKind.BALANCE: account.balance,
+            StateKind.NONCE: account.nonce,
+            StateKind.CODE_HASH: int.from_bytes(account.code_hash, "big"),
+        }[key.kind]
+
     def apply(self, changes: Iterable[AccountChange]) -> None:
         """Change accounts, one after the other."""
         for change in changes:

@@ -37,7 +37,7 @@ the sum of ``weight * height`` over all interactions on it must stay below ``MOD
 keeps balances from wrapping around. The number of rows times interactions must stay below
 ``MODULUS`` too. In both sums a height below 16 counts as 16.
 
-**Limits**, beyond which ``CircuitError`` is raised: 1 to 100 tables of distinct names; at least one
+**Limits**, beyond which ``CircuitError`` is raised: 1 to 128 tables of distinct names; at least one
 constraint or interaction that is not constant, at most 5000 constraints and 1000 interactions a table; 30000 columns
 in all tables together; degree 3 of every constraint, count and field, where columns and the three
 row selectors have degree 1, constants and public values degree 0; 1 to 127 fields a message; buses
@@ -248,6 +248,16 @@ def poseidon2_permute(state: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
     Raises:
         ParameterError: the array has another shape or type, or a value is not canonical.
+    """
+
+def poseidon2_chain(start: npt.NDArray[np.uint32], blocks: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """The running hash ``h -> C(h, block)`` from ``start``, of shape ``(1, 8)``, over ``blocks``, ``(n, 8)``.
+
+    C adds its input to the engine's permutation of it and keeps the first 8 elements. Returns the state behind each
+    block, ``(n, 8)``. Both arrays are C-contiguous and canonical.
+
+    Raises:
+        ParameterError: an array has another shape or type, or a value is not canonical.
     """
 
 def poseidon2_constants() -> Poseidon2Constants:

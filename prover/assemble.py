@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from executor.execute import ExecutedBatch
-from executor.transfers import Access, TransferTrace
-from prover.segment import SegmentJob, SegmentProof
-from verifier.container import BlockRecord, Effects, ProofFile, SegmentRecord
-from verifier.statement import BatchStatement
+import numpy as np
+import rlp
 
-_NONCE_LIMBS = 4
+from circuits.execution import Batch
+from executor.execute import ExecutedBatch
+from executor.limbs import limbs_to_bytes, limbs_to_ints
+from executor.trace import NONE, TOPICS, ExecutionTrace
+from prover.segment import SegmentJob, SegmentProof
+from verifier.container import BlockRecord, LogRecord, ProofFile, ReceiptRecord, SegmentRecord, Writes
+from verifier.statement import BatchStatement
 
 
 def statement_of(executed: ExecutedBatch) -> BatchStatement:
@@ -28,38 +31,62 @@ def statement_of(executed: ExecutedBatch) -> BatchStatement:
     )
 
 
-def effects_of(trace: TransferTrace) -> Effects:
-    """The values every transaction of the trace wrote."""
-    balances = [Access.SENDER_BALANCE, Access.RECIPIENT_BALANCE, Access.COINBASE_BALANCE]
-    return Effects(
-        status=trace.status,
-        gas_used=trace.gas_used,
-        nonce=trace.access_after[:, Access.SENDER_NONCE, :_NONCE_LIMBS],
-        balances=trace.access_after[:, balances],
+def receipts_of(trace: ExecutionTrace) -> tuple[ReceiptRecord, ...]:
+    """What every transaction of the trace did."""
+    logs: list[list[LogRecord]] = [[] for _ in range(len(trace.transactions))]
+    table = trace.logs
+    addresses = limbs_to_bytes(table.address)
+    topics = [limbs_to_bytes(getattr(table, name)) for name in TOPICS]
+    for row in np.flatnonzero((table.reverted == 0) & (table.transaction != NONE)).tolist():
+        own = tuple(topics[i][row] for i in range(int(table.topics[row])))
+        data = trace.bytes_at(table.data_start[row], table.data_size[row])
+        logs[int(table.transaction[row])].append(LogRecord(addresses[row], own, data))
+    return tuple(
+        ReceiptRecord(int(status), int(gas), tuple(own))
+        for status, gas, own in zip(trace.transactions.status, trace.transactions.gas_used, logs, strict=True)
+    )
+
+
+def withdrawals_of(trace: ExecutionTrace, block: int) -> tuple[bytes, ...]:
+    """RLP of a block's withdrawals (EIP-4895)."""
+    table = trace.withdrawals
+    addresses = limbs_to_bytes(table.address)
+    rows = range(int(trace.blocks.first_withdrawal[block]), int(trace.blocks.end_withdrawal[block]))
+    return tuple(
+        rlp.encode([int(table.index[row]), int(table.validator[row]), addresses[row], int(table.amount[row])])
+        for row in rows
     )
 
 
 def assemble(
-    executed: ExecutedBatch, trace: TransferTrace, jobs: Sequence[SegmentJob], proofs: Sequence[SegmentProof]
+    executed: ExecutedBatch, batch: Batch, jobs: Sequence[SegmentJob], proofs: Sequence[SegmentProof]
 ) -> ProofFile:
     """Statement, public data, witness and segment proofs of a batch as one proof file.
 
     Args:
         executed: the batch.
-        trace: its transfers.
+        batch: its trace and leaves.
         jobs, proofs: of all its segments, in order.
     """
+    trace, leaves = batch.trace, batch.leaves
+    keys = leaves.keys
+    slots = limbs_to_ints(keys.slot)
     return ProofFile(
         statement=statement_of(executed),
         parent_header=executed.parent_header,
-        blocks=tuple(BlockRecord(header, tuple(transactions)) for header, transactions in executed.blocks),
-        state_keys=tuple((int(key.kind), key.address) for key in trace.state_keys()),
+        blocks=tuple(
+            BlockRecord(header, tuple(transactions), withdrawals_of(trace, number))
+            for number, (header, transactions) in enumerate(executed.blocks)
+        ),
+        state_keys=tuple(zip(keys.kind.tolist(), limbs_to_bytes(keys.address), slots, strict=True)),
+        codes=tuple(trace.bytes_at(trace.codes.start[row], trace.codes.size[row]) for row in leaves.code_rows),
         state_nodes=tuple(executed.state_nodes),
-        effects=effects_of(trace),
+        receipts=receipts_of(trace),
         segments=tuple(_segment(job, proof) for job, proof in zip(jobs, proofs, strict=True)),
     )
 
 
 def _segment(job: SegmentJob, proof: SegmentProof) -> SegmentRecord:
-    access_out = tuple(int(element) for element in job.public_values.access_out)
-    return SegmentRecord(job.plan.first, job.plan.end, job.plan.log_stacked_height, access_out, proof.proof)
+    made = job.writes
+    writes = Writes(made.scope.astype(np.uint32), made.leaf.astype(np.uint32), made.value, made.nonce)
+    return SegmentRecord(job.plan.first, job.plan.end, job.plan.log_stacked_height, writes, proof.proof)

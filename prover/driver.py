@@ -1,8 +1,8 @@
 """Proves segments in Ray tasks: on this machine by default, on a cluster by its address.
 
-The trace goes into Ray's object store once; a task receives its segment's job, cuts its own slice, fills the tables and
-proves them. A task whose worker process or node dies is started again by Ray on another one. Every
-finished proof is stored at once, so that a driver that dies loses only what was in progress.
+The trace goes into Ray's object store once; a task receives its segment's job, picks its own events, fills the tables
+and proves them. A task whose worker process or node dies is started again by Ray on another one. Every finished proof
+is stored at once, so that a driver that dies loses only what was in progress.
 """
 
 import logging
@@ -17,7 +17,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from executor.transfers import TransferTrace
+from circuits.execution import Batch
 from prover.errors import ClusterError, CostError, ProverError
 from prover.segment import SegmentJob, SegmentProof, is_proof_of, prove_segment
 from prover.store import SegmentStore
@@ -67,7 +67,7 @@ class _Session:
 
 
 def prove_segments(
-    trace: TransferTrace,
+    batch: Batch,
     jobs: Sequence[SegmentJob],
     workers: Workers,
     store: SegmentStore,
@@ -76,7 +76,7 @@ def prove_segments(
     """Proofs of all segments, in order.
 
     Args:
-        trace: the whole batch.
+        batch: the whole batch.
         jobs: its segments.
         workers: where to prove.
         store: finished proofs are read from and written to it.
@@ -104,14 +104,14 @@ def prove_segments(
             finish(job, SegmentProof(stored), reused=True)
     if missing:
         with _session(workers) as session:
-            for job, proof in _run(trace, missing, workers, session):
+            for job, proof in _run(batch, missing, workers, session):
                 store.save(job.key, proof.proof)
                 finish(job, proof, reused=False)
     return [done[job.plan.index] for job in jobs]
 
 
 def _run(
-    trace: TransferTrace, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
+    batch: Batch, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     """Proofs in order of completion."""
     needed = max(job.plan.memory for job in jobs)
@@ -119,12 +119,12 @@ def _run(
         raise CostError(
             f"a segment needs about {needed >> 20} MiB of memory, the workers have "
             f"{int(session.largest_node_memory) >> 20} MiB",
-            "choose smaller segments with --segment-cells",
+            "choose smaller segments with --segment-memory",
         )
     parallel = min(workers.count or session.cores, len(jobs))
     threads = workers.threads or max(1, min(session.smallest_node_cores, session.cores // parallel))
     task = ray.remote(prove_segment)
-    shared_trace = ray.put(trace)
+    shared_batch = ray.put(batch)
     waiting = list(reversed(jobs))
     running: dict[Any, SegmentJob] = {}
 
@@ -137,7 +137,7 @@ def _run(
                 "max_retries": MAX_RETRIES,
                 "name": f"segment {job.plan.index}",
             }
-            running[task.options(**options).remote(shared_trace, job, threads)] = job
+            running[task.options(**options).remote(shared_batch, job, threads)] = job
 
     submit()
     try:
@@ -154,7 +154,7 @@ def _run(
 
 
 def _name(job: SegmentJob) -> str:
-    return f"segment {job.plan.index} (transactions {job.plan.first} to {job.plan.end - 1})"
+    return f"segment {job.plan.index} (operations {job.plan.first} to {job.plan.end - 1})"
 
 
 def _result(reference: Any, job: SegmentJob) -> SegmentProof:

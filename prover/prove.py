@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from circuits.execution import Batch
 from executor.batch import read_batch
 from executor.execute import execute
-from executor.transfers import transfer_trace
+from executor.provable import check_provable
 from prover.assemble import assemble
 from prover.driver import SegmentEvent, Workers, prove_segments
 from prover.errors import ProverError
-from prover.planner import DEFAULT_SEGMENT_CELLS, SegmentPlan, planner_for
-from prover.segment import SegmentProof, segment_jobs
+from prover.planner import Budget, SegmentPlan, plan_batch
+from prover.segment import SegmentProof, security_bits, segment_jobs
 from prover.store import SegmentStore, write_atomically
 from verifier.container import encode_proof
 from verifier.statement import BatchStatement
@@ -41,6 +42,8 @@ class ProveReport:
         reused: indices of the segments that were taken from the store.
         seconds: by phase (execute, plan, prove, write).
         proof_bytes: size of the proof file.
+        blocks, transactions, steps: what has been proved, by numbers.
+        security_bits: the least proven security of a segment proof, bits; None without segments.
     """
 
     statement: BatchStatement
@@ -49,6 +52,10 @@ class ProveReport:
     reused: Sequence[int]
     seconds: dict[str, float]
     proof_bytes: int
+    blocks: int
+    transactions: int
+    steps: int
+    security_bits: float | None
 
 
 @dataclass
@@ -72,7 +79,7 @@ def prove(
     out: Path,
     *,
     workers: Workers | None = None,
-    segment_cells: int = DEFAULT_SEGMENT_CELLS,
+    budget: Budget | None = None,
     store: Path | None = None,
     keep: bool = False,
     progress: Progress | None = None,
@@ -86,7 +93,7 @@ def prove(
         batch_file: a batch file (`executor.batch`).
         out: the proof file; replaced in one step when the proof is complete.
         workers: where and with how many workers segments are proved.
-        segment_cells: upper bound on the cells of a segment.
+        budget: of every segment.
         store: folder of finished segment proofs; `default_store(out)` when None.
         keep: leave the segment proofs in the store.
         progress: callbacks.
@@ -103,8 +110,8 @@ def prove(
     clock = _Clock()
     executed = execute(read_batch(batch_file), progress=progress.executed)
     clock.lap("execute")
-    trace = transfer_trace(executed)
-    jobs = segment_jobs(trace, planner_for(trace).plan(trace.transactions, segment_cells))
+    batch = Batch.of(check_provable(executed))
+    jobs = segment_jobs(batch, plan_batch(batch, budget))
     clock.lap("plan")
     segments = SegmentStore(store or default_store(out))
     reused: list[int] = []
@@ -119,12 +126,24 @@ def prove(
         progress.segment(event)
         progress.proved(finished, len(jobs))
 
-    proofs = prove_segments(trace, jobs, workers or Workers(), segments, on_segment)
+    proofs = prove_segments(batch, jobs, workers or Workers(), segments, on_segment)
     clock.lap("prove")
-    file = assemble(executed, trace, jobs, proofs)
+    file = assemble(executed, batch, jobs, proofs)
     content = encode_proof(file)
     write_atomically(out, content)
     if not keep:
         segments.remove([job.key for job in jobs])
     clock.lap("write")
-    return ProveReport(file.statement, [job.plan for job in jobs], proofs, reused, clock.seconds, len(content))
+    plans = [job.plan for job in jobs]
+    return ProveReport(
+        statement=file.statement,
+        plans=plans,
+        proofs=proofs,
+        reused=reused,
+        seconds=clock.seconds,
+        proof_bytes=len(content),
+        blocks=len(executed.blocks),
+        transactions=len(batch.trace.transactions),
+        steps=len(batch.trace.steps),
+        security_bits=min(map(security_bits, plans), default=None),
+    )

@@ -7,10 +7,10 @@ from functools import cache
 
 import zkevm_native
 
-from circuits.access_tree import leaf_digests, root, tree_depth
-from circuits.segment import Boundary, FilledSegment, boundaries, fill, segment_circuit
-from circuits.statement import CIRCUIT_VERSION, SegmentPublicValues
-from executor.transfers import TransferTrace
+from circuits.execution import Batch, Execution
+from circuits.segment import FilledSegment, fill, public_values, segment_circuit
+from circuits.state_view import StateView, Writes
+from circuits.statement import SegmentPublicValues
 from prover.planner import SegmentPlan
 from prover.store import content_key
 
@@ -20,14 +20,14 @@ class SegmentJob:
     """A segment to be proved.
 
     Attributes:
-        plan: its transactions and the engine's parameter.
-        boundary: the running hashes it takes over.
+        plan: its operations and the engine's parameter.
+        writes: what it leaves.
         public_values: what its proof will state.
-        key: hash of everything its proof depends on; it is stored under this name.
+        key: hash of everything its proof depends on (what it states and with which key); it is stored under this name.
     """
 
     plan: SegmentPlan
-    boundary: Boundary
+    writes: Writes
     public_values: SegmentPublicValues
     key: str
 
@@ -62,57 +62,40 @@ def verifying_key(log_stacked_height: int) -> zkevm_native.VerifyingKey:
     return proving_key(log_stacked_height).verifying_key()
 
 
-def segment_jobs(trace: TransferTrace, plans: Sequence[SegmentPlan]) -> list[SegmentJob]:
-    """The jobs of a batch's segments, each independent of the others.
-
-    Args:
-        trace: the whole batch.
-        plans: segments that cover all its transactions in order; none for a batch without transactions.
-    """
-    if not plans:
-        return []
-    ends = boundaries(trace, [0, *(plan.end for plan in plans)])
-    return [_job(trace.slice(plan.first, plan.end), plan, *ends[i : i + 2]) for i, plan in enumerate(plans)]
+def security_bits(plan: SegmentPlan) -> float:
+    """Proven security of a proof with the heights of a plan, bits (the engine's own analysis)."""
+    heights = [plan.heights.get(name) for name in segment_circuit().names]
+    logarithms = [None if height is None else height.bit_length() - 1 for height in heights]
+    return float(verifying_key(plan.log_stacked_height).security(logarithms)["total"])
 
 
-def _job(trace: TransferTrace, plan: SegmentPlan, start: Boundary, end: Boundary) -> SegmentJob:
-    depth = tree_depth(trace.keys)
-    before, after = (
-        root(leaf_digests(trace.key_kind, trace.key_address, values), depth)
-        for values in (trace.key_first, trace.key_last)
-    )
-    public_values = SegmentPublicValues(
-        version=CIRCUIT_VERSION,
-        first_transaction=plan.first,
-        end_transaction=plan.end,
-        depth=depth,
-        transactions_in=start.transactions_in,
-        transactions_out=end.transactions_in,
-        effects_in=start.effects_in,
-        effects_out=end.effects_in,
-        access_in=before,
-        access_out=after,
-    )
+def segment_jobs(batch: Batch, plans: Sequence[SegmentPlan]) -> list[SegmentJob]:
+    """The jobs of a batch's segments, each independent of the others."""
+    return [_job(batch, plan) for plan in plans]
+
+
+def _job(batch: Batch, plan: SegmentPlan) -> SegmentJob:
+    execution = Execution(batch, plan.first, plan.end)
+    stated = public_values(execution)
     key = content_key(
         segment_circuit().digest.encode(),
         zkevm_native.VERSION.encode(),
         plan.log_stacked_height.to_bytes(4, "little"),
-        repr(public_values.to_list()).encode(),
-        trace.content_hash(),
+        repr(stated.to_list()).encode(),
     )
-    return SegmentJob(plan, start, public_values, key)
+    return SegmentJob(plan, StateView.of(execution).writes, stated, key)
 
 
-def fill_segment(trace: TransferTrace, job: SegmentJob) -> FilledSegment:
-    """The tables and public values of a segment, given the trace of the whole batch."""
-    return fill(trace.slice(job.plan.first, job.plan.end), job.boundary)
+def fill_segment(batch: Batch, job: SegmentJob) -> FilledSegment:
+    """The tables and public values of a segment."""
+    return fill(Execution(batch, job.plan.first, job.plan.end))
 
 
-def prove_segment(trace: TransferTrace, job: SegmentJob, threads: int) -> SegmentProof:
+def prove_segment(batch: Batch, job: SegmentJob, threads: int) -> SegmentProof:
     """Prove a segment.
 
     Args:
-        trace: the whole batch.
+        batch: the whole batch.
         job: the segment.
         threads: threads of the engine.
 
@@ -121,7 +104,7 @@ def prove_segment(trace: TransferTrace, job: SegmentJob, threads: int) -> Segmen
     """
     key = proving_key(job.plan.log_stacked_height)
     start = time.perf_counter()
-    filled = fill_segment(trace, job)
+    filled = fill_segment(batch, job)
     filled_at = time.perf_counter()
     # The engine takes the traces over: nobody needs them afterwards, and memory is what limits a segment's size.
     proof, measured = zkevm_native.prove(key, filled.traces, filled.public_lists, threads, consume=True)

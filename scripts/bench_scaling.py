@@ -20,19 +20,23 @@ from statistics import median
 
 import ray
 
+from circuits.execution import Batch
 from executor.batch import batch_from_document
 from executor.execute import execute
-from executor.transfers import TransferTrace, transfer_trace
+from executor.provable import check_provable
 from prover.driver import Workers, prove_segments
-from prover.planner import planner_for
+from prover.planner import Budget, plan_batch
 from prover.segment import SegmentJob, segment_jobs
 from prover.store import SegmentStore
 from scripts.workloads import transfer_batch
 
 TARGET_RATIO = 1.5
 
+#: Enough that the last ones hardly leave a worker idle.
+SEGMENTS = 8
 
-def measure(trace: TransferTrace, jobs: list[SegmentJob], workers: int) -> tuple[float, float]:
+
+def measure(batch: Batch, jobs: list[SegmentJob], workers: int) -> tuple[float, float]:
     """Seconds of a cold and of a warm run with this many workers of one thread each."""
     start = time.perf_counter()
     ray.init(
@@ -42,18 +46,18 @@ def measure(trace: TransferTrace, jobs: list[SegmentJob], workers: int) -> tuple
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
-    _prove(trace, jobs, workers)
+    _prove(batch, jobs, workers)
     cold = time.perf_counter() - start
     start = time.perf_counter()
-    _prove(trace, jobs, workers)
+    _prove(batch, jobs, workers)
     warm = time.perf_counter() - start
     ray.shutdown()
     return cold, warm
 
 
-def _prove(trace: TransferTrace, jobs: list[SegmentJob], workers: int) -> None:
+def _prove(batch: Batch, jobs: list[SegmentJob], workers: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        prove_segments(trace, jobs, Workers(count=workers, threads=1), SegmentStore(Path(folder)))
+        prove_segments(batch, jobs, Workers(count=workers, threads=1), SegmentStore(Path(folder)))
 
 
 def main() -> int:
@@ -63,13 +67,14 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    trace = transfer_trace(execute(batch_from_document(transfer_batch(arguments.transactions))))
-    jobs = segment_jobs(trace, planner_for(trace).plan(trace.transactions))
+    executed = execute(batch_from_document(transfer_batch(arguments.transactions)))
+    batch = Batch.of(check_provable(executed))
+    jobs = segment_jobs(batch, plan_batch(batch, Budget(operations=arguments.transactions // SEGMENTS)))
     seconds: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     for _ in range(arguments.repetitions):
         for workers, measured in seconds.items():
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                measured.append(pool.submit(measure, trace, jobs, workers).result())
+                measured.append(pool.submit(measure, batch, jobs, workers).result())
     cold, warm = ({workers: median(run[i] for run in runs) for workers, runs in seconds.items()} for i in range(2))
     result = {
         "transactions": arguments.transactions,

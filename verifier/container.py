@@ -1,16 +1,18 @@
 """The proof file: a magic number, a version, and one RLP list.
 
-    b"ZKEVM" || version (1 byte) || rlp([statement, parent header, blocks, state keys, state nodes, effects, segments])
+    b"ZKEVM" || version (1 byte) || rlp([statement, parent header, blocks, leaf keys, codes, state nodes, receipts,
+    segments])
 
     statement     [chain id, fork, pre root, post root, first number, first hash, last number, last hash,
                    transactions commitment, receipts commitment, gas used]
     parent header RLP of the header before the first block, as a string
-    blocks        [[RLP of the header, [signed transaction (EIP-2718), ...]], ...]
-    state keys    one string, 21 bytes for each key: kind, address
-    state nodes   [RLP of a node of the pre-state trie, ...], strictly increasing as byte strings
-    effects       one string, 109 bytes for each transaction: status, gas used (4), sender nonce (8), balances of
-                  sender, recipient and coinbase (32 each) after the writes of the transaction; big-endian
-    segments      [[first transaction, end transaction, log stacked height, access root after (32), engine proof], ...]
+    blocks        [[RLP of the header, [signed transaction (EIP-2718), ...], [RLP of a withdrawal, ...]], ...]
+    leaf keys     one string, 53 bytes for each leaf of the access tree: kind, address (20), slot (32)
+    codes         [code, ...] of the leaves of that kind, in their order
+    state nodes   [RLP of a node of the pre-state's tries, ...], strictly increasing as byte strings
+    receipts      [[status, gas used, [[address, topics (32 bytes each), data], ...]], ...] for each transaction
+    segments      [[first operation, end operation, log stacked height, writes, engine proof], ...]
+    writes        one string, 48 bytes for each: scope (4), leaf (4), value (32), nonce (8), big-endian
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
@@ -30,93 +32,117 @@ from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
-VERSION: Final = 1
-MODULUS: Final = 2013265921  # BabyBear, 15 * 2**27 + 1
+VERSION: Final = 2
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a Cancun header takes less than 720 bytes
 MAX_TRANSACTION_BYTES: Final = 2**24  # 2**22 bytes of calldata and 2**16 addresses and keys take less than 8 MB
 MAX_NODE_BYTES: Final = 1024  # a full branch of the state trie takes 532 bytes
 MAX_SEGMENT_PROOF_BYTES: Final = 64 * 2**20
-MAX_KEYS_PER_TRANSACTION: Final = 6
 MAX_FORK_BYTES: Final = 32
+MAX_LEAVES: Final = 2**20
+MAX_CODE_BYTES: Final = 2**20  # EIP-170 allows 24,576; a genesis may hold more
+MAX_ALL_CODE_BYTES: Final = 2**24
+MAX_LOG_BYTES: Final = 2**24
+MAX_TOPICS: Final = 4
+MAX_WITHDRAWAL_BYTES: Final = 64  # the longest takes 50
+MAX_WRITES: Final = 2**20  # of all segments
 
-_KEY_BYTES: Final = 21
-_EFFECT: Final = np.dtype([("status", "u1"), ("gas_used", ">u4"), ("nonce", ">u2", (4,)), ("balances", ">u2", (3, 16))])
+_KEY_BYTES: Final = 53
+_WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
 
-StateKey = tuple[int, bytes]
-"""Kind of the field (BALANCE 1, NONCE 2, CODE_HASH 3) and address (20 bytes)."""
+StateKey = tuple[int, bytes, int]
+"""Key of a leaf of the access tree: kind (`circuits.leaves.LeafKind`), address (20 bytes), slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """A block: the RLP of its header and its signed transactions as EIP-2718 byte strings."""
+    """A block: the RLP of its header, its signed transactions (EIP-2718) and its withdrawals (RLP, EIP-4895)."""
 
     header: bytes
     transactions: tuple[bytes, ...]
+    withdrawals: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A log entry: address (20 bytes), up to 4 topics (32 bytes each), data."""
+
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRecord:
+    """What a transaction did: status (EIP-658), gas used by itself, log entries in order."""
+
+    status: int
+    gas_used: int
+    logs: tuple[LogRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Writes:
+    """The new values of leaves that a segment leaves, in the order in which its proof commits to them.
+
+    Attributes:
+        scope: (n,) uint32, operation of a slot's write, first operation of the block for an account's.
+        leaf: (n,) uint32.
+        value: (n, 16) uint16, little-endian limbs: a slot's value, an account's balance.
+        nonce: (n, 4) uint16, little-endian limbs: an account's nonce, else 0.
+    """
+
+    scope: NDArray[np.uint32]
+    leaf: NDArray[np.uint32]
+    value: NDArray[np.uint16]
+    nonce: NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.scope)
+
+    def to_bytes(self) -> bytes:
+        """48 bytes for each write (see the module)."""
+        records = np.zeros(len(self), dtype=_WRITE)
+        records["scope"] = self.scope
+        records["leaf"] = self.leaf
+        records["value"] = self.value[:, ::-1]
+        records["nonce"] = self.nonce[:, ::-1]
+        return records.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Writes:
+        """Inverse of `to_bytes`.
+
+        Raises:
+            Invalid: if the length is not a multiple of 48.
+        """
+        if len(data) % _WRITE.itemsize:
+            raise Invalid(f"writes: {len(data)} bytes are no multiple of {_WRITE.itemsize}")
+        records = np.frombuffer(data, dtype=_WRITE)
+        return cls(
+            scope=records["scope"].astype(np.uint32),
+            leaf=records["leaf"].astype(np.uint32),
+            value=records["value"][:, ::-1].astype(np.uint16),
+            nonce=records["nonce"][:, ::-1].astype(np.uint16),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SegmentRecord:
-    """The proof of the transactions `first` to `end` (exclusive), numbered through the batch.
+    """The proof of the operations `first` to `end` (exclusive), numbered through the batch.
 
     Attributes:
         log_stacked_height: selects the verifying key.
-        access_out: root of the access tree after the segment, 8 field elements below `MODULUS`.
+        writes: what it leaves.
         proof: the engine's own encoding.
     """
 
     first: int
     end: int
     log_stacked_height: int
-    access_out: tuple[int, ...]
+    writes: Writes
     proof: bytes | memoryview
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Effects:
-    """What n transactions did, column by column; limbs are 16 bits wide, least significant first.
-
-    Attributes:
-        status: (n,) uint8, EIP-658.
-        gas_used: (n,) uint32, gas.
-        nonce: (n, 4) uint16, nonce of the sender after the transaction.
-        balances: (n, 3, 16) uint16, wei: sender, recipient and coinbase, each after its own write.
-    """
-
-    status: NDArray[np.uint8]
-    gas_used: NDArray[np.uint32]
-    nonce: NDArray[np.uint16]
-    balances: NDArray[np.uint16]
-
-    def __len__(self) -> int:
-        return len(self.status)
-
-    def to_bytes(self) -> bytes:
-        """109 bytes for each transaction (see the module)."""
-        records = np.zeros(len(self), dtype=_EFFECT)
-        records["status"] = self.status
-        records["gas_used"] = self.gas_used
-        records["nonce"] = self.nonce[:, ::-1]
-        records["balances"] = self.balances[:, :, ::-1]
-        return records.tobytes()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Effects:
-        """Inverse of `to_bytes`.
-
-        Raises:
-            Invalid: if the length is not a multiple of 109.
-        """
-        if len(data) % _EFFECT.itemsize:
-            raise Invalid(f"effects: {len(data)} bytes are no multiple of {_EFFECT.itemsize}")
-        records = np.frombuffer(data, dtype=_EFFECT)
-        return cls(
-            status=records["status"].copy(),
-            gas_used=records["gas_used"].astype(np.uint32),
-            nonce=records["nonce"][:, ::-1].astype(np.uint16),
-            balances=records["balances"][:, :, ::-1].astype(np.uint16),
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,8 +153,9 @@ class ProofFile:
     parent_header: bytes
     blocks: tuple[BlockRecord, ...]
     state_keys: tuple[StateKey, ...]
+    codes: tuple[bytes, ...]
     state_nodes: tuple[bytes, ...]
-    effects: Effects
+    receipts: tuple[ReceiptRecord, ...]
     segments: tuple[SegmentRecord, ...]
 
 
@@ -143,16 +170,24 @@ def encode_proof(file: ProofFile) -> bytes:
     body = [
         [_uint(f) if isinstance(f, int) else f.encode() if isinstance(f, str) else f for f in fields],
         file.parent_header,
-        [[block.header, list(block.transactions)] for block in file.blocks],
-        b"".join(bytes([kind]) + address for kind, address in file.state_keys),
+        [[block.header, list(block.transactions), list(block.withdrawals)] for block in file.blocks],
+        b"".join(bytes([kind]) + address + slot.to_bytes(32, "big") for kind, address, slot in file.state_keys),
+        list(file.codes),
         sorted(set(file.state_nodes)),
-        file.effects.to_bytes(),
+        [
+            [
+                _uint(receipt.status),
+                _uint(receipt.gas_used),
+                [[log.address, b"".join(log.topics), log.data] for log in receipt.logs],
+            ]
+            for receipt in file.receipts
+        ],
         [
             [
                 _uint(segment.first),
                 _uint(segment.end),
                 _uint(segment.log_stacked_height),
-                b"".join(element.to_bytes(4, "big") for element in segment.access_out),
+                segment.writes.to_bytes(),
                 bytes(segment.proof),
             ]
             for segment in file.segments
@@ -222,15 +257,54 @@ def _blocks(reader: RlpReader) -> tuple[BlockRecord, ...]:
         transactions: list[bytes] = []
         while not body.at_end:
             transactions.append(body.string(f"{what}, transaction {len(transactions)}", MAX_TRANSACTION_BYTES))
+        rest = block.list(f"{what}: withdrawals")
+        withdrawals: list[bytes] = []
+        while not rest.at_end:
+            withdrawals.append(rest.string(f"{what}, withdrawal {len(withdrawals)}", MAX_WITHDRAWAL_BYTES))
         block.finish(what)
-        blocks.append(BlockRecord(header, tuple(transactions)))
+        blocks.append(BlockRecord(header, tuple(transactions), tuple(withdrawals)))
     return tuple(blocks)
 
 
 def _state_keys(data: bytes) -> tuple[StateKey, ...]:
     if len(data) % _KEY_BYTES:
-        raise Invalid(f"state keys: {len(data)} bytes are no multiple of {_KEY_BYTES}")
-    return tuple((data[i], data[i + 1 : i + _KEY_BYTES]) for i in range(0, len(data), _KEY_BYTES))
+        raise Invalid(f"leaf keys: {len(data)} bytes are no multiple of {_KEY_BYTES}")
+    rows = (data[i : i + _KEY_BYTES] for i in range(0, len(data), _KEY_BYTES))
+    return tuple((row[0], row[1:21], int.from_bytes(row[21:], "big")) for row in rows)
+
+
+def _codes(reader: RlpReader) -> tuple[bytes, ...]:
+    codes: list[bytes] = []
+    left = MAX_ALL_CODE_BYTES
+    while not reader.at_end:
+        code = reader.string(f"code {len(codes)}", min(MAX_CODE_BYTES, left))
+        left -= len(code)
+        codes.append(code)
+    return tuple(codes)
+
+
+def _receipts(reader: RlpReader) -> tuple[ReceiptRecord, ...]:
+    receipts: list[ReceiptRecord] = []
+    while not reader.at_end:
+        what = f"receipt {len(receipts)}"
+        receipt = reader.list(what)
+        status = receipt.uint(f"{what}: status", 1)
+        gas_used = receipt.uint(f"{what}: gas used", 64)
+        entries = receipt.list(f"{what}: logs")
+        logs: list[LogRecord] = []
+        while not entries.at_end:
+            name = f"{what}, log {len(logs)}"
+            log = entries.list(name)
+            address = log.fixed(f"{name}: address", 20)
+            topics = log.string(f"{name}: topics", 32 * MAX_TOPICS)
+            if len(topics) % 32:
+                raise Invalid(f"{name}: topics of {len(topics)} bytes")
+            data = log.string(f"{name}: data", MAX_LOG_BYTES)
+            log.finish(name)
+            logs.append(LogRecord(address, tuple(topics[i : i + 32] for i in range(0, len(topics), 32)), data))
+        receipt.finish(what)
+        receipts.append(ReceiptRecord(status, gas_used, tuple(logs)))
+    return tuple(receipts)
 
 
 def _state_nodes(reader: RlpReader) -> tuple[bytes, ...]:
@@ -245,18 +319,18 @@ def _state_nodes(reader: RlpReader) -> tuple[bytes, ...]:
 
 def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
     segments: list[SegmentRecord] = []
+    left = MAX_WRITES
     while not reader.at_end:
         what = f"segment {len(segments)}"
         segment = reader.list(what)
-        first = segment.uint(f"{what}: first transaction", 32)
-        end = segment.uint(f"{what}: end transaction", 32)
+        first = segment.uint(f"{what}: first operation", 32)
+        end = segment.uint(f"{what}: end operation", 32)
         height = segment.uint(f"{what}: log stacked height", 8)
-        access_out = np.frombuffer(segment.fixed(f"{what}: access root", 32), dtype=">u4")
-        if (access_out >= MODULUS).any():
-            raise Invalid(f"{what}: access root with an element that is not below the modulus")
+        writes = Writes.from_bytes(segment.string(f"{what}: writes", left * _WRITE.itemsize))
+        left -= len(writes)
         proof = segment.view(f"{what}: proof", MAX_SEGMENT_PROOF_BYTES)
         segment.finish(what)
-        segments.append(SegmentRecord(first, end, height, tuple(access_out.tolist()), proof))
+        segments.append(SegmentRecord(first, end, height, writes, proof))
     return tuple(segments)
 
 
@@ -279,14 +353,14 @@ def decode_proof(data: bytes) -> ProofFile:
     statement = _statement(body.list("statement"))
     parent_header = body.string("parent header", MAX_HEADER_BYTES)
     blocks = _blocks(body.list("blocks"))
-    transactions = sum(len(block.transactions) for block in blocks)
     file = ProofFile(
         statement=statement,
         parent_header=parent_header,
         blocks=blocks,
-        state_keys=_state_keys(body.string("state keys", MAX_KEYS_PER_TRANSACTION * transactions * _KEY_BYTES)),
+        state_keys=_state_keys(body.string("leaf keys", MAX_LEAVES * _KEY_BYTES)),
+        codes=_codes(body.list("codes")),
         state_nodes=_state_nodes(body.list("state nodes")),
-        effects=Effects.from_bytes(body.fixed("effects", transactions * _EFFECT.itemsize)),
+        receipts=_receipts(body.list("receipts")),
         segments=_segments(body.list("segments")),
     )
     body.finish("proof file")

@@ -48,6 +48,16 @@ class RlpReader:
         """Whether no item is left."""
         return self._position == self._end
 
+    @property
+    def at_list(self) -> bool:
+        """Whether the next item claims to be a list."""
+        return self._position < self._end and self._data[self._position] >= 0xC0
+
+    @property
+    def size(self) -> int:
+        """Bytes from the next item on."""
+        return self._end - self._position
+
     def _next(self, what: str) -> tuple[bool, int, int]:
         """Step over one item: whether it is a list, and where its payload starts and ends."""
         data, position, end = self._data, self._position, self._end

@@ -1,45 +1,44 @@
 """Segment proofs: the public values each must have, chained through the batch, and the engine's verification.
 
-The commitments are those of `circuits.statement`. What a segment proves: its transactions, executed in order on an
-access tree with the root `access_in`, have the effects committed to, and lead to the root `access_out`.
+What a segment proves: its operations, executed in order on an access tree with the root `access_in`, give the logs and
+receipts and the writes that are committed to, and lead to the root `access_out`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import zkevm_native
-from numpy.typing import NDArray
 
-from circuits.access_tree import leaf_digests, root, tree_depth
-from circuits.limbs import addresses_from_bytes, u64_from_ints, words_from_bytes, words_from_ints
-from circuits.statement import (
-    CIRCUIT_VERSION,
-    EFFECTS_START,
-    TRANSACTIONS_START,
-    SegmentPublicValues,
-    block_digests,
-    effects_digests,
-    running_chain,
-    transaction_digests,
+from circuits.leaves import (
+    LeafKind,
+    LeafValues,
+    account_digests,
+    leaf_digests,
+    levels,
+    tree_depth,
+    word_digests,
 )
-from verifier.container import Effects, SegmentRecord, StateKey
+from circuits.poseidon2 import compress
+from circuits.statement import CIRCUIT_VERSION, WRITE_ITEM, WRITES_START, SegmentPublicValues, running_chain
+from verifier.container import SegmentRecord, Writes
 from verifier.errors import Invalid
-from verifier.headers import Header
 from verifier.keys import PinnedKey
-from verifier.state import Leaves
-from verifier.transactions import Transaction
+from verifier.operations import Digests, Operations
+from verifier.state import BatchState
 
-MIN_SECURITY_BITS = 100.0
-PUBLIC_TABLE = "segment"
+MIN_SECURITY_BITS: Final = 100.0
+PUBLIC_TABLE: Final = "segment"
 """The table that holds the public values of a segment; no other table has any."""
 
-Digests = NDArray[np.uint32]
+MAX_LOG_HEIGHT: Final = 21
+"""Tables of a segment are at most this high, which bounds its steps, their gas and their time (`circuits.step`)."""
 
 
-def check_plan(segments: Sequence[SegmentRecord], transactions: int) -> None:
-    """Check that the segments follow each other and cover exactly the transactions 0 to `transactions`.
+def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
+    """Check that the segments follow each other and cover exactly the operations 0 to `operations`.
 
     Raises:
         Invalid: on a gap, an overlap, an empty segment, or a wrong end.
@@ -47,127 +46,123 @@ def check_plan(segments: Sequence[SegmentRecord], transactions: int) -> None:
     position = 0
     for number, segment in enumerate(segments):
         if segment.first != position:
-            raise Invalid(f"segment {number} starts at transaction {segment.first} instead of {position}")
+            raise Invalid(f"segment {number} starts at operation {segment.first} instead of {position}")
         if segment.end <= segment.first:
-            raise Invalid(f"segment {number} has no transactions")
+            raise Invalid(f"segment {number} has no operations")
         position = segment.end
-    if position != transactions:
-        raise Invalid(f"the segments end at transaction {position} instead of {transactions}")
+    if position != operations:
+        raise Invalid(f"the segments end at operation {position} instead of {operations}")
 
 
-def access_root(keys: Sequence[StateKey], values: NDArray[np.uint16]) -> Digests:
-    """Root of the access tree over at least one key, (8,).
+def check_writes(segments: Sequence[SegmentRecord], operations: Operations, state: BatchState) -> None:
+    """Check that every write is one to an account or a slot, at a time within its segment.
+
+    Raises:
+        Invalid: naming the segment.
+    """
+    kinds, scopes = state.keys.kind, np.array(operations.scopes)
+    for number, segment in enumerate(segments):
+        writes = segment.writes
+        if (writes.leaf >= len(kinds)).any():
+            raise Invalid(f"segment {number} writes to a leaf that there is not")
+        kind = kinds[writes.leaf]
+        if not np.isin(kind, (LeafKind.ACCOUNT, LeafKind.STORAGE)).all():
+            raise Invalid(f"segment {number} writes to a leaf that cannot change")
+        # Of an account: the first operation of a block of which the segment has some.
+        # Of blocks without operations, which share their scope with the next one, the search finds the last.
+        block = np.searchsorted(scopes, writes.scope.astype(np.int64), side="right") - 1
+        ends = scopes[np.minimum(block + 1, len(scopes) - 1)]
+        of_block = (scopes[block] == writes.scope) & (writes.scope < segment.end) & (ends > segment.first)
+        of_operation = (writes.scope >= segment.first) & (writes.scope < segment.end)
+        if not np.where(kind == LeafKind.ACCOUNT, of_block, of_operation).all():
+            raise Invalid(f"segment {number} writes outside of its operations")
+
+
+def ordered_writes(segments: Sequence[SegmentRecord]) -> Writes:
+    """The writes of all segments in the order of time: by segment, within one by scope."""
+    order = [np.argsort(segment.writes.scope, kind="stable") for segment in segments]
+    pairs = list(zip(segments, order, strict=True))
+    return Writes(
+        scope=np.concatenate([np.zeros(0, np.uint32), *(s.writes.scope[o] for s, o in pairs)]),
+        leaf=np.concatenate([np.zeros(0, np.uint32), *(s.writes.leaf[o] for s, o in pairs)]),
+        value=np.concatenate([np.zeros((0, 16), np.uint16), *(s.writes.value[o] for s, o in pairs)]),
+        nonce=np.concatenate([np.zeros((0, 4), np.uint16), *(s.writes.nonce[o] for s, o in pairs)]),
+    )
+
+
+class AccessTree:
+    """The access tree over the leaves of a batch.
 
     Args:
-        keys: K sorted state keys.
-        values: (K, 16) uint16, little-endian limbs.
+        state: the leaves with the values they have now; it is not changed.
     """
-    kinds = np.array([kind for kind, _ in keys], dtype=np.uint32)
-    addresses = addresses_from_bytes([address for _, address in keys])
-    return root(leaf_digests(kinds, addresses, values), tree_depth(len(keys)))
+
+    def __init__(self, state: BatchState) -> None:
+        self._keys = state.keys
+        self._values = LeafValues(state.values.value.copy(), state.values.nonce.copy(), state.values.code_hash)
+        self._key_digests = state.keys.digests()
+        self.depth = tree_depth(len(state.keys))
+        self._levels = levels(leaf_digests(state.keys, self._values, state.codes), self.depth)
+
+    @property
+    def root(self) -> Digests:
+        """The root now, (8,)."""
+        root: Digests = self._levels[-1][0].copy()
+        return root
+
+    def write(self, writes: Writes) -> None:
+        """Write values; of several writes to a leaf the last one in the order of scopes stays."""
+        order = np.argsort(writes.scope, kind="stable")[::-1]
+        touched, last = np.unique(writes.leaf[order], return_index=True)
+        value, nonce = self._values.value, self._values.nonce
+        value[touched] = writes.value[order][last]
+        nonce[touched] = writes.nonce[order][last]
+        is_account = self._keys.kind[touched] == LeafKind.ACCOUNT
+        accounts, slots = touched[is_account], touched[~is_account]
+        digests = np.empty((len(touched), 8), dtype=np.uint32)
+        digests[is_account] = account_digests(value[accounts], nonce[accounts], self._values.code_hash[accounts])
+        digests[~is_account] = word_digests(value[slots])
+        self._levels[0][touched] = compress(self._key_digests[touched], digests)
+        for below, level in zip(self._levels, self._levels[1:], strict=False):
+            touched = np.unique(touched >> 1)
+            level[touched] = compress(below[2 * touched], below[2 * touched + 1])
 
 
-def transactions_chain(
-    headers: Sequence[Header], transactions: Sequence[Sequence[Transaction]], chain_id: int
-) -> Digests:
-    """Running commitment to the transactions and their block contexts.
-
-    Args:
-        headers: of the b blocks.
-        transactions: of each block; n in all.
-        chain_id: of the batch.
-
-    Returns:
-        (n + 1, 8) uint32: entry t is the commitment to the first t transactions.
-    """
-    flat = [transaction for block in transactions for transaction in block]
-    if not flat:
-        return TRANSACTIONS_START[None, :]
-    contexts = block_digests(
-        coinbase=addresses_from_bytes([h.coinbase for h in headers]),
-        base_fee=words_from_ints([h.base_fee for h in headers]),
-        gas_limit=u64_from_ints([h.gas_limit for h in headers]),
-        number=u64_from_ints([h.number for h in headers]),
-        timestamp=u64_from_ints([h.timestamp for h in headers]),
-        prev_randao=words_from_bytes([h.prev_randao for h in headers]),
-        excess_blob_gas=u64_from_ints([h.excess_blob_gas for h in headers]),
-        chain_id=u64_from_ints([chain_id])[0],
-    )
-    counts = [len(block) for block in transactions]
-    digests = transaction_digests(
-        np.repeat(contexts, counts, axis=0),
-        sender=addresses_from_bytes([t.sender for t in flat]),
-        to=addresses_from_bytes([t.to for t in flat]),
-        nonce=u64_from_ints([t.nonce for t in flat]),
-        gas_limit=np.array([t.gas_limit for t in flat], dtype=np.uint32),
-        value=words_from_ints([t.value for t in flat]),
-        max_fee=words_from_ints([t.max_fee for t in flat]),
-        max_priority=words_from_ints([t.max_priority for t in flat]),
-        zero_bytes=np.array([t.zero_bytes for t in flat], dtype=np.uint32),
-        nonzero_bytes=np.array([t.nonzero_bytes for t in flat], dtype=np.uint32),
-        access_addresses=np.array([t.access_addresses for t in flat], dtype=np.uint32),
-        access_keys=np.array([t.access_keys for t in flat], dtype=np.uint32),
-    )
-    return running_chain(TRANSACTIONS_START, digests)
-
-
-def effects_chain(effects: Effects, leaves: Leaves) -> Digests:
-    """Running commitment to what n transactions did.
-
-    Returns:
-        (n + 1, 8) uint32: entry t is the commitment to the effects of the first t transactions.
-    """
-    if not len(effects):
-        return EFFECTS_START[None, :]
-    digests = effects_digests(
-        status=effects.status.astype(np.uint32),
-        gas_used=effects.gas_used,
-        nonce_leaf=leaves.nonce.astype(np.uint32),
-        nonce_after=effects.nonce,
-        leaf=leaves.balances.astype(np.uint32),
-        after=effects.balances,
-    )
-    return running_chain(EFFECTS_START, digests)
+def writes_digest(writes: Writes) -> Digests:
+    """Running hash over writes in the order in which they are listed, (8,)."""
+    digests = WRITE_ITEM.digests(scope=writes.scope, leaf=writes.leaf, value=writes.value, nonce=writes.nonce)
+    digest: Digests = running_chain(WRITES_START, digests)[-1]
+    return digest
 
 
 def expected_public_values(
-    segments: Sequence[SegmentRecord],
-    keys: int,
-    transactions: Digests,
-    effects: Digests,
-    access_first: Digests,
-    access_last: Digests,
+    segments: Sequence[SegmentRecord], operations: Digests, receipts: Digests, tree: AccessTree
 ) -> list[list[int]]:
     """The public values each segment proof must have.
 
     Args:
-        segments: of a plan that `check_plan` accepts.
-        keys: number of state keys.
-        transactions, effects: (n + 1, 8), the running commitments.
-        access_first, access_last: (8,), roots of the access tree before and after the batch.
-
-    Raises:
-        Invalid: if the last segment does not end in `access_last`.
+        segments: of a plan that `check_plan` accepts, with writes that `check_writes` accepts.
+        operations, receipts: (n + 1, 8), the running hashes.
+        tree: with the values before the batch; the writes of all segments are made to it.
     """
-    access = access_first
     expected = []
     for segment in segments:
+        access_in = tree.root
+        tree.write(segment.writes)
         values = SegmentPublicValues(
             version=CIRCUIT_VERSION,
-            first_transaction=segment.first,
-            end_transaction=segment.end,
-            depth=tree_depth(keys),
-            transactions_in=transactions[segment.first],
-            transactions_out=transactions[segment.end],
-            effects_in=effects[segment.first],
-            effects_out=effects[segment.end],
-            access_in=access,
-            access_out=np.array(segment.access_out, dtype=np.uint32),
+            first_operation=segment.first,
+            end_operation=segment.end,
+            depth=tree.depth,
+            operations_in=operations[segment.first],
+            operations_out=operations[segment.end],
+            receipts_in=receipts[segment.first],
+            receipts_out=receipts[segment.end],
+            writes_out=writes_digest(segment.writes),
+            access_in=access_in,
+            access_out=tree.root,
         )
         expected.append(values.to_list())
-        access = values.access_out
-    if not np.array_equal(access, access_last):
-        raise Invalid("the access root after the last segment is not that of the values the transactions leave")
     return expected
 
 
@@ -183,15 +178,19 @@ def verify_segment(segment: SegmentRecord, expected: list[int], key: PinnedKey) 
         Proven bits of security of the proof, at its table heights.
 
     Raises:
-        Invalid: if the proof is malformed, does not verify, has other public values or less than 100 bits of security.
+        Invalid: if the proof is malformed, does not verify, has other public values, too high a table or less than 100
+            bits of security.
     """
     try:
         verified = zkevm_native.verify(key.verifying_key, bytes(segment.proof))
     except zkevm_native.EngineError as error:
         raise Invalid(f"the engine refuses the proof: {error}") from error
     wanted = [expected if table == PUBLIC_TABLE else [] for table in key.tables]
+    # Public values of an absent table are empty, so this demands the segment table, too.
     if [list(values) for values in verified.public_values] != wanted:
         raise Invalid("the proof is one of other public values")
+    if any(height is not None and height > MAX_LOG_HEIGHT for height in verified.log_heights):
+        raise Invalid(f"the proof has a table of more than 2^{MAX_LOG_HEIGHT} rows")
     bits = float(key.verifying_key.security(verified.log_heights)["total"])
     if bits < MIN_SECURITY_BITS:
         raise Invalid(f"the proof has {bits:.1f} bits of security, {MIN_SECURITY_BITS:.0f} are needed")

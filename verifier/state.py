@@ -1,184 +1,177 @@
-"""The state a batch touches: which keys, their values before, and the state root after every block.
+"""The state a batch touches: the leaves of the access tree, their values before, and the state root after every block.
 
-The circuits prove what each transaction reads and writes, against an access tree over the values of the keys. Here
-those values are tied to the state tries of the headers: the first ones by the witness, every later one by writing the
-proved values into the trie and comparing roots.
+The circuits prove what each operation reads and writes, against an access tree over the values of the leaves. Here
+those values are tied to the tries of the headers: the first ones by the witness, every later one by writing the proved
+values into the tries and comparing roots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from eth_hash.auto import keccak
 from numpy.typing import NDArray
 
-from circuits.limbs import words_from_ints, words_to_ints
-from verifier.container import Effects, StateKey
+from circuits.leaves import LeafCodes, LeafKeys, LeafKind, LeafValues
+from circuits.limbs import addresses_from_bytes, u64_from_ints, u64_to_ints, words_from_ints, words_to_ints
+from verifier.container import StateKey
 from verifier.errors import Invalid
-from verifier.transactions import Transaction
 from verifier.tries import Account, StateTrie
 
-BALANCE: Final = 1
-NONCE: Final = 2
-CODE_HASH: Final = 3
+#: The contract that keeps beacon roots and its code (EIP-4788).
+BEACON_ROOTS_ADDRESS: Final = bytes.fromhex("000F3df6D732807Ef1319fB7B8bB8522d0Beac02")
+BEACON_ROOTS_CODE: Final = bytes.fromhex(
+    "3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff810690815414603c57"
+    "5f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
+)
+BEACON_ROOTS_CODE_HASH: Final = keccak(BEACON_ROOTS_CODE)
 
-BEACON_ROOTS_ADDRESS: Final = bytes.fromhex("000F3df6D732807Ef1319fB7B8bB8522d0Beac02")  # EIP-4788
-
-
-def needed_keys(transactions: Sequence[Transaction], coinbases: Sequence[bytes]) -> list[StateKey]:
-    """The state keys that transactions touch, sorted by kind and address.
-
-    Args:
-        transactions: of the batch.
-        coinbases: for each transaction the coinbase of its block, 20 bytes.
-    """
-    keys = set()
-    for transaction, coinbase in zip(transactions, coinbases, strict=True):
-        for address in (transaction.sender, transaction.to):
-            keys |= {(BALANCE, address), (CODE_HASH, address)}
-        keys |= {(NONCE, transaction.sender), (BALANCE, coinbase)}
-    return sorted(keys)
+_NO_ADDRESS: Final = bytes(20)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Leaves:
-    """Where the writes of n transactions go in the access tree.
-
-    Attributes:
-        nonce: (n,) int64, leaf of the sender's nonce.
-        balances: (n, 3) int64, leaves of the balances of sender, recipient and coinbase.
-    """
-
-    nonce: NDArray[np.int64]
-    balances: NDArray[np.int64]
-
-
-def check_keys(keys: Sequence[StateKey], transactions: Sequence[Transaction], coinbases: Sequence[bytes]) -> Leaves:
-    """Check that the keys are exactly those the transactions touch, in order, and give the leaves of each transaction.
+def check_keys(keys: Sequence[StateKey], codes: Sequence[bytes], hashes: Mapping[int, bytes]) -> None:
+    """Check that the leaves are sorted, each once, and that those with fixed values hold what their keys say.
 
     Args:
         keys: as the proof file lists them.
-        transactions, coinbases: as for `needed_keys`.
+        codes: of the leaves of that kind, in order.
+        hashes: of the blocks that are known, by number.
 
     Raises:
-        Invalid: if a key is missing, superfluous, repeated or out of order.
+        Invalid: naming the leaf.
     """
-    needed = needed_keys(transactions, coinbases)
-    for number, (given, expected) in enumerate(zip(keys, needed, strict=False)):
-        if given != expected:
-            raise Invalid(f"key {number} is {_name(given)} instead of {_name(expected)}")
-    if len(keys) != len(needed):
-        raise Invalid(f"{len(keys)} keys instead of {len(needed)}")
-    index = {key: number for number, key in enumerate(keys)}
-    return Leaves(
-        nonce=np.array([index[NONCE, t.sender] for t in transactions], dtype=np.int64),
-        balances=np.array(
-            [
-                [index[BALANCE, t.sender], index[BALANCE, t.to], index[BALANCE, coinbase]]
-                for t, coinbase in zip(transactions, coinbases, strict=True)
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 3),
-    )
+    kinds = {int(kind) for kind in LeafKind}
+    for number, key in enumerate(keys):
+        kind, address, slot = key
+        if number and key <= keys[number - 1]:
+            raise Invalid(f"leaf {number} is not behind the one before it")
+        if kind not in kinds:
+            raise Invalid(f"leaf {number} is of kind {kind}")
+        if kind == LeafKind.ACCOUNT and slot:
+            raise Invalid(f"leaf {number} is an account with a slot")
+        if kind in (LeafKind.CODE, LeafKind.BLOCK_HASH) and address != _NO_ADDRESS:
+            raise Invalid(f"leaf {number} is of a kind without address and has one")
+        if kind == LeafKind.BLOCK_HASH and slot not in hashes:
+            raise Invalid(f"leaf {number} is the hash of block {slot}, which the batch does not show")
+    slots = [slot for kind, _, slot in keys if kind == LeafKind.CODE]
+    if len(slots) != len(codes):
+        raise Invalid(f"{len(codes)} codes for {len(slots)} leaves of codes")
+    for slot, code in zip(slots, codes, strict=True):
+        if not code or keccak(code) != slot.to_bytes(32, "big"):
+            raise Invalid(f"code of {len(code)} bytes does not have the hash {slot:#066x} of its leaf")
 
 
-def _name(key: StateKey) -> str:
-    kind, address = key
-    return f"({kind}, 0x{address.hex()})"
+def has_beacon_roots(trie: StateTrie) -> bool:
+    """Whether the system call of EIP-4788 writes: whether the contract of the EIP stands at its address.
 
-
-def check_beacon_roots(trie: StateTrie) -> None:
-    """Check that the system call of EIP-4788 does nothing, because no account stands at its address.
-
-    No block of the batch can change this: transfers create no code.
+    No block of the batch can change this: no operation that is proved creates code.
 
     Raises:
-        Invalid: if there is code or an empty account, or the witness does not show that there is none.
+        Invalid: if there is other code or an empty account, or the witness does not show what there is.
     """
     account = trie.read(BEACON_ROOTS_ADDRESS)
-    if account is not None and (account.code_hash != Account().code_hash or account.is_empty):
-        raise Invalid("the beacon roots contract exists; its system call is not proved")
+    if account is None or (account.code_hash == Account().code_hash and not account.is_empty):
+        return False
+    if account.code_hash != BEACON_ROOTS_CODE_HASH:
+        raise Invalid("another contract than that of EIP-4788 stands at its address; its system call is not proved")
+    return True
 
 
 class BatchState:
-    """The accounts and state keys of a batch, at the batch's start and then after each write.
+    """The leaves of a batch, at the batch's start and then after each write.
 
     Args:
         trie: the pre-state.
-        keys: sorted state keys.
+        keys, codes, hashes: as `check_keys` accepts them.
 
     Raises:
-        Invalid: if the witness does not show an account, or shows one that is empty yet present. Executing a transfer
-            could delete that one (EIP-161), which the circuits do not represent.
+        Invalid: if the witness does not show an account or a slot, or shows an account that is empty yet present.
+            Executing an operation could delete that one (EIP-161), which the circuits do not represent.
 
     Attributes:
-        values: (number of keys, 16) uint16, the value of each key as a word of little-endian limbs.
+        keys, values, codes: of the leaves.
     """
 
-    def __init__(self, trie: StateTrie, keys: Sequence[StateKey]) -> None:
+    def __init__(
+        self, trie: StateTrie, keys: Sequence[StateKey], codes: Sequence[bytes], hashes: Mapping[int, bytes]
+    ) -> None:
         self._trie = trie
-        self._keys = keys
-        self._index = {key: number for number, key in enumerate(keys)}
+        self._list = keys
         self._accounts: dict[bytes, Account] = {}
-        for _, address in keys:
-            if address not in self._accounts:
-                account = trie.read(address)
-                if account is not None and account.is_empty:
-                    raise Invalid(f"account 0x{address.hex()} is empty but present in the pre-state")
-                self._accounts[address] = account or Account()
-        self.values = words_from_ints([self._value(key) for key in keys])
+        slots: dict[bytes, list[int]] = {}
+        for kind, address, slot in keys:
+            if kind in (LeafKind.ACCOUNT, LeafKind.STORAGE):
+                self._read(address)
+            if kind == LeafKind.STORAGE:
+                slots.setdefault(address, []).append(slot)
+        stored = {
+            (address, slot): value
+            for address, wanted in slots.items()
+            for slot, value in zip(
+                wanted, trie.read_slots(address, self._accounts[address].storage_root, wanted), strict=True
+            )
+        }
+        values, nonces, code_hashes = [], [], []
+        for kind, address, slot in keys:
+            account = self._accounts[address] if kind == LeafKind.ACCOUNT else None
+            first = {
+                LeafKind.ACCOUNT: account.balance if account else 0,
+                LeafKind.STORAGE: stored.get((address, slot), 0),
+                LeafKind.BLOCK_HASH: int.from_bytes(hashes.get(slot, b""), "big"),
+            }
+            values.append(first.get(LeafKind(kind), 0))
+            nonces.append(account.nonce if account else 0)
+            code_hashes.append(int.from_bytes(account.code_hash, "big") if account else 0)
+        self.keys = LeafKeys(
+            np.array([kind for kind, _, _ in keys], dtype=np.uint8),
+            addresses_from_bytes([address for _, address, _ in keys]),
+            words_from_ints([slot for _, _, slot in keys]),
+        )
+        self.values = LeafValues(words_from_ints(values), u64_from_ints(nonces), words_from_ints(code_hashes))
+        self.codes = LeafCodes.of(list(codes))
 
-    def _value(self, key: StateKey) -> int:
-        kind, address = key
-        account = self._accounts[address]
-        if kind == BALANCE:
-            return account.balance
-        if kind == NONCE:
-            return account.nonce
-        return int.from_bytes(account.code_hash, "big")
+    def _read(self, address: bytes) -> None:
+        if address not in self._accounts:
+            account = self._trie.read(address)
+            if account is not None and account.is_empty:
+                raise Invalid(f"account 0x{address.hex()} is empty but present in the pre-state")
+            self._accounts[address] = account or Account()
 
-    def write(self, leaves: NDArray[np.int64], words: NDArray[np.uint16]) -> bytes:
-        """Write values in order, the later one winning, and bring the trie up to date.
+    def write(self, leaves: NDArray[np.integer], values: NDArray[np.uint16], nonces: NDArray[np.uint16]) -> bytes:
+        """Write values in order, the later one winning, and bring the tries up to date.
 
         Args:
-            leaves: (m,) indices of keys.
-            words: (m, 16) little-endian limbs.
+            leaves: (m,) indices of accounts and slots.
+            values, nonces: (m, 16), (m, 4), little-endian limbs.
 
         Returns:
             The state root afterwards, 32 bytes.
 
         Raises:
-            Invalid: if the witness does not show the place of an account that appears or disappears.
+            Invalid: if the witness does not show the place of an account or a slot that appears or disappears.
         """
-        # The first occurrence in reverse order is the last write of a key.
-        touched, last = np.unique(leaves[::-1], return_index=True)
-        self.values[touched] = words[::-1][last]
-        for address in sorted({self._keys[leaf][1] for leaf in touched.tolist()}):
-            account = self._accounts[address].with_values(
-                nonce=self._current(NONCE, address), balance=self._current(BALANCE, address)
-            )
+        # The first occurrence in reverse order is the last write of a leaf.
+        touched, last = np.unique(np.asarray(leaves)[::-1], return_index=True)
+        self.values.value[touched] = values[::-1][last]
+        self.values.nonce[touched] = nonces[::-1][last]
+        changed: dict[bytes, dict[int, int]] = {}
+        slot_values = words_to_ints(self.values.value[touched])
+        account_nonces = u64_to_ints(self.values.nonce[touched])
+        for leaf, value, nonce in zip(touched.tolist(), slot_values, account_nonces, strict=True):
+            kind, address, slot = self._list[leaf]
+            slots = changed.setdefault(address, {})
+            if kind == LeafKind.STORAGE:
+                slots[slot] = value
+                continue
+            before = self._accounts[address]
+            self._accounts[address] = Account(nonce, value, before.storage_root, before.code_hash)
+        for address in sorted(changed):
+            account = self._accounts[address]
+            if changed[address]:
+                root = self._trie.write_slots(address, account.storage_root, changed[address])
+                account = Account(account.nonce, account.balance, root, account.code_hash)
+                self._accounts[address] = account
             self._trie.write(address, account)
         return self._trie.root
-
-    def _current(self, kind: int, address: bytes) -> int | None:
-        leaf = self._index.get((kind, address))
-        return None if leaf is None else words_to_ints(self.values[leaf : leaf + 1])[0]
-
-
-def ordered_writes(
-    leaves: Leaves, effects: Effects, first: int, end: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """The writes of the transactions `first` to `end` (exclusive) in the order they happen.
-
-    Returns:
-        Leaves (4 m,) and words (4 m, 16): for each transaction the sender's nonce, then the balances of sender,
-        recipient and coinbase.
-    """
-    count = end - first
-    order = np.concatenate([leaves.nonce[first:end, None], leaves.balances[first:end]], axis=1)
-    words = np.zeros((count, 4, 16), dtype=np.uint16)
-    words[:, 0, :4] = effects.nonce[first:end]
-    words[:, 1:] = effects.balances[first:end]
-    return order.reshape(-1), words.reshape(-1, 16)

@@ -1,6 +1,7 @@
-"""Signed transactions of the types 0, 1 and 2: strict decoding, signature recovery, and the rules of inclusion.
+"""Signed transactions of the types 0 to 3: strict decoding, signature recovery, and the rules of inclusion.
 
-Sources: EIP-155 and EIP-2 (legacy signatures), EIP-2718 (envelopes), EIP-2930 (type 1), EIP-1559 (type 2).
+Sources: EIP-155 and EIP-2 (legacy signatures), EIP-2718 (envelopes), EIP-2930 (type 1), EIP-1559 (type 2), EIP-4844
+(type 3, as in a block: without blobs).
 What a transaction does with the state (nonce, fees, balances, gas) is proved by the circuit and not looked at here.
 """
 
@@ -14,19 +15,19 @@ from coincurve import PublicKey
 from eth_hash.auto import keccak
 
 from verifier.errors import Invalid
-from verifier.headers import Header
+from verifier.headers import Header, blob_base_fee
 from verifier.rlp_bounded import RlpReader, list_header
 
 SECP256K1_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-MAX_PRECOMPILE: Final = 10  # Cancun's precompiles are the addresses 1 to 10 (EIP-4844 added the last one)
+GAS_PER_BLOB: Final = 2**17  # EIP-4844
+VERSIONED_HASH_VERSION: Final = 0x01  # EIP-4844
+MAX_BLOBS: Final = 6  # what the blob gas of a block allows
 
 # Bounds of what the circuits represent.
-MAX_GAS_LIMIT: Final = 2**30 - 1
 MAX_CALLDATA_BYTES: Final = 2**22
 MAX_ACCESS_ENTRIES: Final = 2**16
 MAX_NONCE: Final = 2**64 - 2  # EIP-2681
-MAX_TRANSACTIONS: Final = 2**24 - 1
-_MAX_ITEMS: Final = 3 * MAX_ACCESS_ENTRIES + MAX_ACCESS_ENTRIES + 32  # an entry is a pair of an address and a list
+_MAX_ITEMS: Final = 3 * MAX_ACCESS_ENTRIES + 32  # an address stands in a list, with a list of its keys behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,15 @@ class Transaction:
     """A signed transaction, decoded, with its sender.
 
     Attributes:
-        type: 0, 1 or 2.
+        type: 0, 1, 2 or 3.
         sender, to: addresses, 20 bytes.
         nonce: at most `MAX_NONCE`.
-        gas_limit: at most `MAX_GAS_LIMIT`, gas.
+        gas_limit: below 2**64, gas.
         value, max_fee, max_priority: below 2**256, wei; both fees are the gas price where the type has only that.
-        zero_bytes, nonzero_bytes: of the calldata.
-        access_addresses, access_keys: entries of the access list, repeated ones counted (EIP-2930).
+        data: calldata.
+        access_list: its entries in order: an address with None, then each of its keys with the address.
+        max_blob_fee: below 2**256, wei per blob gas; 0 without blobs.
+        blob_hashes: versioned hashes, 32 bytes each.
     """
 
     type: int
@@ -51,10 +54,10 @@ class Transaction:
     value: int
     max_fee: int
     max_priority: int
-    zero_bytes: int
-    nonzero_bytes: int
-    access_addresses: int
-    access_keys: int
+    data: bytes
+    access_list: tuple[tuple[bytes, bytes | None], ...] = ()
+    max_blob_fee: int = 0
+    blob_hashes: tuple[bytes, ...] = ()
 
 
 def recover_sender(message_hash: bytes, r: int, s: int, parity: int) -> bytes:
@@ -80,21 +83,32 @@ def recover_sender(message_hash: bytes, r: int, s: int, parity: int) -> bytes:
     return keccak(key.format(compressed=False)[1:])[12:]
 
 
-def _access_list(reader: RlpReader) -> tuple[int, int]:
-    """Number of addresses and of storage keys."""
-    addresses = keys = 0
+def _access_list(reader: RlpReader) -> tuple[tuple[bytes, bytes | None], ...]:
+    """Entries: each address, and behind it its storage keys."""
+    entries: list[tuple[bytes, bytes | None]] = []
     while not reader.at_end:
         entry = reader.list("access list entry")
-        entry.fixed("access list address", 20)
-        addresses += 1
+        address = entry.fixed("access list address", 20)
+        entries.append((address, None))
         slots = entry.list("access list keys")
         while not slots.at_end:
-            slots.fixed("access list key", 32)
-            keys += 1
+            entries.append((address, slots.fixed("access list key", 32)))
         entry.finish("access list entry")
-        if addresses > MAX_ACCESS_ENTRIES or keys > MAX_ACCESS_ENTRIES:
-            raise Invalid(f"access list: more than {MAX_ACCESS_ENTRIES} addresses or keys")
-    return addresses, keys
+        if len(entries) > MAX_ACCESS_ENTRIES:
+            raise Invalid(f"access list: more than {MAX_ACCESS_ENTRIES} addresses and keys")
+    return tuple(entries)
+
+
+def _blob_hashes(reader: RlpReader) -> tuple[bytes, ...]:
+    hashes: list[bytes] = []
+    while not reader.at_end:
+        versioned = reader.fixed("blob hash", 32)
+        if versioned[0] != VERSIONED_HASH_VERSION:
+            raise Invalid(f"blob hash of version {versioned[0]}")
+        hashes.append(versioned)
+    if not 1 <= len(hashes) <= MAX_BLOBS:
+        raise Invalid(f"{len(hashes)} blobs, 1 to {MAX_BLOBS} are allowed")
+    return tuple(hashes)
 
 
 def _recipient(reader: RlpReader) -> bytes:
@@ -103,8 +117,6 @@ def _recipient(reader: RlpReader) -> bytes:
         raise Invalid("contract creation")
     if len(to) != 20:
         raise Invalid("recipient: not 20 bytes")
-    if 1 <= int.from_bytes(to, "big") <= MAX_PRECOMPILE:
-        raise Invalid("recipient is a precompiled contract")
     return to
 
 
@@ -130,13 +142,13 @@ def decode_transaction(raw: bytes, chain_id: int) -> Transaction:
         chain_id: of the batch. A legacy transaction without EIP-155 is valid on every chain.
 
     Raises:
-        Invalid: not canonical, of another type or chain, a contract creation, sent to a precompiled contract, out of
-            the bounds of the circuits, or with a bad signature.
+        Invalid: not canonical, of another type or chain, a contract creation, out of the bounds of the circuits, or
+            with a bad signature.
     """
     if not raw:
         raise Invalid("empty")
     kind = raw[0] if raw[0] < 0x80 else 0
-    if raw[0] < 0xC0 and kind not in (1, 2):
+    if raw[0] < 0xC0 and kind not in (1, 2, 3):
         raise Invalid(f"transaction type {raw[0]}")
     outer = RlpReader(raw, offset=1 if kind else 0, max_items=_MAX_ITEMS)
     reader = outer.list("transaction")
@@ -148,16 +160,16 @@ def decode_transaction(raw: bytes, chain_id: int) -> Transaction:
     nonce = reader.uint("nonce", 64)
     if nonce > MAX_NONCE:
         raise Invalid("nonce: no successor below 2**64")
-    max_priority = reader.uint("max priority fee" if kind == 2 else "gas price", 256)
-    max_fee = reader.uint("max fee", 256) if kind == 2 else max_priority
+    has_two_fees = kind in (2, 3)
+    max_priority = reader.uint("max priority fee" if has_two_fees else "gas price", 256)
+    max_fee = reader.uint("max fee", 256) if has_two_fees else max_priority
     gas_limit = reader.uint("gas limit", 64)
-    if gas_limit > MAX_GAS_LIMIT:
-        raise Invalid(f"gas limit is above {MAX_GAS_LIMIT}")
     to = _recipient(reader)
     value = reader.uint("value", 256)
     data = reader.string("calldata", MAX_CALLDATA_BYTES)
-    zero_bytes = data.count(0)
-    access_addresses, access_keys = _access_list(reader.list("access list")) if kind else (0, 0)
+    access_list = _access_list(reader.list("access list")) if kind else ()
+    max_blob_fee = reader.uint("max fee per blob gas", 256) if kind == 3 else 0
+    blob_hashes = _blob_hashes(reader.list("blob hashes")) if kind == 3 else ()
 
     signed = raw[start : reader.position]
     if kind:
@@ -179,15 +191,16 @@ def decode_transaction(raw: bytes, chain_id: int) -> Transaction:
         value=value,
         max_fee=max_fee,
         max_priority=max_priority,
-        zero_bytes=zero_bytes,
-        nonzero_bytes=len(data) - zero_bytes,
-        access_addresses=access_addresses,
-        access_keys=access_keys,
+        data=data,
+        access_list=access_list,
+        max_blob_fee=max_blob_fee,
+        blob_hashes=blob_hashes,
     )
 
 
 def check_inclusion(header: Header, transactions: Sequence[Transaction], gas_used: Sequence[int]) -> None:
-    """Check that each transaction's gas limit fits in what the block has left, and that the block's gas is their sum.
+    """Check that each transaction's gas limit fits in what the block has left, that the block's gas is their sum, and
+    the same of blob gas, for which each pays enough (EIP-4844).
 
     Args:
         header: of the block.
@@ -195,12 +208,18 @@ def check_inclusion(header: Header, transactions: Sequence[Transaction], gas_use
         gas_used: by each of them, gas.
 
     Raises:
-        Invalid: with the first transaction that does not fit, or if the header's gas used is another one.
+        Invalid: with the first transaction that does not fit, or if the header's gas or blob gas used is another one.
     """
     cumulative = 0
+    fee = blob_base_fee(header)
     for number, (transaction, used) in enumerate(zip(transactions, gas_used, strict=True)):
         if cumulative + transaction.gas_limit > header.gas_limit:
             raise Invalid(f"block {header.number}, transaction {number}: gas limit above what the block has left")
+        if transaction.blob_hashes and transaction.max_blob_fee < fee:
+            raise Invalid(f"block {header.number}, transaction {number}: max fee per blob gas below the block's")
         cumulative += used
     if cumulative != header.gas_used:
         raise Invalid(f"block {header.number}: gas used is {header.gas_used}, its transactions use {cumulative}")
+    blob_gas = GAS_PER_BLOB * sum(len(transaction.blob_hashes) for transaction in transactions)
+    if blob_gas != header.blob_gas_used:
+        raise Invalid(f"block {header.number}: blob gas used is {header.blob_gas_used} instead of {blob_gas}")

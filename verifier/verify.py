@@ -1,8 +1,8 @@
 """Judging a proof file: one list of checks, in the order they are made.
 
-The circuits prove that each transaction does to nonces and balances what Cancun says, between two access roots
-(`circuits/`). Everything else a `BatchStatement` says is checked here. All inputs come from the proof file and are
-untrusted; the verifying keys are this installation's own.
+The circuits prove that each operation does to accounts and slots what Cancun says, with the logs and receipts it
+gives, between two access roots (`circuits/`). Everything else a `BatchStatement` says is checked here. All inputs come
+from the proof file and are untrusted; the verifying keys are this installation's own.
 """
 
 from __future__ import annotations
@@ -15,17 +15,26 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from verifier import keys, segments
-from verifier.container import BlockRecord, Effects, ProofFile, decode_proof, read_proof
+from verifier import keys
+from verifier.container import BlockRecord, ProofFile, decode_proof, read_proof
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.headers import Header, check_header, decode_header
-from verifier.receipts import encode_receipts
-from verifier.state import BatchState, Leaves, check_beacon_roots, check_keys, ordered_writes
+from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
+from verifier.receipts import check_receipts
+from verifier.segments import (
+    AccessTree,
+    check_plan,
+    check_writes,
+    expected_public_values,
+    ordered_writes,
+    verify_segment,
+)
+from verifier.state import BatchState, check_keys, has_beacon_roots
 from verifier.statement import FORK, BatchStatement, lists_commitment
-from verifier.transactions import MAX_TRANSACTIONS, Transaction, check_inclusion, decode_transaction
+from verifier.transactions import Transaction, check_inclusion, decode_transaction
 from verifier.tries import StateTrie, ordered_root
+from verifier.withdrawals import Withdrawal, check_withdrawals
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the check under way, the steps of it that are done, and how many it has."""
@@ -46,13 +55,15 @@ CHECKS: Final = (
     Check("format", "the file is the one canonical encoding of its contents, within the bounds"),
     Check("headers", "the headers follow each other from the parent block under Cancun's rules"),
     Check("transactions", "the headers commit to these transactions; each is canonical, signed and fits in its block"),
-    Check("receipts", "the headers commit to the receipts that follow from the effects of the transactions"),
-    Check("keys", "the state keys are exactly those the transactions touch"),
-    Check("pre-state", "the values of the keys before the batch are those under the parent block's state root"),
-    Check("state roots", "writing the effects of each block into the state gives the state root of its header"),
+    Check("withdrawals", "the headers commit to these withdrawals"),
+    Check("receipts", "the headers commit to these receipts, with their gas, logs and blooms"),
+    Check("leaves", "the leaves of the access tree are sorted, each once; codes and block hashes are what they say"),
+    Check("pre-state", "the values of accounts and slots before the batch are those under the parent's state root"),
+    Check("segments", "the segments cover all operations in order and write to accounts and slots in their time only"),
+    Check("state roots", "the writes of each block, made to the tries, give the state root of its header"),
     Check("statement", "every field of the statement is the one the blocks give"),
-    Check("segments", "the segments cover all transactions in order, from the first state of the keys to the last"),
-    Check("proofs", "each segment's proof verifies with the pinned key and proves exactly what the blocks say of it"),
+    Check("commitments", "what each segment must prove follows from the operations, receipts, writes and leaves"),
+    Check("proofs", "each segment's proof verifies with the pinned key and proves exactly that"),
 )
 """Every check a proof must pass. What each segment's proof establishes is written in `circuits/`."""
 
@@ -73,7 +84,7 @@ class VerificationReport:
     Attributes:
         statement: what has been proved.
         blocks, transactions, segments: how many.
-        security_bits: the least proven security of a segment proof, bits; None for a batch without transactions.
+        security_bits: the least proven security of a segment proof, bits; None for a batch without operations.
         proof_bytes: size of the file.
         checks: in the order of `CHECKS`.
     """
@@ -159,19 +170,21 @@ def verify(proof: bytes, engine: str = "native", progress: Progress | None = Non
     file = run("format", decode_proof, proof)
     parent, headers = run("headers", _headers, file)
     transactions = run("transactions", _transactions, file, headers, run.step)
-    receipts = run("receipts", _receipts, headers, transactions, file.effects)
-    leaves = run("keys", _keys, file, headers, transactions)
-    state = run("pre-state", _pre_state, file, parent)
-    first_values = state.values.copy()
-    run("state roots", _state_roots, state, headers, transactions, leaves, file.effects)
+    withdrawals = run("withdrawals", _withdrawals, file, headers)
+    receipts = run("receipts", _receipts, file, headers, transactions)
+    hashes = run("leaves", _leaves, file, parent, headers)
+    state, beacon_roots = run("pre-state", _pre_state, file, parent, hashes)
+    contents = [BlockContents(*parts) for parts in zip(headers, transactions, withdrawals, strict=True)]
+    operations, tree = run("segments", _segments, file, contents, beacon_roots, state)
+    run("state roots", _state_roots, file, headers, operations, state)
     run("statement", _statement, file, parent, headers, receipts)
-    expected = run("segments", _segments, file, headers, transactions, leaves, first_values, state)
+    expected = run("commitments", _commitments, file, operations, tree)
     bits = run("proofs", _proofs, file, expected, run.step)
     assert len(run.results) == len(CHECKS), "a check was left out"
     return VerificationReport(
         statement=file.statement,
         blocks=len(headers),
-        transactions=len(file.effects),
+        transactions=len(file.receipts),
         segments=len(file.segments),
         security_bits=bits,
         proof_bytes=len(proof),
@@ -198,16 +211,17 @@ def _headers(file: ProofFile) -> tuple[Header, list[Header]]:
 
 def _transactions(file: ProofFile, headers: list[Header], step: Callable[[int, int], None]) -> list[list[Transaction]]:
     total = sum(len(block.transactions) for block in file.blocks)
-    if total > MAX_TRANSACTIONS:
-        raise Invalid(f"{total} transactions, at most {MAX_TRANSACTIONS} can be proved")
+    if total != len(file.receipts):
+        raise Invalid(f"{len(file.receipts)} receipts for {total} transactions")
     blocks = []
     done = start = 0
     for block, header in zip(file.blocks, headers, strict=True):
+        # Building the trie takes longer than finding out that something is no transaction.
+        transactions = _decode_block(block, header, file.statement.chain_id)
         if ordered_root(block.transactions) != header.transactions_root:
             raise Invalid(f"block {header.number}: transactions root is not that of its transactions")
-        transactions = _decode_block(block, header, file.statement.chain_id)
         done += len(transactions)
-        check_inclusion(header, transactions, file.effects.gas_used[start:done].tolist())
+        check_inclusion(header, transactions, [receipt.gas_used for receipt in file.receipts[start:done]])
         start = done
         step(done, total)
         blocks.append(transactions)
@@ -224,46 +238,55 @@ def _decode_block(block: BlockRecord, header: Header, chain_id: int) -> list[Tra
     return transactions
 
 
-def _receipts(headers: list[Header], transactions: list[list[Transaction]], effects: Effects) -> list[list[bytes]]:
-    if (effects.status > 1).any():
-        raise Invalid(f"transaction {int(np.argmax(effects.status > 1))}: status is neither 0 nor 1")
+def _withdrawals(file: ProofFile, headers: list[Header]) -> list[list[Withdrawal]]:
+    return [check_withdrawals(header, block.withdrawals) for block, header in zip(file.blocks, headers, strict=True)]
+
+
+def _receipts(file: ProofFile, headers: list[Header], transactions: list[list[Transaction]]) -> list[list[bytes]]:
     blocks = []
     start = 0
     for header, block in zip(headers, transactions, strict=True):
         end = start + len(block)
-        receipts = encode_receipts(
-            [transaction.type for transaction in block],
-            effects.status[start:end].tolist(),
-            effects.gas_used[start:end].tolist(),
-        )
-        if ordered_root(receipts) != header.receipts_root:
-            raise Invalid(f"block {header.number}: receipts root is not that of its receipts")
-        blocks.append(receipts)
+        blocks.append(check_receipts(header, [t.type for t in block], file.receipts[start:end]))
         start = end
     return blocks
 
 
-def _keys(file: ProofFile, headers: list[Header], transactions: list[list[Transaction]]) -> Leaves:
-    flat = [transaction for block in transactions for transaction in block]
-    coinbases = [h.coinbase for h, block in zip(headers, transactions, strict=True) for _ in block]
-    return check_keys(file.state_keys, flat, coinbases)
+def _leaves(file: ProofFile, parent: Header, headers: list[Header]) -> dict[int, bytes]:
+    hashes = {header.number: header.hash for header in (parent, *headers)}
+    check_keys(file.state_keys, file.codes, hashes)
+    return hashes
 
 
-def _pre_state(file: ProofFile, parent: Header) -> BatchState:
+def _pre_state(file: ProofFile, parent: Header, hashes: dict[int, bytes]) -> tuple[BatchState, bool]:
     trie = StateTrie(parent.state_root, file.state_nodes)
-    if file.blocks:
-        check_beacon_roots(trie)
-    return BatchState(trie, file.state_keys)
+    beacon_roots = has_beacon_roots(trie) if file.blocks else False
+    return BatchState(trie, file.state_keys, file.codes, hashes), beacon_roots
 
 
-def _state_roots(
-    state: BatchState, headers: list[Header], transactions: list[list[Transaction]], leaves: Leaves, effects: Effects
-) -> None:
+def _segments(
+    file: ProofFile, contents: list[BlockContents], beacon_roots: bool, state: BatchState
+) -> tuple[Operations, AccessTree | None]:
+    """The operations, and the access tree before them where there are any."""
+    operations = operations_of(contents, file.statement.chain_id, beacon_roots)
+    check_plan(file.segments, len(operations))
+    check_writes(file.segments, operations, state)
+    for segment in file.segments:
+        keys.load(segment.log_stacked_height)
+    if len(operations) and not file.state_keys:
+        raise Invalid("operations without any account")
+    return operations, AccessTree(state) if len(operations) else None
+
+
+def _state_roots(file: ProofFile, headers: list[Header], operations: Operations, state: BatchState) -> None:
+    writes = ordered_writes(file.segments)
+    # Blocks are in order, scopes within one need not be: a block may be cut by segments.
+    blocks = np.searchsorted(operations.scopes, writes.scope.astype(np.int64), side="right") - 1
+    ends = np.searchsorted(blocks, np.arange(len(headers)), side="right")
     start = 0
-    for header, block in zip(headers, transactions, strict=True):
-        end = start + len(block)
-        if state.write(*ordered_writes(leaves, effects, start, end)) != header.state_root:
-            raise Invalid(f"block {header.number}: state root is not the one the effects of its transactions give")
+    for header, end in zip(headers, ends.tolist(), strict=True):
+        if state.write(writes.leaf[start:end], writes.value[start:end], writes.nonce[start:end]) != header.state_root:
+            raise Invalid(f"block {header.number}: state root is not the one that its writes give")
         start = end
 
 
@@ -289,34 +312,18 @@ def _statement(file: ProofFile, parent: Header, headers: list[Header], receipts:
             raise Invalid(f"{name.replace('_', ' ')} is not the one of the blocks")
 
 
-def _segments(
-    file: ProofFile,
-    headers: list[Header],
-    transactions: list[list[Transaction]],
-    leaves: Leaves,
-    first_values: NDArray[np.uint16],
-    state: BatchState,
-) -> list[list[int]]:
-    segments.check_plan(file.segments, len(file.effects))
-    for segment in file.segments:
-        keys.load(segment.log_stacked_height)
-    if not file.segments:
+def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | None) -> list[list[int]]:
+    if tree is None:
         return []
-    return segments.expected_public_values(
-        file.segments,
-        len(file.state_keys),
-        segments.transactions_chain(headers, transactions, file.statement.chain_id),
-        segments.effects_chain(file.effects, leaves),
-        segments.access_root(file.state_keys, first_values),
-        segments.access_root(file.state_keys, state.values),
-    )
+    receipts = receipts_chain(file.receipts, operations)
+    return expected_public_values(file.segments, operations.chain, receipts, tree)
 
 
 def _proofs(file: ProofFile, expected: list[list[int]], step: Callable[[int, int], None]) -> float | None:
     bits = []
     for number, (segment, values) in enumerate(zip(file.segments, expected, strict=True)):
         try:
-            bits.append(segments.verify_segment(segment, values, keys.load(segment.log_stacked_height)))
+            bits.append(verify_segment(segment, values, keys.load(segment.log_stacked_height)))
         except Invalid as error:
             raise Invalid(f"segment {number}: {error}") from error
         step(number + 1, len(file.segments))

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zkevm_native
-
-from circuits.segment import segment_circuit
+from circuits.execution import Batch, Execution
 from executor.batch import read_batch
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
-from executor.transfers import TransferTrace, transfer_trace
+from executor.provable import check_provable
 from prover.assemble import assemble
+from prover.costs import costs_of
 from prover.planner import planner_for
-from prover.segment import SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs, verifying_key
+from prover.segment import SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
 from verifier.container import encode_proof
 from verifier.verify import verify
+from zkevm.commands import costs_document, show_costs
 from zkevm.console import Output
 from zkevm.errors import UsageError
+from zkevm.plots import plot_costs
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -44,8 +45,11 @@ class _Measured:
     memory_peak: int
 
 
-def bench_workloads(names: list[str], output: Output) -> None:
-    """Measure workloads and report: their execution, and what can be proved as one segment of all transactions.
+def bench_workloads(names: list[str], plot: Path | None, output: Output) -> None:
+    """Measure workloads and report: their execution, and what can be proved as one segment of all operations.
+
+    Args:
+        plot: draws the costs of the (last) workload to this file.
 
     Raises:
         UsageError: there is no such workload, or it has no transactions.
@@ -56,17 +60,17 @@ def bench_workloads(names: list[str], output: Output) -> None:
     if missing:
         known = ", ".join(sorted(file.stem for file in EXAMPLES.glob("*.json")))
         raise UsageError(f"no workload {missing[0]!r}", f"known workloads: {known}")
-    output.result({"workloads": {name: _bench(name, file, output) for name, file in files.items()}})
+    output.result({"workloads": {name: _bench(name, file, plot, output) for name, file in files.items()}})
 
 
-def _bench(name: str, file: Path, output: Output) -> dict[str, Any]:
+def _bench(name: str, file: Path, plot: Path | None, output: Output) -> dict[str, Any]:
     executed, execution = _bench_execution(name, file, output)
     try:
-        trace = transfer_trace(executed)
+        batch = Batch.of(check_provable(executed))
     except UnsupportedFeature as error:
         output.line(f"{name}: cannot be proved yet: {error}", style="yellow")
         return {"execution": execution, "unsupported": str(error)}
-    return {"execution": execution, **_bench_proof(name, executed, trace, output)}
+    return {"execution": execution, **_bench_proof(name, executed, batch, plot, output)}
 
 
 def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBatch, dict[str, Any]]:
@@ -103,43 +107,34 @@ def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBat
     return executed, facts
 
 
-def _bench_proof(name: str, executed: ExecutedBatch, trace: TransferTrace, output: Output) -> dict[str, Any]:
-    plan = planner_for(trace).segment(0, 0, trace.transactions)
-    (job,) = segment_jobs(trace, [plan])
+def _bench_proof(name: str, executed: ExecutedBatch, batch: Batch, plot: Path | None, output: Output) -> dict[str, Any]:
+    operations = len(batch.operations)
+    plan = planner_for(batch).segment(0, 0, operations)
+    (job,) = segment_jobs(batch, [plan])
     threads = os.cpu_count() or 1
     with (
         output.progress("Proving") as (advance,),
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
     ):
-        measured = pool.submit(_measure, trace, job, threads).result()
+        measured = pool.submit(_measure, batch, job, threads).result()
         advance(1, 1)
     statistics = measured.proof.statistics
     assert statistics is not None, "a proof made here has statistics"
-    proof_file = encode_proof(assemble(executed, trace, [job], [measured.proof]))
+    proof_file = encode_proof(assemble(executed, batch, [job], [measured.proof]))
     report = verify(proof_file)
-    verified = zkevm_native.verify(verifying_key(plan.log_stacked_height), measured.proof.proof)
-
-    tables = [
-        {
-            "table": table.name,
-            "height": height,
-            "columns": table.columns,
-            "cells": table.cells(height),
-            "interactions": table.messages(height),
-            "cells_per_transaction": table.cells(height) / trace.transactions,
-            "interactions_per_transaction": table.messages(height) / trace.transactions,
-        }
-        for table, log_height in zip(segment_circuit().statistics, verified.log_heights, strict=True)
-        if (height := 0 if log_height is None else 1 << log_height)
-    ]
+    costs = costs_of(Execution(batch, 0, operations))
+    transactions = len(batch.trace.transactions)
+    cells_per_step, interactions_per_step = costs.per_step()
     cells, interactions = statistics.cells, statistics.interactions
     memory = measured.memory_peak - measured.memory_before
     facts: dict[str, Any] = {
-        "transactions": trace.transactions,
+        "transactions": transactions,
         "cells": cells,
         "interactions": interactions,
-        "cells_per_transaction": cells / trace.transactions,
-        "interactions_per_transaction": interactions / trace.transactions,
+        "cells_per_transaction": cells / transactions,
+        "interactions_per_transaction": interactions / transactions,
+        "instruction_cells_per_step": cells_per_step,
+        "instruction_interactions_per_step": interactions_per_step,
         "keygen_seconds": measured.keygen_seconds,
         "fill_seconds": statistics.fill_seconds,
         "prove_seconds": statistics.prove_seconds,
@@ -156,32 +151,26 @@ def _bench_proof(name: str, executed: ExecutedBatch, trace: TransferTrace, outpu
     comparison = {
         "revm_on_openvm_cells_per_transfer": REVM_CELLS_PER_TRANSFER,
         "revm_on_openvm_interactions_per_transfer": REVM_INTERACTIONS_PER_TRANSFER,
-        "times_fewer_cells": REVM_CELLS_PER_TRANSFER * trace.transactions / cells,
-        "times_fewer_interactions": REVM_INTERACTIONS_PER_TRANSFER * trace.transactions / interactions,
+        "times_fewer_cells": REVM_CELLS_PER_TRANSFER * transactions / cells,
+        "times_fewer_interactions": REVM_INTERACTIONS_PER_TRANSFER * transactions / interactions,
     }
-    header = ["table", "height", "columns", "cells", "interactions", "cells / tx", "interactions / tx"]
-    output.table(
-        f"{name}: tables, padding included", header, [tuple(table.values()) for table in tables] + [_total(tables)]
-    )
+    show_costs(name, costs, output)
+    if plot is not None:
+        plot_costs(costs, name, plot)
     output.facts(f"{name}: one segment", [(key.replace("_", " "), value) for key, value in facts.items()])
-    result = {**facts, "tables": tables}
+    result = {**facts, "costs": costs_document(costs)}
     if name == "transfer":
         output.facts("Compared with", [(key.replace("_", " "), value) for key, value in comparison.items()])
         result["comparison"] = comparison
     return result
 
 
-def _total(tables: list[dict[str, Any]]) -> tuple[Any, ...]:
-    names = ["columns", "cells", "interactions", "cells_per_transaction", "interactions_per_transaction"]
-    return ("total", sum(t["height"] for t in tables), *(sum(t[name] for t in tables) for name in names))
-
-
-def _measure(trace: TransferTrace, job: SegmentJob, threads: int) -> _Measured:
+def _measure(batch: Batch, job: SegmentJob, threads: int) -> _Measured:
     start = time.perf_counter()
     proving_key(job.plan.log_stacked_height)
     keygen_seconds = time.perf_counter() - start
     before = _memory("VmRSS")
-    proof = prove_segment(trace, job, threads)
+    proof = prove_segment(batch, job, threads)
     return _Measured(proof, keygen_seconds, before, _memory("VmHWM"))
 
 

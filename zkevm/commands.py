@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from circuits.air.checker import Finding, check_circuit
+from circuits.air.evaluate import NumpyAlgebra
+from circuits.execution import Batch, Execution
 from circuits.segment import segment_circuit
 from executor.batch import read_batch
 from executor.conformance import run as run_conformance
@@ -14,12 +16,13 @@ from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.execute import execute as run_batch
 from executor.limits import NO_LIMITS, Limits
+from executor.provable import check_provable
 from executor.trace import ExecutionTrace
 from executor.trace_file import save_trace
-from executor.transfers import transfer_trace
 from prover.assemble import statement_of
+from prover.costs import Costs, costs_of
 from prover.driver import SegmentEvent, Workers
-from prover.planner import DEFAULT_SEGMENT_CELLS, SegmentPlan, planner_for
+from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.prove import Progress
 from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
@@ -29,6 +32,8 @@ from verifier.statement import BatchStatement
 from verifier.verify import CHECKS, verify_file
 from zkevm.console import Output
 from zkevm.errors import UsageError
+from zkevm.plots import plot_costs
+from zkevm.stages import SECONDS_PER_CASE, judge
 
 
 def execute_batch(file: Path, trace_file: Path | None, limits: Limits, output: Output) -> None:
@@ -47,42 +52,42 @@ def execute_batch(file: Path, trace_file: Path | None, limits: Limits, output: O
     output.result(document | {"statement": statement.to_dict(), "statement_digest": "0x" + statement.digest.hex()})
 
 
-def check_batch(file: Path, segment_cells: int | None, output: Output) -> bool:
+def check_batch(file: Path, budget: Budget, output: Output) -> bool:
     """Fill the tables of every segment and check them; True when no constraint and no bus is violated.
 
     Raises:
         BatchError, UnsupportedFeature, ProverError.
     """
     executed, _ = _execute(file, output)
-    trace = transfer_trace(executed)
-    plans = planner_for(trace).plan(trace.transactions, segment_cells or DEFAULT_SEGMENT_CELLS)
-    jobs = segment_jobs(trace, plans)
+    batch = Batch.of(check_provable(executed))
     circuit = segment_circuit()
     found: list[tuple[SegmentPlan, Finding]] = []
-    cells = 0
     start = time.perf_counter()
     with output.progress("Checking") as (advance,):
-        advance(0, len(jobs))
-        for done, job in enumerate(jobs, start=1):
-            filled = fill_segment(trace, job)
-            cells += sum(table.size for table in filled.traces)
-            found += [(job.plan, finding) for finding in check_circuit(circuit, filled.traces, filled.public_lists)]
-            advance(done, len(jobs))
+        plans = plan_batch(batch, budget)
+        advance(0, len(plans))
+        for done, job in enumerate(segment_jobs(batch, plans), start=1):
+            filled = fill_segment(batch, job)
+            findings = check_circuit(circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+            found += [(job.plan, finding) for finding in findings]
+            advance(done, len(plans))
     seconds = time.perf_counter() - start
     for plan, finding in found:
         output.line(f"segment {plan.index}: {finding}", style="red")
     facts = [
         ("segments", len(plans)),
-        ("transactions", trace.transactions),
+        ("transactions", len(batch.trace.transactions)),
+        ("steps", len(batch.trace.steps)),
         ("tables", len(circuit.tables)),
         ("constraints", sum(table.constraints for table in circuit.statistics)),
-        ("cells", cells),
+        ("cells", sum(plan.cells for plan in plans)),
+        ("interactions", sum(plan.interactions for plan in plans)),
         ("violations", len(found)),
         ("seconds", seconds),
     ]
     output.facts("All constraints and buses hold" if not found else "Violations found", facts)
-    findings = [{"segment": plan.index, "kind": type(f).__name__, "text": str(f), **vars(f)} for plan, f in found]
-    output.result({"satisfied": not found, **dict(facts), "findings": findings})
+    described = [{"segment": plan.index, "kind": type(f).__name__, "text": str(f), **vars(f)} for plan, f in found]
+    output.result({"satisfied": not found, **dict(facts), "findings": described})
     return not found
 
 
@@ -90,7 +95,7 @@ def prove_batch(
     file: Path,
     out: Path,
     workers: Workers,
-    segment_cells: int | None,
+    budget: Budget,
     store: Path | None,
     keep: bool,
     output: Output,
@@ -103,22 +108,22 @@ def prove_batch(
 
     def note(event: SegmentEvent) -> None:
         plan = event.job.plan
-        how = "reused from the store" if event.reused else "proved"
-        output.note(f"segment {plan.index} (transactions {plan.first} to {plan.end - 1}): {how}")
+        what = f"segment {plan.index} (operations {plan.first} to {plan.end - 1}, {plan.cells:,} cells)"
+        output.note(f"{what}: {'reused from the store' if event.reused else 'proved'}")
 
     with output.progress("Executing", "Proving") as (executed, proved):
         report = prove_file(
             file,
             out,
             workers=workers,
-            segment_cells=segment_cells or DEFAULT_SEGMENT_CELLS,
+            budget=budget,
             store=store,
             keep=keep,
             progress=Progress(executed, proved, note),
         )
     segments = [
         {
-            "transactions": plan.transactions,
+            "operations": plan.operations,
             "cells": plan.cells,
             "interactions": plan.interactions,
             "log_stacked_height": plan.log_stacked_height,
@@ -133,9 +138,14 @@ def prove_batch(
         ["" if value is None else value for value in (number, *segment.values())]
         for number, segment in enumerate(segments)
     ]
-    header = ["transactions", "cells", "interactions", "log height", "proof bytes", "reused", "fill s", "prove s"]
+    header = ["operations", "cells", "interactions", "log height", "proof bytes", "reused", "fill s", "prove s"]
     output.table("Segments", ["segment", *header], rows)
     facts = [
+        ("blocks", report.blocks),
+        ("transactions", report.transactions),
+        ("steps", report.steps),
+        ("proven security", "" if report.security_bits is None else f"{report.security_bits:.1f} bits"),
+        ("left to the verifier", ", ".join(check.name for check in CHECKS[:-1])),
         ("proof", str(out)),
         ("proof bytes", report.proof_bytes),
         ("statement digest", report.statement.digest),
@@ -144,6 +154,11 @@ def prove_batch(
     output.facts("Proved", facts)
     output.result(
         {
+            "blocks": report.blocks,
+            "transactions": report.transactions,
+            "steps": report.steps,
+            "security_bits": report.security_bits,
+            "left_to_the_verifier": [check.name for check in CHECKS[:-1]],
             "proof": str(out),
             "proof_bytes": report.proof_bytes,
             "statement": report.statement.to_dict(),
@@ -183,18 +198,23 @@ def verify_proof(file: Path, engine: str, output: Output) -> bool:
     return True
 
 
-def inspect_file(file: Path, output: Output) -> None:
+def inspect_file(file: Path, plot: Path | None, output: Output) -> None:
     """Show a proof file (without verifying it) or a batch file (executed, but not proved).
+
+    Args:
+        plot: draws the costs of a batch's first segment to this file.
 
     Raises:
         UnusableInput, BatchError, UnsupportedFeature, UsageError, ProverError, OSError.
     """
     with file.open("rb") as stream:
         start = stream.read(len(MAGIC))
-    if start == MAGIC:
-        _inspect_proof(file, output)
+    if start != MAGIC:
+        _inspect_batch(file, plot, output)
+    elif plot is not None:
+        raise UsageError("a proof does not tell where its cells went", "use --plot with the batch")
     else:
-        _inspect_batch(file, output)
+        _inspect_proof(file, output)
 
 
 def _inspect_proof(file: Path, output: Output) -> None:
@@ -208,13 +228,15 @@ def _inspect_proof(file: Path, output: Output) -> None:
         ("proof file", len(data)),
         ("segment proofs", sum(len(segment.proof) for segment in proof.segments)),
         ("state witness", sum(map(len, proof.state_nodes))),
+        ("codes", sum(map(len, proof.codes))),
         ("transactions", sum(len(raw) for block in proof.blocks for raw in block.transactions)),
     ]
     segments = [
         {
-            "first_transaction": segment.first,
-            "end_transaction": segment.end,
+            "first_operation": segment.first,
+            "end_operation": segment.end,
             "log_stacked_height": segment.log_stacked_height,
+            "writes": len(segment.writes),
             "proof_bytes": len(segment.proof),
         }
         for segment in proof.segments
@@ -222,10 +244,15 @@ def _inspect_proof(file: Path, output: Output) -> None:
     output.facts("Statement (claimed; `zkevm verify` decides)", _statement_facts(proof.statement))
     output.facts(
         "Contents",
-        [("blocks", len(proof.blocks)), ("transactions", transactions), ("state keys", len(proof.state_keys))],
+        [
+            ("blocks", len(proof.blocks)),
+            ("transactions", transactions),
+            ("state keys", len(proof.state_keys)),
+            ("codes", len(proof.codes)),
+        ],
     )
     output.facts("Bytes", sizes)
-    header = ["segment", "first", "end", "log height", "proof bytes"]
+    header = ["segment", "first", "end", "log height", "writes", "proof bytes"]
     output.table("Segments", header, [[number, *segment.values()] for number, segment in enumerate(segments)])
     output.table("What the verifier checks", ["check", "establishes that"], [[c.name, c.establishes] for c in CHECKS])
     output.result(
@@ -248,10 +275,9 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
 
     Raises:
         BatchError: a path that is unreadable, or no case at all.
-        UnsupportedFeature: a stage that does not exist.
     """
     with output.progress("Running") as (advance,):
-        report = run_conformance(paths, stage, limit, workers, advance)
+        report = run_conformance(paths, stage, limit, workers, advance, SECONDS_PER_CASE[stage], judge)
     document = report.to_dict()
     for name, reason in report.failed.items():
         output.line(f"FAILED {name}: {reason}", style="red")
@@ -268,32 +294,42 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     return not report.failed
 
 
-def _inspect_batch(file: Path, output: Output) -> None:
+def _inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
     executed, _ = _execute(file, output)
     facts = _batch_facts(executed)
+    plans: list[SegmentPlan] = []
+    costs: Costs | None = None
+    unsupported = None
     try:
-        trace = transfer_trace(executed)
-        plans = planner_for(trace).plan(trace.transactions)
-        unsupported = None
+        batch = Batch.of(check_provable(executed))
+        with output.progress("Planning"):
+            plans = plan_batch(batch)
+            if plans:
+                costs = costs_of(Execution(batch, plans[0].first, plans[0].end))
     except UnsupportedFeature as error:
-        plans, unsupported = [], str(error)
+        unsupported = str(error)
     output.facts("Batch", [*facts, *_statement_facts(statement_of(executed))])
     segments = [
         {
-            "first_transaction": plan.first,
-            "end_transaction": plan.end,
+            "first_operation": plan.first,
+            "end_operation": plan.end,
             "cells": plan.cells,
             "interactions": plan.interactions,
+            "memory_bytes": plan.memory,
             "log_stacked_height": plan.log_stacked_height,
         }
         for plan in plans
     ]
-    header = ["segment", "first", "end", "cells", "interactions", "log height"]
+    header = ["segment", "first", "end", "cells", "interactions", "memory bytes", "log height"]
     rows = [[number, *segment.values()] for number, segment in enumerate(segments)]
     if unsupported is None:
         output.table("Planned segments", header, rows)
     else:
         output.line(f"Cannot be proved yet: {unsupported}", style="yellow")
+    if costs is not None:
+        show_costs("Segment 0", costs, output)
+        if plot is not None:
+            plot_costs(costs, file.stem, plot)
     statement = statement_of(executed)
     output.result(
         {
@@ -302,9 +338,48 @@ def _inspect_batch(file: Path, output: Output) -> None:
             "statement": statement.to_dict(),
             "statement_digest": "0x" + statement.digest.hex(),
             "segments": segments,
+            "costs": None if costs is None else costs_document(costs),
             "unsupported": unsupported,
         }
     )
+
+
+def show_costs(name: str, costs: Costs, output: Output) -> None:
+    """Two tables: where the cells and interactions of a segment go, by table and by instruction."""
+    header = ["table", "rows", "height", "columns", "interactions / row", "cells", "interactions"]
+    tables: list[list[Any]] = [
+        [t.name, t.rows, t.height, t.columns, t.interactions, t.cells, t.messages] for t in costs.tables
+    ]
+    total = ["total", *(sum(t[i] for t in tables) for i in (1, 2, 3)), "", costs.cells, costs.messages]
+    output.table(f"{name}: by table, padding included", header, [*tables, total])
+    header = ["instruction", "steps", "cells", "interactions", "cells / step", "interactions / step"]
+    output.table(
+        f"{name}: by instruction, its part of the padding included",
+        header,
+        [
+            [i.name, i.steps, round(i.cells), round(i.messages), i.cells / i.steps, i.messages / i.steps]
+            for i in costs.instructions
+        ],
+    )
+    cells, messages = costs.per_step()
+    output.line(
+        f"{name}: {cells:.1f} cells and {messages:.1f} interactions per step, averaged over all instruction tables\n"
+    )
+
+
+def costs_document(costs: Costs) -> dict[str, Any]:
+    """For a JSON document."""
+    cells, messages = costs.per_step()
+    return {
+        "steps": costs.steps,
+        "operations": costs.operations,
+        "cells": costs.cells,
+        "interactions": costs.messages,
+        "cells_per_step": cells,
+        "interactions_per_step": messages,
+        "tables": [asdict(t) | {"cells": t.cells, "messages": t.messages} for t in costs.tables],
+        "instructions": [asdict(i) for i in costs.instructions],
+    }
 
 
 def _execute(file: Path, output: Output, limits: Limits = NO_LIMITS) -> tuple[ExecutedBatch, float]:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zkevm.console import Output, fail
 from zkevm.errors import UsageError
+
+if TYPE_CHECKING:
+    from prover.planner import Budget
 
 #: Exit status besides 0.
 REJECTED = 1
@@ -36,13 +39,31 @@ InputFile = Annotated[
     Path, typer.Argument(metavar="INPUT", help="A batch file, or FILE::CASE of a BlockchainTest.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-SegmentCells = Annotated[
+SegmentMemory = Annotated[
     int | None,
     typer.Option(
-        "--segment-cells",
+        "--segment-memory",
         min=1,
-        help="Upper bound on the cells of a segment, and so on its memory and time.",
-        show_default="about half a million",
+        metavar="MIB",
+        help="Memory that proving one segment may take.",
+        show_default="1024",
+    ),
+]
+SegmentOperations = Annotated[
+    int | None,
+    typer.Option(
+        "--segment-operations",
+        min=1,
+        help="Most transactions (withdrawals, beacon-root writes) of one segment.",
+        show_default="no limit",
+    ),
+]
+
+
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw cells and interactions by table and instruction: .svg, .png or .pdf."
     ),
 ]
 
@@ -90,13 +111,18 @@ def execute(
 
 
 @app.command()
-def check(input: InputFile, segment_cells: SegmentCells = None, as_json: AsJson = False) -> None:
+def check(
+    input: InputFile,
+    segment_memory: SegmentMemory = None,
+    segment_operations: SegmentOperations = None,
+    as_json: AsJson = False,
+) -> None:
     """Fill all tables and check every constraint and bus, without proving."""
     output = Output(as_json)
     with _errors(output):
         from zkevm.commands import check_batch
 
-        satisfied = check_batch(input, segment_cells, output)
+        satisfied = check_batch(input, _budget(segment_memory, segment_operations), output)
     if not satisfied:
         raise typer.Exit(REJECTED)
 
@@ -113,7 +139,8 @@ def prove(
         str | None,
         typer.Option("--ray-address", metavar="ADDRESS", help="Prove on this Ray cluster instead of this machine."),
     ] = None,
-    segment_cells: SegmentCells = None,
+    segment_memory: SegmentMemory = None,
+    segment_operations: SegmentOperations = None,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -129,7 +156,8 @@ def prove(
         from prover.driver import Workers
         from zkevm.commands import prove_batch
 
-        prove_batch(input, out, Workers(workers, ray_address), segment_cells, store, keep, output)
+        budget = _budget(segment_memory, segment_operations)
+        prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, output)
 
 
 @app.command()
@@ -153,6 +181,7 @@ def verify(
 @app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="PROOF|INPUT", help="A proof file or a batch.", show_default=False)],
+    plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a proof states and how it is checked, or what a batch holds and what it would cost."""
@@ -160,14 +189,15 @@ def inspect(
     with _errors(output):
         from zkevm.commands import inspect_file
 
-        inspect_file(file, output)
+        inspect_file(file, plot, output)
 
 
 @app.command()
 def bench(
     workload: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORKLOAD]...", help="Names of examples.", show_default="transfer")
+        list[str] | None, typer.Argument(metavar="[WORKLOAD]...", help="Names of examples.", show_default="erc20")
     ] = None,
+    plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure workloads: exact cells and interactions per table, seconds, memory, proof size."""
@@ -175,7 +205,7 @@ def bench(
     with _errors(output):
         from zkevm.bench import bench_workloads
 
-        bench_workloads(workload or ["transfer"], output)
+        bench_workloads(workload or ["erc20"], plot, output)
 
 
 @app.command()
@@ -207,6 +237,12 @@ def conformance(
         passed = run_test_suites(path, stage.value, limit, workers, output)
     if not passed:
         raise typer.Exit(REJECTED)
+
+
+def _budget(memory: int | None, operations: int | None) -> "Budget":
+    from prover.planner import DEFAULT_SEGMENT_BYTES, Budget
+
+    return Budget(DEFAULT_SEGMENT_BYTES if memory is None else memory << 20, operations)
 
 
 @contextmanager

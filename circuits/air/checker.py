@@ -10,16 +10,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import Algebra, GaloisAlgebra, Rows, evaluate
+from circuits.air.evaluate import Algebra, GaloisAlgebra, Program, Rows
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS, Matrix
-from circuits.air.table import Table
+from circuits.air.table import Interaction, Table
 
 Trace = Matrix | None
 PublicValues = Sequence[Sequence[int]]
@@ -108,26 +109,64 @@ def check_table(
     limit: int = 20,
 ) -> list[Finding]:
     """Violated constraints of one table (its bus messages are added to `buses` when given)."""
-    air = table.air
     rows = Rows.of_trace(trace, np.array(public, dtype=np.uint32))
-    wanted = {c.expression.index for c in air.constraints}
-    if buses is not None:
-        wanted |= {e.index for i in air.interactions for e in (i.count, *i.message)}
-    values = evaluate(air.graph, rows, algebra or GaloisAlgebra(), wanted)
+    plan = _plan(table)
+    violated: list[tuple[int, int]] = []
+    for block, values in plan.program.blocks(rows, algebra or GaloisAlgebra()):
+        cells = np.asarray(values)
+        for number, row in np.argwhere(cells[plan.constraints])[:limit].tolist():
+            violated.append((number, block.start + row))
+        if buses is not None:
+            for bus, counts, messages in plan.interactions:
+                interaction, row = np.nonzero(cells[counts])
+                if len(row):
+                    message = cells[messages[interaction], row[:, None]].astype(np.uint32)
+                    count = cells[counts[interaction], row].astype(np.int64)
+                    buses.add(bus, table.name, block.start + row, count, message)
     findings: list[Finding] = []
-    for constraint in air.constraints:
-        value = np.broadcast_to(np.asarray(values[constraint.expression.index]), (len(trace),))
-        for row in np.flatnonzero(value)[: max(0, limit - len(findings))]:
-            cells = _cells(table, air.graph, constraint.expression.index, rows, int(row))
-            findings.append(ConstraintFinding(table.name, int(row), constraint.name, cells))
-    if buses is not None:
-        for interaction in air.interactions:
-            counts = np.broadcast_to(np.asarray(values[interaction.count.index], dtype=np.int64), (len(trace),))
-            fields = [
-                np.broadcast_to(np.asarray(values[e.index], dtype=np.int64), (len(trace),)) for e in interaction.message
-            ]
-            buses.add(interaction.bus, table.name, counts, np.stack(fields, axis=1))
+    for number, row in sorted(violated)[:limit]:
+        constraint = table.air.constraints[number]
+        named = _cells(table, table.air.graph, constraint.expression.index, rows, row)
+        findings.append(ConstraintFinding(table.name, row, constraint.name, named))
     return findings
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a table is evaluated: the slots of its constraints (c,), and of its interactions with each bus.
+
+    Of the k interactions with a bus of width w: slots of the counts (k,) and of the messages (k, w).
+    """
+
+    program: Program
+    constraints: NDArray[np.int64]
+    interactions: list[tuple[Bus, NDArray[np.int64], NDArray[np.int64]]]
+
+
+_PLANS: WeakKeyDictionary[Table, _Plan] = WeakKeyDictionary()
+
+
+def _plan(table: Table) -> _Plan:
+    """Made once."""
+    plan = _PLANS.get(table)
+    if plan is None:
+        air = table.air
+        constraints = [c.expression.index for c in air.constraints]
+        of_bus: dict[int, list[Interaction]] = defaultdict(list)
+        for i in air.interactions:
+            of_bus[i.bus.index].append(i)
+        spoken = [e.index for i in air.interactions for e in (i.count, *i.message)]
+        program = Program(air.graph, [*constraints, *spoken])
+        interactions = [
+            (
+                found[0].bus,
+                program.slots(i.count.index for i in found),
+                program.slots(e.index for i in found for e in i.message).reshape(len(found), -1),
+            )
+            for found in of_bus.values()
+        ]
+        plan = _PLANS[table] = _Plan(program, program.slots(constraints), interactions)
+    return plan
 
 
 def _check_shape(table: Table, trace: Matrix, public: Sequence[int]) -> list[Finding]:
@@ -170,17 +209,18 @@ class _BusSums:
 
     def __init__(self) -> None:
         self._buses: dict[int, Bus] = {}
-        self._messages: dict[int, list[NDArray[np.int64]]] = defaultdict(list)
+        self._messages: dict[int, list[NDArray[np.uint32]]] = defaultdict(list)
         self._counts: dict[int, list[NDArray[np.int64]]] = defaultdict(list)
         self._places: dict[int, list[tuple[str, NDArray[np.int64]]]] = defaultdict(list)
 
-    def add(self, bus: Bus, table: str, counts: NDArray[np.int64], messages: NDArray[np.int64]) -> None:
-        rows = np.flatnonzero(counts)
-        if len(rows):
-            self._buses[bus.index] = bus
-            self._messages[bus.index].append(messages[rows])
-            self._counts[bus.index].append(counts[rows])
-            self._places[bus.index].append((table, rows))
+    def add(
+        self, bus: Bus, table: str, rows: NDArray[np.int64], counts: NDArray[np.int64], messages: NDArray[np.uint32]
+    ) -> None:
+        """Messages (n, width) of these rows (n,) with their counts (n,), none of which is 0."""
+        self._buses[bus.index] = bus
+        self._messages[bus.index].append(messages)
+        self._counts[bus.index].append(counts)
+        self._places[bus.index].append((table, rows))
 
     def findings(self, limit: int) -> list[Finding]:
         found: list[Finding] = []
@@ -191,30 +231,53 @@ class _BusSums:
     def _unbalanced(self, bus: Bus, index: int, limit: int) -> list[Finding]:
         messages = np.concatenate(self._messages[index])
         counts = np.concatenate(self._counts[index])
-        keys = np.ascontiguousarray(messages).view([("", np.int64)] * messages.shape[1]).reshape(-1)
-        _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-        group = group.reshape(-1)
-        net = np.zeros(len(first), dtype=np.int64)
+        order, starts = _equal_rows(messages)
         # Canonical counts are below 2^31, so 2^31 messages would be needed to overflow an int64.
-        np.add.at(net, group, counts)
-        net %= MODULUS
-        tables = np.concatenate([np.full(len(rows), i) for i, (_, rows) in enumerate(self._places[index])])
-        row_numbers = np.concatenate([rows for _, rows in self._places[index]])
+        net = np.add.reduceat(counts[order], starts) % MODULUS
+        ends = np.append(starts[1:], len(order))
+        lengths = [len(rows) for _, rows in self._places[index]]
+        begins = np.cumsum(lengths) - lengths
+        wrong = np.flatnonzero(net)
+        wrong = wrong[np.lexsort(messages[order[starts[wrong]]].T[::-1])]
         found: list[Finding] = []
-        for g in np.flatnonzero(net)[:limit]:
-            members = np.flatnonzero(group == g)
-            places = [
-                (self._places[index][tables[m]][0], int(row_numbers[m]), _signed(int(counts[m]))) for m in members[:4]
-            ]
-            found.append(BusFinding(bus.name, _named(bus, messages[first[g]]), _signed(int(net[g])), places))
+        for group in wrong[:limit]:
+            places = []
+            for member in order[starts[group] : ends[group]][:4].tolist():
+                part = int(np.searchsorted(begins, member, side="right")) - 1
+                table, rows = self._places[index][part]
+                places.append((table, int(rows[member - begins[part]]), _signed(int(counts[member]))))
+            message = _named(bus, messages[order[starts[group]]])
+            found.append(BusFinding(bus.name, message, _signed(int(net[group])), places))
         return found
+
+
+def _equal_rows(rows: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order that brings equal rows together, and where in it each group of equal ones starts.
+
+    Sorted by a hash: rows with the same one are compared. Should different rows share a hash, equal ones may come to
+    lie in several groups, which could only lead to a finding too many.
+    """
+    width = rows.shape[1]
+    factors = np.random.default_rng(width).integers(1 << 63, size=(width,), dtype=np.uint64) * np.uint64(2) + np.uint64(
+        1
+    )
+    hashes = np.zeros(len(rows), dtype=np.uint64)
+    for column in range(width):
+        hashes += rows[:, column] * factors[column]
+    order = np.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    differs = hashes[1:] != hashes[:-1]
+    for column in range(width):
+        cells = rows[order, column]
+        differs |= cells[1:] != cells[:-1]
+    return order, np.concatenate([[0], 1 + np.flatnonzero(differs)])
 
 
 def _signed(value: int) -> int:
     return value - MODULUS if value > MODULUS // 2 else value
 
 
-def _named(bus: Bus, message: NDArray[np.int64]) -> dict[str, list[int]]:
+def _named(bus: Bus, message: NDArray[np.uint32]) -> dict[str, list[int]]:
     named: dict[str, Any] = {}
     offset = 0
     for f in bus.fields:

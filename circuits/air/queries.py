@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import NumpyAlgebra, Program, Rows
 from circuits.air.field import Matrix
 from circuits.air.table import Table
 
@@ -26,19 +28,38 @@ def queries(bus: Bus, filled: Iterable[tuple[Table, Matrix]], fields: slice | No
     """
     found: list[NDArray[np.uint32]] = []
     no_public = np.zeros(0, dtype=np.uint32)
-    width = len(range(bus.width)[fields or slice(None)])
+    chosen = range(bus.width)[fields or slice(None)]
     for table, matrix in filled:
-        asked = [i for i in table.air.interactions if i.bus.index == bus.index and not i.provides]
-        if not asked:
+        plan = _plan(table, bus, chosen)
+        if plan is None:
             continue
-        messages = [i.message[fields or slice(None)] for i in asked]
-        wanted = {e.index for m in messages for e in m} | {i.count.index for i in asked}
-        values = evaluate(table.air.graph, Rows.of_trace(matrix, no_public), NumpyAlgebra(), wanted)
-        height = len(matrix)
-        for interaction, message in zip(asked, messages, strict=True):
-            active = np.broadcast_to(values[interaction.count.index], (height,)) != 0
-            block = np.empty((int(active.sum()), width), dtype=np.uint32)
-            for k, expression in enumerate(message):
-                block[:, k] = np.broadcast_to(values[expression.index], (height,))[active]
-            found.append(block)
-    return np.concatenate(found) if found else np.zeros((0, width), dtype=np.uint32)
+        for _, values in plan.program.blocks(Rows.of_trace(matrix, no_public), NumpyAlgebra()):
+            interaction, row = np.nonzero(values[plan.counts])
+            found.append(values[plan.messages[interaction], row[:, None]].astype(np.uint32))
+    return np.concatenate(found) if found else np.zeros((0, len(chosen)), dtype=np.uint32)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the queries of a table are evaluated: slots of the counts (k,) and of the wanted message elements (k, w)."""
+
+    program: Program
+    counts: NDArray[np.int64]
+    messages: NDArray[np.int64]
+
+
+_PLANS: WeakKeyDictionary[Table, dict[tuple[int, range], _Plan | None]] = WeakKeyDictionary()
+
+
+def _plan(table: Table, bus: Bus, chosen: range) -> _Plan | None:
+    """Made once; None for a table that asks nothing of the bus."""
+    plans = _PLANS.setdefault(table, {})
+    key = (bus.index, chosen)
+    if key not in plans:
+        asked = [i for i in table.air.interactions if i.bus.index == bus.index and not i.provides]
+        counts = [i.count.index for i in asked]
+        messages = [i.message[k].index for i in asked for k in chosen]
+        made = Program(table.air.graph, [*counts, *messages])
+        slots = made.slots(messages).reshape(len(asked), len(chosen))
+        plans[key] = _Plan(made, made.slots(counts), slots) if asked else None
+    return plans[key]

@@ -1,6 +1,6 @@
 //! The permutation the engine hashes with.
 
-use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use openvm_stark_backend::p3_field::{PrimeCharacteristicRing, PrimeField32};
 use openvm_stark_backend::p3_symmetric::Permutation;
 use openvm_stark_sdk::config::baby_bear_poseidon2::{F, poseidon2_perm};
@@ -18,6 +18,7 @@ use crate::errors::{Kind, Outcome, guard};
 use crate::pool::pool;
 
 pub const WIDTH: usize = 16;
+const DIGEST: usize = 8;
 
 /// The vector `v` for which the internal layer maps `x` to `sum(x) + v * x`.
 fn internal_diagonal() -> [u32; WIDTH] {
@@ -29,15 +30,20 @@ fn internal_diagonal() -> [u32; WIDTH] {
     })
 }
 
-fn permute(states: &[u32]) -> Outcome<Vec<u32>> {
-    if let Some(at) = states.par_iter().position_any(|&cell| cell >= MODULUS) {
-        return Kind::Parameter.fail(format_args!(
+fn check_canonical(cells: &[u32], width: usize) -> Outcome<()> {
+    match cells.iter().position(|&cell| cell >= MODULUS) {
+        None => Ok(()),
+        Some(at) => Kind::Parameter.fail(format_args!(
             "row {}, column {} holds {}, not below the modulus",
-            at / WIDTH,
-            at % WIDTH,
-            states[at]
-        ));
+            at / width,
+            at % width,
+            cells[at]
+        )),
     }
+}
+
+fn permute(states: &[u32]) -> Outcome<Vec<u32>> {
+    check_canonical(states, WIDTH)?;
     let mut output = vec![0; states.len()];
     output
         .par_chunks_exact_mut(WIDTH)
@@ -52,29 +58,84 @@ fn permute(states: &[u32]) -> Outcome<Vec<u32>> {
     Ok(output)
 }
 
+/// All states of `h -> C(h, block)` behind the first one; C adds its input to the permutation of it.
+fn chain(start: &[u32], blocks: &[u32]) -> Outcome<Vec<u32>> {
+    check_canonical(start, DIGEST)?;
+    check_canonical(blocks, DIGEST)?;
+    let mut current: [F; DIGEST] = std::array::from_fn(|index| F::from_u32(start[index]));
+    let mut output = Vec::with_capacity(blocks.len());
+    for block in blocks.chunks_exact(DIGEST) {
+        let mut state: [F; WIDTH] = std::array::from_fn(|index| match index.checked_sub(DIGEST) {
+            None => current[index],
+            Some(index) => F::from_u32(block[index]),
+        });
+        poseidon2_perm().permute_mut(&mut state);
+        for (current, value) in current.iter_mut().zip(state) {
+            *current += value;
+            output.push(current.as_canonical_u32());
+        }
+    }
+    Ok(output)
+}
+
+/// An array of rows of this width that can be read in place.
+fn borrow_rows<'py>(
+    name: &str,
+    item: &Bound<'py, PyAny>,
+    width: usize,
+) -> Outcome<PyReadonlyArray2<'py, u32>> {
+    let fail = |text: &str| Kind::Parameter.failure(format_args!("{name}: {text}"));
+    let array = item
+        .cast::<PyArray2<u32>>()
+        .map_err(|_| fail("not a two-dimensional numpy array of uint32"))?;
+    if array.shape()[1] != width {
+        return Err(fail(&format!("not {width} columns")));
+    }
+    if !array.is_c_contiguous() || !array.data().is_aligned() {
+        return Err(fail("not C-contiguous"));
+    }
+    array
+        .try_readonly()
+        .map_err(|error| fail(&error.to_string()))
+}
+
+fn to_rows<'py>(
+    py: Python<'py>,
+    cells: Vec<u32>,
+    width: usize,
+) -> PyResult<Bound<'py, PyArray2<u32>>> {
+    let rows = cells.len() / width;
+    PyArray1::from_vec(py, cells).reshape([rows, width])
+}
+
 /// `poseidon2_permute(state)`.
 #[pyfunction]
 pub fn poseidon2_permute<'py>(
     py: Python<'py>,
     state: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyArray2<u32>>> {
-    let fail = |text: &str| Kind::Parameter.failure(text);
-    let array = state
-        .cast::<PyArray2<u32>>()
-        .map_err(|_| fail("the state is not a two-dimensional numpy array of uint32"))?;
-    if array.shape()[1] != WIDTH {
-        return Err(fail("the state does not have 16 columns").into());
-    }
-    if !array.is_c_contiguous() || !array.data().is_aligned() {
-        return Err(fail("the state is not C-contiguous").into());
-    }
-    let rows = array.shape()[0];
-    let view = array
-        .try_readonly()
-        .map_err(|error| fail(&error.to_string()))?;
+    let view = borrow_rows("the state", state, WIDTH)?;
     let cells = view.as_slice().expect("contiguity was checked");
     let output = py.detach(|| guard(Kind::Parameter, || pool(1)?.install(|| permute(cells))))?;
-    numpy::PyArray1::from_vec(py, output).reshape([rows, WIDTH])
+    to_rows(py, output, WIDTH)
+}
+
+/// `poseidon2_chain(start, blocks)`.
+#[pyfunction]
+pub fn poseidon2_chain<'py>(
+    py: Python<'py>,
+    start: &Bound<'py, PyAny>,
+    blocks: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArray2<u32>>> {
+    let start = borrow_rows("the start", start, DIGEST)?;
+    if start.shape()[0] != 1 {
+        return Kind::Parameter.fail("the start: not one row")?;
+    }
+    let blocks = borrow_rows("the blocks", blocks, DIGEST)?;
+    let first = start.as_slice().expect("contiguity was checked");
+    let cells = blocks.as_slice().expect("contiguity was checked");
+    let output = py.detach(|| guard(Kind::Parameter, || chain(first, cells)))?;
+    to_rows(py, output, DIGEST)
 }
 
 /// `poseidon2_constants()`.

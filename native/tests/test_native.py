@@ -681,7 +681,7 @@ BROKEN: dict[str, Callable[[dict[str, Any]], None]] = {
     "extra entry": lambda document: document.update(more=1),
     "two of one name": lambda document: document["tables"].append(document["tables"][0]),
     "too many tables": lambda document: document.update(
-        tables=[document["tables"][0] | {"name": str(index)} for index in range(101)]
+        tables=[document["tables"][0] | {"name": str(index)} for index in range(129)]
     ),
     "too many columns": lambda document: document.update(
         tables=[document["tables"][0] | {"name": name, "width": 15001} for name in "ab"]
@@ -997,6 +997,28 @@ def test_poseidon2_bad_states() -> None:
     ):
         with pytest.raises(zn.ParameterError):
             zn.poseidon2_permute(wrong)  # type: ignore[arg-type]
+
+
+def test_poseidon2_chain_is_a_running_compression() -> None:
+    generator = np.random.default_rng(5)
+    start = generator.integers(0, P, (1, 8), dtype=np.uint32)
+    blocks = generator.integers(0, P, (5, 8), dtype=np.uint32)
+    found = zn.poseidon2_chain(start, blocks)
+    state = start[0].tolist()
+    for block, after in zip(blocks.tolist(), found.tolist(), strict=True):
+        permuted = reference_permute(state + block)
+        state = [(a + b) % P for a, b in zip(permuted[:8], state, strict=True)]
+        assert after == state
+    assert zn.poseidon2_chain(start, blocks[:0]).shape == (0, 8)
+    for wrong_start, wrong_blocks in (
+        (start[:0], blocks),
+        (start, np.full((1, 8), P, np.uint32)),
+        (np.full((1, 8), P, np.uint32), blocks),
+        (start, np.zeros((1, 16), np.uint32)),
+        (start, blocks.tolist()),
+    ):
+        with pytest.raises(zn.ParameterError):
+            zn.poseidon2_chain(wrong_start, wrong_blocks)  # type: ignore[arg-type]
 
 
 # ----------------------------------------------------------------------------------------- baseline

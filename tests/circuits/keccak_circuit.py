@@ -19,7 +19,7 @@ from circuits.air.field import Matrix
 from circuits.air.layout import Layout, TraceView, allocate, bit, element, word
 from circuits.air.queries import queries
 from circuits.air.table import Air, Table
-from circuits.keccak_buses import BITWISE_BYTES, KECCAK_F, KECCAK_OUT, KECCAK_WORD
+from circuits.buses import BITWISE_BYTES, KECCAK_F, KECCAK_OUT, KECCAK_WORD
 
 NO_PUBLIC = np.zeros(0, dtype=np.uint32)
 

@@ -14,7 +14,7 @@ from circuits.air.layout import Layout, TraceView, allocate, bit, element
 from circuits.air.mutation import mutate
 from circuits.air.queries import queries
 from circuits.air.table import Air, Table
-from circuits.keccak_buses import BITWISE_BYTES
+from circuits.buses import BITWISE_BYTES
 from tests.circuits.keccak_circuit import messages
 
 

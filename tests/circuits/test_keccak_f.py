@@ -16,7 +16,7 @@ from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView
 from circuits.air.mutation import mutate
-from circuits.keccak_buses import KECCAK_F, LANES
+from circuits.buses import KECCAK_F, LANES
 from circuits.keccak_f import Lanes
 from scripts.bench_keccak import CallerColumns, connected, random_states, traces
 

@@ -34,8 +34,17 @@ def test_constants_are_the_engines() -> None:
 
 def test_compression_feeds_the_input_forward() -> None:
     states = _random(50)
-    expected = (zkevm_native.poseidon2_permute(states)[:, :8].astype(np.uint64) + states[:, :8]) % MODULUS
+    expected = (poseidon2.permute(states)[:, :8].astype(np.uint64) + states[:, :8]) % MODULUS
     np.testing.assert_array_equal(poseidon2.compress(states[:, :8], states[:, 8:]), expected)
+
+
+def test_a_chain_compresses_block_by_block() -> None:
+    start, blocks = _random(1)[0, :8], _random(5, seed=1)[:, :8]
+    state = start[None]
+    for block, after in zip(blocks, poseidon2.compress_chain(start, blocks), strict=True):
+        state = poseidon2.compress(state, block[None])
+        np.testing.assert_array_equal(after[None], state)
+    assert poseidon2.compress_chain(start, blocks[:0]).shape == (0, 8)
 
 
 def test_table_accepts_honest_rows_and_counts_repetitions() -> None:

@@ -2,84 +2,121 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import zkevm_native
 
-from circuits import segment
+from circuits.access_tree import access_root
 from circuits.air.checker import Finding, check_circuit
+from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import Matrix
 from circuits.air.mutation import mutate
-from circuits.segment import FilledSegment, boundaries, fill, segment_circuit
-from circuits.statement import EFFECTS_START, TRANSACTIONS_START, PublicColumns
-from executor.transfers import TransferTrace
-from tests.circuits.forging import check
-
-BUDGET = Path(__file__).parent / "transfer_budget.json"
+from circuits.execution import Batch, Execution
+from circuits.segment import FilledSegment, Segment, fill, heights_of, public_values, segment_circuit
+from circuits.statement import CIRCUIT_VERSION, OPERATIONS_START, RECEIPTS_START, WRITES_START, PublicColumns
+from tests.circuits.forging import check, forge
 
 
-def test_segments_chain_by_their_public_values(trace: TransferTrace) -> None:
-    cuts = [0, 17, 60, 100]
-    filled = [
-        fill(trace.slice(first, end), boundary).public_values
-        for first, end, boundary in zip(cuts[:-1], cuts[1:], boundaries(trace, cuts[:-1]), strict=True)
-    ]
-    np.testing.assert_array_equal(filled[0].transactions_in, TRANSACTIONS_START)
-    np.testing.assert_array_equal(filled[0].effects_in, EFFECTS_START)
-    for before, after in pairwise(filled):
-        assert before.end_transaction == after.first_transaction
-        for name in ("transactions", "effects", "access"):
+def test_segments_chain_by_their_public_values(batch: Batch) -> None:
+    cuts = [0, 2, 4, 8, len(batch.operations)]
+    stated = [public_values(Execution(batch, first, end)) for first, end in pairwise(cuts)]
+    np.testing.assert_array_equal(stated[0].operations_in, OPERATIONS_START)
+    np.testing.assert_array_equal(stated[0].receipts_in, RECEIPTS_START)
+    np.testing.assert_array_equal(stated[0].access_in, access_root(batch, 0))
+    np.testing.assert_array_equal(stated[-1].access_out, access_root(batch, len(batch.operations)))
+    assert len({tuple(values.writes_out.tolist()) for values in stated} | {tuple(WRITES_START.tolist())}) == len(cuts)
+    for before, after in pairwise(stated):
+        assert before.end_operation == after.first_operation
+        assert before.depth == after.depth
+        for name in ("operations", "receipts", "access"):
             np.testing.assert_array_equal(getattr(before, f"{name}_out"), getattr(after, f"{name}_in"))
+    assert {values.version for values in stated} == {CIRCUIT_VERSION}
 
 
 def _check_public(filled: FilledSegment, traces: list[Matrix | None], public: list[int]) -> list[Finding]:
-    return check_circuit(segment_circuit(), traces, [public, *filled.public_lists[1:]])
+    lists = [public if table.name == Segment.name else [] for table in segment_circuit().tables]
+    return check_circuit(segment_circuit(), traces, lists, algebra=NumpyAlgebra())
+
+
+def _place() -> int:
+    return segment_circuit().names.index(Segment.name)
+
+
+def test_an_honest_segment_is_accepted(small_segment: FilledSegment) -> None:
+    assert check(small_segment) == []
+
+
+def test_every_cut_is_accepted(batch: Batch) -> None:
+    """Segments of one operation each, as far as withdrawals let them begin."""
+    for first, end in pairwise(batch.operations.cuts.tolist()):
+        assert check(fill(Execution(batch, first, end))) == [], first
 
 
 @pytest.mark.parametrize("name", PublicColumns.parts)
 def test_every_public_value_counts(small_segment: FilledSegment, name: str) -> None:
     """One element of each public value changed; the mutation test changes all of them."""
-    values = list(small_segment.public_lists[0])
+    values = small_segment.public_values.to_list()
     values[PublicColumns.offsets[name]] += 1
     assert _check_public(small_segment, list(small_segment.traces), values)
 
 
 def test_a_segment_without_its_segment_table_is_rejected(small_segment: FilledSegment) -> None:
-    assert _check_public(small_segment, [None, *small_segment.traces[1:]], [])
+    traces = list(small_segment.traces)
+    traces[_place()] = None
+    assert _check_public(small_segment, traces, [])
 
 
 def test_two_segment_rows_are_rejected(small_segment: FilledSegment) -> None:
-    doubled = [np.ones((2, 1), dtype=np.uint32), *small_segment.traces[1:]]
-    assert check(FilledSegment(doubled, small_segment.public_values))
+    traces = list(small_segment.traces)
+    row = traces[_place()]
+    assert row is not None
+    traces[_place()] = np.concatenate([row, row])
+    assert check(FilledSegment(traces, small_segment.public_values))
 
 
-@pytest.mark.parametrize(("first", "end"), [(0, 100), (0, 1), (33, 44), (99, 100)])
-def test_estimated_heights(trace: TransferTrace, first: int, end: int) -> None:
-    part = trace.slice(first, end)
-    heights = segment.estimate(part)
-    filled = fill(part, boundaries(trace, [first])[0])
-    for table, matrix in zip(segment_circuit().tables, filled.traces, strict=True):
-        if table.name == "poseidon2":
-            assert len(matrix) <= heights[table.name] <= 2 * len(matrix)
-        else:
-            assert heights[table.name] == len(matrix), table.name
+@pytest.mark.deep
+def test_every_table_is_needed(small_segment: FilledSegment) -> None:
+    """Any table left out is missed by the others."""
+    for place, trace in enumerate(small_segment.traces):
+        if trace is None or place == _place():
+            continue
+        traces = list(small_segment.traces)
+        traces[place] = None
+        assert check(FilledSegment(traces, small_segment.public_values)), segment_circuit().names[place]
 
 
-def test_cost_stays_within_the_budget(trace: TransferTrace) -> None:
-    """Cells and interactions are exact; a change that costs more must change the budget file knowingly."""
-    filled = fill(trace, boundaries(trace, [0])[0])
-    heights = {t.name: len(m) for t, m in zip(segment_circuit().tables, filled.traces, strict=True)}
-    budget = json.loads(BUDGET.read_text())
-    assert segment.cells(heights) / trace.transactions <= budget["cells_per_transfer"]
-    assert segment.interactions(heights) / trace.transactions <= budget["interactions_per_transfer"]
+def test_forged_tables_are_rejected(small_execution: Execution) -> None:
+    assert check(forge(small_execution, lambda tables: None)) == []
+
+    def mint(tables: dict[str, np.ndarray]) -> None:
+        tables["account_leaf"].balance_after[0, 0] += 1
+
+    assert check(forge(small_execution, mint))
 
 
+@pytest.mark.parametrize(("first", "end"), [(0, 12), (0, 1), (2, 8), (9, 12)])
+def test_heights_are_exact(batch: Batch, first: int, end: int) -> None:
+    execution = Execution(batch, first, end)
+    filled = fill(execution)
+    exact = {t.name: len(m) for t, m in zip(segment_circuit().tables, filled.traces, strict=True) if m is not None}
+    assert heights_of(execution) == exact
+
+
+@pytest.mark.deep
+def test_no_public_value_and_no_cell_of_the_segment_table_is_free(small_segment: FilledSegment) -> None:
+    tables = {Segment.name}
+    report = mutate(segment_circuit(), small_segment.traces, small_segment.public_lists, seed=1, tables=tables)
+    assert not report.survivors, "\n".join(str(s) for s in report.survivors[:20])
+
+
+@pytest.mark.deep
 def test_no_cell_is_free(small_segment: FilledSegment) -> None:
-    report = mutate(segment_circuit(), small_segment.traces, small_segment.public_lists, seed=1)
+    """Of the whole circuit; the tests of its modules do the same with the tables of one and many more rows."""
+    report = mutate(
+        segment_circuit(), small_segment.traces, small_segment.public_lists, seed=1, rows_per_table=1
+    )  # fmt: skip
     assert not report.survivors, "\n".join(str(s) for s in report.survivors[:20])
 
 
@@ -88,5 +125,5 @@ def test_the_engine_agrees(small_segment: FilledSegment) -> None:
     proof, _ = zkevm_native.prove(key, small_segment.traces, small_segment.public_lists, 2)
     verified = zkevm_native.verify(key.verifying_key(), proof)
     assert verified.public_values == small_segment.public_lists
-    heights = [len(t).bit_length() - 1 for t in small_segment.traces]
+    heights = [None if trace is None else len(trace).bit_length() - 1 for trace in small_segment.traces]
     assert verified.log_heights == heights

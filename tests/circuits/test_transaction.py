@@ -1,273 +1,335 @@
-"""Transactions: dishonest executors are caught by the check of the circuit."""
+"""Transactions: honest ones of all kinds, mutations, and the lies of a prover that wants more than its due."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from circuits.limbs import words_from_ints, words_to_ints
-from circuits.segment import FilledSegment, boundaries, fill
-from executor.transfers import Access, TransferTrace
-from tests.circuits.forging import check, forge, places
+from circuits import access_list, beacon, fees, state, storage, transaction, withdrawal
+from circuits.air.gadgets.words import fill_decrease, fill_increase, sum_carries
+from circuits.component import Component
+from circuits.execution import Execution
+from circuits.operation_items import operation_chain, operation_digests
+from circuits.statement import gas_limbs, running_chain
+from tests.circuits.family import check_family, execution_of, mutate_family
+from tests.circuits.lying import FUNCTIONS, RANGES, objections
+from tests.circuits.transaction_batches import contracts, execution, small
+from tests.executor.conftest import Builder
+from tests.executor.programs import call_contract
+
+#: The tables of operations with those that keep the state and those of the instructions that change slots.
+FAMILY: tuple[Component, ...] = (
+    *storage.COMPONENTS,
+    *access_list.COMPONENTS,
+    *withdrawal.COMPONENTS,
+    *state.COMPONENTS,
+    *beacon.COMPONENTS,
+    *transaction.COMPONENTS,
+)
+
+#: Rows of `execution()`: what its transactions do.
+PLAIN, SELF, DATA, CAPPED, UNCAPPED, LOGGING, REVERTING, INVALID, TO_COINBASE, BLOBS = range(10)
+
+
+def gas_amount(limbs: np.ndarray) -> np.ndarray:
+    """Amounts (n,) from limbs (n, 2) or (n, 4)."""
+    return (limbs.astype(np.uint64) << np.arange(0, 16 * limbs.shape[1], 16, dtype=np.uint64)).sum(axis=1)
+
+
+def settle(rows: Any) -> None:
+    """Amounts and balances that follow from the gas used and the status."""
+    used = gas_amount(rows.gas_used)
+    unused = gas_amount(rows.gas_limit) - used
+    rows.unused = gas_limbs(unused)
+    rows.unused_carry = sum_carries(rows.gas_used, rows.unused)
+    rows.returned = fees.gas_products(rows.price.after, unused)
+    rows.reward = fees.gas_products(rows.tip, used)
+    failed = (rows.real - rows.success)[:, None]
+    fill_decrease(rows.recipient_after, rows.recipient_ended, failed * rows.value)
+    fill_increase(rows.sender_after, rows.sender_ended, rows.returned, failed * rows.value)
+    fill_increase(rows.coinbase_after, rows.coinbase_balance, rows.reward)
 
-Forgery = Callable[[TransferTrace], TransferTrace]
 
+def set_gas_used(rows: Any, row: int, used: int) -> None:
+    rows.gas_used[row] = gas_limbs(np.array([used]))[0]
+    settle(rows)
 
-def _concatenate(first: TransferTrace, second: TransferTrace) -> TransferTrace:
-    """The transactions of two slices of one batch, one after the other; values as the first one has them."""
-    arrays = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in first.__dataclass_fields__
-        if isinstance(getattr(first, name), np.ndarray)
-        and len(getattr(first, name)) == first.transactions
-        and len(getattr(second, name)) == second.transactions
-        and not name.startswith("key_")
-    }
-    return replace(first, **arrays)
 
+def test_the_batch_has_what_it_says() -> None:
+    table = execution().trace.transactions
+    assert sorted(set(table.type.tolist())) == [0, 1, 2, 3]
+    assert np.flatnonzero(table.status == 0).tolist() == [REVERTING, INVALID]
+    spent = table.gas_used + table.gas_refunded
+    assert table.gas_refunded[CAPPED] == spent[CAPPED] // 5
+    assert 0 < table.gas_refunded[UNCAPPED] < spent[UNCAPPED] // 5
+    assert table.blob_hashes_size[BLOBS] == 64
+    assert (table.access_addresses[LOGGING], table.access_keys[LOGGING]) == (4, 4)
+    assert (table.sender[TO_COINBASE] != table.to[TO_COINBASE]).any()
 
-def _changed(array: np.ndarray, change: Callable[[np.ndarray], None]) -> np.ndarray:
-    copy = array.copy()
-    change(copy)
-    return copy
 
+@cache
+def large() -> Execution:
+    """Prices of all sizes, and fees at their caps."""
+    building = contracts(Builder())
+    price = 2**100
+    building.alloc(Builder.WALLETS[0], balance=hex(2**256 - 1 - 2**200))
+    building.block(
+        building.transfer(0, value=2**199, gasPrice=price),
+        call_contract(building, 0, gas=2**20, gasPrice=2**200, value=2**198),
+        building.transfer(1, gasPrice=Builder.FIRST_BASE_FEE),
+        building.transfer(1, maxFeePerGas=Builder.FIRST_BASE_FEE, maxPriorityFeePerGas=0),
+        building.transfer(1, maxFeePerGas=2**20, maxPriorityFeePerGas=2**20),
+        building.transfer(1, maxFeePerGas=Builder.FIRST_BASE_FEE + 3, maxPriorityFeePerGas=3),
+    )
+    return execution_of(building.execute())
 
-def _add(words: np.ndarray, index: Any, amount: int) -> np.ndarray:
-    """`words` with `amount` added to the word at `index`."""
-    copy = words.copy()
-    value = words_to_ints(copy[index].reshape(1, -1))[0] + amount
-    copy[index] = words_from_ints([value])[0][: copy.shape[-1]]
-    return copy
 
+@pytest.mark.parametrize("make", [execution, small, large])
+def test_honest_transactions(make: Callable[[], Any]) -> None:
+    assert check_family(FAMILY, make()) == []
+    assert check_family(transaction.COMPONENTS, make()) == []
 
-def _replayed(trace: TransferTrace) -> TransferTrace:
-    """The last transaction runs twice."""
-    return _concatenate(trace, trace.slice(trace.transactions - 1, trace.transactions))
 
+def test_segments() -> None:
+    whole = execution()
+    cuts = whole.operations.cuts.tolist()
+    for first, end in ((cuts[0], cuts[1]), (cuts[1], cuts[4]), (cuts[4], cuts[-4]), (cuts[3], cuts[-1])):
+        assert check_family(FAMILY, type(whole)(whole.batch, first, end)) == []
 
-def _wrong_account(trace: TransferTrace) -> TransferTrace:
-    """The credit goes to the coinbase's account instead of the recipient's."""
-    keys = trace.access_key.copy()
-    keys[0, Access.RECIPIENT_BALANCE] = keys[0, Access.COINBASE_BALANCE]
-    return replace(trace, access_key=keys)
 
+@pytest.mark.parametrize(("make", "rows"), [(execution, 6), (small, 3), (large, 3)])
+def test_mutations(make: Callable[[], Execution], rows: int) -> None:
+    assert mutate_family([*transaction.COMPONENTS, RANGES], make(), rows_per_table=rows).survivors == []
 
-def _skipped_nonce(trace: TransferTrace) -> TransferTrace:
-    before = _add(trace.access_before, (0, Access.SENDER_NONCE), 1)
-    after = _add(trace.access_after, (0, Access.SENDER_NONCE), 1)
-    return replace(trace, nonce=_add(trace.nonce, 0, 1), access_before=before, access_after=after)
 
+def test_digests() -> None:
+    batch = execution().batch
+    digests = operation_digests(batch)
+    chain = operation_chain(batch)
+    assert len(digests) == len(batch.operations)
+    assert len(np.unique(digests, axis=0)) == len(digests)
+    assert (chain == running_chain(chain[0], digests)).all()
 
-def _kept_nonce(trace: TransferTrace) -> TransferTrace:
-    after = trace.access_after.copy()
-    after[0, Access.SENDER_NONCE] = trace.access_before[0, Access.SENDER_NONCE]
-    return replace(trace, access_after=after)
 
+def lie_underpaid(rows: Any) -> None:
+    set_gas_used(rows, PLAIN, 20_999)
 
-def _underpaid_gas(trace: TransferTrace) -> TransferTrace:
-    return replace(trace, gas_used=_changed(trace.gas_used, lambda g: g.__setitem__(0, int(g[0]) - 1)))
 
+def lie_overcharged(rows: Any) -> None:
+    set_gas_used(rows, DATA, 29_000)
 
-def _forged_balance(trace: TransferTrace) -> TransferTrace:
-    """The sender claims one wei more than the state holds."""
-    return replace(trace, access_before=_add(trace.access_before, (0, Access.SENDER_BALANCE), 1))
 
+def lie_forged_product(rows: Any) -> None:
+    rows.returned[LOGGING, 0] ^= 1
+    fill_increase(rows.sender_after, rows.sender_ended, rows.returned, (rows.real - rows.success)[:, None] * rows.value)
 
-def _minted_wei(trace: TransferTrace) -> TransferTrace:
-    return replace(trace, access_after=_add(trace.access_after, (0, Access.RECIPIENT_BALANCE), 1))
 
+def lie_forged_upfront(rows: Any) -> None:
+    rows.upfront[PLAIN] = 0
+    fill_decrease(rows.affordable, rows.sender_balance, rows.upfront, rows.value, rows.blob_required)
 
-def _burnt_reward(trace: TransferTrace) -> TransferTrace:
-    """The coinbase keeps its old balance."""
-    index = int(np.flatnonzero((trace.access_before != trace.access_after)[:, Access.COINBASE_BALANCE].any(axis=1))[0])
-    after = trace.access_after.copy()
-    after[index, Access.COINBASE_BALANCE] = trace.access_before[index, Access.COINBASE_BALANCE]
-    return replace(trace, access_after=after)
 
+def lie_forged_balance(rows: Any) -> None:
+    rows.sender_balance[PLAIN, 5] += 1
+    fill_decrease(rows.affordable, rows.sender_balance, rows.upfront, rows.value, rows.blob_required)
+    fill_decrease(rows.sender_begun, rows.sender_balance, rows.prepaid, rows.value, rows.blob_fee)
 
-def _low_cap(trace: TransferTrace) -> TransferTrace:
-    """The fee cap is below the base fee."""
-    cap = trace.max_fee.copy()
-    cap[0] = 0
-    return replace(trace, max_fee=cap, max_priority=_changed(trace.max_priority, lambda p: p.__setitem__(0, 0)))
 
+def lie_more_to_the_recipient(rows: Any) -> None:
+    rows.recipient_begun.after[PLAIN, 0] += 1
 
-def _priority_above_cap(trace: TransferTrace) -> TransferTrace:
-    return replace(trace, max_priority=_changed(trace.max_priority, lambda p: p.__setitem__((0, 15), 1)))
 
+def lie_kept_nonce(rows: Any) -> None:
+    rows.nonce_after[CAPPED] = rows.nonce[CAPPED]
 
-def _short_gas_limit(trace: TransferTrace) -> TransferTrace:
-    return replace(trace, gas_limit=_changed(trace.gas_limit, lambda g: g.__setitem__(0, trace.gas_used[0] - 1)))
 
+def lie_skipped_nonce(rows: Any) -> None:
+    rows.nonce_after[CAPPED, 0] += 1
 
-def _overspent(trace: TransferTrace) -> TransferTrace:
-    """The value exceeds the balance."""
-    return replace(trace, value=_changed(trace.value, lambda v: v.__setitem__((0, 15), 1)))
 
+def lie_other_nonce(rows: Any) -> None:
+    rows.nonce[CAPPED, 0] += 1
+    rows.nonce_after[CAPPED, 0] += 1
 
-def _precompile(trace: TransferTrace) -> TransferTrace:
-    """The recipient is the identity precompile."""
-    to = trace.to.copy()
-    to[0] = 0
-    to[0, 0] = 4
-    return replace(trace, to=to)
 
+def lie_replayed(rows: Any) -> None:
+    """The second transaction is the first one again, in everything but its place and its account tokens."""
+    for name in ("sender", "to", "nonce", "nonce_after", "value", "states"):
+        getattr(rows, name)[SELF] = getattr(rows, name)[PLAIN]
 
-def _failed(trace: TransferTrace) -> TransferTrace:
-    """The receipt says that the transfer failed."""
-    return replace(trace, status=_changed(trace.status, lambda s: s.__setitem__(0, 0)))
 
+def lie_success(rows: Any) -> None:
+    rows.success[REVERTING] = 1
+    settle(rows)
 
-def _hidden_calldata(trace: TransferTrace) -> TransferTrace:
-    """Fewer calldata bytes are charged than are committed to."""
-    index = int(np.flatnonzero(trace.nonzero_bytes)[0])
-    gas = _changed(trace.gas_used, lambda g: g.__setitem__(index, int(g[index]) - 16))
-    return replace(trace, gas_used=gas)
 
+def lie_failure(rows: Any) -> None:
+    rows.success[CAPPED] = 0
+    settle(rows)
 
-FORGERIES = [
-    _replayed,
-    _wrong_account,
-    _skipped_nonce,
-    _kept_nonce,
-    _underpaid_gas,
-    _forged_balance,
-    _minted_wei,
-    _burnt_reward,
-    _low_cap,
-    _priority_above_cap,
-    _short_gas_limit,
-    _overspent,
-    _precompile,
-    _failed,
-    _hidden_calldata,
-]
-
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda f: f.__name__.strip("_"))
-def test_dishonest_executors_are_caught(trace: TransferTrace, forgery: Forgery) -> None:
-    first = 20 if forgery is not _hidden_calldata else 0
-    honest = trace.slice(first, 32)
-    boundary = boundaries(trace, [first])[0]
-    forged = forgery(honest)
-    assert forged.content_hash() != honest.content_hash()
-    assert check(fill(forged, boundary))
-
+def lie_refund_above_a_fifth(rows: Any) -> None:
+    rows.is_capped[CAPPED] = 0
+    rows.refund[CAPPED] = rows.earned[CAPPED]
+    set_gas_used(rows, CAPPED, int(gas_amount(rows.gas_limit)[CAPPED] - rows.gas_left[CAPPED] - rows.earned[CAPPED]))
 
-def _row(tables: dict[str, Any]) -> Any:
-    return tables["transaction"]
 
+def lie_refund_of_a_fifth(rows: Any) -> None:
+    """The cap itself, where less was earned."""
+    quotient = gas_amount(rows.quotient)[UNCAPPED]
+    rows.is_capped[UNCAPPED] = 1
+    rows.refund[UNCAPPED] = quotient
+    set_gas_used(rows, UNCAPPED, int(gas_amount(rows.gas_limit)[UNCAPPED] - rows.gas_left[UNCAPPED] - quotient))
 
-def _tip_of_choice(tables: dict[str, Any]) -> None:
-    """The larger of priority fee and margin is taken as the tip, the comparison's borrow flipped to match."""
-    rows = _row(tables)
-    rows.tip_choice.borrow[0, -1] ^= 1
-    chosen = rows.max_priority if rows.tip_choice.borrow[0, -1] else rows.fee_margin.difference
-    rows.tip[0] = chosen[0]
 
+def lie_larger_fifth(rows: Any) -> None:
+    quotient = gas_amount(rows.quotient)[CAPPED] + 1
+    rows.quotient[CAPPED] = gas_limbs(np.array([quotient]))[0, :2]
+    rows.remainder[CAPPED] = (int(rows.remainder[CAPPED]) - 5) % 2013265921
+    rows.refund[CAPPED] = quotient
+    rows.refund_margin[CAPPED] -= 1
+    set_gas_used(rows, CAPPED, int(gas_amount(rows.gas_limit)[CAPPED] - rows.gas_left[CAPPED] - quotient))
 
-def _negative_balance(tables: dict[str, Any]) -> None:
-    """The last borrow of the affordability check is set, as if 2^256 wei were added."""
-    _row(tables).affordable.borrow[0, -1] = 1
-
-
-def _lost_carry(tables: dict[str, Any]) -> None:
-    rows = _row(tables)
-    place = tuple(np.argwhere(rows.recipient_after.carry)[0])
-    rows.recipient_after.carry[place] = 0
-
-
-def _second_use_of_a_token(tables: dict[str, Any]) -> None:
-    """An access claims to be the first one to its key."""
-    rows = _row(tables)
-    access = rows.access[Access.COINBASE_BALANCE]
-    row = int(np.flatnonzero(access.order.before)[0])
-    access.order.before[row] = 0
-
-
-def _from_the_future(tables: dict[str, Any]) -> None:
-    """An access receives a token that is newer than itself."""
-    rows = _row(tables)
-    access = rows.access[Access.COINBASE_BALANCE]
-    access.order.before[0] += 1 << 20
-
-
-def _other_code(tables: dict[str, Any]) -> None:
-    """The recipient's code hash is another one in the state."""
-    leaf = tables["access_leaf"]
-    row = int(np.flatnonzero(leaf.kind == 3)[0])
-    leaf.before[row, 0] ^= 1
-    leaf.after[row, 0] ^= 1
-
-
-def _idle_row_acts(tables: dict[str, Any]) -> None:
-    rows = _row(tables)
-    rows.low_zero.zero[np.flatnonzero(rows.real == 0)[0]] = 1
-
-
-def _repeated_row(tables: dict[str, Any]) -> None:
-    rows = _row(tables)
-    padding = int(np.flatnonzero(rows.real == 0)[0])
-    rows._matrix[padding] = rows._matrix[0]
-
-
-def _skipped_row(tables: dict[str, Any]) -> None:
-    rows = _row(tables)
-    rows._matrix[3] = 0
-
-
-def _wrapped_gas(tables: dict[str, Any]) -> None:
-    """Gas used plus the modulus fits two limbs; the range of the upper one forbids it."""
-    rows = _row(tables)
-    wrapped = int(rows.gas_used[0, 0]) + (int(rows.gas_used[0, 1]) << 16) + 2013265921
-    rows.gas_used[0] = [wrapped & 0xFFFF, wrapped >> 16]
-
-
-LIES = [
-    _tip_of_choice,
-    _negative_balance,
-    _lost_carry,
-    _second_use_of_a_token,
-    _from_the_future,
-    _other_code,
-    _idle_row_acts,
-    _repeated_row,
-    _skipped_row,
-    _wrapped_gas,
-]
-
-
-@pytest.mark.parametrize("lie", LIES, ids=lambda f: f.__name__.strip("_"))
-def test_dishonest_provers_are_caught(small_segment: FilledSegment, lie: Any) -> None:
-    forged = forge(small_segment, lie)
-    assert any((a != b).any() for a, b in zip(forged.traces[:5], small_segment.traces[:5], strict=True))
-    assert places(check(forged))
-
-
-def _credited_more(tables: dict[str, Any]) -> None:
-    """A wei is minted with everything behind it made to fit: sum, effects, state and tree leaf of that key."""
-    rows, leaf = _row(tables), tables["access_leaf"]
-    row = int(rows.real.sum()) - 1
-    access = rows.access[Access.COINBASE_BALANCE]
-    rows.coinbase_after.sum[row, 0] ^= 1
-    place = int(np.flatnonzero(leaf.leaf == access.leaf[row])[0])
-    leaf.after[place, 0] ^= 1
-
-
-def test_minting_with_a_consistent_state_breaks_the_sum(small_segment: FilledSegment) -> None:
-    found = places(check(forge(small_segment, _credited_more)))
-    assert "coinbase's balance: limb 0" in found
-
-
-def test_address_zero_and_eleven_are_no_precompiles(trace: TransferTrace) -> None:
-    """The test for precompiles itself, on addresses around them: only the state bus may object."""
-    for last, refused in ((0, False), (1, True), (10, True), (11, False), (0xFFFF, False)):
-        to = trace.to[:8].copy()
-        to[0] = 0
-        to[0, 0] = last
-        segment = fill(replace(trace.slice(0, 8), to=to), boundaries(trace, [0])[0])
-        assert ("range16" in places(check(segment))) is refused, last
+
+def lie_refund_of_a_failure(rows: Any) -> None:
+    rows.earned[REVERTING] = rows.refund_counter[REVERTING]
+    rows.refund[REVERTING] = 10
+    set_gas_used(rows, REVERTING, int(gas_amount(rows.gas_used)[REVERTING]) - 10)
+
+
+def lie_value_kept(rows: Any) -> None:
+    fill_decrease(rows.recipient_after, rows.recipient_ended, 0 * rows.value)
+
+
+def lie_value_lost(rows: Any) -> None:
+    fill_increase(rows.sender_after, rows.sender_ended, rows.returned, 0 * rows.value)
+
+
+def lie_coinbase_overpaid(rows: Any) -> None:
+    rows.coinbase_after.after[LOGGING, 0] += 1
+
+
+def lie_larger_tip(rows: Any) -> None:
+    """The tip is all that the max fee leaves."""
+    row = UNCAPPED
+    rows.pays_cap[row] = 1
+    rows.tip[row] = 0
+    rows.tip[row, 0] = int(rows.max_fee[row, 0]) - int(rows.base_fee[row, 0])
+    rows.price.after[row] = rows.max_fee[row]
+    rows.prepaid = fees.gas_products(rows.price.after, gas_amount(rows.gas_limit))
+    fill_decrease(rows.sender_begun, rows.sender_balance, rows.prepaid, rows.value, rows.blob_fee)
+    settle(rows)
+
+
+def lie_no_tip(rows: Any) -> None:
+    row = UNCAPPED
+    rows.tip[row] = 0
+    rows.price.after[row] = rows.base_fee[row]
+    rows.prepaid = fees.gas_products(rows.price.after, gas_amount(rows.gas_limit))
+    fill_decrease(rows.sender_begun, rows.sender_balance, rows.prepaid, rows.value, rows.blob_fee)
+    settle(rows)
+
+
+def lie_code_ignored(rows: Any) -> None:
+    rows.runs[INVALID] = 0
+    rows.success[INVALID] = 1
+    rows.frame[INVALID] = 0
+    settle(rows)
+
+
+def lie_blobs_for_nothing(rows: Any) -> None:
+    rows.blob_fee[BLOBS] = 0
+    fill_decrease(rows.sender_begun, rows.sender_balance, rows.prepaid, rows.value, rows.blob_fee)
+
+
+def lie_no_blobs(rows: Any) -> None:
+    rows.no_blobs.zero[BLOBS] = 1
+    rows.no_blobs.inverse[BLOBS] = 0
+    rows.blob_id[BLOBS] = 0
+    rows.blob_fee[BLOBS] = rows.blob_required[BLOBS] = 0
+    fill_decrease(rows.affordable, rows.sender_balance, rows.upfront, rows.value, rows.blob_required)
+    fill_decrease(rows.sender_begun, rows.sender_balance, rows.prepaid, rows.value, rows.blob_fee)
+
+
+def lie_other_calldata(rows: Any) -> None:
+    rows.calldata_id[DATA] = rows.calldata_id[LOGGING]
+
+
+def lie_shorter_calldata(rows: Any) -> None:
+    rows.zero_bytes[DATA] -= 1
+    rows.given.low[DATA] += 4
+
+
+def lie_access_list_ignored(rows: Any) -> None:
+    rows.access_keys[LOGGING] = 0
+    rows.access_addresses[LOGGING] = 0
+
+
+@pytest.mark.parametrize(
+    ("lie", "objection"),
+    [
+        (lie_underpaid, "gas used: limb 0"),
+        (lie_overcharged, "gas used: limb 0"),
+        (lie_forged_product, "gas_product"),
+        (lie_forged_upfront, "gas_product"),
+        (lie_forged_balance, "account"),
+        (lie_more_to_the_recipient, "recipient at begin: limb 0"),
+        (lie_kept_nonce, "nonce + 1: limb 0"),
+        (lie_skipped_nonce, "nonce + 1: limb 0"),
+        (lie_other_nonce, "account"),
+        (lie_other_nonce, "poseidon2"),
+        (lie_replayed, "account"),
+        (lie_success, "result"),
+        (lie_success, "status"),
+        (lie_failure, "result"),
+        (lie_refund_above_a_fifth, "range16"),
+        (lie_refund_of_a_fifth, "range16"),
+        (lie_larger_fifth, "range16"),
+        (lie_refund_of_a_failure, "what failed earns no refund"),
+        (lie_value_kept, "recipient at end: limb 0"),
+        (lie_value_lost, "sender at end: limb 0"),
+        (lie_coinbase_overpaid, "coinbase at end: limb 0"),
+        (lie_larger_tip, "slack: limb 0"),
+        (lie_no_tip, "the max priority fee is paid: limb 0"),
+        (lie_code_ignored, "no code[0]"),
+        (lie_blobs_for_nothing, "gas_product"),
+        (lie_no_blobs, "no blobs: value * zero = 0"),
+        (lie_other_calldata, "calldata"),
+        (lie_shorter_calldata, "poseidon2"),
+        (lie_access_list_ignored, "access_list"),
+    ],
+)
+def test_lies(lie: Callable[[Any], None], objection: str) -> None:
+    assert objection in objections(FAMILY, execution(), {"transaction": lie})
+
+
+@pytest.mark.parametrize("gas", [21_000, 31_000])
+def test_a_precompile_is_not_proved(gas: int) -> None:
+    building = Builder()
+    building.block(building.transfer(0, bytes(19) + b"\x04", gas=gas, value=0))
+    findings = check_family([*FAMILY, *FUNCTIONS], execution_of(building.execute()))
+    assert findings
+
+
+@pytest.mark.parametrize("forge", ["product", "fee", "margin"])
+def test_forged_answers(forge: str) -> None:
+    def product(rows: Any) -> None:
+        rows.multiply.product[0, 0] ^= 1
+
+    def fee(rows: Any) -> None:
+        rows.fee[0, 0] ^= 1
+
+    def margin(rows: Any) -> None:
+        """A blob base fee above what the transaction pays at most."""
+        rows.base_fee[0, 0] = 4
+
+    lie, table, objection = {
+        "product": (product, "gas_product_small", "product: limb 0"),
+        "fee": (fee, "blob_fee", "gas_product"),
+        "margin": (margin, "blob_fee", "margin: limb 0"),
+    }[forge]
+    assert objection in objections(FAMILY, execution(), {table: lie})

@@ -20,6 +20,7 @@ from rlp import encode
 
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.opcodes import NAMES, OPCODES, OPERANDS
+from executor.provable import BEACON_ROOTS_CODE
 from tests.differential.precompiles import VECTORS, Vector
 
 T = TypeVar("T")
@@ -35,11 +36,6 @@ CONTRACTS = [bytes([0xC1 + number]) * 20 for number in range(4)]
 OBSERVER = bytes.fromhex("0b" * 20)
 COINBASE = bytes.fromhex("cb" * 20)
 FRESH = bytes.fromhex("fe" * 20)  # an address that the genesis does not hold
-# EIP-4788: the contract that keeps the roots of beacon blocks.
-BEACON_ROOTS_CODE = bytes.fromhex(
-    "3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff810690815414603c57"
-    "5f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
-)
 
 
 def op(*names: str) -> bytes:
@@ -74,7 +70,14 @@ class Loop:
     body: tuple[Statement, ...]
 
 
-Statement = bytes | Branch | Loop
+@dataclass(frozen=True)
+class Skip:
+    """``body`` is jumped over."""
+
+    body: tuple[Statement, ...]
+
+
+Statement = bytes | Branch | Loop | Skip
 
 
 def assemble(statements: Iterable[Statement], origin: int = 0) -> bytes:
@@ -89,6 +92,9 @@ def assemble(statements: Iterable[Statement], origin: int = 0) -> bytes:
                 head = condition + op("ISZERO")
                 inner = assemble(body, here + len(head) + 4)
                 code += head + _push_place(here + len(head) + 4 + len(inner)) + op("JUMPI") + inner + op("JUMPDEST")
+            case Skip(body):
+                inner = assemble(body, here + 4)
+                code += _push_place(here + 4 + len(inner)) + op("JUMP") + inner + op("JUMPDEST")
             case Loop(rounds, body):
                 head = push(rounds)
                 start = here + len(head)

@@ -1,54 +1,40 @@
-"""Two small batches proved once: a few transfers in several blocks and segments."""
+"""Small batches proved once: contract code in several blocks and segments."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from pathlib import Path
 
 import pytest
 
 from executor.batch import batch_from_document
 from executor.execute import ExecutedBatch, execute
-from executor.transfers import TransferTrace, transfer_trace
-from prover.assemble import assemble
-from prover.planner import planner_for
-from prover.segment import SegmentJob, SegmentProof, prove_segment, segment_jobs
-from scripts.workloads import transfer_batch
-from verifier.container import ProofFile, encode_proof
+from tests.verifier.proving import Proved, prove_here, proved_batch
 
-#: A budget that cuts twelve transfers into three segments.
-SEGMENT_CELLS = 180_000
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-@dataclass(frozen=True)
-class Proved:
-    """A batch, its segments and its proof file."""
-
-    trace: TransferTrace
-    jobs: list[SegmentJob]
-    proofs: list[SegmentProof]
-    file: ProofFile
-
-    @property
-    def content(self) -> bytes:
-        """The bytes of the proof file."""
-        return encode_proof(self.file)
-
-
-def prove_here(executed: ExecutedBatch, segment_cells: int = SEGMENT_CELLS) -> Proved:
-    """Prove a batch in this process."""
-    trace = transfer_trace(executed)
-    jobs = segment_jobs(trace, planner_for(trace).plan(trace.transactions, segment_cells))
-    proofs = [prove_segment(trace, job, threads=2) for job in jobs]
-    return Proved(trace, jobs, proofs, assemble(executed, trace, jobs, proofs))
+def first_transactions(example: str, transactions: int) -> ExecutedBatch:
+    """The first transactions of the first block of an example, executed."""
+    document = json.loads((EXAMPLES / f"{example}.json").read_text())
+    document["blocks"] = document["blocks"][:1]
+    document["blocks"][0]["transactions"] = document["blocks"][0]["transactions"][:transactions]
+    return execute(batch_from_document(document))
 
 
 @pytest.fixture(scope="session")
 def proved() -> Proved:
-    """Twelve transfers."""
-    return prove_here(execute(batch_from_document(transfer_batch(12))))
+    """All types of transactions, withdrawals and beacon roots, in three blocks and four segments."""
+    return proved_batch()
 
 
 @pytest.fixture(scope="session")
 def other() -> Proved:
-    """Twelve other transfers."""
-    return prove_here(execute(batch_from_document(transfer_batch(12, seed=7))))
+    """The same with other amounts."""
+    return proved_batch(1)
+
+
+@pytest.fixture(scope="session")
+def erc20() -> Proved:
+    """Three transactions of a token that a compiler made, in two segments."""
+    return prove_here(first_transactions("erc20", 3), 2)

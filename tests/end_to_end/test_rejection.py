@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import rlp
 import zkevm_native
 
+from circuits.execution import Execution
 from circuits.limbs import words_from_ints, words_to_ints
-from circuits.segment import fill
-from executor.transfers import Access
+from circuits.segment import FilledSegment, fill_acting, public_values, segment_circuit
 from prover.segment import proving_key
-from tests.end_to_end.conftest import Proved
-from tests.verifier.chain import reheader
-from verifier.container import BlockRecord, ProofFile, encode_proof
+from tests.circuits.forging import forge, forge_matrices
+from tests.verifier.chain import STORAGE, refit_receipts, reheader
+from tests.verifier.proving import OPERATIONS, Proved
+from tests.verifier.test_verify import restated
+from verifier.container import ProofFile, ReceiptRecord, Writes, encode_proof
 from verifier.errors import Rejected
-from verifier.headers import decode_header
-from verifier.receipts import encode_receipts
-from verifier.state import BatchState, check_keys, ordered_writes
 from verifier.statement import BatchStatement, lists_commitment
-from verifier.transactions import decode_transaction
-from verifier.tries import StateTrie, ordered_root
+from verifier.tries import ordered_root
 from verifier.verify import CHECKS, verify
 
 
@@ -36,13 +35,28 @@ def _rejected(file: ProofFile) -> str:
 
 def test_the_honest_proof_is_accepted(proved: Proved) -> None:
     report = verify(proved.content)
-    assert report.transactions == 12
-    assert report.segments == len(proved.jobs) == 3
-    assert report.blocks > 2
+    assert report.transactions == 6
+    assert report.segments == len(proved.jobs) == 4
+    assert all(job.plan.operations <= OPERATIONS for job in proved.jobs)
+    assert report.blocks == 3
     assert report.security_bits is not None
     assert report.security_bits >= 100
     assert [c.name for c in report.checks] == [c.name for c in CHECKS]
     assert report.statement == proved.file.statement
+
+
+def test_the_batch_does_what_the_lies_below_are_about(proved: Proved) -> None:
+    receipts = proved.file.receipts
+    assert [receipt.status for receipt in receipts] == [1, 0, 1, 1, 1, 1]
+    assert [len(receipt.logs) for receipt in receipts] == [1, 0, 0, 2, 2, 1]
+    assert {key[0] for key in proved.file.state_keys} == {1, 2, 3, 4, 5}
+    assert sum(len(block.withdrawals) for block in proved.file.blocks) == 3
+
+
+def test_contracts_of_a_compiler(erc20: Proved) -> None:
+    report = verify(erc20.content)
+    assert (report.transactions, report.segments) == (3, 2)
+    assert all(receipt.logs for receipt in erc20.file.receipts)
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(BatchStatement)])
@@ -87,23 +101,15 @@ def test_a_segment_of_another_batch(proved: Proved, other: Proved) -> None:
         segments = list(proved.file.segments)
         segments[number] = replace(segment, proof=foreign.proof)
         assert _rejected(replace(proved.file, segments=tuple(segments))) == "proofs"
-    assert _rejected(replace(proved.file, segments=other.file.segments)) in ("segments", "proofs")
-
-
-def test_a_segment_that_claims_another_state(proved: Proved) -> None:
-    segment = proved.file.segments[0]
-    access = ((segment.access_out[0] + 1) % 2013265921, *segment.access_out[1:])
-    segments = (replace(segment, access_out=access), *proved.file.segments[1:])
-    assert _rejected(replace(proved.file, segments=segments)) == "proofs"
+    assert _rejected(replace(proved.file, segments=other.file.segments)) == "state roots"
 
 
 def _with_transaction(file: ProofFile, block: int, number: int, raw: bytes) -> ProofFile:
     """Another transaction, with roots, hashes and statement made to fit."""
-    record = file.blocks[block]
-    transactions = list(record.transactions)
+    transactions = list(file.blocks[block].transactions)
     transactions[number] = raw
     blocks = list(file.blocks)
-    blocks[block] = BlockRecord(record.header, tuple(transactions))
+    blocks[block] = replace(blocks[block], transactions=tuple(transactions))
     changed = reheader(replace(file, blocks=tuple(blocks)), block, transactions_root=ordered_root(transactions))
     commitment = lists_commitment([b.transactions for b in changed.blocks])
     return replace(changed, statement=replace(changed.statement, transactions_commitment=commitment))
@@ -122,12 +128,20 @@ _VALUE, _PARITY, _R, _S = 6, 9, 10, 11
 
 
 @pytest.mark.parametrize("position", [1, 2, 3, 4, 5, 6, 7])
-def test_a_changed_transaction(proved: Proved, position: int) -> None:
+@pytest.mark.parametrize("kind", [2, 3])
+def test_a_changed_transaction(proved: Proved, kind: int, position: int) -> None:
     """Any signed field changed: another sender is recovered, or none."""
-    block, number, raw = _first_of_type(proved.file, 2)
+    block, number, raw = _first_of_type(proved.file, kind)
     items = rlp.decode(raw[1:])
     items[position] = items[position][:-1] + bytes([(items[position][-1] if items[position] else 0) ^ 3])
-    assert _rejected(_with_transaction(proved.file, block, number, b"\x02" + rlp.encode(items)))
+    assert _rejected(_with_transaction(proved.file, block, number, bytes([kind]) + rlp.encode(items)))
+
+
+def test_a_changed_blob_hash(proved: Proved) -> None:
+    block, number, raw = _first_of_type(proved.file, 3)
+    items = rlp.decode(raw[1:])
+    items[10][1] = items[10][1][:-1] + b"\x00"
+    assert _rejected(_with_transaction(proved.file, block, number, b"\x03" + rlp.encode(items)))
 
 
 @pytest.mark.parametrize("r_s", [(b"", b""), (b"\x01", b"\x01")], ids=["no signature", "made-up signature"])
@@ -164,51 +178,137 @@ def test_a_forged_balance_in_the_witness(proved: Proved) -> None:
         assert _rejected(replace(proved.file, state_nodes=tuple(nodes))) in ("pre-state", "state roots")
 
 
-def _with_effects(file: ProofFile, transaction: int, balance: int, amount: int) -> ProofFile:
-    """A balance written by a transaction changed, with state roots, headers and statement made to fit."""
-    balances = file.effects.balances.copy()
-    value = words_to_ints(balances[transaction, balance][None])[0] + amount
-    balances[transaction, balance] = words_from_ints([value])[0]
-    changed = replace(file, effects=replace(file.effects, balances=balances))
-    parent = decode_header(file.parent_header)
-    headers = [decode_header(b.header) for b in file.blocks]
-    transactions = [[decode_transaction(raw, file.statement.chain_id) for raw in b.transactions] for b in file.blocks]
-    coinbases = [h.coinbase for h, block in zip(headers, transactions, strict=True) for _ in block]
-    leaves = check_keys(file.state_keys, [t for block in transactions for t in block], coinbases)
-    state = BatchState(StateTrie(parent.state_root, file.state_nodes), file.state_keys)
-    start = 0
-    for number, block in enumerate(transactions):
-        root = state.write(*ordered_writes(leaves, changed.effects, start, start + len(block)))
-        changed = reheader(changed, number, state_root=root)
-        start += len(block)
-    return changed
+def _change_write(file: ProofFile, segment: int, kind: int, amount: int) -> ProofFile:
+    """The last value that a segment writes to a leaf of a kind changed, and everything else made to fit."""
+    record = file.segments[segment]
+    rows = [row for row, leaf in enumerate(record.writes.leaf.tolist()) if file.state_keys[leaf][0] == kind]
+    value = record.writes.value.copy()
+    value[rows[-1]] = words_from_ints([words_to_ints(value[rows[-1]][None])[0] + amount])[0]
+    segments = list(file.segments)
+    segments[segment] = replace(record, writes=replace(record.writes, value=value))
+    return restated(replace(file, segments=tuple(segments)))
 
 
-@pytest.mark.parametrize("balance", [0, 1, 2], ids=["sender", "recipient", "coinbase"])
-def test_minted_wei_in_the_effects(proved: Proved, balance: int) -> None:
-    """A wei out of nothing; everything the verifier checks by itself fits, only the circuit knows better."""
-    last = len(proved.file.effects.status) - 1
-    assert verify(encode_proof(_with_effects(proved.file, last, balance, 0)))
-    assert _rejected(_with_effects(proved.file, last, balance, 1)) in ("segments", "proofs")
+@pytest.mark.parametrize("kind", [1, 2], ids=["balance", "slot"])
+@pytest.mark.parametrize("segment", [0, 1, 3])
+def test_minted_values(proved: Proved, segment: int, kind: int) -> None:
+    """A wei or a token out of nothing; all that the verifier checks by itself fits, only the circuit knows better."""
+    assert verify(encode_proof(_change_write(proved.file, segment, kind, 0)))
+    assert _rejected(_change_write(proved.file, segment, kind, 1)) == "proofs"
+
+
+def test_a_write_left_out(proved: Proved) -> None:
+    record = proved.file.segments[-1]
+    for row in range(len(record.writes)):
+        rest = np.delete(np.arange(len(record.writes)), row)
+        writes = Writes(*(getattr(record.writes, name)[rest] for name in Writes.__slots__))
+        file = replace(proved.file, segments=(*proved.file.segments[:-1], replace(record, writes=writes)))
+        assert _rejected(restated(file)) in ("headers", "proofs")
+
+
+def _with_receipt(file: ProofFile, number: int, **changes: Any) -> ProofFile:
+    receipts = list(file.receipts)
+    receipts[number] = replace(receipts[number], **changes)
+    return refit_receipts(file, receipts)
 
 
 def test_a_failure_in_the_place_of_a_success(proved: Proved) -> None:
-    """The receipt says that a transfer failed; roots, hashes and statement fit."""
+    """The receipt says that a transaction failed; roots, hashes, blooms and statement fit."""
+    assert verify(encode_proof(_with_receipt(proved.file, 0)))
+    assert _rejected(_with_receipt(proved.file, 0, status=0)) == "proofs"
+    assert _rejected(_with_receipt(proved.file, 0, status=0, logs=())) == "proofs"
+    assert _rejected(_with_receipt(proved.file, 1, status=1)) == "proofs"
+
+
+def test_other_logs(proved: Proved) -> None:
     file = proved.file
-    status = file.effects.status.copy()
-    status[0] = 0
-    effects = replace(file.effects, status=status)
-    block = next(i for i, record in enumerate(file.blocks) if record.transactions)
-    receipts, start = [], 0
-    for record in file.blocks:
-        end = start + len(record.transactions)
-        types = [decode_transaction(raw, file.statement.chain_id).type for raw in record.transactions]
-        receipts.append(encode_receipts(types, status[start:end].tolist(), effects.gas_used[start:end].tolist()))
-        start = end
-    changed = reheader(replace(file, effects=effects), block, receipts_root=ordered_root(receipts[block]))
-    commitment = lists_commitment(receipts)
-    changed = replace(changed, statement=replace(changed.statement, receipts_commitment=commitment))
-    assert _rejected(changed) == "proofs"
+    (log,) = file.receipts[0].logs
+    first, second = file.receipts[3].logs
+    for number, logs in (
+        (0, ()),
+        (0, (log, log)),
+        (0, (replace(log, topics=(log.topics[0], log.topics[2], log.topics[1])),)),
+        (0, (replace(log, topics=log.topics[:2]),)),
+        (0, (replace(log, data=log.data[:-1] + bytes([log.data[-1] ^ 1])),)),
+        (0, (replace(log, data=log.data[:-1]),)),
+        (0, (replace(log, address=first.address),)),
+        (1, (log,)),
+        (3, (second, first)),
+        (3, (replace(first, topics=(bytes(32),)), second)),
+    ):
+        assert _rejected(_with_receipt(file, number, logs=logs)) == "proofs", (number, logs)
+
+
+def test_a_log_of_another_transaction(proved: Proved) -> None:
+    """The last one of a transaction as the first one of the next: the order of all logs stays."""
+    receipts: list[ReceiptRecord] = list(proved.file.receipts)
+    moved = receipts[3].logs[-1:]
+    receipts[3] = replace(receipts[3], logs=receipts[3].logs[:-1])
+    receipts[4] = replace(receipts[4], logs=moved + receipts[4].logs)
+    assert _rejected(refit_receipts(proved.file, receipts)) == "proofs"
+
+
+def test_gas_that_was_not_used(proved: Proved) -> None:
+    last = len(proved.file.receipts) - 1
+    gas = proved.file.receipts[last].gas_used
+    for change in (1, -1):
+        assert _rejected(_with_receipt(proved.file, last, gas_used=gas + change)) == "proofs"
+
+
+def _with_withdrawals(file: ProofFile, block: int, withdrawals: tuple[bytes, ...]) -> ProofFile:
+    blocks = list(file.blocks)
+    blocks[block] = replace(blocks[block], withdrawals=withdrawals)
+    return reheader(replace(file, blocks=tuple(blocks)), block, withdrawals_root=ordered_root(withdrawals))
+
+
+def test_other_withdrawals(proved: Proved) -> None:
+    first, second = proved.file.blocks[2].withdrawals
+    items = rlp.decode(first)
+    richer = rlp.encode([*items[:3], b"\x03"])
+    for withdrawals in ((second, first), (richer, second), (first,), (first, second, second), ()):
+        assert _rejected(_with_withdrawals(proved.file, 2, withdrawals)) in ("segments", "proofs")
+    # Nobody can tell who proposed a withdrawal but by the root, which says so.
+    renamed = rlp.encode([items[0], b"\x09", *items[2:]])
+    assert verify(encode_proof(_with_withdrawals(proved.file, 2, (renamed, second))))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parent_beacon_root": bytes(32)},
+        {"prev_randao": b"\x42" * 32},
+        {"coinbase": b"\x42" * 20},
+        {"timestamp": 2**40},
+    ],
+    ids=["beacon root", "randao", "coinbase", "timestamp"],
+)
+def test_another_block_context(proved: Proved, changes: dict[str, Any]) -> None:
+    assert _rejected(reheader(proved.file, -1, **changes)) == "proofs"
+
+
+def test_another_ancestor(proved: Proved) -> None:
+    """A header that no circuit sees but by its hash, which BLOCKHASH has returned."""
+    assert _rejected(reheader(proved.file, 1, extra_data=b"another")) == "proofs"
+
+
+def test_other_leaves(proved: Proved) -> None:
+    """One leaf less, of what is read only: nothing but the access root tells."""
+    file = proved.file
+    written = {int(leaf) for segment in file.segments for leaf in segment.writes.leaf}
+    for number, (kind, _, _) in enumerate(file.state_keys):
+        if number in written:
+            continue
+        keys = file.state_keys[:number] + file.state_keys[number + 1 :]
+        codes = list(file.codes)
+        if kind == 4:
+            codes.pop(sum(key[0] == 4 for key in file.state_keys[:number]))
+        segments = []
+        for segment in file.segments:
+            leaf = segment.writes.leaf
+            moved = replace(segment.writes, leaf=np.where(leaf > number, leaf - 1, leaf).astype(np.uint32))
+            segments.append(replace(segment, writes=moved))
+        lie = replace(file, state_keys=keys, codes=tuple(codes), segments=tuple(segments))
+        assert _rejected(lie) == "proofs", number
 
 
 def test_a_wrong_root_between_the_blocks(proved: Proved) -> None:
@@ -216,21 +316,45 @@ def test_a_wrong_root_between_the_blocks(proved: Proved) -> None:
     assert _rejected(reheader(proved.file, 0, state_root=bytes(32))) == "state roots"
 
 
-def test_a_proof_made_from_a_forged_trace(proved: Proved) -> None:
-    """A prover that fills the tables with a minted wei and proves them all the same."""
-    job = proved.jobs[0]
-    trace = proved.trace.slice(job.plan.first, job.plan.end)
-    before = trace.access_before.copy()
-    place = (0, Access.SENDER_BALANCE)
-    before[place] = words_from_ints([words_to_ints(before[place][None])[0] + 1])[0]
-    filled = fill(replace(trace, access_before=before), job.boundary)
-    key = proving_key(job.plan.log_stacked_height)
+def _forged(proved: Proved, segment: int, forgery: Callable[[dict[str, Any]], None]) -> str | None:
+    """The check that refuses the proof of a segment whose tables are forged; None: the engine refuses to make one."""
+    plan = proved.jobs[segment].plan
+    execution = Execution(proved.batch, plan.first, plan.end)
+    filled = forge(execution, forgery)
+    key = proving_key(plan.log_stacked_height)
     try:
         proof, _ = zkevm_native.prove(key, filled.traces, filled.public_lists, 2)
     except zkevm_native.EngineError:
-        return  # refusing to prove is as good
+        return None
+    segments = list(proved.file.segments)
+    segments[segment] = replace(segments[segment], proof=proof)
+    return _rejected(replace(proved.file, segments=tuple(segments)))
+
+
+def test_an_honest_proof_made_like_the_forged_ones(proved: Proved) -> None:
+    plan = proved.jobs[0].plan
+    execution = Execution(proved.batch, plan.first, plan.end)
+    filled: FilledSegment = forge(execution, lambda tables: None)
+    assert filled.public_lists == [
+        public_values(execution).to_list() if table.name == "segment" else [] for table in segment_circuit().tables
+    ]
+    assert set(fill_acting(execution)) == set(forge_matrices(execution))
+    proof, _ = zkevm_native.prove(proving_key(plan.log_stacked_height), filled.traces, filled.public_lists, 2)
     segments = (replace(proved.file.segments[0], proof=proof), *proved.file.segments[1:])
-    assert _rejected(replace(proved.file, segments=segments)) == "proofs"
+    assert verify(encode_proof(replace(proved.file, segments=segments)))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("account_leaf", "balance_before"), ("storage_leaf", "after"), ("account", "balance_after"), ("storage", "last")],
+)
+def test_a_proof_made_from_forged_tables(proved: Proved, table: str, column: str) -> None:
+    """A prover that fills the tables with a wei or a token out of nothing and proves them all the same."""
+
+    def mint(tables: dict[str, Any]) -> None:
+        getattr(tables[table], column)[0, 0] += 1
+
+    assert _forged(proved, 0, mint) in (None, "proofs")
 
 
 def test_a_proof_of_another_size_of_key(proved: Proved) -> None:
@@ -241,9 +365,23 @@ def test_a_proof_of_another_size_of_key(proved: Proved) -> None:
         assert _rejected(replace(proved.file, segments=segments)) in ("segments", "proofs")
 
 
-def test_an_effect_of_each_kind_changed(proved: Proved) -> None:
-    effects = proved.file.effects
-    for name in ("status", "gas_used", "nonce", "balances"):
-        array = np.array(getattr(effects, name), order="C")
-        array.reshape(-1)[-1] ^= 1
-        assert _rejected(replace(proved.file, effects=replace(effects, **{name: array})))
+def test_a_part_of_each_receipt_changed(proved: Proved) -> None:
+    """Without anything made to fit."""
+    for number, receipt in enumerate(proved.file.receipts):
+        for changes in ({"status": 1 - receipt.status}, {"gas_used": receipt.gas_used ^ 1}, {"logs": receipt.logs[1:]}):
+            if changes == {"logs": receipt.logs}:
+                continue
+            receipts = list(proved.file.receipts)
+            receipts[number] = replace(receipt, **changes)
+            assert _rejected(replace(proved.file, receipts=tuple(receipts))) in ("transactions", "receipts")
+
+
+def test_a_slot_of_each_segment_changed(proved: Proved) -> None:
+    """Without anything made to fit."""
+    for number, segment in enumerate(proved.file.segments):
+        kinds = [proved.file.state_keys[leaf][0] for leaf in segment.writes.leaf.tolist()]
+        value = segment.writes.value.copy()
+        value[kinds.index(STORAGE), 0] ^= 1
+        segments = list(proved.file.segments)
+        segments[number] = replace(segment, writes=replace(segment.writes, value=value))
+        assert _rejected(replace(proved.file, segments=tuple(segments))) in ("state roots", "proofs")

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.end_to_end.conftest import Proved
-from verifier.container import MAGIC
+from tests.verifier.proving import Proved
+from verifier.container import MAGIC, VERSION
 from verifier.errors import Rejected, UnusableInput
 from verifier.verify import verify
+
+START = MAGIC + bytes([VERSION])
 
 #: What a damaged file may cost above an honest verification.
 SECONDS_ABOVE = 1.0
@@ -68,7 +70,7 @@ def _positions(proved: Proved, count: int, seed: int) -> list[int]:
 
 def test_flipped_bits(proved: Proved, judge: Judge) -> None:
     content = proved.content
-    for position in _positions(proved, 160, seed=0):
+    for position in _positions(proved, 64, seed=0):
         judge.refuse(_flip(content, position, position % 8), position)
 
 
@@ -119,7 +121,7 @@ def test_truncations_and_extensions(proved: Proved, judge: Judge) -> None:
     ],
 )
 def test_absurd_contents(judge: Judge, payload: bytes) -> None:
-    judge.refuse(MAGIC + b"\x01" + payload)
+    judge.refuse(START + payload)
     judge.refuse(payload)
 
 
@@ -135,4 +137,4 @@ def test_absurd_lengths_inside(proved: Proved, judge: Judge) -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=2000), prefixed=st.booleans())
 def test_random_bytes(judge: Judge, content: bytes, prefixed: bool) -> None:
-    judge.refuse((MAGIC + b"\x01" if prefixed else b"") + content)
+    judge.refuse((START if prefixed else b"") + content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,8 +10,7 @@ from eth_account import Account
 
 from executor.batch import Batch, batch_from_document
 from executor.execute import ExecutedBatch, execute
-from executor.state_keys import StateKey
-from executor.transfers import TransferTrace, transfer_trace
+from executor.provable import check_provable
 
 ETHER = 10**18
 CHAIN_ID = 1337
@@ -24,21 +22,6 @@ FRESH = bytes.fromhex("fe" * 20)  # an address that no genesis holds
 
 KEYS = [bytes([0x11 * (1 + number)]) * 32 for number in range(4)]
 WALLETS = [bytes.fromhex(Account.from_key(key).address[2:]) for key in KEYS]
-
-
-@dataclass(frozen=True)
-class Transfers:
-    """A batch of transfers, executed; what it does not have itself is the executed batch's."""
-
-    executed: ExecutedBatch
-    trace: TransferTrace
-
-    @property
-    def keys(self) -> list[StateKey]:
-        return self.trace.state_keys()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.executed, name)
 
 
 class Builder:
@@ -109,10 +92,11 @@ class Builder:
         """The batch, executed."""
         return execute(self.read())
 
-    def transfers(self) -> Transfers:
-        """The batch, executed, and the trace of its transfers."""
+    def provable(self) -> ExecutedBatch:
+        """The batch, executed, all of which can be proved."""
         executed = self.execute()
-        return Transfers(executed, transfer_trace(executed))
+        check_provable(executed)
+        return executed
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.provable import BEACON_ROOTS_CODE
 from executor.recorder import create_address_input
 from scripts.assembler import assemble
 from tests.executor.conftest import Builder
@@ -16,12 +17,6 @@ CONTRACT = bytes.fromhex("cc" * 20)
 OTHER = bytes.fromhex("dd" * 20)
 THIRD = bytes.fromhex("ee" * 20)
 FOURTH = bytes.fromhex("bb" * 20)
-
-# EIP-4788
-BEACON_ROOTS_CODE = bytes.fromhex(
-    "3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff81069081541460"
-    "3c575f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
-)
 
 ARITHMETIC = """
     20 loop: dup1 3 mul 7 add dup1 0 mstore 32 0 sha3 33 mstore 1 65 mstore8

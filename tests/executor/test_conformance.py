@@ -16,9 +16,9 @@ from eth_utils.crypto import keccak
 from executor import conformance
 from executor.batch import batch_from_document
 from executor.case_pool import Outcome, Task, Verdict, run_tasks
-from executor.conformance import Failed, Report, check_case, judge, run
+from executor.conformance import Failed, Report, check_case, judge_case, run
 from executor.errors import BatchError, UnsupportedFeature
-from executor.execute import execute
+from executor.execute import ExecutedBatch, execute
 from executor.fixtures import Case, FixtureError, FixtureFile, Step, case_batch, case_steps, fixture_files, parse_case
 from executor.limits import Limits
 
@@ -244,28 +244,26 @@ def test_a_sample_is_spread_out_and_always_the_same(limit: int, expected: int, m
     assert [place * expected // len(CANCUN) for place in sorted(places)] == list(range(expected))
 
 
-def test_stages_that_do_not_exist_are_refused() -> None:
-    with pytest.raises(UnsupportedFeature, match="conformance at stage 'fly'"):
-        run([FILE], stage="fly")
-
-
 def test_a_case_over_its_limit_is_left_out() -> None:
-    verdict = judge("a", DOCUMENTS[POST_STATE_HASH], "execute", 0.0)
+    verdict = judge_case("a", DOCUMENTS[POST_STATE_HASH], 0.0)
     assert verdict == Verdict("a", Outcome.LEFT_OUT, "the execution went over its limit of 0.0 seconds")
 
 
-def test_unsupported_cases_and_defects_have_verdicts_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
-        raise UnsupportedFeature("flying", 1)
+def test_what_is_done_further_has_verdicts_of_its_own() -> None:
+    def refuse(executed: ExecutedBatch) -> None:
+        raise UnsupportedFeature("flying", len(executed.blocks))
 
-    def crash(*_: Any) -> None:
+    def object_to(executed: ExecutedBatch) -> None:
+        raise Failed("one violation")
+
+    def crash(executed: ExecutedBatch) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(conformance, "STAGES", {"refuse": refuse, "crash": crash})
-    document = DOCUMENTS[NONCE]
-    assert judge("a", document, "refuse", 1.0) == Verdict("a", Outcome.UNSUPPORTED, "flying in block 1")
+    document = DOCUMENTS[POST_STATE_HASH]
+    assert judge_case("a", document, 100.0, refuse) == Verdict("a", Outcome.UNSUPPORTED, "flying in block 1")
+    assert judge_case("a", document, 100.0, object_to) == Verdict("a", Outcome.FAILED, "one violation")
     reason = "internal error: ZeroDivisionError: oops"
-    assert judge("a", document, "crash", 1.0) == Verdict("a", Outcome.FAILED, reason)
+    assert judge_case("a", document, 100.0, crash) == Verdict("a", Outcome.FAILED, reason)
 
 
 def play(name: str, document: Any, stage: str, seconds: float) -> Verdict:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor import transfers
-from executor.errors import BatchError, ExecutionMismatch, UnsupportedFeature
+from executor import provable
+from executor.errors import BatchError, UnsupportedFeature
 from executor.execute import execute
 from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.transactions import Transaction
-from executor.transfers import transfer_trace
+from executor.opcodes import OPCODES
+from executor.provable import MAX_MEMORY_GAS, check_provable
+from scripts.assembler import assemble
 
 CODE = "0x5b"
+
+#: The largest gas limit that a block may have (EIP-1985).
+LARGEST = 2**63 - 1
 
 
 def refusal(building: Any, error: type[Exception]) -> str:
     with pytest.raises(error) as caught:
-        building.transfers()
+        building.provable()
     return str(caught.value)
 
 
@@ -68,7 +71,7 @@ def test_the_last_nonce_cannot_be_used(builder: Any) -> None:
     message = refusal(building.block(building.transfer(nonce=2**64 - 1)), BatchError)
     assert message.startswith("block 0, transaction 0, nonce: 18446744073709551615 where")
     building = builder().alloc(builder.WALLETS[0], balance=10**18, nonce=2**64 - 2)
-    assert building.block(building.transfer(nonce=2**64 - 2)).transfers().trace.transactions == 1
+    assert len(building.block(building.transfer(nonce=2**64 - 2)).provable().trace.transactions) == 1
 
 
 def test_a_balance_beyond_256_bits_is_refused(builder: Any) -> None:
@@ -95,7 +98,7 @@ def test_invalid_blocks_are_refused_with_their_place(builder: Any, fields: dict[
     "fields", [{"timestamp": 1001}, {"gasLimit": 30_029_295}, {"gasLimit": 29_970_705}, {"extraData": "0x" + "00" * 32}]
 )
 def test_blocks_at_the_limits_are_accepted(builder: Any, fields: dict[str, Any]) -> None:
-    assert len(builder().block(**fields).transfers().blocks) == 1
+    assert len(builder().block(**fields).provable().blocks) == 1
 
 
 def test_a_gas_limit_below_the_minimum_is_refused(builder: Any) -> None:
@@ -108,20 +111,9 @@ def test_a_gas_limit_below_the_minimum_is_refused(builder: Any) -> None:
         ({"to": b""}, "contract creation"),
         ({"to": bytes(19) + b"\1"}, f"call of precompile 0x{1:040x}"),
         ({"to": bytes(19) + b"\x0a", "value": 0}, f"call of precompile 0x{10:040x}"),
-        ({"to": b"\xcc" * 20}, "call of a contract"),
-        (
-            {
-                "type": 3,
-                "maxFeePerGas": 1_000,
-                "maxPriorityFeePerGas": 1,
-                "maxFeePerBlobGas": 1,
-                "blobVersionedHashes": ["0x01" + "00" * 31],
-            },
-            "blob transaction",
-        ),
     ],
 )
-def test_what_is_no_value_transfer_is_not_supported(builder: Any, fields: dict[str, Any], what: str) -> None:
+def test_creations_and_precompiles_are_not_supported(builder: Any, fields: dict[str, Any], what: str) -> None:
     building = builder().alloc(b"\xcc" * 20, code=CODE)
     building.block(building.transfer()).block(building.transfer(), building.transfer(gas=100_000, **fields))
     assert refusal(building, UnsupportedFeature) == f"{what} in block 1, transaction 1"
@@ -130,7 +122,7 @@ def test_what_is_no_value_transfer_is_not_supported(builder: Any, fields: dict[s
 @pytest.mark.parametrize("number", [0, 11])
 def test_addresses_next_to_the_precompiles_are_plain_accounts(builder: Any, number: int) -> None:
     building = builder()
-    assert building.block(building.transfer(to=number.to_bytes(20, "big"))).transfers().trace.transactions == 1
+    assert len(building.block(building.transfer(to=number.to_bytes(20, "big"))).provable().trace.transactions) == 1
 
 
 @pytest.mark.parametrize(
@@ -157,14 +149,15 @@ def test_bounds_of_the_circuits(
 ) -> None:
     building = builder()
     building.block(building.transfer(**fields))
-    assert building.transfers().trace.transactions == 1
-    monkeypatch.setattr(transfers, bound, limit)
+    assert len(building.provable().trace.transactions) == 1
+    monkeypatch.setattr(provable, bound, limit)
     assert refusal(building, UnsupportedFeature) == f"{what} in block 0, transaction 0"
 
 
 def test_bounds_of_the_whole_batch(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (transfers.MAX_GAS_LIMIT, transfers.MAX_TRANSACTIONS) == (2**30 - 1, 2**24 - 1)
-    assert (transfers.MAX_CALLDATA_BYTES, transfers.MAX_ACCESS_LIST, transfers.MAX_CHAIN_ID) == (
+    assert (provable.MAX_GAS, provable.MAX_GAS_LIMIT) == (2**30 - 1, 2**64 - 1)
+    assert provable.MAX_OPERATIONS == 2**24 - 1
+    assert (provable.MAX_CALLDATA_BYTES, provable.MAX_ACCESS_LIST, provable.MAX_CHAIN_ID) == (
         2**22,
         2**16,
         2**64 - 1,
@@ -174,8 +167,8 @@ def test_bounds_of_the_whole_batch(builder: Any, monkeypatch: pytest.MonkeyPatch
     assert refusal(building, UnsupportedFeature) == f"chain id {2**64} of more than 64 bits"
     building = builder()
     building.block(building.transfer(), building.transfer())
-    monkeypatch.setattr(transfers, "MAX_TRANSACTIONS", 1)
-    assert refusal(building, UnsupportedFeature) == "more than 1 transactions"
+    monkeypatch.setattr(provable, "MAX_OPERATIONS", 1)
+    assert refusal(building, UnsupportedFeature) == "more than 1 transactions and withdrawals"
 
 
 def test_numbers_too_large_for_the_block_context_are_not_supported(builder: Any) -> None:
@@ -183,23 +176,97 @@ def test_numbers_too_large_for_the_block_context_are_not_supported(builder: Any)
     assert refusal(building, UnsupportedFeature) == "block number of more than 64 bits in block 1"
     building = builder(excessBlobGas=2**29 + 3 * 2**17 + 1).block()
     assert refusal(building, UnsupportedFeature) == "excess blob gas above 536870912 in block 0"
-    assert builder(excessBlobGas=2**29 + 3 * 2**17).block().transfers().trace.blocks == 1
+    assert len(builder(excessBlobGas=2**29 + 3 * 2**17).block().provable().trace.blocks) == 1
     building = builder(gasUsed=30_000_000, baseFeePerGas=2**256 - 1).block()
     assert refusal(building, UnsupportedFeature) == "base fee of more than 256 bits in block 0"
 
 
-def test_the_beacon_roots_contract_is_not_supported(builder: Any) -> None:
-    building = builder().alloc(BEACON_ROOTS_ADDRESS, code=CODE, nonce=1)
-    assert refusal(building, UnsupportedFeature) == "beacon roots contract (EIP-4788) in the pre-state"
-    # Without code it is an account like any other.
+def test_another_contract_for_beacon_roots_is_not_supported(builder: Any) -> None:
+    building = builder().alloc(BEACON_ROOTS_ADDRESS, code=CODE, nonce=1).block()
+    what = "another contract than that of EIP-4788 at its address in block 0"
+    assert refusal(building, UnsupportedFeature) == what
+    # That of the EIP is proved, and without code it is an account like any other.
+    contract = "0x" + provable.BEACON_ROOTS_CODE.hex()
+    assert len(builder().alloc(BEACON_ROOTS_ADDRESS, code=contract, nonce=1).block().provable().trace.blocks) == 1
     building = builder().alloc(BEACON_ROOTS_ADDRESS, balance=1)
-    assert building.block(building.transfer(to=BEACON_ROOTS_ADDRESS)).transfers().trace.transactions == 1
+    assert len(building.block(building.transfer(to=BEACON_ROOTS_ADDRESS)).provable().trace.transactions) == 1
 
 
-def test_withdrawals_are_not_supported(builder: Any) -> None:
-    withdrawal = {"index": 0, "validatorIndex": 0, "address": "0x" + "aa" * 20, "amount": 1}
-    building = builder().block().block(withdrawals=[withdrawal])
-    assert refusal(building, UnsupportedFeature) == "withdrawals in block 1"
+@pytest.mark.parametrize("name", ["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"])
+def test_calls_and_creations_by_code_are_not_supported(builder: Any, name: str) -> None:
+    operands = {"CREATE": 3, "CREATE2": 4, "DELEGATECALL": 6, "STATICCALL": 6}.get(name, 7)
+    code = bytes([OPCODES["PUSH0"]] * operands + [OPCODES[name]])
+    building = builder().alloc(b"\xcc" * 20, code="0x" + code.hex())
+    building.block(building.transfer()).block(building.transfer(), building.transfer(to=b"\xcc" * 20, gas=100_000))
+    assert refusal(building, UnsupportedFeature) == f"{name} in block 1, transaction 1, pc {operands}"
+    # One that lacks an operand halts for that.
+    building = builder().alloc(b"\xcc" * 20, code="0x" + code[1:].hex())
+    assert building.block(building.transfer(to=b"\xcc" * 20, gas=100_000)).provable().gas_used == 100_000
+
+
+def large(builder: Any, source: str, *limits: int) -> Any:
+    """A call of the program with each of these gas limits, in a block of its own."""
+    building = builder(gasLimit=LARGEST, baseFeePerGas=0).alloc(b"\xcc" * 20, code="0x" + assemble(source).hex())
+    for limit in limits:
+        building.block(building.transfer(to=b"\xcc" * 20, gas=limit, gasPrice=0), gasLimit=LARGEST)
+    return building
+
+
+def test_memory_beyond_the_bound_is_not_supported(builder: Any) -> None:
+    source = f"1 {2**24} mstore stop"
+    # Whoever cannot pay for it is proved to fail.
+    assert large(builder, source, MAX_MEMORY_GAS).provable().trace.transactions.status.tolist() == [0]
+    # 21000 and two pushes are gone: this is just what the memory costs up to its bound.
+    paying = MAX_MEMORY_GAS + 21_006
+    assert large(builder, source, paying - 1).provable().trace.transactions.status.tolist() == [0]
+    lacking = refusal(large(builder, source, MAX_MEMORY_GAS, paying), UnsupportedFeature)
+    assert lacking.startswith("lack of gas with a gas limit above 1073741823, or memory of more than 16 MiB in block 1")
+    succeeding = refusal(large(builder, source, 2**30 - 1), UnsupportedFeature)
+    assert succeeding.startswith("memory of more than 16 MiB in block 0, transaction 0, pc")
+
+
+@pytest.mark.parametrize("limit", [2**30 - 1, 2**30, 2**30 + 5, 2**52, LARGEST])
+def test_gas_limits_of_more_than_30_bits(builder: Any, limit: int) -> None:
+    table = large(builder, "gas pop stop", limit).provable().trace.transactions
+    assert (table.gas_limit.tolist(), table.gas_used.tolist()) == ([limit], [21_004])
+    table = large(builder, "1 jump", limit).provable().trace.transactions
+    assert table.gas_used.tolist() == [limit]
+
+
+@pytest.mark.parametrize("limit", [2**30, 2**31 - 1])
+def test_lack_of_gas_with_a_large_limit_is_not_supported(builder: Any, limit: int) -> None:
+    message = refusal(large(builder, f"1 {2**25} mstore", limit), UnsupportedFeature)
+    assert message.startswith(f"lack of gas with a gas limit above {2**30 - 1}, or memory of more than 16 MiB")
+    # With a small one it is.
+    assert large(builder, f"1 {2**25} mstore", MAX_MEMORY_GAS).provable().gas_used == MAX_MEMORY_GAS
+
+
+@pytest.mark.parametrize("access", [f"1 {2**48} mstore", f"{2**48} 0 sha3", f"{2**256 - 1} mload", "0 not 1 return"])
+def test_memory_that_no_gas_pays_for(builder: Any, access: str) -> None:
+    for limit in (2**30 - 1, 2**40, LARGEST):
+        assert large(builder, access, limit).provable().gas_used == limit
+
+
+def test_memory_that_some_gas_would_pay_for(builder: Any) -> None:
+    message = refusal(large(builder, f"1 {2**48 - 32} mstore", LARGEST), UnsupportedFeature)
+    assert message.startswith("lack of gas with a gas limit above")
+
+
+def test_use_of_more_than_30_bits_of_gas_is_not_supported(builder: Any) -> None:
+    """Memory of 16 MiB takes half of it, and each log of its content an eighth."""
+    logs = "16777216 0 log0 " * 4
+    message = refusal(large(builder, f"0 16777184 mload pop {logs} stop", 2**31), UnsupportedFeature)
+    assert message.startswith(f"use of more than {2**30 - 1 - 2**20} gas in block 0, transaction 0, pc")
+
+
+def test_the_margin_of_gas_is_that_of_the_step(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provable, "MAX_GAS", provable.GAS_MARGIN + 21_008)
+    # The last step begins when 21008 gas is used, or a unit more.
+    assert large(builder, "1 pop 1 stop", 2**31).provable().gas_used == 21_008
+    message = refusal(large(builder, "1 pop 1 jumpdest stop", 2**31), UnsupportedFeature)
+    assert message.startswith("use of more than 21008 gas")
+    # A small limit is no matter of the margin.
+    assert large(builder, "1 pop 1 jumpdest stop", 100_000).provable().gas_used == 21_009
 
 
 @pytest.mark.parametrize("touched", ["FRESH", "COINBASE"])
@@ -207,11 +274,11 @@ def test_empty_accounts_in_the_pre_state_must_not_be_touched(builder: Any, touch
     address = getattr(builder, touched)
     building = builder().alloc(address, balance=0)
     building.block(building.transfer(1, to=builder.WALLETS[0]), coinbase=builder.WALLETS[3])
-    untouched = building.copy().transfers()
-    assert untouched.trace.transactions == 1
+    untouched = building.copy().provable()
+    assert len(untouched.trace.transactions) == 1
     building.block(building.transfer())
     what = f"empty account 0x{address.hex()} in the pre-state"
-    assert refusal(building, UnsupportedFeature) == f"{what} in block 1, transaction 0"
+    assert refusal(building, UnsupportedFeature) == what
 
 
 ODD_NUMBERS = [None, True, -1, 0, 1, 1.5, 2**32, 2**63, 2**64 - 1, 2**64, 2**256 - 1, 2**256]
@@ -236,7 +303,7 @@ def batch_of_everything(builder: Any) -> Any:
 
 
 def test_the_batch_of_everything_is_valid(builder: Any) -> None:
-    assert batch_of_everything(builder).transfers().trace.transactions == 1
+    assert len(batch_of_everything(builder).provable().trace.transactions) == 1
 
 
 @settings(max_examples=150, deadline=None)
@@ -249,30 +316,12 @@ def test_odd_values_anywhere_give_typed_errors_only(builder: Any, data: st.DataO
         target = target[name]
     target[last] = data.draw(st.sampled_from(ODD_VALUES))
     try:
-        executed = building.transfers()
+        executed = building.provable()
     except (BatchError, UnsupportedFeature):
         return
-    assert executed.trace.transactions == sum(len(block.transactions) for block in executed.batch.blocks)
+    assert len(executed.trace.transactions) == sum(len(block.transactions) for block in executed.batch.blocks)
 
 
-def test_a_replay_that_differs_from_the_virtual_machine_is_noticed(builder: Any) -> None:
-    building = builder()
-    executed = building.block(building.transfer(value=5)).execute()
-    other = builder()
-    other = other.block(other.transfer(value=6)).execute()
-    assert transfer_trace(executed).transactions == 1
-    with pytest.raises(ExecutionMismatch, match="another BALANCE than py-evm"):
-        transfer_trace(replace(executed, post_state=other.post_state))
-
-
-def test_a_batch_without_a_trace_has_no_transfers(builder: Any) -> None:
+def test_a_batch_without_a_trace_cannot_be_proved(builder: Any) -> None:
     with pytest.raises(ValueError, match="without a trace"):
-        transfer_trace(execute(builder().read(), trace=False))
-
-
-def test_gas_that_is_not_the_intrinsic_gas_is_noticed(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    building = builder()
-    building.block(building.transfer())
-    monkeypatch.setattr(Transaction, "intrinsic_gas", 20_999)
-    with pytest.raises(ExecutionMismatch, match="did not run as a value transfer"):
-        building.transfers()
+        check_provable(execute(builder().read(), trace=False))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rlp
+from eth_utils.crypto import keccak
 from trie.exceptions import MissingTrieNode
 
 from executor.batch import read_batch
@@ -70,6 +71,27 @@ def check_complete(executed: ExecutedBatch) -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs(name: str) -> None:
     check_complete(program(name))
+
+
+def test_keys_are_complete_though_nothing_reads_them(builder: Any) -> None:
+    listed, other = b"\x77" * 20, b"\x78" * 20
+    building = builder().alloc(listed, balance=5, nonce=6, code="0x00", storage={"0x7": "0x8"})
+    access_list = [{"address": "0x" + a.hex(), "storageKeys": [f"0x{7:064x}", f"0x{9:064x}"]} for a in (listed, other)]
+    request = building.transfer(0, gas=50_000, accessList=access_list)
+    executed = building.block(request).execute()
+    trace = executed.trace
+    assert trace is not None
+    values = dict(zip(trace.state_keys(), words_to_ints(trace.keys.first), strict=True))
+    kinds = (StateKind.BALANCE, StateKind.NONCE, StateKind.CODE_HASH)
+    code_hash = int.from_bytes(keccak(b"\0"), "big")
+    assert [values[StateKey(kind, listed)] for kind in kinds] == [5, 6, code_hash]
+    assert [values[StateKey(kind, other)] for kind in kinds] == [0, 0, int.from_bytes(keccak(b""), "big")]
+    for address in (building.WALLETS[0], building.FRESH, building.COINBASE):
+        assert {StateKey(kind, address) for kind in kinds} <= set(values)
+    slots = {(key.address, key.slot): value for key, value in values.items() if key.kind == StateKind.STORAGE}
+    assert slots == {(listed, 7): 8, (listed, 9): 0, (other, 7): 0, (other, 9): 0}
+    assert (trace.keys.first == trace.keys.last)[trace.keys.kind == StateKind.STORAGE].all()
+    check_complete(executed)
 
 
 @pytest.mark.parametrize("name", CASES)

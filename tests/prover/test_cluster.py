@@ -9,7 +9,7 @@ import ray
 from prover.driver import Workers
 from prover.errors import ClusterError
 from prover.prove import prove
-from tests.prover.batches import small_segment, write_batch
+from tests.prover.batches import SMALL, write_batch
 from tests.prover.runs import Killer, accepted
 
 
@@ -28,12 +28,10 @@ def test_a_lost_node_does_not_lose_the_run(tmp_path: Path) -> None:
 
         out = tmp_path / "batch.proof"
         with Killer(lambda: raylet, lose, times=1) as killer:
-            report = prove(
-                write_batch(tmp_path, 24), out, workers=Workers(2, cluster.address), segment_cells=small_segment(24)
-            )
+            report = prove(write_batch(tmp_path, 12), out, workers=Workers(2, cluster.address), budget=SMALL)
         assert len(killer.killed) == 1
         assert len(report.plans) > 2
-        accepted(out, report, 24)
+        accepted(out, report, 12)
     finally:
         ray.shutdown()
         cluster.shutdown()

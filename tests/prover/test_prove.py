@@ -15,11 +15,11 @@ import ray
 
 from prover.driver import SegmentEvent, Workers, prove_segments
 from prover.errors import ClusterError, CostError, ProverError
-from prover.planner import planner_for
+from prover.planner import Budget, planner_for
 from prover.prove import Progress, default_store, prove
 from prover.segment import segment_jobs
 from prover.store import SegmentStore
-from tests.prover.batches import small_segment, transfers, write_batch
+from tests.prover.batches import SMALL, tokens, write_batch
 from tests.prover.runs import Killer, accepted
 from verifier.verify import verify_file
 
@@ -46,7 +46,7 @@ def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
         lambda done, total: proved.append((done, total)),
         events.append,
     )
-    report = prove(write_batch(tmp_path, 8), out, segment_cells=small_segment(8), progress=progress)
+    report = prove(write_batch(tmp_path, 8), out, budget=SMALL, progress=progress)
     segments = len(report.plans)
     assert segments >= 2
     accepted(out, report, 8)
@@ -62,12 +62,12 @@ def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
 def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) -> None:
     batch, store = write_batch(tmp_path, 8), tmp_path / "store"
     outs = [tmp_path / f"{name}.proof" for name in ("first", "second", "third")]
-    first = prove(batch, outs[0], segment_cells=small_segment(8), store=store, keep=True)
+    first = prove(batch, outs[0], budget=SMALL, store=store, keep=True)
     assert list(first.reused) == []
     files = sorted(store.iterdir())
     assert len(files) == len(first.plans) >= 2
 
-    second = prove(batch, outs[1], segment_cells=small_segment(8), store=store, keep=True)
+    second = prove(batch, outs[1], budget=SMALL, store=store, keep=True)
     assert list(second.reused) == list(range(len(files)))
     assert outs[1].read_bytes() == outs[0].read_bytes()
 
@@ -75,7 +75,7 @@ def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) 
     content = files[0].read_bytes()
     files[1].write_bytes(content)
     files[0].write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
-    third = prove(batch, outs[2], segment_cells=small_segment(8), store=store)
+    third = prove(batch, outs[2], budget=SMALL, store=store)
     assert len(third.reused) == len(files) - 2
     accepted(outs[2], third, 8)
     assert not store.exists()
@@ -85,7 +85,7 @@ def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) 
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     out = tmp_path / "batch.proof"
     with Killer(os.getpid, lambda worker: worker.send_signal(signal.SIGKILL), times=2) as killer:
-        report = prove(write_batch(tmp_path, 8), out, workers=Workers(2), segment_cells=small_segment(8))
+        report = prove(write_batch(tmp_path, 8), out, workers=Workers(2), budget=SMALL)
     assert len(killer.killed) == 2
     assert list(report.reused) == []
     accepted(out, report, 8)
@@ -105,18 +105,18 @@ def test_an_empty_batch_has_a_proof_without_segments(tmp_path: Path) -> None:
 def test_a_budget_that_no_worker_has_the_memory_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prover.planner.WORKER_BYTES", 1 << 50)
     with pytest.raises(CostError, match="MiB of memory") as error:
-        prove(write_batch(tmp_path, 8), tmp_path / "batch.proof")
-    assert "--segment-cells" in error.value.hint
+        prove(write_batch(tmp_path, 8), tmp_path / "batch.proof", budget=Budget(memory=1 << 51))
+    assert "--segment-memory" in error.value.hint
 
 
 @pytest.mark.usefixtures("workers")
 def test_what_the_engine_refuses_is_reported_with_its_segment(tmp_path: Path) -> None:
-    trace = transfers(8)
+    batch = tokens(8)
     # The engine has no parameters for so small a matrix.
-    plan = replace(planner_for(trace).segment(0, 0, 8), log_stacked_height=3)
+    plan = replace(planner_for(batch).segment(0, 0, 8), log_stacked_height=3)
     store = SegmentStore(tmp_path / "store")
-    with pytest.raises(ProverError, match=r"^segment 0 \(transactions 0 to 7\): .*log_stacked_height.*$"):
-        prove_segments(trace, segment_jobs(trace, [plan]), Workers(1), store)
+    with pytest.raises(ProverError, match=r"^segment 0 \(operations 0 to 7\): .*log_stacked_height.*$"):
+        prove_segments(batch, segment_jobs(batch, [plan]), Workers(1), store)
     assert not store.folder.exists()
 
 
@@ -131,17 +131,17 @@ def test_a_folder_that_does_not_exist_is_found_out_before_proving(tmp_path: Path
         prove(write_batch(tmp_path, 8), tmp_path / "none" / "batch.proof")
 
 
-def start_driver(batch: Path, out: Path, segment_cells: int) -> "subprocess.Popen[str]":
+def start_driver(batch: Path, out: Path, operations: int) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "zkevm.main", "prove", str(batch), "--out", str(out), "--json"]
-    command += ["--workers", "1", "--segment-cells", str(segment_cells)]
+    command += ["--workers", "1", "--segment-operations", str(operations)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_driver_that_was_killed_proves_no_segment_twice(tmp_path: Path) -> None:
-    batch, out = write_batch(tmp_path, 24), tmp_path / "batch.proof"
+    batch, out = write_batch(tmp_path, 8), tmp_path / "batch.proof"
     store = default_store(out)
     deadline = time.monotonic() + PATIENCE
-    driver = start_driver(batch, out, small_segment(24))
+    driver = start_driver(batch, out, 2)
     try:
         while len(list(store.glob("*.segment"))) < 2:
             assert driver.poll() is None, driver.communicate()[1]
@@ -153,7 +153,7 @@ def test_a_driver_that_was_killed_proves_no_segment_twice(tmp_path: Path) -> Non
     assert not out.exists()
     finished = {file.name: file.stat().st_mtime_ns for file in store.glob("*.segment")}
 
-    again = start_driver(batch, out, small_segment(24))
+    again = start_driver(batch, out, 2)
     rewritten: dict[str, int] = {}
     while again.poll() is None and time.monotonic() < deadline:
         for file in store.glob("*.segment"):
@@ -166,7 +166,7 @@ def test_a_driver_that_was_killed_proves_no_segment_twice(tmp_path: Path) -> Non
     result, errors = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, errors
     segments = json.loads(result)["segments"]
-    assert sum(segment["transactions"] for segment in segments) == 24
+    assert sum(segment["operations"] for segment in segments) == 8
     assert len(segments) > len(finished)
     assert sum(segment["reused"] for segment in segments) == len(finished)
     assert {name: rewritten.get(name) for name in finished} == finished

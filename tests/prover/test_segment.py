@@ -4,70 +4,99 @@ from dataclasses import replace
 
 import pytest
 
+from circuits.execution import Batch
 from circuits.segment import segment_circuit
-from executor.transfers import TransferTrace
-from prover.planner import planner_for
+from executor.provable import check_provable
+from prover.planner import plan_batch, planner_for
 from prover.segment import SegmentJob, fill_segment, is_proof_of, prove_segment, segment_jobs
-from tests.prover.batches import transfers
+from tests.executor.conftest import Builder
+from tests.prover.batches import SMALL, paying, token_builder, tokens
 
 
 @pytest.fixture(scope="module")
-def small_batch() -> TransferTrace:
-    return transfers(8)
+def small_batch() -> Batch:
+    return tokens(8)
 
 
 @pytest.fixture(scope="module")
-def jobs(small_batch: TransferTrace) -> list[SegmentJob]:
+def jobs(small_batch: Batch) -> list[SegmentJob]:
     planner = planner_for(small_batch)
     return segment_jobs(small_batch, [planner.segment(0, 0, 5), planner.segment(1, 5, 8)])
 
 
 def test_segments_chain(jobs: list[SegmentJob]) -> None:
     first, second = (job.public_values for job in jobs)
-    assert first.end_transaction == second.first_transaction
-    assert first.transactions_out.tolist() == second.transactions_in.tolist()
-    assert first.effects_out.tolist() == second.effects_in.tolist()
+    assert first.end_operation == second.first_operation
+    assert first.operations_out.tolist() == second.operations_in.tolist()
+    assert first.receipts_out.tolist() == second.receipts_in.tolist()
     assert first.access_out.tolist() == second.access_in.tolist()
 
 
-def test_the_driver_states_what_the_tables_state(small_batch: TransferTrace, jobs: list[SegmentJob]) -> None:
+def test_the_driver_states_what_the_tables_state(small_batch: Batch, jobs: list[SegmentJob]) -> None:
     for job in jobs:
         filled = fill_segment(small_batch, job)
         assert filled.public_values.to_list() == job.public_values.to_list()
 
 
-def test_tables_are_never_larger_than_planned(small_batch: TransferTrace, jobs: list[SegmentJob]) -> None:
+def test_writes_name_leaves_and_their_order_is_fixed(small_batch: Batch, jobs: list[SegmentJob]) -> None:
+    again = segment_jobs(small_batch, [job.plan for job in jobs])
+    for job, other in zip(jobs, again, strict=True):
+        assert len(job.writes.leaf) > 0
+        assert (job.writes.leaf < len(small_batch.leaves.keys)).all()
+        assert job.writes.leaf.tolist() == other.writes.leaf.tolist()
+        assert job.writes.chain[-1].tolist() == job.public_values.writes_out.tolist()
+
+
+def test_tables_are_exactly_as_large_as_planned(small_batch: Batch, jobs: list[SegmentJob]) -> None:
     names = segment_circuit().names
     for job in jobs:
         filled = fill_segment(small_batch, job)
-        assert all(len(table) <= job.plan.heights[name] for name, table in zip(names, filled.traces, strict=True))
+        heights = {name: len(t) for name, t in zip(names, filled.traces, strict=True) if t is not None}
+        assert heights == job.plan.heights
 
 
-def test_a_proof_is_one_of_its_own_segment_alone(small_batch: TransferTrace, jobs: list[SegmentJob]) -> None:
+def test_a_proof_is_one_of_its_own_segment_alone(small_batch: Batch, jobs: list[SegmentJob]) -> None:
     first, second = jobs
     proof = prove_segment(small_batch, first, threads=1)
     assert proof.statistics is not None
-    assert proof.statistics.cells <= first.plan.cells
+    assert proof.statistics.cells == first.plan.cells
+    assert proof.statistics.interactions == first.plan.interactions
     assert is_proof_of(proof.proof, first)
     assert not is_proof_of(proof.proof, second)
     assert not is_proof_of(proof.proof[:-1], first)
     assert not is_proof_of(b"", first)
 
 
-def test_the_key_of_a_segment_names_everything_its_proof_depends_on(small_batch: TransferTrace) -> None:
-    trace = small_batch
-    planner = planner_for(trace)
-    plan = planner.segment(0, 0, 8)
-    (job,) = segment_jobs(trace, [plan])
-    assert segment_jobs(trace, [plan])[0].key == job.key
+def _key(builder: Builder) -> str:
+    batch = Batch.of(check_provable(builder.execute()))
+    (job,) = segment_jobs(batch, plan_batch(batch))
+    return job.key
 
-    value = trace.value.copy()
-    value[3, 0] ^= 1
-    gas_limit = trace.gas_limit.copy()
-    gas_limit[7] += 1
-    coinbase = trace.coinbase.copy()
-    coinbase[0, 0] ^= 1
-    others = [replace(trace, value=value), replace(trace, gas_limit=gas_limit), replace(trace, coinbase=coinbase)]
-    keys = {segment_jobs(other, [plan])[0].key for other in others}
-    keys.add(segment_jobs(trace, [replace(plan, log_stacked_height=plan.log_stacked_height + 1)])[0].key)
-    assert len(keys | {job.key}) == 5
+
+def test_the_key_of_a_segment_names_everything_its_proof_depends_on(small_batch: Batch) -> None:
+    def build(amount: int = 5, gas: int = 100_000, coinbase: bytes = Builder.COINBASE, nonce: int = 0) -> Builder:
+        building = token_builder()
+        # Nobody asks for this account but by its leaf.
+        building.alloc(b"\x99" * 20, balance=1, nonce=nonce)
+        return building.block(
+            paying(
+                building,
+                0,
+                Builder.WALLETS[1],
+                amount,
+                gas=gas,
+                accessList=[{"address": "0x" + "99" * 20, "storageKeys": []}],
+            ),
+            coinbase=coinbase,
+        )
+
+    keys = [_key(build()), _key(build(amount=6)), _key(build(gas=100_001)), _key(build(coinbase=b"\x42" * 20))]
+    keys.append(_key(build(nonce=7)))
+    assert len(set(keys)) == len(keys)
+    assert _key(build()) == keys[0]
+
+    plan = plan_batch(small_batch, SMALL)[0]
+    (job,) = segment_jobs(small_batch, [plan])
+    assert segment_jobs(small_batch, [plan])[0].key == job.key
+    higher = replace(plan, log_stacked_height=plan.log_stacked_height + 1)
+    assert segment_jobs(small_batch, [higher])[0].key != job.key

@@ -1,9 +1,16 @@
-"""A chain made by hand and its proof file, with a placeholder where the segment proof belongs."""
+"""A chain made by hand and its proof file, with placeholders where the segment proofs belong."""
+
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from tests.verifier.chain import Chain, sample_chain
+from tests.verifier.demands import demanded
 from verifier.container import ProofFile
+
+#: What the verifier expects of each segment proof of a file; the file must pass all other checks.
+Expected = Callable[[ProofFile], list[list[int]]]
 
 
 @pytest.fixture(scope="session")
@@ -14,5 +21,12 @@ def chain() -> Chain:
 
 @pytest.fixture(scope="session")
 def file(chain: Chain) -> ProofFile:
-    """Passes every check but the last."""
-    return chain.file()
+    """In two segments, the second one of which begins within a block. Passes every check but the last."""
+    return chain.file(4)
+
+
+@pytest.fixture
+def expected(monkeypatch: pytest.MonkeyPatch) -> Expected:
+    """The public values that the verifier demands, without proofs: whoever changes one needs another proof."""
+
+    return partial(demanded, monkeypatch=monkeypatch)

@@ -1,50 +1,86 @@
-"""A small batch with real segment proofs, for tests of what the last checks refuse."""
+"""Small batches with real segment proofs, for tests of what the last checks refuse."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-import zkevm_native
-
-from circuits.segment import boundaries, fill, segment_circuit
-from executor.batch import batch_from_document
-from executor.execute import execute
-from executor.transfers import Access, transfer_trace
-from scripts.workloads import transfer_batch
-from verifier.container import BlockRecord, Effects, ProofFile, SegmentRecord
-from verifier.statement import BatchStatement
-
-LOG_STACKED_HEIGHT = 16
-"""The smallest one that holds the table of the 16-bit range checks."""
-
-
-@cache
-def proving_key() -> zkevm_native.ProvingKey:
-    return zkevm_native.keygen(segment_circuit().export(), LOG_STACKED_HEIGHT)
+from circuits.execution import Batch
+from executor.execute import ExecutedBatch
+from executor.provable import check_provable
+from prover.assemble import assemble
+from prover.planner import Budget, plan_batch
+from prover.segment import SegmentJob, SegmentProof, prove_segment, segment_jobs
+from tests.executor.conftest import Builder
+from tests.executor.programs import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, OTHER
+from tests.prover.batches import paying, token_builder
+from verifier.container import ProofFile, encode_proof
 
 
-@cache
-def proved_batch(transactions: int, segments: int, seed: int = 0) -> ProofFile:
-    """The proof file of a batch of transfers, cut into segments of equal size."""
-    executed = execute(batch_from_document(transfer_batch(transactions, seed)))
-    trace = transfer_trace(executed)
-    cuts = [transactions * i // segments for i in range(segments + 1)]
-    records = []
-    for boundary, first, end in zip(boundaries(trace, cuts[:-1]), cuts[:-1], cuts[1:], strict=True):
-        filled = fill(trace.slice(first, end), boundary)
-        proof, _ = zkevm_native.prove(proving_key(), filled.traces, filled.public_lists, 2)
-        access_out = tuple(int(element) for element in filled.public_values.access_out)
-        records.append(SegmentRecord(first, end, LOG_STACKED_HEIGHT, access_out, proof))
-    balances = [Access.SENDER_BALANCE, Access.RECIPIENT_BALANCE, Access.COINBASE_BALANCE]
-    return ProofFile(
-        statement=BatchStatement(**{name: getattr(executed, name) for name in BatchStatement.__slots__}),
-        parent_header=executed.parent_header,
-        blocks=tuple(BlockRecord(header, tuple(body)) for header, body in executed.blocks),
-        state_keys=tuple((int(key.kind), key.address) for key in trace.state_keys()),
-        state_nodes=tuple(executed.state_nodes),
-        effects=Effects(
-            status=trace.status,
-            gas_used=trace.gas_used,
-            nonce=trace.access_after[:, Access.SENDER_NONCE, :4],
-            balances=trace.access_after[:, balances],
-        ),
-        segments=tuple(records),
+@dataclass(frozen=True)
+class Proved:
+    """A batch, its segments and its proof file."""
+
+    executed: ExecutedBatch
+    batch: Batch
+    jobs: list[SegmentJob]
+    proofs: list[SegmentProof]
+    file: ProofFile
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the proof file."""
+        return encode_proof(self.file)
+
+
+def prove_here(executed: ExecutedBatch, operations: int | None) -> Proved:
+    """Prove a batch in this process.
+
+    Args:
+        operations: of a segment, None for as many as fit.
+    """
+    batch = Batch.of(check_provable(executed))
+    jobs = segment_jobs(batch, plan_batch(batch, Budget(operations=operations)))
+    proofs = [prove_segment(batch, job, threads=2) for job in jobs]
+    return Proved(executed, batch, jobs, proofs, assemble(executed, batch, jobs, proofs))
+
+
+def _withdrawal(number: int, address: bytes, amount: int) -> dict[str, Any]:
+    return {"index": number, "validatorIndex": 7, "address": "0x" + address.hex(), "amount": amount}
+
+
+def mixed_batch(seed: int = 0) -> Builder:
+    """Three blocks: beacon roots, tokens, logs, all types of transactions, a failing one, withdrawals, an ancestor."""
+    building = token_builder()
+    building.alloc(BEACON_ROOTS_ADDRESS, nonce=1, code="0x" + BEACON_ROOTS_CODE.hex())
+    wallets, fresh = Builder.WALLETS, Builder.FRESH
+    fees: dict[str, Any] = {"maxFeePerGas": 2000, "maxPriorityFeePerGas": 7}
+    entries = [{"address": "0x" + OTHER.hex(), "storageKeys": [f"0x{slot:064x}" for slot in (0, 9)]}]
+    blobs = {"type": 3, "maxFeePerBlobGas": 3, "blobVersionedHashes": ["0x01" + "ab" * 31] * 2}
+    to_clerk: dict[str, Any] = {"to": OTHER, "value": 3 + seed, "gas": 300_000}
+    building.block(
+        paying(building, 0, wallets[1], 1000 + seed, **fees),
+        paying(building, 2, wallets[1], 1),  # owns nothing: fails
+        building.transfer(1, fresh, 5 + seed, **fees),
+        parentBeaconBlockRoot="0x" + "0b" * 32,
     )
+    building.block(parentBeaconBlockRoot="0x" + "0c" * 32, withdrawals=[_withdrawal(0, fresh, 1 + seed)])
+    building.block(
+        building.transfer(0, **to_clerk, data="0x" + "a1" * 40, accessList=entries, **fees),
+        building.transfer(3, **to_clerk, data="0x01", accessList=entries[:1], **fees, **blobs),
+        paying(building, 1, wallets[0], 1000 + seed),
+        parentBeaconBlockRoot="0x" + "0d" * 32,
+        withdrawals=[_withdrawal(1, wallets[2], 2), _withdrawal(2, b"\xfa" * 20, 0)],
+    )
+    return building
+
+
+#: Segments of at most so many operations; the last of the first block begins within it.
+OPERATIONS = 3
+
+
+@cache
+def proved_batch(seed: int = 0) -> Proved:
+    """`mixed_batch` in four segments."""
+    return prove_here(mixed_batch(seed).execute(), OPERATIONS)

@@ -4,6 +4,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from tests.verifier.chain import sample_chain
 from verifier.container import (
     MAGIC,
+    MAX_CODE_BYTES,
     MAX_FILE_BYTES,
-    MODULUS,
-    Effects,
+    MAX_WRITES,
+    VERSION,
     ProofFile,
     SegmentRecord,
+    Writes,
     decode_proof,
     encode_proof,
     read_proof,
@@ -26,11 +29,11 @@ from verifier.container import (
 from verifier.errors import Invalid, UnusableInput
 from verifier.rlp_bounded import MAX_ITEMS, list_header
 
-START = MAGIC + b"\x01"
-SAMPLE = encode_proof(sample_chain().file())
+START = MAGIC + bytes([VERSION])
+SAMPLE = encode_proof(sample_chain().file(4))
 
 
-def lie(change: Callable[[list[object]], None]) -> bytes:
+def lie(change: Callable[[Any], None]) -> bytes:
     """The sample with its RLP tree changed."""
     body = rlp.decode(SAMPLE[len(START) :])
     change(body)
@@ -48,12 +51,14 @@ def check_refused_or_canonical(data: bytes) -> None:
 
 def test_decoding_inverts_encoding(file: ProofFile) -> None:
     decoded = decode_proof(encode_proof(file))
-    for name in ("statement", "parent_header", "blocks", "state_keys", "state_nodes"):
+    for name in ("statement", "parent_header", "blocks", "state_keys", "codes", "state_nodes", "receipts"):
         assert getattr(decoded, name) == getattr(file, name)
-    assert decoded.segments[0] == file.segments[0]
-    for name in Effects.__slots__:
-        np.testing.assert_array_equal(getattr(decoded.effects, name), getattr(file.effects, name))
-        assert getattr(decoded.effects, name).dtype == getattr(file.effects, name).dtype
+    for mine, theirs in zip(decoded.segments, file.segments, strict=True):
+        for name in ("first", "end", "log_stacked_height", "proof"):
+            assert getattr(mine, name) == getattr(theirs, name)
+        for name in Writes.__slots__:
+            np.testing.assert_array_equal(getattr(mine.writes, name), getattr(theirs.writes, name))
+            assert getattr(mine.writes, name).dtype == getattr(theirs.writes, name).dtype
     assert encode_proof(decoded) == encode_proof(file)
 
 
@@ -62,19 +67,27 @@ def test_encoding_sorts_the_witness(file: ProofFile) -> None:
     assert encode_proof(shuffled) == encode_proof(file)
 
 
-def test_effects_record() -> None:
-    effects = Effects(
-        status=np.array([1], dtype=np.uint8),
-        gas_used=np.array([0x01020304], dtype=np.uint32),
-        nonce=np.array([[0x0708, 0x0506, 0x0304, 0x0102]], dtype=np.uint16),
-        balances=np.arange(48, dtype=np.uint16).reshape(1, 3, 16),
+def test_writes_record() -> None:
+    writes = Writes(
+        scope=np.array([0x01020304], dtype=np.uint32),
+        leaf=np.array([0x05060708], dtype=np.uint32),
+        value=np.arange(16, dtype=np.uint16)[None],
+        nonce=np.array([[0x0F10, 0x0D0E, 0x0B0C, 0x090A]], dtype=np.uint16),
     )
-    data = effects.to_bytes()
-    assert len(data) == 109
-    assert data[:13].hex() == "01" + "01020304" + "0102030405060708"
-    assert data[13:45].hex() == "".join(f"{limb:04x}" for limb in range(15, -1, -1))
-    with pytest.raises(Invalid, match="no multiple of 109"):
-        Effects.from_bytes(data[1:])
+    data = writes.to_bytes()
+    assert len(data) == 48
+    assert data[:8].hex() == "0102030405060708"
+    assert data[8:40].hex() == "".join(f"{limb:04x}" for limb in range(15, -1, -1))
+    assert data[40:].hex() == "090a0b0c0d0e0f10"
+    with pytest.raises(Invalid, match="no multiple of 48"):
+        Writes.from_bytes(data[1:])
+
+
+def test_no_writes() -> None:
+    none = Writes.from_bytes(b"")
+    assert len(none) == 0
+    assert (none.value.shape, none.nonce.shape) == ((0, 16), (0, 4))
+    assert none.to_bytes() == b""
 
 
 @settings(max_examples=300)
@@ -112,7 +125,9 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
     check_refused_or_canonical(data)
 
 
-@pytest.mark.parametrize("start", [b"", b"Z", MAGIC, b"ZKEVN\x01", MAGIC + b"\x00", MAGIC + b"\x02", bytes(100)])
+@pytest.mark.parametrize(
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x02", MAGIC + b"\x00", MAGIC + b"\x01", MAGIC + b"\x03", bytes(100)]
+)
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):
         decode_proof(start)
@@ -131,24 +146,37 @@ def test_other_files_are_unusable(start: bytes) -> None:
         (lambda body: body.__setitem__(1, b"\1" * 1025), "parent header"),
         (lambda body: body[2][0].append(b""), "block 0: 1 bytes too many"),
         (lambda body: body[2][0].__setitem__(0, b"\1" * 1025), "block 0: header"),
-        (lambda body: body[2][0][1].append([]), "block 0, transaction 3"),
-        (lambda body: body.__setitem__(3, body[3] + b"\0"), "multiple of 21"),
-        (lambda body: body.__setitem__(3, bytes(21 * 31)), "state keys: 651 bytes"),
-        (lambda body: body[4].reverse(), "increasing order"),
-        (lambda body: body[4].append(body[4][-1]), "increasing order"),
-        (lambda body: body[4].append(b"\xff" * 1025), "at most 1024"),
-        (lambda body: body.__setitem__(5, body[5] + bytes(109)), "effects"),
-        (lambda body: body.__setitem__(5, body[5][109:]), "effects"),
-        (lambda body: body[6][0].append(b""), "segment 0: 1 bytes too many"),
-        (lambda body: body[6][0].__setitem__(0, b"\1" * 5), "first transaction"),
-        (lambda body: body[6][0].__setitem__(1, b"\0"), "end transaction"),
-        (lambda body: body[6][0].__setitem__(2, b"\1\0"), "height"),
-        (lambda body: body[6][0].__setitem__(3, b"\0" * 31), "access root"),
-        (lambda body: body[6][0].__setitem__(3, MODULUS.to_bytes(4, "big") + bytes(28)), "below the modulus"),
-        (lambda body: body[6][0].__setitem__(3, b"\xff" * 32), "below the modulus"),
+        (lambda body: body[2][0][1].append([]), "block 0, transaction 4"),
+        (lambda body: body[2][0].pop(), "block 0: withdrawals: missing"),
+        (lambda body: body[2][0][2].append([]), "block 0, withdrawal 2: a list"),
+        (lambda body: body[2][0][2].append(bytes(65)), "block 0, withdrawal 2: 65 bytes"),
+        (lambda body: body.__setitem__(3, body[3] + b"\0"), "multiple of 53"),
+        (lambda body: body.__setitem__(3, []), "leaf keys: a list"),
+        (lambda body: body[4].append([]), "code 2: a list"),
+        (lambda body: body[4].append(bytes(MAX_CODE_BYTES + 1)), "code 2: .* at most 1048576"),
+        (lambda body: body[5].reverse(), "increasing order"),
+        (lambda body: body[5].append(body[5][-1]), "increasing order"),
+        (lambda body: body[5].append(b"\xff" * 1025), "at most 1024"),
+        (lambda body: body[6][0].append(b""), "receipt 0: 1 bytes too many"),
+        (lambda body: body[6][0].__setitem__(0, b"\2"), "receipt 0: status"),
+        (lambda body: body[6][0].__setitem__(0, b"\0"), "receipt 0: status"),
+        (lambda body: body[6][0].__setitem__(1, b"\1" * 9), "receipt 0: gas used"),
+        (lambda body: body[6][0].__setitem__(2, b""), "receipt 0: logs"),
+        (lambda body: body[6][3][2].append(b""), "receipt 3, log 3: a string"),
+        (lambda body: body[6][3][2][0].append(b""), "receipt 3, log 0: 1 bytes too many"),
+        (lambda body: body[6][3][2][0].__setitem__(0, bytes(19)), "receipt 3, log 0: address"),
+        (lambda body: body[6][3][2][0].__setitem__(1, bytes(33)), "receipt 3, log 0: topics of 33 bytes"),
+        (lambda body: body[6][3][2][0].__setitem__(1, bytes(160)), "receipt 3, log 0: topics: 160 bytes"),
+        (lambda body: body[6][3][2][0].__setitem__(2, []), "receipt 3, log 0: data"),
+        (lambda body: body[7][0].append(b""), "segment 0: 1 bytes too many"),
+        (lambda body: body[7][0].__setitem__(0, b"\1" * 5), "first operation"),
+        (lambda body: body[7][0].__setitem__(1, b"\0"), "end operation"),
+        (lambda body: body[7][0].__setitem__(2, b"\1\0"), "height"),
+        (lambda body: body[7][0].__setitem__(3, bytes(47)), "writes: 47 bytes"),
+        (lambda body: body[7][1].__setitem__(3, bytes(48 * MAX_WRITES)), "segment 1: writes: .* at most"),
     ],
 )
-def test_malformed_fields_are_named(change: Callable[[list[object]], None], reason: str) -> None:
+def test_malformed_fields_are_named(change: Callable[[Any], None], reason: str) -> None:
     with pytest.raises(Invalid, match=reason):
         decode_proof(lie(change))
 
@@ -185,6 +213,14 @@ def test_many_small_items_take_bounded_memory() -> None:
         tracemalloc.stop()
 
 
+def test_all_codes_together_are_bounded() -> None:
+    def change(body: Any) -> None:
+        body[4] = [bytes(MAX_CODE_BYTES)] * 17
+
+    with pytest.raises(Invalid, match="code 16: 1048576 bytes, at most 0"):
+        decode_proof(lie(change))
+
+
 def test_segment_proofs_are_not_copied(file: ProofFile) -> None:
     large = replace(file, segments=(replace(file.segments[0], proof=bytes(32 * 2**20)),))
     data = encode_proof(large)
@@ -195,7 +231,7 @@ def test_segment_proofs_are_not_copied(file: ProofFile) -> None:
     finally:
         tracemalloc.stop()
     assert len(segment.proof) == 32 * 2**20
-    too_large = replace(file, segments=(SegmentRecord(0, 5, 14, (0,) * 8, bytes(64 * 2**20 + 1)),))
+    too_large = replace(file, segments=(SegmentRecord(0, 5, 14, Writes.from_bytes(b""), bytes(64 * 2**20 + 1)),))
     with pytest.raises(Invalid, match="segment 0: proof"):
         decode_proof(encode_proof(too_large))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.verifier.proving import proved_batch
-from verifier.container import encode_proof
 
 POSITIONS = 2000
 PARTS = 8
@@ -17,7 +16,7 @@ PARTS = 8
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("damage") / "batch.proof"
-    path.write_bytes(encode_proof(proved_batch(8, 2)))
+    path.write_bytes(proved_batch().content)
     return path
 
 

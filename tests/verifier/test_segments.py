@@ -1,54 +1,81 @@
-"""The plan of the segments, their public values, and the verdict on a single segment proof."""
+"""The plan of the segments, their writes and public values, and the verdict on a single segment proof."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import zkevm_native
 
-from circuits.statement import EFFECTS_START, TRANSACTIONS_START
-from tests.verifier.chain import CHAIN_ID, Chain
-from verifier.container import ProofFile, SegmentRecord
+from circuits.leaves import LeafKind, leaf_digests, levels
+from circuits.limbs import u64_from_ints, words_from_ints, words_to_ints
+from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns
+from tests.verifier.chain import ACCOUNT, CONTRACT, SENDERS, STORAGE, Chain
+from verifier.container import ProofFile, SegmentRecord, Writes
 from verifier.errors import Invalid
 from verifier.headers import decode_header
 from verifier.keys import PinnedKey
+from verifier.operations import Operations
 from verifier.segments import (
-    access_root,
+    AccessTree,
     check_plan,
-    effects_chain,
+    check_writes,
     expected_public_values,
-    transactions_chain,
+    ordered_writes,
     verify_segment,
+    writes_digest,
 )
-from verifier.state import check_keys
-from verifier.transactions import decode_transaction
+from verifier.state import BatchState
+from verifier.tries import StateTrie
+
+NO_WRITES = Writes.from_bytes(b"")
 
 
-def segment(first: int, end: int, access_out: int = 0, proof: bytes = b"") -> SegmentRecord:
-    return SegmentRecord(first, end, 17, (access_out,) * 8, proof)
+def segment(first: int, end: int, writes: Writes = NO_WRITES, proof: bytes | memoryview = b"") -> SegmentRecord:
+    return SegmentRecord(first, end, 17, writes, proof)
+
+
+def writes_of(*rows: tuple[int, int, int, int]) -> Writes:
+    """Rows of scope, leaf, value and nonce."""
+    return Writes(
+        scope=np.array([row[0] for row in rows], dtype=np.uint32),
+        leaf=np.array([row[1] for row in rows], dtype=np.uint32),
+        value=words_from_ints([row[2] for row in rows]),
+        nonce=u64_from_ints([row[3] for row in rows]),
+    )
+
+
+def state_of(file: ProofFile) -> BatchState:
+    parent = decode_header(file.parent_header)
+    hashes = {header.number: header.hash for header in (parent, *(decode_header(b.header) for b in file.blocks))}
+    return BatchState(StateTrie(parent.state_root, file.state_nodes), file.state_keys, file.codes, hashes)
+
+
+@pytest.fixture
+def state(file: ProofFile) -> BatchState:
+    return state_of(file)
 
 
 class TestPlan:
-    @pytest.mark.parametrize(("cuts", "transactions"), [([], 0), ([(0, 5)], 5), ([(0, 2), (2, 3), (3, 9)], 9)])
-    def test_covering_plans_pass(self, cuts: list[tuple[int, int]], transactions: int) -> None:
-        check_plan([segment(*cut) for cut in cuts], transactions)
+    @pytest.mark.parametrize(("cuts", "operations"), [([], 0), ([(0, 5)], 5), ([(0, 2), (2, 3), (3, 9)], 9)])
+    def test_covering_plans_pass(self, cuts: list[tuple[int, int]], operations: int) -> None:
+        check_plan([segment(*cut) for cut in cuts], operations)
 
     @pytest.mark.parametrize(
         ("cuts", "reason"),
         [
-            ([], "end at transaction 0 instead of 5"),
-            ([(0, 4)], "end at transaction 4"),
-            ([(0, 6)], "end at transaction 6"),
-            ([(1, 5)], "segment 0 starts at transaction 1"),
-            ([(0, 2), (3, 5)], "segment 1 starts at transaction 3"),
-            ([(0, 3), (2, 5)], "segment 1 starts at transaction 2"),
+            ([], "end at operation 0 instead of 5"),
+            ([(0, 4)], "end at operation 4"),
+            ([(0, 6)], "end at operation 6"),
+            ([(1, 5)], "segment 0 starts at operation 1"),
+            ([(0, 2), (3, 5)], "segment 1 starts at operation 3"),
+            ([(0, 3), (2, 5)], "segment 1 starts at operation 2"),
             ([(2, 5), (0, 2)], "segment 0 starts"),
             ([(0, 5), (0, 5)], "segment 1 starts"),
-            ([(0, 0), (0, 5)], "segment 0 has no transactions"),
-            ([(0, 5), (5, 5)], "segment 1 has no transactions"),
-            ([(0, 7), (7, 5)], "segment 1 has no transactions"),
+            ([(0, 0), (0, 5)], "segment 0 has no operations"),
+            ([(0, 5), (5, 5)], "segment 1 has no operations"),
+            ([(0, 7), (7, 5)], "segment 1 has no operations"),
         ],
     )
     def test_others_are_refused(self, cuts: list[tuple[int, int]], reason: str) -> None:
@@ -56,109 +83,203 @@ class TestPlan:
             check_plan([segment(*cut) for cut in cuts], 5)
 
 
+#: Four blocks: of the operations 0 to 3, none, 4, and none.
+SCOPES = (0, 4, 4, 5, 5)
+OPERATIONS = Operations(SCOPES, np.zeros((6, 8), dtype=np.uint32), np.arange(5))
+
+
+class TestWrites:
+    """One segment of the operations 2 and 3, another one of operation 4."""
+
+    def check(self, state: BatchState, first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> None:
+        records = [
+            segment(2, 4, writes_of(*((*row, 1, 0) for row in first))),
+            segment(4, 5, writes_of(*((*row, 1, 0) for row in second))),
+        ]
+        check_writes(records, OPERATIONS, state)
+
+    @staticmethod
+    def leaf(state: BatchState, kind: LeafKind) -> int:
+        return int(state.keys.of_kind(kind)[0])
+
+    def test_those_in_their_time_pass(self, state: BatchState) -> None:
+        account, slot = self.leaf(state, LeafKind.ACCOUNT), self.leaf(state, LeafKind.STORAGE)
+        self.check(state, [], [])
+        self.check(state, [(0, account), (2, slot), (3, slot)], [(4, account), (4, slot)])
+
+    @pytest.mark.parametrize("scope", [1, 2, 3, 4, 5, 2**32 - 1])
+    def test_accounts_are_written_at_the_scope_of_a_block_of_the_segment(self, state: BatchState, scope: int) -> None:
+        with pytest.raises(Invalid, match="segment 0 writes outside of its operations"):
+            self.check(state, [(scope, self.leaf(state, LeafKind.ACCOUNT))], [])
+
+    @pytest.mark.parametrize("scope", [0, 1, 4, 5, 2**32 - 1])
+    def test_slots_are_written_by_an_operation_of_the_segment(self, state: BatchState, scope: int) -> None:
+        with pytest.raises(Invalid, match="segment 0 writes outside of its operations"):
+            self.check(state, [(scope, self.leaf(state, LeafKind.STORAGE))], [])
+
+    @pytest.mark.parametrize("scope", [0, 2, 3, 5])
+    @pytest.mark.parametrize("kind", [LeafKind.ACCOUNT, LeafKind.STORAGE])
+    def test_writes_of_another_segment_are_refused(self, state: BatchState, scope: int, kind: LeafKind) -> None:
+        with pytest.raises(Invalid, match="segment 1 writes outside of its operations"):
+            self.check(state, [], [(scope, self.leaf(state, kind))])
+
+    @pytest.mark.parametrize("kind", [LeafKind.TRANSIENT, LeafKind.CODE, LeafKind.BLOCK_HASH])
+    def test_other_leaves_cannot_change(self, state: BatchState, kind: LeafKind) -> None:
+        with pytest.raises(Invalid, match="segment 1 writes to a leaf that cannot change"):
+            self.check(state, [], [(4, self.leaf(state, kind))])
+
+    def test_leaves_that_there_are_not(self, state: BatchState) -> None:
+        for leaf in (len(state.keys), 2**32 - 1):
+            with pytest.raises(Invalid, match="segment 0 writes to a leaf that there is not"):
+                self.check(state, [(0, leaf)], [])
+        nothing = BatchState(StateTrie(bytes(32), []), [], [], {})
+        with pytest.raises(Invalid, match="leaf that there is not"):
+            self.check(nothing, [(0, 0)], [])
+
+    def test_their_order_is_that_of_segments_and_scopes(self) -> None:
+        ordered = ordered_writes(
+            [
+                segment(0, 4, writes_of((0, 1, 10, 1), (2, 5, 11, 0), (1, 5, 12, 0), (2, 6, 13, 0))),
+                segment(4, 5, writes_of((4, 5, 14, 0), (0, 1, 15, 2))),
+            ]
+        )
+        assert ordered.scope.tolist() == [0, 1, 2, 2, 0, 4]
+        assert ordered.leaf.tolist() == [1, 5, 5, 6, 1, 5]
+        assert words_to_ints(ordered.value) == [10, 12, 11, 13, 15, 14]
+        assert ordered.nonce[:, 0].tolist() == [1, 0, 0, 0, 2, 0]
+        assert len(ordered_writes([])) == 0
+
+    def test_every_field_and_the_order_count_in_the_digest(self) -> None:
+        rows = [(0, 1, 2, 3), (4, 5, 6, 0)]
+        digests = {tuple(WRITES_START.tolist()), tuple(writes_digest(writes_of(*rows)).tolist())}
+        assert tuple(writes_digest(NO_WRITES).tolist()) == tuple(WRITES_START.tolist())
+        others = [rows[::-1], rows[:1], rows[1:], [*rows, rows[0]]]
+        for field in range(4):
+            changed = list(rows[1])
+            changed[field] += 1
+            others.append([rows[0], (changed[0], changed[1], changed[2], changed[3])])
+        for other in others:
+            digests.add(tuple(writes_digest(writes_of(*other)).tolist()))
+        assert len(digests) == 2 + len(others)
+
+
+class TestAccessTree:
+    @staticmethod
+    def rebuilt(state: BatchState) -> list[int]:
+        depth = max(1, (len(state.keys) - 1).bit_length())
+        root: list[int] = levels(leaf_digests(state.keys, state.values, state.codes), depth)[-1][0].tolist()
+        return root
+
+    def test_writing_gives_the_tree_of_the_new_values(self, state: BatchState) -> None:
+        tree = AccessTree(state)
+        assert tree.root.tolist() == self.rebuilt(state)
+        accounts, slots = state.keys.of_kind(LeafKind.ACCOUNT), state.keys.of_kind(LeafKind.STORAGE)
+        writes = writes_of(
+            (3, int(slots[-1]), 5, 0), (0, int(accounts[0]), 2**255, 2**63), (2, int(slots[-1]), 4, 0),
+            (1, int(slots[0]), 0, 0), (4, int(accounts[0]), 2**256 - 1, 9),
+        )  # fmt: skip
+        tree.write(writes)
+        state.values.value[[slots[-1], slots[0], accounts[0]]] = words_from_ints([5, 0, 2**256 - 1])
+        state.values.nonce[accounts[0]] = u64_from_ints([9])[0]
+        assert tree.root.tolist() == self.rebuilt(state)
+        tree.write(NO_WRITES)
+        assert tree.root.tolist() == self.rebuilt(state)
+
+    def test_it_keeps_its_own_values(self, state: BatchState) -> None:
+        tree = AccessTree(state)
+        before = tree.root
+        slot = int(state.keys.of_kind(LeafKind.STORAGE)[0])
+        tree.write(writes_of((0, slot, 77, 0)))
+        assert self.rebuilt(state) == before.tolist() != tree.root.tolist()
+
+    def test_the_root_depends_on_every_part_of_every_leaf(self, state: BatchState) -> None:
+        depth = 8
+        roots = set()
+
+        def add() -> None:
+            digests = leaf_digests(state.keys, state.values, state.codes)
+            roots.add(tuple(levels(digests, depth)[-1][0].tolist()))
+
+        add()
+        keys, values, codes = state.keys, state.values, state.codes
+        changed: list[tuple[np.ndarray, int]] = []
+        for number in range(len(keys)):
+            changed += [(keys.kind, number), (keys.address, number)]
+            if keys.kind[number] != LeafKind.ACCOUNT:
+                changed.append((keys.slot, number))
+            else:
+                changed += [(values.nonce, number), (values.code_hash, number)]
+            if keys.kind[number] != LeafKind.CODE:
+                changed.append((values.value, number))
+        for array, number in changed:
+            if array is keys.kind and keys.kind[number] in (LeafKind.ACCOUNT, LeafKind.CODE):
+                continue  # another kind has another form
+            old = array[number].copy()
+            array[number] = old ^ 6 if array is keys.kind and old == LeafKind.STORAGE else old ^ 1
+            if array is keys.kind and array[number] == LeafKind.CODE:
+                array[number] = LeafKind.TRANSIENT if old != LeafKind.TRANSIENT else LeafKind.STORAGE
+            add()
+            array[number] = old
+        for array in (codes.digest, codes.size):
+            for number in range(len(array)):
+                old = array[number].copy()
+                array[number] = old + 1
+                add()
+                array[number] = old
+        tried = 1 + len(changed) + 2 * len(codes.size)
+        skipped = int(np.isin(keys.kind, (LeafKind.ACCOUNT, LeafKind.CODE)).sum())
+        assert len(roots) == tried - skipped
+
+
 class TestPublicValues:
-    transactions = np.arange(1, 49, dtype=np.uint32).reshape(6, 8)
-    effects = np.arange(101, 149, dtype=np.uint32).reshape(6, 8)
+    operations = np.arange(1, 49, dtype=np.uint32).reshape(6, 8)
+    receipts = np.arange(101, 149, dtype=np.uint32).reshape(6, 8)
 
-    def expected(self, segments: list[SegmentRecord], last: int) -> list[list[int]]:
-        first = np.full(8, 7, dtype=np.uint32)
-        return expected_public_values(
-            segments, 9, self.transactions, self.effects, first, np.full(8, last, dtype=np.uint32)
-        )
+    def expected(self, state: BatchState, segments: list[SegmentRecord]) -> list[dict[str, list[int]]]:
+        lists = expected_public_values(segments, self.operations, self.receipts, AccessTree(state))
+        ends = [*list(PublicColumns.offsets.values())[1:], PublicColumns.width]
+        return [
+            {name: values[start:end] for (name, start), end in zip(PublicColumns.offsets.items(), ends, strict=True)}
+            for values in lists
+        ]
 
-    def test_segments_are_chained(self) -> None:
-        one, two = self.expected([segment(0, 2, 11), segment(2, 5, 12)], last=12)
-        assert one[1:4] == [0, 2, 4]
-        assert two[1:4] == [2, 5, 4]
-        assert one[4:12] == self.transactions[0].tolist()
-        assert one[12:20] == two[4:12] == self.transactions[2].tolist()
-        assert two[12:20] == self.transactions[5].tolist()
-        assert one[20:28] == self.effects[0].tolist()
-        assert one[28:36] == two[20:28] == self.effects[2].tolist()
-        assert two[28:36] == self.effects[5].tolist()
-        assert one[36:44] == [7] * 8
-        assert one[44:52] == two[36:44] == [11] * 8
-        assert two[44:] == [12] * 8
+    def test_segments_are_chained(self, file: ProofFile, state: BatchState) -> None:
+        before = AccessTree(state).root.tolist()
+        first, second = file.segments[0].writes, file.segments[1].writes
+        one, two = self.expected(state, [segment(0, 2, first), segment(2, 5, second)])
+        assert one["version"] == two["version"] == [CIRCUIT_VERSION]
+        assert (one["first_operation"], one["end_operation"]) == ([0], [2])
+        assert (two["first_operation"], two["end_operation"]) == ([2], [5])
+        assert one["depth"] == two["depth"] == [(len(file.state_keys) - 1).bit_length()]
+        for name, chain in (("operations", self.operations), ("receipts", self.receipts)):
+            assert one[f"{name}_in"] == chain[0].tolist()
+            assert one[f"{name}_out"] == two[f"{name}_in"] == chain[2].tolist()
+            assert two[f"{name}_out"] == chain[5].tolist()
+        assert one["writes_out"] == writes_digest(first).tolist()
+        assert two["writes_out"] == writes_digest(second).tolist()
+        assert one["access_in"] == before
+        assert one["access_out"] == two["access_in"] != before
+        for writes in (first, second):
+            state.write(writes.leaf, writes.value, writes.nonce)
+        assert two["access_out"] == AccessTree(state).root.tolist()
 
-    def test_the_last_access_root_is_compared(self) -> None:
-        with pytest.raises(Invalid, match="after the last segment"):
-            self.expected([segment(0, 2, 11), segment(2, 5, 12)], last=13)
+    def test_a_segment_that_writes_nothing_leaves_the_tree_alone(self, state: BatchState) -> None:
+        (only,) = self.expected(state, [segment(0, 5)])
+        assert only["access_in"] == only["access_out"]
+        assert only["writes_out"] == WRITES_START.tolist()
+
+    def test_there_are_no_others(self) -> None:
+        assert list(PublicColumns.offsets) == [
+            "version", "first_operation", "end_operation", "depth", "operations_in", "operations_out", "receipts_in",
+            "receipts_out", "writes_out", "access_in", "access_out",
+        ]  # fmt: skip
 
 
-class TestCommitments:
-    def test_without_transactions(self, chain: Chain) -> None:
-        assert transactions_chain(chain.headers, [[], [], []], CHAIN_ID).tolist() == [TRANSACTIONS_START.tolist()]
-        empty = Chain()
-        leaves = check_keys([], [], [])
-        assert effects_chain(empty.columns(), leaves).tolist() == [EFFECTS_START.tolist()]
-
-    def test_every_field_counts(self, chain: Chain) -> None:
-        blocks = [[decode_transaction(raw, CHAIN_ID) for raw in body] for body in chain.bodies]
-        headers = chain.headers
-        base = transactions_chain(headers, blocks, CHAIN_ID)
-        assert base.shape == (6, 8)
-        fields = (
-            "sender",
-            "to",
-            "nonce",
-            "gas_limit",
-            "value",
-            "max_fee",
-            "max_priority",
-            "zero_bytes",
-            "nonzero_bytes",
-        )
-        seen = {tuple(base[5].tolist())}
-        for field in (*fields, "access_addresses", "access_keys"):
-            old = getattr(blocks[0][1], field)
-            new = old[::-1] if isinstance(old, bytes) else old + 1
-            new = bytes(20) if new == old else new
-            other = [[blocks[0][0], replace(blocks[0][1], **{field: new}), blocks[0][2]], *blocks[1:]]
-            changed = transactions_chain(headers, other, CHAIN_ID)
-            assert (changed[:2] == base[:2]).all()
-            seen.add(tuple(changed[5].tolist()))
-        for field in ("coinbase", "base_fee", "gas_limit", "number", "timestamp", "prev_randao"):
-            old = getattr(headers[2], field)
-            new = bytes([old[0] ^ 1]) + old[1:] if isinstance(old, bytes) else old + 1
-            changed = transactions_chain([*headers[:2], replace(headers[2], **{field: new})], blocks, CHAIN_ID)
-            assert (changed[:4] == base[:4]).all()
-            seen.add(tuple(changed[5].tolist()))
-        seen.add(tuple(transactions_chain(headers, blocks, CHAIN_ID + 1)[5].tolist()))
-        assert len(seen) == 1 + 11 + 6 + 1
-
-    def test_every_effect_counts(self, file: ProofFile) -> None:
-        blocks = [[decode_transaction(raw, CHAIN_ID) for raw in block.transactions] for block in file.blocks]
-        headers = [decode_header(block.header) for block in file.blocks]
-        coinbases = [h.coinbase for h, block in zip(headers, blocks, strict=True) for _ in block]
-        leaves = check_keys(file.state_keys, [t for block in blocks for t in block], coinbases)
-        base = effects_chain(file.effects, leaves)
-        assert base.shape == (6, 8)
-        for name in type(file.effects).__slots__:
-            column = getattr(file.effects, name)
-            for index in np.ndindex(column.shape[1:]):
-                other = column.copy()
-                other[(2, *index)] ^= 1
-                changed = effects_chain(replace(file.effects, **{name: other}), leaves)
-                assert (changed[:3] == base[:3]).all()
-                assert (changed[5] != base[5]).any()
-        for name in type(leaves).__slots__:
-            column = getattr(leaves, name)
-            for index in np.ndindex(column.shape[1:]):
-                other = column.copy()
-                other[(2, *index)] ^= 1
-                assert (effects_chain(file.effects, replace(leaves, **{name: other}))[5] != base[5]).any()
-
-    def test_access_root_depends_on_keys_and_values(self) -> None:
-        keys = [(1, b"\1" * 20), (2, b"\1" * 20), (3, b"\2" * 20)]
-        values = np.arange(48, dtype=np.uint16).reshape(3, 16)
-        roots = {tuple(access_root(keys, values).tolist())}
-        for i in range(3):
-            other = values.copy()
-            other[i, 15 - i] ^= 1
-            roots.add(tuple(access_root(keys, other).tolist()))
-            moved = [(k, b"\3" * 20) if j == i else (k, a) for j, (k, a) in enumerate(keys)]
-            roots.add(tuple(access_root(moved, values).tolist()))
-        assert len(roots) == 7
+def test_leaves_of_the_sample(chain: Chain, state: BatchState) -> None:
+    """What the tests above rely on."""
+    assert {kind for kind, _, _ in chain.keys} == set(LeafKind)
+    assert (ACCOUNT, SENDERS[0], 0) in chain.keys
+    assert (STORAGE, CONTRACT, 3) in chain.keys
 
 
 def fibonacci(log_stacked_height: int, start: int) -> tuple[PinnedKey, bytes]:

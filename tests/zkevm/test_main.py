@@ -11,10 +11,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from circuits.segment import FilledSegment
+from circuits.segment import FilledSegment, segment_circuit
+from executor.conformance import Failed
+from executor.errors import UnsupportedFeature
 from executor.trace_file import load_trace
-from scripts.workloads import transfer_batch
-from tests.prover.batches import small_segment, write_batch
+from prover.segment import SegmentProof
+from tests.executor.programs import PROGRAMS
+from tests.prover.batches import token_batch, write_batch
+from zkevm import stages
 from zkevm.bench import EXAMPLES
 from zkevm.main import app
 
@@ -42,7 +46,7 @@ def batch(folder: Path) -> Path:
 def proved(batch: Path, folder: Path) -> tuple[Path, Any]:
     """A proof file and what the command that made it printed."""
     proof = folder / "batch.proof"
-    result = run("prove", batch, "--out", proof, "--workers", "2", "--segment-cells", str(small_segment(8)), "--json")
+    result = run("prove", batch, "--out", proof, "--workers", "2", "--segment-operations", "3", "--json")
     assert result.exit_code == 0, result.output
     return proof, the_object(result)
 
@@ -60,12 +64,9 @@ def changed(proved: tuple[Path, Any], folder: Path) -> Path:
 
 @pytest.fixture
 def unsupported(tmp_path: Path) -> Path:
-    document = transfer_batch(8)
-    block = next(number for number, block in enumerate(document["blocks"]) if block["transactions"])
-    withdrawal = {"index": "0x0", "validatorIndex": "0x0", "address": "0x" + "11" * 20, "amount": "0x1"}
-    document["blocks"][block]["withdrawals"] = [withdrawal]
-    file = tmp_path / "withdrawals.json"
-    file.write_text(json.dumps(document))
+    """A batch with a contract that calls another one."""
+    file = tmp_path / "calls.json"
+    file.write_text(json.dumps(PROGRAMS["calls"]().document))
     return file
 
 
@@ -102,7 +103,7 @@ def test_execution_stops_at_its_limits(option: tuple[str, str], unit: str) -> No
 
 
 def test_check_accepts_an_honest_batch(batch: Path) -> None:
-    result = run("check", batch, "--segment-cells", str(small_segment(8)), "--json")
+    result = run("check", batch, "--segment-operations", "3", "--json")
     assert result.exit_code == 0, result.output
     report = the_object(result)
     assert report["satisfied"] is True
@@ -121,7 +122,7 @@ def lie(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def dishonest(*arguments: Any) -> FilledSegment:
         filled = honest(*arguments)
-        filled.traces[1][0, Columns.offsets["gas_used"]] -= 1
+        filled.traces[segment_circuit().names.index("transaction")][0, Columns.offsets["gas_used"]] -= 1
         return filled
 
     monkeypatch.setattr("zkevm.commands.fill_segment", dishonest)
@@ -150,7 +151,7 @@ def test_prove_reports_its_segments(proved: tuple[Path, Any]) -> None:
     proof, report = proved
     assert report["proof_bytes"] == proof.stat().st_size
     assert len(report["segments"]) >= 2
-    assert sum(segment["transactions"] for segment in report["segments"]) == 8
+    assert sum(segment["operations"] for segment in report["segments"]) == 8
     assert not any(segment["reused"] for segment in report["segments"])
     assert all(segment["prove_seconds"] > 0 for segment in report["segments"])
 
@@ -205,7 +206,7 @@ def test_inspect_shows_a_proof(proved: tuple[Path, Any]) -> None:
     assert report["kind"] == "proof"
     assert report["statement"] == made["statement"]
     assert len(report["segments"]) == len(made["segments"])
-    assert report["segments"][-1]["end_transaction"] == 8
+    assert report["segments"][-1]["end_operation"] == 8
     assert {check["name"] for check in report["checks"]} >= {"headers", "transactions", "proofs"}
     assert run("inspect", proof).exit_code == 0
 
@@ -219,10 +220,10 @@ def test_inspect_shows_a_batch_and_its_cost(batch: Path) -> None:
 
 
 def test_what_cannot_be_proved_is_executed_all_the_same(unsupported: Path) -> None:
-    assert the_object(run("execute", unsupported, "--json"))["transactions"] == 8
+    assert the_object(run("execute", unsupported, "--json"))["transactions"] == 2
     report = the_object(run("inspect", unsupported, "--json"))
     assert report["segments"] == []
-    assert "withdrawals in block" in report["unsupported"]
+    assert "CALL in block 0, transaction 0, pc" in report["unsupported"]
 
 
 def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> None:
@@ -230,7 +231,7 @@ def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> N
     assert result.exit_code == 2, result.output
     error = the_object(result)["error"]
     assert error["kind"] == "UnsupportedFeature"
-    assert "UnsupportedFeature: withdrawals in block" in error["message"]
+    assert "UnsupportedFeature: CALL in block 0, transaction 0, pc" in error["message"]
     assert error["message"] in result.stderr
 
 
@@ -273,9 +274,9 @@ def test_a_malformed_batch_is_unusable_input(tmp_path: Path) -> None:
 
 
 def test_a_segment_below_one_transaction_is_refused_with_a_hint(batch: Path, tmp_path: Path) -> None:
-    result = run("prove", batch, "--out", tmp_path / "x", "--segment-cells", "1000", "--json")
+    result = run("prove", batch, "--out", tmp_path / "x", "--segment-memory", "520", "--json")
     assert result.exit_code == 2
-    assert "--segment-cells" in the_object(result)["error"]["hint"]
+    assert "--segment-memory" in the_object(result)["error"]["hint"]
     assert "hint:" in result.stderr
 
 
@@ -304,14 +305,121 @@ def test_the_installed_command_runs() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_bench_prints_exact_costs_that_meet_the_targets() -> None:
+@pytest.fixture
+def workloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Workloads of a few transactions each."""
+    for name in ("transfer", "tokens"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(token_batch(4).document))
+    (tmp_path / "calls.json").write_text(json.dumps(PROGRAMS["calls"]().document))
+    monkeypatch.setattr("zkevm.bench.EXAMPLES", tmp_path)
+
+
+@pytest.mark.usefixtures("workloads")
+def test_bench_prints_exact_costs() -> None:
+    result = run("bench", "tokens", "transfer", "calls", "--json")
+    assert result.exit_code == 0, result.output
+    workloads = the_object(result)["workloads"]
+    report = workloads["tokens"]
+    assert report["execution"]["transactions"] == report["transactions"] == 4
+    assert report["execution"]["steps"] == report["costs"]["steps"] > 100
+    for unit, share in (("cells", "cells"), ("interactions", "messages")):
+        assert report[unit] == report["costs"][unit] == sum(table[share] for table in report["costs"]["tables"])
+        assert report[f"{unit}_per_transaction"] == report[unit] / 4
+        # Instructions share the cells of the tables that hold their steps.
+        own = sum(table[share] for table in report["costs"]["tables"] if table["is_instruction"])
+        parts = sum(entry[share] for entry in report["costs"]["instructions"])
+        assert parts == pytest.approx(own)
+    assert report["peak_memory_bytes"] > report["cells"] * 4
+    assert report["proof_bytes"] > report["segment_proof_bytes"] > 0
+    assert report["security_bits"] >= 100
+    assert "comparison" not in report
+    assert workloads["transfer"]["comparison"]["times_fewer_cells"] > 0
+    assert "CALL in block" in workloads["calls"]["unsupported"]
+    assert workloads["calls"]["execution"]["transactions"] == 2
+
+
+@pytest.mark.deep
+def test_bench_meets_the_targets() -> None:
     result = run("bench", "transfer", "--json")
     assert result.exit_code == 0, result.output
     report = the_object(result)["workloads"]["transfer"]
     assert report["transactions"] == 100
-    assert report["cells"] == sum(table["cells"] for table in report["tables"])
-    assert report["interactions"] == sum(table["interactions"] for table in report["tables"])
     assert report["cells_per_transaction"] <= 30_000
     assert report["interactions_per_transaction"] <= 3_000
-    assert report["peak_memory_bytes"] > report["cells"] * 4
-    assert report["proof_bytes"] > report["segment_proof_bytes"] > 0
+
+
+def test_inspect_draws_the_costs(batch: Path, proved: tuple[Path, Any], tmp_path: Path) -> None:
+    picture = tmp_path / "costs.svg"
+    result = run("inspect", batch, "--plot", picture, "--json")
+    assert result.exit_code == 0, result.output
+    assert {"sload", "sstore"} <= {entry["name"].lower() for entry in the_object(result)["costs"]["instructions"]}
+    content = picture.read_bytes()
+    assert content.startswith(b"<?xml")
+    run("inspect", batch, "--plot", picture)
+    assert picture.read_bytes() == content
+
+    other = run("inspect", batch, "--plot", tmp_path / "costs.doc")
+    assert other.exit_code == 2
+    assert ".svg" in other.stderr
+    of_proof = run("inspect", proved[0], "--plot", picture)
+    assert of_proof.exit_code == 2
+    assert "use --plot with the batch" in of_proof.stderr
+
+
+#: Cases of the public suite: one that can be proved, one that creates a contract.
+CASES = Path(__file__).parents[1] / "executor" / "fixtures" / "blockchain_tests.json"
+PROVABLE, CREATING = "amountIs0TouchAccount_Cancun", "CREATE_FirstByte_loop_d0g0v0_Cancun"
+
+
+@pytest.mark.parametrize("stage", ["execute", "check", "prove"])
+def test_conformance_takes_cases_to_a_stage(stage: str) -> None:
+    names = [name for name in json.loads(CASES.read_text()) if name.endswith(PROVABLE)]
+    assert len(names) == 1
+    result = run("conformance", f"{CASES}::{names[0]}", "--stage", stage, "--workers", "1", "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)
+    assert (report["passed"], report["failed"], report["unsupported"]) == (1, 0, 0)
+
+
+def test_conformance_tells_what_cannot_be_proved() -> None:
+    (name,) = (name for name in json.loads(CASES.read_text()) if name.endswith(CREATING))
+    result = run("conformance", f"{CASES}::{name}", "--stage", "check", "--workers", "1", "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)
+    assert (report["passed"], report["failed"], report["unsupported"]) == (0, 0, 1)
+    assert "CREATE" in str(report["reasons"])
+
+
+class TestStages:
+    """What a stage does with a batch whose tables or proofs are wrong."""
+
+    @staticmethod
+    def spoil(filled: FilledSegment) -> FilledSegment:
+        trace = filled.traces[segment_circuit().names.index("account_leaf")]
+        assert trace is not None
+        trace[0, 5] ^= 1
+        return filled
+
+    def test_check_fails_a_case_with_violations(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        executed = token_batch(1).execute()
+        stages.check_executed(executed)
+        honest = stages.fill
+        monkeypatch.setattr(stages, "fill", lambda execution: self.spoil(honest(execution)))
+        with pytest.raises(Failed, match="violations, the first one: "):
+            stages.check_executed(executed)
+
+    def test_prove_fails_a_case_whose_proof_is_rejected(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        executed = token_batch(1).execute()
+        monkeypatch.setattr(stages, "prove_segment", lambda *_, threads: SegmentProof(b"no proof"))
+        with pytest.raises(Failed, match="the proof is rejected: proofs: segment 0"):
+            stages.prove_executed(executed)
+
+    def test_what_cannot_be_proved_is_unsupported(self) -> None:
+        executed = PROGRAMS["calls"]().execute()
+        for stage in (stages.check_executed, stages.prove_executed):
+            with pytest.raises(UnsupportedFeature, match="CALL"):
+                stage(executed)
+
+    def test_a_batch_without_operations(self) -> None:
+        stages.check_executed(PROGRAMS["nothing"]().execute())
+        stages.prove_executed(PROGRAMS["nothing"]().execute())

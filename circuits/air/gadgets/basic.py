@@ -107,6 +107,26 @@ class LessThan(Layout):
         return [cells.difference]
 
 
+class TimeLimbs(Layout):
+    """A time below 2^29 that the prover chooses; which one, the table that receives it limits further."""
+
+    low = limb("low limb of the time", by=RANGE)
+    high = limb("high limb of the time", by="13-bit range check")
+
+    @staticmethod
+    def constrain(air: Air, cells: Any, count: Operand) -> Expression:
+        """The time, an integer in [0, 2^29) where `count` is 1."""
+        range_check(air, cells.high, TIME_BITS - 16, count)
+        time: Expression = cells.low + cells.high * (1 << 16)
+        return time
+
+    @staticmethod
+    def fill(cells: Any, time: NDArray[np.int64]) -> None:
+        """`time`: (rows,)."""
+        cells.low = time & 0xFFFF
+        cells.high = time >> 16
+
+
 class TimeOrder(Layout):
     """The time of an earlier event, proved to be below `now`."""
 

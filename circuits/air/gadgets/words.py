@@ -77,14 +77,108 @@ class SubtractWords(Layout):
         return difference
 
 
-class _Multiply(Layout):
-    """Columns of a product a * b for a word a and b of `limbs_b` limbs; made by `MultiplyWords`."""
+def constrain_sum(
+    air: Air, a: Sequence[Any], b: Sequence[Any], carries: Sequence[Any], result: Sequence[Any], *, name: str
+) -> None:
+    """`a + b = result` on numbers of equally many limbs, pinned by their owners, without overflow.
 
+    `carries` are bits, out of each limb but the last one: both sides of each limb's equation are below 2^17 + 1.
+    """
+    carry: Operand = 0
+    for i, limbs in enumerate(zip(a, b, result, strict=True)):
+        out = carries[i] if i < len(carries) else 0
+        air.require(limbs[0] + limbs[1] + carry - limbs[2] - out * _BASE, f"{name}: limb {i}")
+        carry = out
+
+
+def sum_carries(a: Words, b: Words) -> NDArray[np.int64]:
+    """The carries (rows, limbs - 1) of `constrain_sum`; `a`, `b`: limbs (rows, limbs)."""
+    return _propagate(a.astype(np.int64) + b.astype(np.int64))[1][:, :-1]
+
+
+def increase(terms: int) -> type[Layout]:
+    """The layout of before + `terms` words = after, at most 2^256 - 1."""
+    bits = terms.bit_length()
+
+    class Increase(Layout):
+        """A word and others, at most three, added to it."""
+
+        after = word("the sum", by=RANGE)
+        carry = bit("bits of the carry out of each limb but the last", (LIMBS - 1, bits))
+
+    return Increase
+
+
+def decrease(terms: int) -> type[Layout]:
+    """The layout of before - `terms` words = after, at least 0."""
+    bits = terms.bit_length()
+
+    class Decrease(Layout):
+        """A word and others, at most three, subtracted from it."""
+
+        after = word("the difference", by=RANGE)
+        carry = bit("bits of the borrow into each limb but the first", (LIMBS - 1, bits))
+
+    return Decrease
+
+
+def constrain_increase(air: Air, cells: Any, before: Sequence[Any], *terms: Sequence[Any], name: str) -> None:
+    """`cells.after` = before + terms without a carry out of the last limb.
+
+    With carries of at most 3 both sides of a limb's equation are below 2^18 + 4.
+    """
+    _constrain_change(air, cells, before, cells.after, terms, name)
+
+
+def constrain_decrease(air: Air, cells: Any, before: Sequence[Any], *terms: Sequence[Any], name: str) -> None:
+    """`cells.after` = before - terms without a borrow into the last limb: before = after + terms."""
+    _constrain_change(air, cells, cells.after, before, terms, name)
+
+
+def _constrain_change(
+    air: Air, cells: Any, low: Sequence[Any], high: Sequence[Any], terms: Sequence[Sequence[Any]], name: str
+) -> None:
+    """low + terms = high."""
+    carry: Operand = 0
+    for i in range(LIMBS):
+        left = low[i] + carry
+        for term in terms:
+            left = left + term[i]
+        carry = air.constant(0)
+        if i < LIMBS - 1:
+            for k, part in enumerate(cells.carry[i]):
+                carry = carry + part * (1 << k)
+        air.require(left - high[i] - carry * _BASE, f"{name}: limb {i}")
+
+
+def fill_increase(cells: Any, before: Words, *terms: Words) -> NDArray[np.int64]:
+    """`before`, `terms`: limbs (rows, 16). Returns `after` (rows, 16) `int64`."""
+    after, carries = _propagate(before.astype(np.int64) + sum(term.astype(np.int64) for term in terms))
+    _fill_change(cells, after, carries)
+    return after
+
+
+def fill_decrease(cells: Any, before: Words, *terms: Words) -> NDArray[np.int64]:
+    """`before`, `terms`: limbs (rows, 16). Returns `after` (rows, 16) `int64`."""
+    after, carries = _propagate(before.astype(np.int64) - sum(term.astype(np.int64) for term in terms))
+    _fill_change(cells, after, -carries)
+    return after
+
+
+def _fill_change(cells: Any, after: NDArray[np.int64], carries: NDArray[np.int64]) -> None:
+    cells.after = after
+    cells.carry = carries[:, : LIMBS - 1, None] >> np.arange(cells.carry.shape[2]) & 1
+
+
+class _Multiply(Layout):
+    """Columns of a product a * b of `limbs_a` and `limbs_b` limbs; made by `MultiplyWords`."""
+
+    limbs_a = LIMBS
     limbs_b = LIMBS
 
 
-def MultiplyWords(limbs_b: int) -> type[_Multiply]:  # noqa: N802 - a layout family reads like a layout
-    """The layout of a * b = product + 2^256 * high, a word `a` times `limbs_b` limbs `b` (1 to 16).
+def MultiplyWords(limbs_b: int, limbs_a: int = LIMBS) -> type[_Multiply]:  # noqa: N802 - reads like a layout
+    """The layout of a * b = product, `a` of `limbs_a` limbs, `b` of `limbs_b` limbs (each 1 to 16, b not longer).
 
     Bytes of both factors are summed along the diagonals of the product, two diagonals to a limb:
     S_k <= 32 * 255^2 * 257 < 2^29.1, carries below 2^14, so product + 2^16 * carry < 2^30 + 2^16 and both sides of
@@ -94,12 +188,12 @@ def MultiplyWords(limbs_b: int) -> type[_Multiply]:  # noqa: N802 - a layout fam
     class Multiply(_Multiply):
         """a * b over bytes with bounded carries."""
 
-        a_low = byte("low byte of each limb of a", LIMBS, by=RANGE)
+        a_low = byte("low byte of each limb of a", limbs_a, by=RANGE)
         b_low = byte("low byte of each limb of b", limbs_b, by=RANGE)
-        product = limb("a * b, low 256 bits first", LIMBS + limbs_b, by=RANGE)
-        carry = limb("carry out of each limb", LIMBS + limbs_b - 1, by="14-bit range check in `constrain`")
+        product = limb("a * b, the lowest limb first", limbs_a + limbs_b, by=RANGE)
+        carry = limb("carry out of each limb", limbs_a + limbs_b - 1, by="14-bit range check in `constrain`")
 
-    Multiply.limbs_b = limbs_b
+    Multiply.limbs_a, Multiply.limbs_b = limbs_a, limbs_b
     return Multiply
 
 
@@ -118,7 +212,7 @@ def constrain_multiply(
     a_bytes = _bytes(air, cells.a_low, a, count)
     b_bytes = _bytes(air, cells.b_low, b, count)
     carry: Operand = 0
-    limbs = LIMBS + layout.limbs_b
+    limbs = layout.limbs_a + layout.limbs_b
     for k in range(limbs):
         even = _diagonal(a_bytes, b_bytes, 2 * k)
         odd = _diagonal(a_bytes, b_bytes, 2 * k + 1)
@@ -149,7 +243,7 @@ def _diagonal(a: list[Expression], b: list[Expression], index: int) -> Expressio
 
 
 def fill_multiply(cells: Any, a: Words, b: Words) -> NDArray[np.int64]:
-    """`a` limbs (rows, 16), `b` limbs (rows, limbs_b). Returns the product's limbs (rows, 16 + limbs_b) `int64`."""
+    """`a`: limbs (rows, limbs_a), `b`: (rows, limbs_b). Returns the product's limbs (rows, limbs_a + limbs_b)."""
     a, b = a.astype(np.int64), b.astype(np.int64)
     rows, limbs = len(a), a.shape[1] + b.shape[1]
     cells.a_low = a & 0xFF

@@ -60,7 +60,7 @@ class MutationReport:
     Attributes:
         survivors: undeclared survivors; a sound circuit has none.
         declared: survivors in free columns, and of whole rows in tables without row order.
-        inert: surviving cells of padding rows without messages.
+        inert: surviving cells of padding rows without messages, and padding rows repaired such that they only ask.
         tried: number of mutations by kind.
         coverage: by table.
     """
@@ -137,7 +137,7 @@ def _judge(judge: Judge, mutations: list[Mutation], report: MutationReport) -> i
             survivor = Survivor(judge.table(m.table).table.name, m.row, m.description, m.old, m.new, m.kind, m.reason)
             if m.reason is not None:
                 report.declared.append(survivor)
-            elif m.may_be_inert and verdicts.silent[index]:
+            elif m.may_be_inert and (verdicts.silent[index] or (m.kind == "repaired row" and verdicts.asks[index])):
                 report.inert.append(survivor)
             else:
                 report.survivors.append(survivor)

@@ -43,7 +43,8 @@ class Provided(Enum):
     """What a change of a message provided on a lookup bus means."""
 
     #: Nothing: a single cell cannot turn one true statement into another, and who can provide a false one can have it
-    #: queried as well, since multiplicities are a liar's to choose. Only a multiplicity changed on its own is rejected.
+    #: queried as well, since multiplicities are a liar's to choose. Rejected are only a multiplicity changed on its
+    #: own, and a message that another row provides, which is a true one.
     LIE = "lie"
     #: Whole rows move, so the provided messages must balance like all others.
     MOVED = "moved"
@@ -53,10 +54,17 @@ class Provided(Enum):
 
 @dataclass(frozen=True)
 class Verdicts:
-    """For each set of edits: does it survive, and if so, did the edited rows stay without any message?"""
+    """For each set of edits: does it survive, and what of the edited rows' messages?
+
+    Attributes:
+        survives: nothing rejects it.
+        silent: the edited rows have no message, neither before nor after.
+        asks: no message changes but queries.
+    """
 
     survives: NDArray[np.bool_]
     silent: NDArray[np.bool_]
+    asks: NDArray[np.bool_]
 
 
 class TableRows:
@@ -109,6 +117,26 @@ class TableRows:
         """Whether a message or its count depends on the successor row."""
         interaction = self.interactions[number]
         return any(self._reads_next[e.index] for e in (interaction.count, *interaction.message))
+
+    def providable(self, number: int) -> NDArray[np.bool_]:
+        """On which rows the message of an interaction that provides can be provided, asked for or not, (height,).
+
+        These are the rows where it is, and those where it could be: where no constraint objects to a multiplicity of 1.
+        """
+        provided: NDArray[np.bool_] = self.counts[number] != 0
+        count = support(self.graph, self.interactions[number].count.index)
+        if len(count) != 1 or count[0][0] is not Op.LOCAL:
+            return np.ones_like(provided)  # a multiplicity that is no cell of its own
+        depends = _depends_on(self.graph, count[0])
+        constraints = [i for i in self.constraints if depends[i]]
+        for at in _blocks(np.flatnonzero(~provided), self.block):
+            local = self.matrix[at]
+            local[:, count[0][1]] = 1
+            following = self.matrix[(at + 1) % self.height]
+            rows = Rows(local, following, *self.ends(at), self.public)
+            values = evaluate(self.graph, rows, NumpyAlgebra(), constraints)
+            provided[at] = np.all([values[i] == 0 for i in constraints], axis=0) if constraints else True
+        return provided
 
     def ends(self, rows: Indices) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """The selectors of the first and of the last row."""
@@ -169,8 +197,9 @@ class Judge:
         ]
         self._provided: dict[int, set[bytes]] = defaultdict(set)
         for _, rows in self.present():
-            for interaction, messages in zip(rows.interactions, rows.messages, strict=True):
+            for number, interaction in enumerate(rows.interactions):
                 if interaction.provides:
+                    messages = rows.messages[number][rows.providable(number)]
                     self._provided[interaction.bus.index].update(m.tobytes() for m in messages)
 
     def present(self) -> Iterator[tuple[int, TableRows]]:
@@ -203,20 +232,22 @@ class Judge:
             altered.append(_Altered(self.table(t), edits[edits[:, 1] == t][:, [0, 2, 3, 4]], count))
         alive = np.ones(count, dtype=np.bool_)
         silent = np.ones(count, dtype=np.bool_)
+        asks = np.ones(count, dtype=np.bool_)
         for stage in range(len(_STAGES) + 1):
             for a in altered:
                 _reject_by_constraints(a, stage, alive)
         ledger = _Ledger()
         for a in altered:
-            self._examine_messages(a, alive, silent, ledger, provided)
+            self._examine_messages(a, alive, silent, asks, ledger, provided)
         ledger.reject(alive)
-        return Verdicts(alive, silent)
+        return Verdicts(alive, silent, asks)
 
     def _examine_messages(
         self,
         altered: _Altered,
         alive: NDArray[np.bool_],
         silent: NDArray[np.bool_],
+        asks: NDArray[np.bool_],
         ledger: _Ledger,
         provided: Provided,
     ) -> None:
@@ -242,6 +273,8 @@ class Judge:
                     changed = np.flatnonzero((count != old_count) | (other_message & speaks))
                     silent[sample[speaks if is_edited else changed]] = False
                     bus = interaction.bus.index
+                    if interaction.bus.kind is BusKind.PERMUTATION or interaction.provides:
+                        asks[sample[changed]] = False
                     if interaction.bus.kind is BusKind.PERMUTATION or (
                         interaction.provides and provided is Provided.MOVED
                     ):
@@ -249,6 +282,12 @@ class Judge:
                         ledger.add(bus, sample[changed], message[changed], count[changed].astype(np.int64))
                     elif interaction.provides:
                         if provided is Provided.LIE:
+                            # What another row provides, too, is true.
+                            listed = self._provided[bus]
+                            new = np.fromiter(
+                                (m.tobytes() not in listed for m in message[changed]), np.bool_, len(changed)
+                            )
+                            other_message[changed] &= new
                             changed = changed[~other_message[changed]]
                         alive[sample[changed]] = False
                     else:
@@ -323,6 +362,14 @@ def _node_properties(graph: Graph) -> tuple[list[int], list[bool]]:
         sizes.append(min(_STAGES[-1] + 1, 1 + sum(sizes[c] for c in operands)))
         reads_next.append(node[0] == Op.NEXT or any(reads_next[c] for c in operands))
     return sizes, reads_next
+
+
+def _depends_on(graph: Graph, leaf: tuple[Op, int]) -> list[bool]:
+    """Of every node: whether it reads this leaf."""
+    depends: list[bool] = []
+    for node in graph.nodes:
+        depends.append(node[:2] == leaf or any(depends[c] for c in children(node)))
+    return depends
 
 
 def _peak_live(graph: Graph, wanted: Sequence[int]) -> int:

@@ -198,5 +198,5 @@ def _repaired(target: Target) -> Iterator[Mutation]:
             edits,
             target.free(*changed),
             provided=Provided.OTHER_TRUTH,
-            may_be_inert=target.inert(row) and target.selector not in changed,
+            may_be_inert=target.inert(row),
         )

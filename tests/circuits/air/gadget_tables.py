@@ -22,13 +22,25 @@ from circuits.air.gadgets import (
     LessThan,
     MultiplyWords,
     SubtractWords,
+    TimeLimbs,
     TimeOrder,
     one_hot,
     range_check,
     select_all,
 )
-from circuits.air.gadgets.words import constrain_multiply, fill_multiply
-from circuits.air.layout import TraceView, allocate
+from circuits.air.gadgets.words import (
+    constrain_decrease,
+    constrain_increase,
+    constrain_multiply,
+    constrain_sum,
+    decrease,
+    fill_decrease,
+    fill_increase,
+    fill_multiply,
+    increase,
+    sum_carries,
+)
+from circuits.air.layout import RANGE, TraceView, allocate
 from circuits.air.mutation import MutationReport, mutate
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
@@ -37,6 +49,7 @@ from circuits.range import Range16
 from circuits.range import fill as fill_range
 
 BUS = "operands bus"
+U64 = 4  # limbs
 ANY = "any value is a legal operand"
 
 
@@ -191,6 +204,28 @@ def less_than(a: Sequence[int], b: Sequence[int], table: type[GadgetTable] = Les
     return Case(table(), matrix, len(a))
 
 
+class TimeLimbsTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        time = element("the time", by="operands bus and the gadget", free=ANY)
+        inner = nested(TimeLimbs)
+
+    layout = Columns
+    operands = ("time",)
+    free_operands = True
+
+    def gadget(self, air: Air) -> None:
+        air.require_equal(TimeLimbs.constrain(air, air.row.inner, air.row.real), air.row.time, "the time")
+
+
+def time_limbs(times: Sequence[int]) -> Case:
+    matrix, view = allocate(TimeLimbsTable.layout, len(times))
+    view.real = 1
+    view.time = times
+    TimeLimbs.fill(view.inner, np.array(times, dtype=np.int64))
+    return Case(TimeLimbsTable(), matrix, len(times))
+
+
 class TimeOrderTable(GadgetTable):
     class Columns(Layout):
         real = bit("1 on rows with operands")
@@ -283,6 +318,32 @@ def selected(condition: Sequence[int], one: NDArray[np.int64], zero: NDArray[np.
     return Case(SelectTable(), matrix, len(condition))
 
 
+class SumTable(GadgetTable):
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = limb("left operand", U64, by=BUS)
+        b = limb("right operand", U64, by=BUS)
+        result = limb("a + b, below 2^64", U64, by=RANGE)
+        carry = bit("carry out of each limb but the last one", U64 - 1)
+
+    layout = Columns
+    operands = ("a", "b")
+
+    def gadget(self, air: Air) -> None:
+        row = air.row
+        constrain_sum(air, row.a, row.b, row.carry, row.result, name="sum")
+
+
+def summed(a: Sequence[int], b: Sequence[int]) -> Case:
+    """Numbers below 2^64; a sum beyond is cut off."""
+    matrix, view = allocate(SumTable.layout, len(a))
+    view.real = 1
+    view.a, view.b = limbs(a)[:, :U64], limbs(b)[:, :U64]
+    view.result = limbs([x + y for x, y in zip(a, b, strict=True)])[:, :U64]
+    view.carry = sum_carries(view.a, view.b)
+    return Case(SumTable(), matrix, len(a))
+
+
 class AddTable(GadgetTable):
     class Columns(Layout):
         real = bit("1 on rows with operands")
@@ -328,13 +389,45 @@ def subtracted(a: Sequence[int], b: Sequence[int]) -> Case:
     return words_case(SubtractTable, SubtractWords.fill, a, b)
 
 
-def multiply_table(limbs_b: int) -> type[GadgetTable]:
-    """The table of a word times `limbs_b` limbs."""
-    product = MultiplyWords(limbs_b)
+def change_table(terms: int, *, down: bool) -> type[GadgetTable]:
+    """The table of a word plus, or minus, `terms` others."""
 
     class Columns(Layout):
         real = bit("1 on rows with operands")
-        a = word("left operand", by=BUS)
+        before = word("the word that changes", by=BUS)
+        term = limb("what is added or subtracted", (terms, 16), by=BUS)
+        inner = nested((decrease if down else increase)(terms))
+
+    class ChangeTable(GadgetTable):
+        layout = Columns
+        operands = ("before", "term")
+
+        def gadget(self, air: Air) -> None:
+            row = air.row
+            constrain = constrain_decrease if down else constrain_increase
+            constrain(air, row.inner, row.before, *row.term, name="change")
+
+    return ChangeTable
+
+
+def changed(before: Sequence[int], terms: Sequence[Sequence[int]], *, down: bool) -> Case:
+    """`terms`: for each term its value in every row."""
+    table = change_table(len(terms), down=down)
+    matrix, view = allocate(table.layout, len(before))
+    view.real = 1
+    view.before = limbs(before)
+    view.term = np.stack([limbs(term) for term in terms], axis=1)
+    (fill_decrease if down else fill_increase)(view.inner, limbs(before), *map(limbs, terms))
+    return Case(table(), matrix, len(before))
+
+
+def multiply_table(limbs_b: int, limbs_a: int = 16) -> type[GadgetTable]:
+    """The table of `limbs_a` limbs times `limbs_b` limbs."""
+    product = MultiplyWords(limbs_b, limbs_a)
+
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = limb("left operand", limbs_a, by=BUS)
         b = limb("right operand", limbs_b, by=BUS)
         inner = nested(product)
 
@@ -349,12 +442,12 @@ def multiply_table(limbs_b: int) -> type[GadgetTable]:
     return MultiplyTable
 
 
-def multiplied(a: Sequence[int], b: Sequence[int], limbs_b: int) -> Case:
-    table = multiply_table(limbs_b)
+def multiplied(a: Sequence[int], b: Sequence[int], limbs_b: int, limbs_a: int = 16) -> Case:
+    table = multiply_table(limbs_b, limbs_a)
     matrix, view = allocate(table.layout, len(a))
     view.real = 1
-    view.a, view.b = limbs(a), limbs(b, limbs_b)
-    fill_multiply(view.inner, limbs(a), limbs(b, limbs_b))
+    view.a, view.b = limbs(a, limbs_a), limbs(b, limbs_b)
+    fill_multiply(view.inner, limbs(a, limbs_a), limbs(b, limbs_b))
     return Case(table(), matrix, len(a))
 
 

@@ -1,12 +1,20 @@
 """The checker finds and names a planted fault of each kind."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
 from circuits.air import MODULUS, Air, Bus, BusField, BusKind, Circuit, Layout, Table, bit, element
-from circuits.air.checker import BusFinding, ConstraintFinding, ShapeFinding, check_circuit, check_table
+from circuits.air.checker import (
+    BusFinding,
+    ConstraintFinding,
+    ShapeFinding,
+    _equal_rows,
+    check_circuit,
+    check_table,
+)
 from circuits.air.field import Matrix
 from circuits.air.layout import allocate
 
@@ -177,3 +185,24 @@ def test_every_table_needs_a_trace() -> None:
     sent, *_ = honest()
     with pytest.raises(ValueError, match=r"shorter|longer"):
         check_circuit(CIRCUIT, [sent], PUBLIC)
+
+
+def test_findings_do_not_depend_on_how_many_rows_are_evaluated_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, received, sends, receives = honest()
+    sends.square[2] += 1
+    receives.message[1, 2] = 8
+    whole = check_circuit(CIRCUIT, [sent, received], PUBLIC)
+    assert len(whole) == 3
+    monkeypatch.setattr(import_module("circuits.air.evaluate"), "_BLOCK_ROWS", 1)
+    monkeypatch.setattr(import_module("circuits.air.evaluate"), "_BLOCK_VALUES", 1)
+    assert check_circuit(CIRCUIT, [sent, received], PUBLIC) == whole
+
+
+def test_rows_are_grouped_by_all_of_their_cells() -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.integers(0, 2, (500, 6)).astype(np.uint32) * np.uint32(1 << 30)
+    order, starts = _equal_rows(rows)
+    groups = np.split(order, starts[1:])
+    assert sorted(order.tolist()) == list(range(len(rows)))
+    assert len(groups) == len(np.unique(rows, axis=0))
+    assert all((rows[group] == rows[group[0]]).all() for group in groups)

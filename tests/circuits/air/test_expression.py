@@ -1,6 +1,7 @@
 """Expressions and their evaluation: the numpy field against the galois library."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import galois
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.air import MODULUS, field
-from circuits.air.evaluate import GaloisAlgebra, NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Algebra, GaloisAlgebra, NumpyAlgebra, Rows, evaluate, program
 from circuits.air.expression import Expression, Graph, Op
 
 GF = galois.GF(MODULUS)
@@ -163,3 +164,36 @@ def test_public_values_may_differ_by_row() -> None:
     matrix = np.array([[1, 0, 0], [2, 0, 0]], dtype=np.uint32)
     rows = Rows.of_trace(matrix, np.array([[0, 10], [0, 20]], dtype=np.uint32))
     assert evaluate(graph, rows, NumpyAlgebra(), [total.index])[total.index].tolist() == [11, 22]
+
+
+@pytest.mark.parametrize("algebra", [NumpyAlgebra(), GaloisAlgebra()])
+def test_some_rows_at_a_time(algebra: Algebra, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Successors and selectors are those of the whole trace, whatever is evaluated at a time."""
+    graph = Graph()
+    a, after = local(graph), graph.node(Op.NEXT, 0)
+    wanted = [
+        e.index
+        for e in (a * after - 3, -a, graph.node(Op.IS_FIRST), graph.node(Op.IS_TRANSITION), graph.constant(9) + a * 0)
+    ]
+    column = np.arange(1, HEIGHT + 1, dtype=np.uint32)
+    rows = Rows.of_trace(np.stack([column] * COLUMNS, axis=1), np.zeros(0, dtype=np.uint32))
+    monkeypatch.setattr(import_module("circuits.air.evaluate"), "_BLOCK_ROWS", 3)
+    monkeypatch.setattr(import_module("circuits.air.evaluate"), "_BLOCK_VALUES", 1)
+    assert [block for block, _ in program(graph, wanted).blocks(rows, algebra)] == [
+        slice(0, 3),
+        slice(3, 6),
+        slice(6, 8),
+    ]
+    values = [np.asarray(values).tolist() for values in evaluate(graph, rows, algebra, wanted).values()]
+    first, transition = [1] + [0] * (HEIGHT - 1), [1] * (HEIGHT - 1) + [0]
+    products = [i * (i % HEIGHT + 1) - 3 for i in range(1, HEIGHT + 1)]
+    assert values == [[x % MODULUS for x in products], [MODULUS - x for x in column], first, transition, [9] * HEIGHT]
+
+
+def test_programs_are_kept_for_each_graph() -> None:
+    graph, other = Graph(), Graph()
+    nodes = [local(graph, i).index for i in range(COLUMNS)]
+    made = program(graph, nodes)
+    assert program(graph, nodes) is made
+    assert program(graph, nodes[:1]) is not made
+    assert program(other, [local(other, i).index for i in range(COLUMNS)]) is not made

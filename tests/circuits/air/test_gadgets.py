@@ -11,6 +11,7 @@ from circuits.air import MODULUS
 from tests.circuits.air.gadget_tables import (
     Case,
     added,
+    changed,
     findings,
     integers,
     is_zero,
@@ -21,7 +22,9 @@ from tests.circuits.air.gadget_tables import (
     ranged,
     selected,
     subtracted,
+    summed,
     survivors,
+    time_limbs,
     time_order,
 )
 
@@ -109,6 +112,44 @@ class TestTimeOrder:
     def test_rejects_a_low_part_that_absorbs_the_difference(self) -> None:
         honest = time_order([8], [9])
         rejected(honest.altered(0, inner__low=-2), honest, "range16")
+
+
+class TestTimeLimbs:
+    @FEW
+    @given(st.lists(TIME, min_size=1))
+    def test_accepts_times(self, times: list[int]) -> None:
+        assert not findings(time_limbs(times))
+
+    @pytest.mark.parametrize("time", [2**29, 2**30, MODULUS - 1])
+    def test_rejects_what_is_no_time(self, time: int) -> None:
+        case = time_limbs([time])
+        rejected(case, case, "range16")
+
+    def test_rejects_a_time_that_comes_around_the_modulus(self) -> None:
+        honest = time_limbs([5])
+        around = MODULUS + 5
+        rejected(honest.altered(0, inner__low=around & 0xFFFF, inner__high=around >> 16), honest, "range16")
+        rejected(honest.altered(0, inner__low=5 + 2**16, inner__high=-1), honest, "range16")
+
+
+class TestSum:
+    NUMBERS = st.one_of(st.sampled_from([0, 1, 0xFFFF, 0x10000, 2**48 - 1, 2**63 - 1]), st.integers(0, 2**63 - 1))
+
+    @FEW
+    @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1))
+    def test_accepts_sums(self, pairs: list[tuple[int, int]]) -> None:
+        assert not findings(summed([a for a, _ in pairs], [b for _, b in pairs]))
+
+    @pytest.mark.parametrize(("a", "b"), [(2**64 - 1, 1), (2**63, 2**63), (2**64 - 1, 2**64 - 1)])
+    def test_rejects_an_overflow(self, a: int, b: int) -> None:
+        honest = summed([a], [b])
+        rejected(honest, honest, "sum: limb 3")
+
+    def test_rejects_another_way_to_carry(self) -> None:
+        honest = summed([0xFFFF, 7], [1, 8])
+        rejected(honest.altered(0, result=[0x10000, 0, 0, 0], carry=[0, 0, 0]), honest, "range16")
+        rejected(honest.altered(1, result=[15 - 0x10000, 1, 0, 0], carry=[1, 0, 0]), honest, "range16")
+        rejected(honest.altered(1, result=[15, 1, 0, 0]), honest, "sum: limb 1")
 
 
 class TestOneHot:
@@ -214,6 +255,35 @@ class TestAddAndSubtract:
         rejected(lie, honest, "range16")
 
 
+class TestIncreaseAndDecrease:
+    @FEW
+    @given(st.integers(1, 3), st.data())
+    def test_changes(self, count: int, data: st.DataObject) -> None:
+        after = data.draw(WORD)
+        terms = data.draw(st.lists(words((1 << 256) // count), min_size=count, max_size=count))
+        before = (after + sum(terms)) % (1 << 256)
+        case = changed([before], [[term] for term in terms], down=True)
+        fits = after + sum(terms) < 1 << 256
+        assert bool(findings(case)) != fits
+        if fits:
+            assert integers(case.view.inner.after) == [after]
+            case = changed([after], [[term] for term in terms], down=False)
+            assert not findings(case)
+            assert integers(case.view.inner.after) == [before]
+
+    @pytest.mark.parametrize("down", [False, True])
+    def test_another_result_is_rejected(self, down: bool) -> None:
+        honest = changed([1 << 200, 7 << 90], [[3, 1], [5, 1 << 80]], down=down)
+        for offset in (1, -1, 1 << 16, 1 << 255):
+            result = limbs([(integers(honest.view.inner.after)[1] + offset) % (1 << 256)])[0]
+            rejected(honest.altered(1, inner__after=result), honest, "change")
+
+    @pytest.mark.parametrize("down", [False, True])
+    def test_neither_wraps(self, down: bool) -> None:
+        before, term = (0, 1) if down else ((1 << 256) - 1, 1)
+        assert findings(changed([before], [[term]], down=down))
+
+
 class TestMultiply:
     @pytest.mark.parametrize("limbs_b", [2, 8, 16])
     @FEW
@@ -223,6 +293,12 @@ class TestMultiply:
         case = multiplied([a for a, _ in pairs], [b for _, b in pairs], limbs_b)
         assert not findings(case)
         assert integers(case.view.inner.product) == [a * b for a, b in pairs]
+
+    def test_multiplies_fewer_limbs(self) -> None:
+        a, b = (1 << 80) - 1, (1 << 32) - 1
+        case = multiplied([a, 12345 << 64, 0], [b, 1 << 20, 7], 2, 5)
+        assert not findings(case)
+        assert integers(case.view.inner.product) == [a * b, 12345 << 84, 0]
 
     @pytest.mark.parametrize("limbs_b", [2, 8, 16])
     def test_the_largest_product(self, limbs_b: int) -> None:
@@ -261,15 +337,20 @@ class TestMultiply:
         pytest.param(lambda: is_zero([0, 5, MODULUS - 1, 0, 7]), id="is zero"),
         pytest.param(lambda: less_than([0, 5, 1 << 16, 77777, 2**32 - 1], [0, 9, 1, 88888, 2**32 - 2]), id="less than"),
         pytest.param(lambda: time_order([1, 9, 70000, 2**28, 500], [0, 3, 1, 5, 499]), id="time order"),
+        pytest.param(lambda: time_limbs([0, 1, 0xFFFF, 2**16, 2**29 - 1]), id="time limbs"),
         pytest.param(lambda: one_hot_rows([0, 1, 2, 3, 1, 0]), id="one-hot"),
         pytest.param(lambda: ranged([0, 1, 5, 4095, 77], 12), id="range check"),
         pytest.param(
             lambda: selected([0, 1, 1], np.array([[1, 2], [3, 4], [5, 6]]), np.array([[9, 8], [7, 6], [5, 4]])),
             id="select",
         ),
+        pytest.param(lambda: summed([0xFFFF, 7, 2**63 - 1], [1, 2**40, 2**63 - 1]), id="sum"),
         pytest.param(lambda: added([7, *WORDS[-3:], 1 << 77], [9, *WORDS[-3:], 1 << 78]), id="add"),
         pytest.param(lambda: subtracted([7, *WORDS[-3:], 1 << 77], [9, *WORDS[-3:], 1 << 78]), id="subtract"),
+        pytest.param(lambda: changed([7, *WORDS[:3]], [[9, *WORDS[-5:-2]], [1, 2, 3, 5]], down=False), id="increase"),
+        pytest.param(lambda: changed([7, *WORDS[-3:]], [[3, *WORDS[:3]], [1, 2, 3, 5]], down=True), id="decrease"),
         pytest.param(lambda: multiplied([*WORDS[-3:], 3], [2, 0xFFFFFFFF, 0, 65536], 2), id="multiply by 2 limbs"),
+        pytest.param(lambda: multiplied([1, (1 << 80) - 1, 3], [2, 0xFFFFFFFF, 0], 2, 5), id="multiply 5 by 2 limbs"),
         pytest.param(lambda: multiplied([*WORDS[-3:], 3], [2, (1 << 128) - 1, 0, 65536], 8), id="multiply by 8 limbs"),
         pytest.param(lambda: multiplied([*WORDS[-3:], 3], [2, *WORDS[-2:], 65536], 16), id="multiply by 16 limbs"),
     ],

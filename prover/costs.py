@@ -1,0 +1,143 @@
+"""Where the cells and the interactions of a segment go: by table and by instruction, padding included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.air.field import Matrix
+from circuits.air.table import Table
+from circuits.execution import Execution
+from circuits.segment import answer, fill_acting, segment_circuit
+from circuits.step import Step
+from executor.opcodes import NAMES
+
+
+@dataclass(frozen=True)
+class TableCost:
+    """A table of a segment.
+
+    Attributes:
+        rows: that stand for something (all of them in tables without a selector).
+        height: rows, padding included.
+        columns, interactions: per row.
+        is_instruction: whether its rows are steps.
+    """
+
+    name: str
+    rows: int
+    height: int
+    columns: int
+    interactions: int
+    is_instruction: bool
+
+    @property
+    def cells(self) -> int:
+        """Cells, padding included."""
+        return self.height * self.columns
+
+    @property
+    def messages(self) -> int:
+        """Interactions of all rows, padding included."""
+        return self.height * self.interactions
+
+
+@dataclass(frozen=True)
+class InstructionCost:
+    """An instruction in a segment: its steps, and their part of the tables that hold them, padding included."""
+
+    name: str
+    steps: int
+    cells: float
+    messages: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The costs of a segment.
+
+    Attributes:
+        steps: of all transactions.
+        operations: of the segment.
+        tables, instructions: the most expensive first.
+    """
+
+    steps: int
+    operations: int
+    tables: tuple[TableCost, ...]
+    instructions: tuple[InstructionCost, ...]
+
+    @property
+    def heights(self) -> Mapping[str, int]:
+        """Rows of the tables, padding included."""
+        return {table.name: table.height for table in self.tables}
+
+    @property
+    def cells(self) -> int:
+        """Of all tables."""
+        return sum(table.cells for table in self.tables)
+
+    @property
+    def messages(self) -> int:
+        """Of all tables."""
+        return sum(table.messages for table in self.tables)
+
+    def per_step(self) -> tuple[float, float]:
+        """Cells and interactions of the instruction tables for each step; 0 without steps."""
+        own = [table for table in self.tables if table.is_instruction]
+        steps = max(1, self.steps)
+        return sum(t.cells for t in own) / steps, sum(t.messages for t in own) / steps
+
+
+def weight(cells: float, messages: float) -> float:
+    """Cells and interactions in one currency: an interaction takes about as long to prove as 6.5 cells."""
+    return cells + 6.5 * messages
+
+
+def costs_of(execution: Execution) -> Costs:
+    """The costs of the segment of an execution; its tables are filled to find out."""
+    traces = answer(execution, fill_acting(execution))
+    tables: list[TableCost] = []
+    shares = np.zeros((256, 2))
+    for table, matrix, size in zip(segment_circuit().tables, traces, segment_circuit().statistics, strict=True):
+        if matrix is None:
+            continue
+        is_instruction = issubclass(table.layout, Step)
+        cost = TableCost(table.name, _rows(table, matrix), len(matrix), size.columns, size.interactions, is_instruction)
+        tables.append(cost)
+        if is_instruction:
+            opcodes = _opcodes(table, matrix, execution)
+            share = np.bincount(opcodes, minlength=256) / len(opcodes)
+            shares[:, 0] += share * cost.cells
+            shares[:, 1] += share * cost.messages
+    steps = np.bincount(execution.opcode, minlength=256)
+    instructions = [
+        InstructionCost(
+            NAMES.get(opcode, f"0x{opcode:02x}"), int(steps[opcode]), float(shares[opcode, 0]), float(shares[opcode, 1])
+        )
+        for opcode in np.flatnonzero(steps).tolist()
+    ]
+    return Costs(
+        len(execution.step),
+        execution.end - execution.first,
+        tuple(sorted(tables, key=lambda t: -weight(t.cells, t.messages))),
+        tuple(sorted(instructions, key=lambda i: -weight(i.cells, i.messages))),
+    )
+
+
+def _rows(table: Table, matrix: Matrix) -> int:
+    if table.selector is None:
+        return len(matrix)
+    return int((matrix[:, table.layout.offsets[table.selector]] != 0).sum())
+
+
+def _opcodes(table: Table, matrix: Matrix, execution: Execution) -> NDArray[np.int64]:
+    """Opcodes of the steps of an instruction table; a step's time is its own."""
+    offsets = table.layout.offsets
+    real = matrix[:, offsets["real"]] != 0
+    times = matrix[real, offsets["time"]].astype(np.int64)
+    opcodes: NDArray[np.int64] = execution.opcode[np.searchsorted(execution.time, times)]
+    return opcodes

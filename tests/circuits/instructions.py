@@ -1,0 +1,34 @@
+"""Programs of single instructions, and whether their results are those of the execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from circuits import stack
+from circuits.component import Component
+from circuits.execution import Execution
+from scripts.assembler import assemble
+from tests.circuits.family import closed, execution_of, fill_family
+from tests.circuits.lying import FUNCTIONS
+from tests.executor.conftest import Builder
+from tests.executor.programs import CONTRACT, call_contract
+
+
+def run(source: str) -> Execution:
+    """The execution of one call of this program."""
+    building = Builder().alloc(CONTRACT, code="0x" + assemble(source).hex())
+    building.block(call_contract(building, gas=20_000_000))
+    return execution_of(building.execute())
+
+
+def run_each(cases: Iterable[tuple[str, Sequence[int]]]) -> Execution:
+    """The execution of instructions with these operands, the upper one first, whose results are popped."""
+    words = [[*(hex(value % (1 << 256)) for value in reversed(operands)), name, "pop"] for name, operands in cases]
+    return run(" ".join(word for case in words for word in case) + " stop")
+
+
+def has_results_of(components: Sequence[Component], execution: Execution) -> bool:
+    """Whether all words that are pushed are those that the execution pops later; nothing may be left on the stack."""
+    family = (*stack.COMPONENTS, *components, *FUNCTIONS)
+    circuit, _ = closed([c.table for c in family], fill_family(family, execution))
+    return "world_stack" not in circuit.names

@@ -1,0 +1,98 @@
+"""Instructions that push words of the frame, the transaction or the block."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from circuits import block, environment, frames
+from circuits.block import BLOBS, RESERVE, TRANSACTION_CONTEXT
+from circuits.buses import CONTEXT
+from circuits.component import Component
+from circuits.environment import KINDS
+from circuits.execution import Execution
+from circuits.segment import segment_circuit
+from executor.opcodes import OPCODES
+from scripts.assembler import assemble
+from tests.circuits.family import check_family, execution_of, mutate_family
+from tests.circuits.lying import objections
+from tests.circuits.worlds import others
+from tests.executor.conftest import Builder
+from tests.executor.programs import CONTRACT, PROGRAMS, call_contract
+
+SOURCE = (
+    "address origin caller callvalue calldatasize codesize gasprice coinbase timestamp number difficulty gaslimit "
+    "chainid basefee blobbasefee 0 blobhash"
+)
+FAMILY: list[Component] = [
+    *environment.COMPONENTS,
+    *block.COMPONENTS[:2],
+    *frames.COMPONENTS,
+    block.COMPONENTS[2],
+    others(CONTEXT, lambda queries: queries[:, 0] == TRANSACTION_CONTEXT),
+]
+
+
+@cache
+def _execution() -> Execution:
+    building = Builder().alloc(CONTRACT, code="0x" + assemble(SOURCE).hex())
+    building.block(call_contract(building, data="0x" + "ab" * 70, value=7), call_contract(building))
+    building.block(call_contract(building, 1, gas=21_031))
+    return execution_of(building.execute())
+
+
+def test_every_instruction() -> None:
+    execution = _execution()
+    assert set(environment.KINDS) <= set(execution.opcode.tolist())
+    assert check_family(FAMILY, execution) == []
+
+
+def test_programs() -> None:
+    execution = execution_of(PROGRAMS["block context"]().execute())
+    assert check_family(FAMILY, execution) == []
+
+
+def test_mutations() -> None:
+    report = mutate_family(FAMILY, _execution())
+    assert report.survivors == [], str(report)
+
+
+def _row(rows: Any, name: str) -> int:
+    return int(np.flatnonzero(rows.opcode == OPCODES[name])[0])
+
+
+def test_another_word() -> None:
+    def lie(rows: Any) -> None:
+        rows.word[_row(rows, "CALLVALUE"), 0] += 1
+
+    assert objections(FAMILY, _execution(), {"context": lie}) == {"context", "stack"}
+
+
+def test_the_word_of_another_frame() -> None:
+    def lie(rows: Any) -> None:
+        at = np.flatnonzero(rows.opcode == OPCODES["CALLVALUE"])
+        rows.id[at[0]], rows.word[at[0]] = rows.id[at[1]], rows.word[at[1]]
+
+    assert objections(FAMILY, _execution(), {"context": lie}) == {"context_of", "stack"}
+
+
+def test_the_word_of_another_instruction() -> None:
+    def lie(rows: Any) -> None:
+        a, b = _row(rows, "CALLER"), _row(rows, "CALLVALUE")
+        rows.opcode[a], rows.word[a] = rows.opcode[b], rows.word[b]
+
+    assert {"instruction", "stack"} <= objections(FAMILY, _execution(), {"context": lie})
+
+
+def test_what_is_asked_for_under_no_opcode_is_not_pushed() -> None:
+    """The places of blob hashes, and a frame's reserve of gas, have no byte of code for a name."""
+    provided = {
+        interaction.message[2].value
+        for table in segment_circuit().tables
+        for interaction in table.air.interactions
+        if interaction.bus == CONTEXT and interaction.provides
+    }
+    assert provided == {*KINDS, RESERVE, BLOBS}
+    assert min(RESERVE, BLOBS) > 0xFF

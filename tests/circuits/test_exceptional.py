@@ -1,0 +1,253 @@
+"""Exceptional halts: every one that py-evm makes has a true reason, and nothing else has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+
+from circuits import code, control_flow, exceptional, stack
+from circuits.air.checker import check_table
+from circuits.air.field import MODULUS
+from circuits.air.layout import TraceView
+from circuits.buses import EXEC, HALT
+from circuits.execution import CONSTANT_GAS, RETURN_DATA_BOUNDS, STATIC_FAILURE, Execution
+from circuits.step import Ending
+from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPERANDS, REACH, RESULTS
+from scripts.assembler import assemble
+from tests.circuits.family import check_family, execution_of, mutate_family, open_messages
+from tests.circuits.lying import RANGES
+from tests.executor.conftest import Builder
+from tests.executor.programs import call_contract
+
+FAMILY = (*stack.COMPONENTS, *control_flow.COMPONENTS, *exceptional.COMPONENTS, *code.COMPONENTS)
+CHECKED = (*FAMILY, RANGES)
+
+INTRINSIC = 21_000
+BIG = "0x" + "ff" * 32
+
+
+def of_codes(*codes: tuple[bytes, int]) -> Execution:
+    """A batch that runs each of these codes with so much gas."""
+    building = Builder()
+    transactions = []
+    for number, (bytes_, gas) in enumerate(codes):
+        address = (0xA000 + number).to_bytes(20, "big")
+        building.alloc(address, code="0x" + bytes_.hex())
+        transactions.append(call_contract(building, number % 4, to=address, gas=INTRINSIC + gas))
+    return execution_of(building.block(*transactions).execute())
+
+
+def of_program(source: str, gas: int = 100_000) -> Execution:
+    """A program; `invalid` at its end is the opcode 0xfe."""
+    end = b"\xfe" if source.endswith("invalid") else b""
+    return of_codes((assemble(source.removesuffix("invalid")) + end, gas))
+
+
+@cache
+def everything() -> Execution:
+    """Every opcode that is undefined, with too few words by one, on a full stack, and without the gas it costs."""
+    cases = []
+    for opcode in range(256):
+        if opcode not in NAMES:
+            cases.append((bytes([opcode]), 100_000))
+            continue
+        if REACH[opcode]:
+            # As many words as nearly suffice.
+            cases.append((bytes([0x3D] * (int(REACH[opcode]) - 1) + [opcode]), 100_000))
+        if CONSTANT_GAS[opcode]:
+            # STOP costs nothing; RETURNDATASIZE makes words for 2 gas each.
+            words = int(REACH[opcode])
+            cases.append((bytes([0x3D] * words + [opcode]), 2 * words + int(CONSTANT_GAS[opcode]) - 1))
+    return of_codes(*cases)
+
+
+def full_stack(opcode: int) -> Execution:
+    """The instruction on a stack of 1024 words."""
+    return of_codes((bytes([0x3D] * 1024 + [opcode]), 100_000))
+
+
+def steps_of(execution: Execution) -> tuple[set[int], set[int]]:
+    """Opcodes that fail by `exceptional`, and that fail in another way."""
+    static = execution.route == STATIC_FAILURE
+    return set(execution.opcode[static].tolist()), set(execution.opcode[execution.failed & ~static].tolist())
+
+
+def test_every_opcode_fails_for_its_own_reason() -> None:
+    execution = everything()
+    failing, others = steps_of(execution)
+    assert failing == set(range(256)) - {op for op in NAMES if not REACH[op] and not CONSTANT_GAS[op]}
+    assert not others
+    matrix = exceptional.fill_exceptional(execution)
+    assert matrix is not None
+    assert not check_table(exceptional.Exceptional(), matrix)
+    rows = TraceView(exceptional.ExceptionalColumns, matrix)
+    undefined = 256 - len(NAMES)
+    assert rows.undefined.sum() == undefined
+    assert rows.underflow.sum() == sum(1 for op in NAMES if REACH[op])
+    assert rows.unpaid.sum() == sum(1 for op in NAMES if CONSTANT_GAS[op])
+
+
+def test_without_operands_and_gas_operands_are_the_reason() -> None:
+    """py-evm may find the lack of gas first; no table but this one can prove a step that lacks operands."""
+    lacking = [op for op in NAMES if REACH[op]]
+    execution = of_codes(*((bytes([0x3D] * (int(REACH[op]) - 1) + [op]), 2 * (int(REACH[op]) - 1)) for op in lacking))
+    failing, others = steps_of(execution)
+    assert (failing, others) == (set(lacking), set())
+    matrix = exceptional.fill_exceptional(execution)
+    assert matrix is not None
+    assert TraceView(exceptional.ExceptionalColumns, matrix).underflow.sum() == len(lacking)
+
+
+def test_no_requirement_is_too_high() -> None:
+    """With just the words it needs, and just the gas it costs at least, nothing fails for these reasons."""
+    cases = []
+    for opcode in sorted(set(NAMES) - CALLS - CREATIONS):
+        words = int(REACH[opcode])
+        cases.append((bytes([0x3D] * words + [opcode]), 2 * words + int(CONSTANT_GAS[opcode]) or 1))
+    execution = of_codes(*cases)
+    tried = set(execution.opcode.tolist())
+    assert tried >= set(NAMES) - CALLS - CREATIONS
+    assert not steps_of(execution)[0]
+
+
+def test_a_full_stack_refuses_what_makes_it_higher() -> None:
+    for name in ("DUP1", "DUP16", "PUSH0", "PUSH32", "PC", "GAS", "ADDRESS", "RETURNDATASIZE"):
+        execution = full_stack(OPCODES[name])
+        assert steps_of(execution)[0] == {OPCODES[name]}
+        matrix = exceptional.fill_exceptional(execution)
+        assert matrix is not None
+        assert TraceView(exceptional.ExceptionalColumns, matrix).overflow[0] == 1
+        assert not check_table(exceptional.Exceptional(), matrix)
+    for name in ("JUMPDEST", "SWAP16", "STOP", "POP"):
+        assert not steps_of(full_stack(OPCODES[name]))[0]
+
+
+PROGRAMS = {
+    "undefined": "7 pop invalid",
+    "underflow": "7 pop 5 add",
+    "underflow of dup": "7 8 dup3",
+    "overflow": "7 loop: dup1 @loop jump",
+    "return data": "7 pop 1 2 3 returndatacopy",
+    "return data offset": "7 pop 0 1 0 returndatacopy",
+    "return data, everything": f"7 pop {BIG} {BIG} {BIG} returndatacopy",
+    "return data underflow": "7 1 returndatacopy",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_honest_failures_are_accepted_and_complete(name: str) -> None:
+    execution = of_program(PROGRAMS[name])
+    assert not check_family(CHECKED, execution)
+    assert len(open_messages(FAMILY, execution, EXEC)) == 1
+    (message,) = open_messages(FAMILY, execution, HALT)
+    assert message[1:3] == (Ending.HALTED, 0)
+
+
+@pytest.mark.parametrize("gas", range(2 + 3 + 2 + 8 + 1))
+def test_wherever_gas_runs_out(gas: int) -> None:
+    execution = of_program("7 pop @a jump a: stop", gas)
+    assert execution.failed.any()
+    assert not check_family(CHECKED, execution)
+    assert len(open_messages(FAMILY, execution, EXEC)) == 1
+    (message,) = open_messages(FAMILY, execution, HALT)
+    assert message[1:3] == (Ending.UNPAID, 0)
+
+
+def test_return_data_for_want_of_gas() -> None:
+    """With less than its constant cost RETURNDATACOPY fails for want of gas, with more by the bounds of the data."""
+    source = f"{BIG} 0 0 returndatacopy"
+    for gas, route in ((2, STATIC_FAILURE), (3, RETURN_DATA_BOUNDS), (9, RETURN_DATA_BOUNDS)):
+        execution = of_program(source, 3 + 2 + 2 + gas)
+        assert execution.route[-1] == route
+        assert not check_family(CHECKED, execution)
+    # Nothing from the beginning of nothing is within bounds.
+    assert not of_program("0 0 0 returndatacopy").failed.any()
+
+
+@pytest.mark.parametrize("name", ["undefined", "underflow of dup", "return data", "return data, everything"])
+def test_mutations_are_rejected(name: str) -> None:
+    report = mutate_family(FAMILY, of_program(PROGRAMS[name]), rows_per_table=4)
+    assert not report.survivors, str(report)
+
+
+def test_mutations_of_an_unpaid_step_are_rejected() -> None:
+    report = mutate_family(FAMILY, of_program("7 pop 8 9 pop pop", 3 + 2 + 3 + 1), rows_per_table=4)
+    assert not report.survivors, str(report)
+
+
+Lie = Callable[[TraceView], None]
+
+
+def refused(source: str, lie: Lie, by: str, gas: int = 100_000, table: str = "exceptional") -> None:
+    """The lie is found out, by a finding with these words."""
+    findings = [str(finding) for finding in check_family(CHECKED, of_program(source, gas), {table: lie})]
+    assert any(by in finding for finding in findings), findings
+
+
+def claim(reason: str, excess: int = 0, stack_size: int | None = None, gas: int | None = None) -> Lie:
+    """Another reason for the failure of the first row."""
+
+    def lie(rows: TraceView) -> None:
+        for name in ("undefined", "underflow", "overflow", "unpaid"):
+            getattr(rows, name)[0] = name == reason
+        rows.excess[0] = excess % MODULUS
+        if stack_size is not None:
+            rows.stack_size[0] = stack_size
+        if gas is not None:
+            rows.gas[0] = gas
+
+    return lie
+
+
+def test_no_reason_is_made_up() -> None:
+    """POP on an empty stack, with plenty of gas, fails for nothing else."""
+    source = "7 pop pop"
+    refused(source, claim("undefined"), "the opcode is undefined")
+    refused(source, claim("overflow", stack_size=1024), "the stack would grow")
+    refused(source, claim("unpaid", excess=0), "too little gas")
+    refused(source, claim("underflow", stack_size=1, excess=-1), "bus range16")
+    refused(source, claim("unpaid", excess=2 - 5 - 1, gas=5), "bus range16")
+    refused(source, claim("unpaid", excess=-1, gas=2), "bus range16")
+    refused("7 dup1 invalid", claim("overflow", stack_size=1024), "the stack would grow")
+
+
+def test_a_nearly_full_stack_has_room() -> None:
+    execution = of_program("7 loop: dup1 @loop jump")
+    lie = claim("overflow", stack_size=1023)
+    findings = [str(f) for f in check_family(CHECKED, execution, {"exceptional": lie})]
+    assert any("the stack is full" in finding for finding in findings)
+
+
+def test_the_facts_are_those_of_the_opcode_at_pc() -> None:
+    """The liar calls POP an opcode that needs more words."""
+
+    def lie(rows: TraceView) -> None:
+        rows.high[0] = np.eye(16)[0]
+        rows.low[0] = np.eye(16)[8]
+        rows.opcode[0] = 0x08
+        rows.excess[0] = 2
+
+    refused("7 pop pop", lie, "bus instruction")
+
+
+def test_two_opcodes_are_none() -> None:
+    def lie(rows: TraceView) -> None:
+        rows.low[0, 1] = 1
+
+    refused("7 pop pop", lie, "lower half: exactly one flag")
+
+
+def test_no_return_data_within_bounds() -> None:
+    def lie(rows: TraceView) -> None:
+        rows.size[0] = 0
+
+    refused("7 pop 1 0 0 returndatacopy", lie, "offset or size is not 0", table="return_data_bounds")
+
+
+def test_what_grows_takes_one_word() -> None:
+    """`overflow` compares with a full stack only, because no instruction makes it higher by more than one word."""
+    growth = RESULTS.astype(int) - OPERANDS
+    assert growth.max() == 1

@@ -1,0 +1,112 @@
+"""Frames: opened once, ended once, and what they answer in between."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circuits import environment, frames
+from circuits.block import FRAME_CONTEXT
+from circuits.buses import CONTEXT, FRAME, MESSAGE, U64
+from circuits.component import Component
+from circuits.execution import Execution
+from scripts.assembler import assemble
+from tests.circuits.family import check_family, execution_of, mutate_family, open_messages
+from tests.circuits.lying import objections
+from tests.circuits.worlds import asking, others
+from tests.executor.conftest import Builder
+from tests.executor.programs import CONTRACT, OTHER, PROGRAMS, call_contract
+
+SOURCE = "address caller callvalue calldatasize codesize origin number stop"
+
+
+@cache
+def _execution() -> Execution:
+    building = Builder()
+    building.alloc(CONTRACT, code="0x" + assemble(SOURCE).hex())
+    building.alloc(OTHER, code="0x" + assemble("caller caller 0 0 revert").hex())
+    building.block(call_contract(building, data="0x" + "5a" * 70_000, value=7, gas=5_000_000), call_contract(building))
+    building.block(call_contract(building, 1, to=OTHER), building.transfer(), call_contract(building, gas=21_007))
+    return execution_of(building.execute())
+
+
+def _family(execution: Execution) -> list[Component]:
+    """Frames, what asks them, and answers for other contexts."""
+    asked = []
+    for frame in range(1, 1 + len(execution.frames)):
+        trace = execution.trace.frames
+        row = execution.frames[frame - 1]
+        operation = int(
+            execution.transaction_operations[np.flatnonzero(execution.transactions == trace.transaction[row])[0]]
+        )
+        scope = int(execution.operations.scope[execution.operations.block[operation]])
+        asked.append([frame, operation, scope, *trace.address[row].tolist(), int(trace.outcome[row] == 0)])
+    return [
+        *environment.COMPONENTS,
+        asking(FRAME, asked),
+        *frames.COMPONENTS,
+        others(CONTEXT, lambda queries: queries[:, 0] != FRAME_CONTEXT),
+    ]
+
+
+def test_honest() -> None:
+    assert len(_execution().frames) == 4
+    assert check_family(_family(_execution()), _execution()) == []
+
+
+@pytest.mark.parametrize("name", ["storage", "failures", "logs"])
+def test_programs(name: str) -> None:
+    execution = execution_of(PROGRAMS[name]().execute())
+    assert check_family(frames.COMPONENTS, execution) == []
+
+
+def test_nothing_runs() -> None:
+    execution = execution_of(Builder().block(Builder().transfer()).execute())
+    assert frames.fill(execution, *(np.zeros((0, 30), dtype=np.uint32),) * 3) is None
+
+
+def test_mutations() -> None:
+    report = mutate_family(_family(_execution()), _execution())
+    assert report.survivors == [], str(report)
+
+
+def test_one_message_for_each_frame() -> None:
+    messages = open_messages(frames.COMPONENTS, _execution(), MESSAGE)
+    assert [m[0] for m in messages] == [1, 2, 3, 4]
+    sizes = [m[-2 - U64] for m in messages]
+    assert sizes == [70_000, 0, 0, 0]
+
+
+def _set(column: str, value: Any, row: int = 0) -> Any:
+    def lie(rows: Any) -> None:
+        getattr(rows, column)[row] = value
+
+    return lie
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "bus"),
+    [
+        ("success", 1, "halt"),
+        ("gas_left", 5, "halt"),
+        ("end_time", 5, "halt"),
+        ("gas", 5, "exec"),
+        ("code", 7, "code"),
+        ("code_size", 7, "code"),
+        ("calldata_size", 7, "message"),
+        ("scope", 7, "message"),
+    ],
+)
+def test_a_frame_that_is_another(column: str, value: int, bus: str) -> None:
+    found = objections(_family(_execution()), _execution(), {"frame": _set(column, value, 2)})
+    assert bus in found
+
+
+def test_a_size_has_one_form_in_limbs() -> None:
+    def lie(rows: Any) -> None:
+        rows.calldata_limb.low[0] -= 1
+
+    assert objections(_family(_execution()), _execution(), {"frame": lie}) == {"range16", "context"}

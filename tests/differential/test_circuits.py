@@ -1,0 +1,120 @@
+"""Random programs pass the checker, and the verifier expects of them what their segments state.
+
+py-evm executes them, and the tables are filled from what it did. So a batch without findings is one that the circuits
+accept with the results of py-evm. What the verifier expects is computed from the headers, transactions, receipts,
+writes and the state trie alone, with the state root of each header.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circuits.air.checker import check_circuit
+from circuits.air.evaluate import NumpyAlgebra
+from circuits.execution import Batch, Execution
+from circuits.segment import fill, segment_circuit
+from circuits.statement import PublicColumns
+from executor.errors import BatchError
+from executor.opcodes import NAMES
+from executor.provable import check_provable
+from executor.trace import NONE, Outcome
+from prover.assemble import assemble
+from prover.planner import SegmentPlan
+from prover.segment import SegmentProof, segment_jobs
+from tests.differential.agreement import report, run
+from tests.differential.single_frames import ALONE, document
+from tests.verifier.demands import demanded
+from verifier.keys import SUPPORTED_HEIGHTS
+
+PROGRAMS = 40  # of a batch
+FEW, MANY = 3, 50  # batches
+
+
+@dataclass
+class Ran:
+    """What the programs of some batches came to."""
+
+    programs: int = 0
+    steps: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)  # of frames
+    done: Counter[str] = field(default_factory=Counter)  # instructions that succeeded
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch."""
+        trace = batch.trace
+        own = trace.frames.transaction != NONE
+        self.programs += int(np.count_nonzero(own))
+        self.steps += len(trace.steps)
+        self.outcomes.update(Outcome(outcome).name for outcome in trace.frames.outcome[own].tolist())
+        opcodes, counts = np.unique(trace.steps.opcode[trace.steps.failed == 0], return_counts=True)
+        for opcode, count in zip(opcodes.tolist(), counts.tolist(), strict=True):
+            self.done[NAMES[opcode]] += count
+
+    def __str__(self) -> str:
+        outcomes = ", ".join(f"{name} {count}" for name, count in self.outcomes.most_common())
+        return f"{self.programs} programs, {self.steps} steps: {outcomes}"
+
+
+def problems(request: dict[str, Any], ran: Ran, monkeypatch: pytest.MonkeyPatch, cut: bool = False) -> list[str]:
+    """What is wrong with the tables of a batch, or with what they state; `cut`: it is proved in two segments."""
+    executed = run(request)
+    assert not isinstance(executed, BatchError), executed
+    batch = Batch.of(check_provable(executed))
+    ran.add(batch)
+    cuts = batch.operations.cuts.tolist()
+    borders = [0, cuts[len(cuts) // 2], cuts[-1]] if cut else [0, cuts[-1]]
+    found, plans, stated = [], [], []
+    for index, (first, end) in enumerate(pairwise(borders)):
+        filled = fill(Execution(batch, first, end))
+        circuit = segment_circuit()
+        found += check_circuit(circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+        heights = {t.name: len(m) for t, m in zip(circuit.tables, filled.traces, strict=True) if m is not None}
+        plans.append(SegmentPlan(index, first, end, heights, 0, 0, SUPPORTED_HEIGHTS[-1]))
+        stated.append(filled.public_values.to_list())
+    jobs = segment_jobs(batch, plans)
+    file = assemble(executed, batch, jobs, [SegmentProof(b"no proof")] * len(jobs))
+    wrong = [str(finding) for finding in found]
+    for index, (own, wanted) in enumerate(zip(stated, demanded(file, monkeypatch), strict=True)):
+        for name, start in PublicColumns.offsets.items():
+            end = start + PublicColumns.parts[name].size
+            if own[start:end] != wanted[start:end]:
+                wrong.append(f"segment {index}: the verifier demands another {name}")
+    return wrong
+
+
+def check(seed: int, ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the random batch of this seed."""
+    request = document(seed, PROGRAMS)
+    wrong = problems(request, ran, monkeypatch, cut=bool(seed % 2))
+    assert not wrong, "\n".join([f"seed {seed}:", *wrong[:10], report(request, [])])
+
+
+def test_random_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = Ran()
+    for seed in range(FEW):
+        check(seed, ran, monkeypatch)
+    print(ran)
+    assert ran.programs == FEW * PROGRAMS
+    assert ran.outcomes["SUCCESS"] > ran.programs / 4
+
+
+@pytest.mark.deep
+def test_many_random_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = Ran()
+    for seed in range(1_000, 1_000 + MANY):
+        check(seed, ran, monkeypatch)
+    print(ran)
+    assert ran.programs == MANY * PROGRAMS
+    assert {NAMES[opcode] for opcode in ALONE} == set(ran.done)
+    assert {outcome.name for outcome in Outcome} - set(ran.outcomes) == {
+        Outcome.STATIC_VIOLATION.name,
+        Outcome.RESERVED_CODE.name,
+        Outcome.COLLISION.name,
+        Outcome.PRECOMPILE_FAILURE.name,
+    }

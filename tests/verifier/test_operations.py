@@ -1,0 +1,208 @@
+"""The running hashes of operations and receipts: every field of everything counts, in its place."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circuits.statement import OPERATIONS_START, RECEIPTS_START
+from tests.verifier.chain import BLOB_HASH, CHAIN_ID, Chain
+from verifier.container import LogRecord, ReceiptRecord
+from verifier.errors import Invalid
+from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
+from verifier.transactions import Transaction, decode_transaction
+from verifier.withdrawals import decode_withdrawal
+
+
+def contents_of(chain: Chain) -> list[BlockContents]:
+    return [
+        BlockContents(
+            header,
+            [decode_transaction(raw, CHAIN_ID) for raw in body],
+            [decode_withdrawal(data) for data in withdrawals],
+        )
+        for header, body, withdrawals in zip(chain.headers, chain.bodies, chain.withdrawals, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def contents(chain: Chain) -> list[BlockContents]:
+    return contents_of(chain)
+
+
+#: Of the sample's blocks: beacon root, four transactions, two withdrawals; beacon root; beacon root, five transactions.
+SCOPES = (0, 7, 8, 14)
+
+
+def test_numbers(contents: list[BlockContents]) -> None:
+    operations = operations_of(contents, CHAIN_ID, True)
+    assert operations.scopes == SCOPES
+    assert operations.transactions.tolist() == [1, 2, 3, 4, 9, 10, 11, 12, 13]
+    assert len(operations) == 14
+    assert operations.chain.shape == (15, 8)
+    assert (operations.chain[0] == OPERATIONS_START).all()
+    without = operations_of(contents, CHAIN_ID, False)
+    assert without.scopes == (0, 6, 6, 11)
+    assert without.transactions.tolist() == [0, 1, 2, 3, 6, 7, 8, 9, 10]
+
+
+def test_nothing_at_all() -> None:
+    for blocks in ([], contents_of(_empty())):
+        operations = operations_of(blocks, CHAIN_ID, False)
+        assert len(operations) == 0
+        assert operations.chain.tolist() == [OPERATIONS_START.tolist()]
+        assert receipts_chain([], operations).tolist() == [RECEIPTS_START.tolist()]
+
+
+def _empty() -> Chain:
+    chain = Chain()
+    chain.block()
+    chain.block()
+    return chain
+
+
+def test_too_many_are_refused(contents: list[BlockContents], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verifier.operations.MAX_OPERATIONS", 14)
+    operations_of(contents, CHAIN_ID, True)
+    monkeypatch.setattr("verifier.operations.MAX_OPERATIONS", 13)
+    with pytest.raises(Invalid, match="14 operations, at most 13"):
+        operations_of(contents, CHAIN_ID, True)
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return bytes([value[0] ^ 1]) + value[1:] if value else b"\x01"
+    return value + 1
+
+
+#: What a transaction commits to, by the number of ways in which it is changed below.
+_CHANGES: dict[str, list[Any]] = {
+    "data": [b"", b"\0", b"\1", b"\0\1\xff", bytes(64)],
+    "access_list": [
+        (),
+        ((bytes(20), None),),
+        ((bytes(20), bytes(32)),),
+        ((bytes(20), None), (bytes(20), bytes(32))),
+        ((bytes(20), None), (bytes(20), b"\1" * 32)),
+        ((b"\1" * 20, None),),
+    ],
+    "blob_hashes": [(), (BLOB_HASH,), (BLOB_HASH, BLOB_HASH), (BLOB_HASH, b"\x01" * 32), (b"\x01" * 32,)],
+}
+
+
+def test_every_field_of_a_transaction_counts(contents: list[BlockContents]) -> None:
+    """But for the type, of which nothing but the receipt depends."""
+    base = operations_of(contents, CHAIN_ID, True).chain
+    block = contents[0]
+    seen = [tuple(base[-1].tolist())]
+    for field in fields(Transaction):
+        if field.name == "type":
+            continue
+        old = getattr(block.transactions[1], field.name)
+        for new in _CHANGES.get(field.name) or [_other(old)]:
+            if new == old:
+                continue
+            changed = replace(block.transactions[1], **{field.name: new})
+            others = [block.transactions[0], changed, *block.transactions[2:]]
+            chain = operations_of([replace(block, transactions=others), *contents[1:]], CHAIN_ID, True).chain
+            assert (chain[:3] == base[:3]).all(), field.name
+            assert (chain[3:] != base[3:]).any(axis=1).all(), field.name
+            seen.append(tuple(chain[-1].tolist()))
+    assert len(set(seen)) == len(seen)
+
+
+def test_every_field_of_a_block_counts(contents: list[BlockContents]) -> None:
+    base = operations_of(contents, CHAIN_ID, True).chain
+    header = contents[2].header
+    seen = [tuple(base[-1].tolist())]
+    for name in ("coinbase", "base_fee", "gas_limit", "number", "prev_randao", "timestamp", "parent_beacon_root"):
+        changed = replace(contents[2], header=replace(header, **{name: _other(getattr(header, name))}))
+        chain = operations_of([*contents[:2], changed], CHAIN_ID, True).chain
+        # The beacon-root write, which comes first, has the timestamp and the root alone.
+        same = 9 if name not in ("timestamp", "parent_beacon_root") else 8
+        assert (chain[: same + 1] == base[: same + 1]).all(), name
+        assert (chain[same + 1] != base[same + 1]).any(), name
+        seen.append(tuple(chain[-1].tolist()))
+    blobs = replace(contents[2], header=replace(header, excess_blob_gas=2314058))
+    seen.append(tuple(operations_of([*contents[:2], blobs], CHAIN_ID, True).chain[-1].tolist()))
+    seen.append(tuple(operations_of(contents, CHAIN_ID + 1, True).chain[-1].tolist()))
+    seen.append(tuple(operations_of(contents, CHAIN_ID, False).chain[-1].tolist()))
+    assert len(set(seen)) == len(seen) == 11
+
+
+def test_withdrawals_and_the_order_of_operations_count(contents: list[BlockContents]) -> None:
+    block = contents[0]
+    first, second = block.withdrawals
+    base = operations_of(contents, CHAIN_ID, True).chain[-1].tolist()
+    seen = {tuple(base)}
+    changes = [
+        replace(block, withdrawals=[second, first]),
+        replace(block, withdrawals=[first]),
+        replace(block, withdrawals=[]),
+        replace(block, withdrawals=[replace(first, amount=first.amount + 1), second]),
+        replace(block, withdrawals=[replace(first, address=second.address), second]),
+        replace(block, transactions=block.transactions[::-1]),
+        replace(block, transactions=block.transactions[1:]),
+    ]
+    for changed in changes:
+        seen.add(tuple(operations_of([changed, *contents[1:]], CHAIN_ID, True).chain[-1].tolist()))
+    assert len(seen) == 1 + len(changes)
+
+
+class TestReceipts:
+    operations = Operations((0, 4, 4, 6), np.zeros((7, 8), dtype=np.uint32), np.array([1, 2, 5]))
+    log = LogRecord(b"\x01" * 20, (b"\x02" * 32, b"\x03" * 32), b"data")
+    receipts = (
+        ReceiptRecord(1, 50_000, (log, LogRecord(b"\x04" * 20, (), b""))),
+        ReceiptRecord(0, 30_000),
+        ReceiptRecord(1, 2**30 - 1, (log,)),
+    )
+
+    def chain(self, receipts: tuple[ReceiptRecord, ...]) -> list[list[int]]:
+        chain: list[list[int]] = receipts_chain(receipts, self.operations).tolist()
+        return chain
+
+    def test_transactions_alone_add_to_it(self) -> None:
+        chain = self.chain(self.receipts)
+        assert len(chain) == 7
+        assert chain[0] == chain[1] == RECEIPTS_START.tolist()
+        assert chain[3] == chain[4] == chain[5]
+        assert len({tuple(state) for state in chain}) == 4
+
+    def test_everything_counts(self) -> None:
+        one, two, three = self.receipts
+        log, plain = one.logs
+        logs = [
+            (plain, log),
+            (log,),
+            (plain,),
+            (),
+            (log, plain, plain),
+            (replace(log, address=plain.address), plain),
+            (replace(log, data=b"dat\0"), plain),
+            (replace(log, data=b"dat"), plain),
+            (replace(log, data=b"data\0"), plain),
+            (replace(log, topics=log.topics[:1]), plain),
+            (replace(log, topics=(*log.topics, bytes(32))), plain),
+            (replace(log, topics=log.topics[::-1]), plain),
+            (replace(log, topics=(log.topics[0], b"\x13" + log.topics[1][1:])), plain),
+            (log, replace(plain, data=bytes(1))),
+            (log, replace(plain, topics=(bytes(32),))),
+        ]
+        others = [(replace(one, logs=changed), two, three) for changed in logs]
+        others += [
+            (replace(one, status=0), two, three),
+            (replace(one, gas_used=50_001), two, three),
+            (replace(one, gas_used=50_000 + 2**16), two, three),
+            (replace(one, logs=(log,)), replace(two, logs=(plain,)), three),
+            (two, one, three),
+        ]
+        base = self.chain(self.receipts)
+        seen = {tuple(base[-1])}
+        for other in others:
+            chain = self.chain(other)
+            assert chain[:2] == base[:2]
+            assert chain[2] != base[2]
+            seen.add(tuple(chain[-1]))
+        assert len(seen) == 1 + len(others)
