@@ -1,350 +1,293 @@
-"""Keccak-256 as Ethereum uses it (rate 1088, padding 0x01 ... 0x80): the sponge over `keccak_f`, one row per block.
+"""The instruction KECCAK256, and how it reads what it hashes.
 
-Each distinct input of a segment stands here once, under the row number of its first block. Two lookup buses answer for
-it: `keccak_word` (its content, 32 bytes at a time) and `keccak_out` (its length and digest).
+Source: execution-specs `cancun/vm/instructions/keccak.py`.
 
-A block has 136 bytes, 4.25 words, so the start of a block moves by a quarter word from block to block: four phases,
-after which 17 words are complete. A row provides the words that begin in it, the last of them with bytes of the
-successor (phases 0 to 2).
+The input is hashed by `circuits.keccak_sponge`. A step names an input there, whose length and digest it looks up, and
+has all of its words compared with the memory; equal inputs may share a name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from eth_utils.crypto import keccak as keccak256
 from numpy.typing import NDArray
 
-from circuits.air.expression import Expression
-from circuits.air.field import MODULUS, Matrix
-from circuits.air.gadgets import one_hot, total
-from circuits.air.layout import Layout, allocate, bit, byte, element
+from circuits import keccak_f, keccak_sponge
+from circuits.air.field import Matrix, inverse
+from circuits.air.gadgets import range_check
+from circuits.air.layout import Layout, allocate, bit, element, limb, nested
 from circuits.air.table import Air, Table
-from circuits.bitwise_bytes import query_xor
-from circuits.buses import CHUNK_BITS, CHUNKS, KECCAK_F, KECCAK_OUT, KECCAK_WORD, LANES, WORD
-from circuits.keccak_f import ROUNDS, Lanes, chunks, permute
+from circuits.buses import KECCAK_OUT, KECCAK_READ, KECCAK_WORD, MEMORY_BYTES, WORD
+from circuits.calldata import padded_words
+from circuits.component import Acting, Answering
+from circuits.execution import Execution, Integers, small_integers
+from circuits.expansion import WORD_BYTES
+from circuits.limbs import words_from_bytes
+from circuits.memory_range import MemoryRange, reads, word_count
+from circuits.step import STACK_BUS, Charge, InstructionTable, Step, fill_step
+from executor.opcodes import OPCODES
+from executor.trace import HashPurpose
 
-LANE_BYTES = 8
-RATE_LANES = 17
-RATE = RATE_LANES * LANE_BYTES
-WORD_BYTES = 32
-DIGEST_LANES = WORD_BYTES // LANE_BYTES
-PHASES = 4
-#: Words that begin in four consecutive blocks: 4 * 136 bytes.
-WORDS_PER_CYCLE = PHASES * RATE // WORD_BYTES
-#: Number, within a cycle, of the first word that begins in a block of each phase.
-FIRST_WORD = tuple(-(-RATE * phase // WORD_BYTES) for phase in range(PHASES))
-#: Words that begin in a block of each phase, and the most of them.
-WORDS = tuple(b - a for a, b in zip(FIRST_WORD, (*FIRST_WORD[1:], WORDS_PER_CYCLE), strict=True))
-SLOTS = max(WORDS)
-#: What follows the input, and what is added to the last byte of its last block (FIPS 202, section 5.1, without suffix).
-PAD_START, PAD_END = 0x01, 0x80
+GAS_KECCAK256 = 30
+GAS_KECCAK256_WORD = 6
 
+#: keccak256 of nothing, as limbs.
+EMPTY_HASH = tuple(int(x) for x in words_from_bytes([keccak256(b"")])[0])
 
-class Columns(Layout):
-    """One block of one input."""
-
-    phase = bit("one-hot: number of the block within its input, modulo 4; none on padding rows", PHASES)
-    end_lane = bit("one-hot on last blocks: lane in which the padding starts", RATE_LANES)
-    end_byte = bit("one-hot on last blocks: byte of that lane", LANE_BYTES)
-    row = element("row number", by="first row 0, step 1")
-    id = element("row number of the input's first block", by="set on first blocks, copied to the next")
-    message = byte("the block's bytes of the input, zeros behind its end", RATE, by="bitwise_bytes bus")
-    before = byte("the rate part of the state before the block", RATE, by="bitwise_bytes bus")
-    state = byte("the rate part of the state with the padded block absorbed", RATE, by="bitwise_bytes bus")
-    capacity = element("the capacity part of the state, in chunks", (LANES - RATE_LANES, CHUNKS), by="previous row")
-    digest = byte("the first 32 bytes of the permuted state", WORD_BYTES, by="bitwise_bytes bus")
-    digest_xor = byte("exclusive or of two neighbouring digest bytes", WORD_BYTES // 2, by="bitwise_bytes bus")
-    rest = element(
-        "the other lanes of the permuted state, in chunks", (LANES - DIGEST_LANES, CHUNKS), by="keccak_f bus"
-    )
-    word_count = element("how often each word that begins here is queried", SLOTS, by="balance of keccak_word")
-    out_count = element("how often the digest is queried", by="balance of keccak_out")
+_OPCODE = OPCODES["KECCAK256"]
+#: Offsets and sizes of ranges within the memory that can be proved have this many limbs.
+_SMALL_LIMBS = 2
 
 
-class Keccak(Table):
-    """The sponge."""
+class Columns(Step):
+    """One KECCAK256 of at least one byte per row."""
 
-    name = "keccak"
+    offset = limb("first byte", _SMALL_LIMBS, by=STACK_BUS)
+    offset_then = element("time of its push", by=STACK_BUS)
+    size = limb("bytes, at least 1", _SMALL_LIMBS, by=STACK_BUS)
+    size_then = element("time of its push", by=STACK_BUS)
+    inverse = element("of the sum of the size's limbs", by="its constraint")
+    range = nested(MemoryRange)
+    cost = element("gas", by="its constraint")
+    charge = nested(Charge)
+    id = element("name of the input", by="keccak_out bus; 0 when the step fails")
+    digest = limb("its hash", WORD, by="keccak_out bus; 0 when the step fails")
+
+
+class Keccak256(InstructionTable):
+    """KECCAK256 of at least one byte."""
+
+    name = "keccak256"
     layout = Columns
-    selector = None
 
     def constraints(self, air: Air) -> None:
-        row, following = air.row, air.next
-        real, following_real = total(row.phase), total(following.phase)
-        last = total(row.end_lane)
-        # 1 where the successor is a further block of the same input.
-        more = real - last
-        air.require_bit(real, "phase: exactly one flag or none")
-        air.require_bit(last, "end lane: exactly one flag or none")
-        air.require(last * (1 - real), "padding rows end nothing")
-        one_hot(air, row.end_byte, last, "end byte")
-
-        self._sequence(air, row, following, real, following_real, more)
-        padded = self._padding(air, row, real, last)
-        for i in range(RATE):
-            query_xor(air, padded[i], row.before[i], row.state[i], count=real)
-        for i in range(0, WORD_BYTES, 2):
-            query_xor(air, row.digest[i], row.digest[i + 1], row.digest_xor[i // 2], count=real)
-        self._permutation(air, row, following, real, more)
-        self._idle(air, row, real)
-        self._answers(air, row, following, last)
-
-    def _sequence(
-        self, air: Air, row: Any, following: Any, real: Expression, following_real: Expression, more: Expression
-    ) -> None:
-        """Rows are inputs one behind the other, each complete, then padding."""
-        air.require(air.is_transition * (1 - real) * following_real, "padding stays padding")
-        air.require(air.is_transition * more * (1 - following_real), "an unfinished input goes on")
-        air.require(air.is_last * more, "the last row finishes its input")
-        air.require(air.is_first * row.row, "row numbers start at 0")
-        air.require(air.is_transition * (following.row - row.row - 1), "row numbers step by 1")
-        air.require(air.is_first * (row.id - row.row), "the first row begins an input")
-        air.require(air.is_transition * more * (following.id - row.id), "an input keeps its id")
-        air.require(air.is_transition * (1 - more) * (following.id - following.row), "a new input takes its row as id")
-        for k in range(1, PHASES):
-            air.require(air.is_first * row.phase[k], f"the first row is not in phase {k}")
-            air.require(
-                air.is_transition * (following.phase[k] - more * row.phase[k - 1]),
-                f"phase {k} follows phase {k - 1} within an input",
-            )
-
-    def _padding(self, air: Air, row: Any, real: Expression, last: Expression) -> list[Expression]:
-        """The input's bytes are zero from its end on; returns the padded block."""
-        padded = []
-        lanes_before = air.constant(0)
-        for lane in range(RATE_LANES):
-            bytes_before = air.constant(0)
-            for k in range(LANE_BYTES):
-                i = lane * LANE_BYTES + k
-                bytes_before = bytes_before + row.end_byte[k]
-                outside = lanes_before + row.end_lane[lane] * bytes_before
-                air.require(row.message[i] * (outside + 1 - real), f"message byte {i} is zero behind the end")
-                padded.append(row.message[i] + row.end_lane[lane] * row.end_byte[k] * PAD_START)
-            lanes_before = lanes_before + row.end_lane[lane]
-        # Behind the end the message is zero, so padded bytes are at most 0x81.
-        padded[-1] = padded[-1] + last * PAD_END
-        return padded
-
-    def _permutation(self, air: Air, row: Any, following: Any, real: Expression, more: Expression) -> None:
-        """State in, state out; the next block of the same input starts from the latter, a first block from zero."""
-        capacity = [list(lane) for lane in row.capacity]
-        following_capacity = [list(lane) for lane in following.capacity]
-        before = _lanes(row.before) + capacity
-        following_before = _lanes(following.before) + following_capacity
-        after = _lanes(row.digest) + [list(lane) for lane in row.rest]
-        for lane in range(LANES):
-            for k in range(CHUNKS):
-                # Bytes are range-checked, so a chunk is zero only if its bytes are, and equal only if they are.
-                air.require(air.is_first * before[lane][k], f"starts from zero: lane {lane}, chunk {k}")
-                air.require(
-                    air.is_transition * (following_before[lane][k] - more * after[lane][k]),
-                    f"goes on from the permuted state: lane {lane}, chunk {k}",
-                )
-        air.send(KECCAK_F, row.row, 0, _lanes(row.state) + capacity, count=real)
-        air.receive(KECCAK_F, row.row, ROUNDS, after, count=real)
-
-    def _idle(self, air: Air, row: Any, real: Expression) -> None:
-        """Cells that only buses pin are zero on padding rows."""
-        idle = [*row.state, *row.digest, *row.digest_xor, *(cell for lane in row.rest for cell in lane)]
-        for number, cell in enumerate(idle):
-            air.require((1 - real) * cell, f"padding rows are zero: cell {number}")
-
-    def _answers(self, air: Air, row: Any, following: Any, last: Expression) -> None:
-        """Provide the words that begin in the block, and the digest on the last one."""
-        block = row.row - row.id
-        for slot in range(SLOTS):
-            phases = [phase for phase in range(PHASES) if slot < WORDS[phase]]
-            exists = total([row.phase[phase] for phase in phases])
-            air.require((1 - exists) * row.word_count[slot], f"word {slot} begins only in some phases")
-            # With block = 4 cycle + phase: index = 17 cycle + number of the phase's first word + slot.
-            index = block * (WORDS_PER_CYCLE * pow(PHASES, -1, MODULUS)) + slot
-            for phase in range(1, PHASES):
-                offset = FIRST_WORD[phase] - WORDS_PER_CYCLE * phase * pow(PHASES, -1, MODULUS)
-                index = index + row.phase[phase] * offset
-            word = [air.constant(0) for _ in range(WORD_BYTES)]
-            for phase in phases:
-                start = WORD_BYTES * (FIRST_WORD[phase] + slot) - RATE * phase
-                for i in range(WORD_BYTES):
-                    if start + i < RATE:
-                        word[i] = word[i] + row.phase[phase] * row.message[start + i]
-                    else:
-                        # The successor is another input, or none, behind the last block: zeros there.
-                        word[i] = word[i] + row.phase[phase] * (1 - last) * following.message[start + i - RATE]
-            air.provide(KECCAK_WORD, row.id, index, _word(word), multiplicity=row.word_count[slot])
-        length = block * RATE
-        for lane in range(1, RATE_LANES):
-            length = length + row.end_lane[lane] * (LANE_BYTES * lane)
-        for k in range(1, LANE_BYTES):
-            length = length + row.end_byte[k] * k
-        air.require((1 - last) * row.out_count, "only last blocks have a digest")
-        air.provide(KECCAK_OUT, row.id, length, _word(row.digest), multiplicity=row.out_count)
+        row, fails = air.row, air.row.charge.fails
+        succeeds = row.real - fails
+        self.begin(air, _OPCODE)
+        # STACK
+        self.pop(air, 0, row.offset, row.offset_then)
+        self.pop(air, 1, row.size, row.size_then)
+        self.push(air, 2, row.digest, succeeds)
+        # GAS. At most 2^29.1 for the largest memory.
+        air.require((row.size[0] + row.size[1]) * row.inverse - row.real, "at least one byte")
+        words, size, offset = MemoryRange.constrain(air, row.range, row.offset, row.size, count=row.real, some=row.real)
+        cost = row.real * GAS_KECCAK256 + words * GAS_KECCAK256_WORD + row.range.expansion
+        air.require(cost - row.cost, "cost")
+        Charge.constrain(air, row.charge, row.gas, row.cost)
+        # OPERATION
+        air.query(KECCAK_OUT, row.id, size, row.digest, count=succeeds)
+        air.send(KECCAK_READ, row.frame, row.time + 1, row.id, 0, offset, size, count=succeeds)
+        air.require_equal([row.id, *row.digest], [0] * (1 + WORD), "a failing step has no hash", when=fails)
+        # PROGRAM COUNTER
+        self.fail(air, fails)
+        self.proceed(
+            air, stack=-1, gas=row.cost, memory_words=row.range.words_after, duration=words + 1, count=succeeds
+        )
 
 
-def _lanes(cells: Sequence[Expression]) -> list[list[Expression]]:
-    """Little-endian bytes as lanes in chunks."""
-    lanes = []
-    for start in range(0, len(cells), LANE_BYTES):
-        lane, position = [], start
-        for bits in CHUNK_BITS:
-            lane.append(total([cells[position + i] * (1 << (8 * i)) for i in range(bits // 8)]))
-            position += bits // 8
-        lanes.append(lane)
-    return lanes
+class EmptyColumns(Step):
+    """One KECCAK256 of no bytes per row."""
+
+    offset = limb("first byte, any word", WORD, by=STACK_BUS)
+    offset_then = element("time of its push", by=STACK_BUS)
+    size_then = element("time of the push of 0", by=STACK_BUS)
+    charge = nested(Charge)
 
 
-def _word(cells: Sequence[Expression]) -> list[Expression]:
-    """32 big-endian bytes as a word of little-endian 16-bit limbs."""
-    return [cells[31 - 2 * j] + cells[30 - 2 * j] * 256 for j in range(WORD)]
+class Keccak256Empty(InstructionTable):
+    """KECCAK256 of no bytes."""
+
+    name = "keccak256_empty"
+    layout = EmptyColumns
+
+    def constraints(self, air: Air) -> None:
+        row, fails = air.row, air.row.charge.fails
+        succeeds = row.real - fails
+        self.begin(air, _OPCODE)
+        # STACK
+        self.pop(air, 0, row.offset, row.offset_then)
+        self.pop(air, 1, [], row.size_then)
+        self.push(air, 2, EMPTY_HASH, succeeds)
+        # GAS
+        Charge.constrain(air, row.charge, row.gas, row.real * GAS_KECCAK256)
+        # OPERATION, PROGRAM COUNTER
+        self.fail(air, fails)
+        self.proceed(air, stack=-1, gas=GAS_KECCAK256, count=succeeds)
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Distinct inputs of the sponge, in the order in which they stand in the table."""
+class ReadColumns(Layout):
+    """One word of an input per row."""
 
-    data: tuple[bytes, ...]
-
-    @staticmethod
-    def of(inputs: Iterable[bytes]) -> Inputs:
-        """The distinct ones among the inputs, in order of first occurrence."""
-        return Inputs(tuple(dict.fromkeys(inputs)))
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Bytes of each input (n,)."""
-        return np.array([len(d) for d in self.data], dtype=np.int64)
-
-    @cached_property
-    def blocks(self) -> NDArray[np.int64]:
-        """Blocks of each input (n,): at least one byte of padding is added."""
-        return self.lengths // RATE + 1
-
-    @cached_property
-    def ids(self) -> NDArray[np.int64]:
-        """The id of each input (n,): the row of its first block."""
-        return np.cumsum(self.blocks) - self.blocks
-
-    @cached_property
-    def id_of(self) -> dict[bytes, int]:
-        """Ids by input."""
-        return dict(zip(self.data, self.ids.tolist(), strict=True))
-
-    @property
-    def rows(self) -> int:
-        """Blocks of all inputs together: rows of this table, permutations of `keccak_f`."""
-        return int(self.blocks.sum())
+    real = bit("1 on rows that read")
+    more = bit("1 when a further word follows")
+    frame = element("id of the frame", by="keccak_read bus")
+    time = element("time of the read", by="keccak_read bus")
+    id = element("name of the input", by="keccak_read bus")
+    index = element("which word of the input", by="keccak_read bus")
+    offset = element("first byte", by="keccak_read bus")
+    left = element("bytes left, at least 1", by="keccak_read bus")
+    word = limb("up to 32 bytes, zeros behind", WORD, by="memory_bytes bus and keccak_word bus")
 
 
-@dataclass(frozen=True)
-class Filled:
-    """The sponge's trace and the permutations it asks `keccak_f` for: states (n, 25) `uint64` under ids (n,)."""
+class KeccakRead(Table):
+    """Compares the memory with the words of hashed inputs."""
 
-    matrix: Matrix
-    states: Lanes
-    ids: NDArray[np.uint32]
+    name = "keccak_read"
+    layout = ReadColumns
+    row_order = "rows meet only on buses; keccak_read orders those of an input"
+
+    def constraints(self, air: Air) -> None:
+        row = air.row
+        last = row.real - row.more
+        air.require(row.more * (1 - row.real), "padding reads nothing")
+        air.receive(KECCAK_READ, row.frame, row.time, row.id, row.index, row.offset, row.left, count=row.real)
+        # A chain of rows can only end with 1 to 32 bytes left, after `left` has gone down by 32 for each row before:
+        # it cannot pass 0 and come back, a table has fewer rows than that takes.
+        range_check(air, row.left - 1, 5, last)
+        bytes_ = row.left + row.more * (WORD_BYTES - row.left)
+        air.send(MEMORY_BYTES, row.frame, row.time, 0, row.offset, bytes_, row.word, count=row.real)
+        air.query(KECCAK_WORD, row.id, row.index, row.word, count=row.real)
+        air.send(
+            KECCAK_READ,
+            row.frame,
+            row.time + 1,
+            row.id,
+            row.index + 1,
+            row.offset + WORD_BYTES,
+            row.left - WORD_BYTES,
+            count=row.more,
+        )
 
 
-def fill(inputs: Inputs, words: NDArray[np.uint32], outs: NDArray[np.uint32]) -> Filled:
-    """The table for the inputs.
+def fill_keccak256(execution: Execution) -> Matrix | None:
+    """All steps of KECCAK256 of at least one byte."""
+    steps = _steps(execution, empty=False)
+    if not len(steps):
+        return None
+    matrix, rows = allocate(Columns, len(steps))
+    fill_step(rows, execution, steps)
+    offset, size = execution.operand(steps, 0), execution.operand(steps, 1)
+    rows.offset = offset[:, :_SMALL_LIMBS]
+    rows.offset_then = execution.operand_time(steps, 0)
+    rows.size = size[:, :_SMALL_LIMBS]
+    rows.size_then = execution.operand_time(steps, 1)
+    rows.inverse = inverse(size[:, :_SMALL_LIMBS].astype(np.uint64).sum(axis=1))
+    words, expansion = MemoryRange.fill(
+        rows.range, execution.memory_words[steps], small_integers(offset), small_integers(size)
+    )
+    cost = GAS_KECCAK256 + GAS_KECCAK256_WORD * words + expansion
+    rows.cost = cost
+    Charge.fill(rows.charge, execution.gas[steps], cost)
+    hashed = HashedInputs.of(execution)
+    success = np.flatnonzero(~execution.failed[steps])
+    rows.id[success] = hashed.id
+    rows.digest[success] = execution.result(steps[success])
+    return matrix
 
-    A query for a word or an id that is not there is left to unbalance its bus.
 
-    Args:
-        inputs: what is hashed.
-        words: (n, 2) queried pairs (id, index), repeated as often as queried.
-        outs: (n,) queried ids.
+def fill_keccak256_empty(execution: Execution) -> Matrix | None:
+    """All steps of KECCAK256 of no bytes."""
+    steps = _steps(execution, empty=True)
+    if not len(steps):
+        return None
+    matrix, rows = allocate(EmptyColumns, len(steps))
+    fill_step(rows, execution, steps)
+    rows.offset = execution.operand(steps, 0)
+    rows.offset_then = execution.operand_time(steps, 0)
+    rows.size_then = execution.operand_time(steps, 1)
+    Charge.fill(rows.charge, execution.gas[steps], np.full(len(steps), GAS_KECCAK256))
+    return matrix
+
+
+def fill_keccak_read(execution: Execution) -> Matrix | None:
+    """All words that are read to be hashed."""
+    hashed = HashedInputs.of(execution)
+    if not len(hashed.step):
+        return None
+    owner, index, left = reads(hashed.size)
+    steps = hashed.step[owner]
+    matrix, rows = allocate(ReadColumns, len(owner))
+    rows.real = 1
+    rows.more = left > WORD_BYTES
+    rows.frame = execution.frame[steps]
+    rows.time = execution.time[steps] + 1 + index
+    rows.id = hashed.id[owner]
+    rows.index = index
+    rows.offset = small_integers(execution.operand(steps, 0)) + WORD_BYTES * index
+    rows.left = left
+    rows.word = padded_words(execution.trace.data.byte, hashed.start, hashed.size, word_count(hashed.size))
+    return matrix
+
+
+class HashedInputs:
+    """What the steps of an execution hash: at least one byte each.
+
+    Attributes:
+        step: (n,) the steps, those that fail left out.
+        start, size: (n,) place of the input in the trace's data.
+        id: (n,) name of the input.
+        distinct: the distinct inputs.
     """
-    count = inputs.rows
-    last = inputs.ids + inputs.blocks - 1
-    position = inputs.lengths - RATE * (inputs.blocks - 1)
-    first = np.repeat(inputs.ids, inputs.blocks)
-    number = np.arange(count)
-    phase = (number - first) % PHASES
-    message = _blocks(inputs)
-    before, absorbed, after = _absorb(inputs, _padded(inputs, message))
 
-    matrix, rows = allocate(Columns, count)
-    matrix[:, Columns.offsets["row"]] = np.arange(len(matrix))
-    matrix[:, Columns.offsets["id"]] = np.arange(len(matrix))
-    rows.id = first
-    rows.phase = phase[:, None] == np.arange(PHASES)
-    rows.end_lane[last, position // LANE_BYTES] = 1
-    rows.end_byte[last, position % LANE_BYTES] = 1
-    rows.message = message
-    rows.before = _bytes(before[:, :RATE_LANES])
-    rows.state = _bytes(absorbed[:, :RATE_LANES])
-    rows.capacity = chunks(before[:, RATE_LANES:])
-    digest = _bytes(after[:, :DIGEST_LANES])
-    rows.digest = digest
-    rows.digest_xor = digest[:, 0::2] ^ digest[:, 1::2]
-    rows.rest = chunks(after[:, DIGEST_LANES:])
-    rows.word_count = _word_counts(first, phase, words)
-    rows.out_count = _out_counts(inputs, last, outs)
-    return Filled(matrix, absorbed, number.astype(np.uint32))
+    def __init__(self, execution: Execution) -> None:
+        trace, hashes = execution.trace, execution.trace.hashes
+        steps = _steps(execution, empty=False)
+        self.step: Integers = steps[~execution.failed[steps]]
+        made = np.flatnonzero(hashes.purpose == HashPurpose.INSTRUCTION)
+        row = made[np.searchsorted(hashes.step[made], execution.step[self.step])]
+        self.start: Integers = hashes.input_start[row].astype(np.int64)
+        self.size: Integers = hashes.input_size[row].astype(np.int64)
+        # Inputs are byte strings of many lengths: a dictionary finds equal ones.
+        inputs = [
+            trace.bytes_at(start, size) for start, size in zip(self.start.tolist(), self.size.tolist(), strict=True)
+        ]
+        self.distinct = keccak_sponge.Inputs.of(inputs)
+        ids = self.distinct.id_of
+        self.id: Integers = np.array([ids[data] for data in inputs], dtype=np.int64)
+
+    @classmethod
+    def of(cls, execution: Execution) -> HashedInputs:
+        """The inputs of an execution; made once."""
+        hashed = _hashed.get(execution)
+        if hashed is None:
+            hashed = _hashed[execution] = cls(execution)
+        return hashed
 
 
-def permutations(inputs: Inputs) -> tuple[Lanes, NDArray[np.uint32]]:
-    """What the sponge asks `keccak_f` for: states (n, 25) under ids (n,), as in `Filled`."""
-    _, absorbed, _ = _absorb(inputs, _padded(inputs, _blocks(inputs)))
-    return absorbed, np.arange(inputs.rows, dtype=np.uint32)
+_hashed: WeakKeyDictionary[Execution, HashedInputs] = WeakKeyDictionary()
 
 
-def _padded(inputs: Inputs, message: NDArray[np.uint8]) -> Lanes:
-    """The padded blocks as lanes (rows, 17)."""
-    last = inputs.ids + inputs.blocks - 1
-    padded = message.copy()
-    padded[last, inputs.lengths - RATE * (inputs.blocks - 1)] += PAD_START
-    padded[last, RATE - 1] += PAD_END
-    lanes: Lanes = padded.view("<u8").astype(np.uint64)
-    return lanes
+def fill_sponge(
+    execution: Execution, word_queries: NDArray[np.uint32], out_queries: NDArray[np.uint32]
+) -> Matrix | None:
+    """The sponge, with the counts of what is asked of it."""
+    inputs = HashedInputs.of(execution).distinct
+    if not inputs.rows:
+        return None
+    return keccak_sponge.fill(inputs, word_queries[:, :2], out_queries[:, 0]).matrix
 
 
-def _blocks(inputs: Inputs) -> NDArray[np.uint8]:
-    """The inputs' bytes, zero-filled to whole blocks: (rows, 136)."""
-    padding = inputs.blocks * RATE - inputs.lengths
-    data = b"".join(d + bytes(k) for d, k in zip(inputs.data, padding.tolist(), strict=True))
-    return np.frombuffer(data, dtype=np.uint8).reshape(-1, RATE)
+def fill_permutations(execution: Execution) -> Matrix | None:
+    """The permutations of the sponge."""
+    inputs = HashedInputs.of(execution).distinct
+    if not inputs.rows:
+        return None
+    return keccak_f.fill(*keccak_sponge.permutations(inputs))
 
 
-def _bytes(lanes: Lanes) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(lanes).astype("<u8").view(np.uint8)
+def _steps(execution: Execution, *, empty: bool) -> Integers:
+    steps = execution.rows(_OPCODE)
+    is_empty = small_integers(execution.operand(steps, 1)) == 0
+    chosen: Integers = steps[is_empty == empty]
+    return chosen
 
 
-def _absorb(inputs: Inputs, padded: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """States (rows, 25) before each block, with it absorbed, and permuted: all inputs' k-th blocks at a time."""
-    before = np.zeros((len(padded), LANES), dtype=np.uint64)
-    absorbed, after = np.zeros_like(before), np.zeros_like(before)
-    for k in range(int(inputs.blocks.max(initial=0))):
-        at = inputs.ids[inputs.blocks > k] + k
-        if k:
-            before[at] = after[at - 1]
-        state = before[at]
-        state[:, :RATE_LANES] ^= padded[at]
-        absorbed[at] = state
-        after[at] = permute(state)
-    return before, absorbed, after
-
-
-def _word_counts(first: NDArray[np.int64], phase: NDArray[np.int64], words: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """How often each slot of each row is queried: (rows, 5)."""
-    counts = np.zeros((len(first), SLOTS), dtype=np.int64)
-    ids, index = words[:, 0].astype(np.int64), words[:, 1].astype(np.int64)
-    row = ids + index * WORD_BYTES // RATE
-    known = row < len(first)
-    known[known] = first[row[known]] == ids[known]
-    ids, index, row = ids[known], index[known], row[known]
-    cycle = (row - ids) // PHASES
-    slot = index - WORDS_PER_CYCLE * cycle - np.array(FIRST_WORD)[phase[row]]
-    np.add.at(counts, (row, slot), 1)
-    return counts
-
-
-def _out_counts(inputs: Inputs, last: NDArray[np.int64], outs: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """How often the digest of each row is queried: (rows,)."""
-    counts = np.zeros(inputs.rows, dtype=np.int64)
-    known = outs[np.isin(outs, inputs.ids)]
-    np.add.at(counts, last[np.searchsorted(inputs.ids, known)], 1)
-    return counts
+COMPONENTS = (
+    Acting(Keccak256(), fill_keccak256),
+    Acting(Keccak256Empty(), fill_keccak256_empty),
+    Acting(KeccakRead(), fill_keccak_read),
+    Answering(keccak_sponge.Keccak(), (KECCAK_WORD, KECCAK_OUT), fill_sponge),
+    Acting(keccak_f.KeccakF(), fill_permutations),
+)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits import bitwise_bytes, keccak, keccak_f
+from circuits import bitwise_bytes, keccak_f, keccak_sponge
 from circuits.air.bus import Bus
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
@@ -69,7 +69,9 @@ class Digests(Table):
 @cache
 def circuit() -> Circuit:
     """The tables that ask and those that answer."""
-    return Circuit("keccak", [Words(), Digests(), keccak.Keccak(), keccak_f.KeccakF(), bitwise_bytes.BitwiseBytes()])
+    return Circuit(
+        "keccak", [Words(), Digests(), keccak_sponge.Keccak(), keccak_f.KeccakF(), bitwise_bytes.BitwiseBytes()]
+    )
 
 
 @dataclass
@@ -98,7 +100,7 @@ def word_limbs(data: bytes) -> list[int]:
 
 def honest(data: Sequence[bytes], digest: Callable[[bytes], bytes]) -> Traces:
     """Claims every word, the length and the digest of every input, the latter by the given function."""
-    inputs = keccak.Inputs.of(data)
+    inputs = keccak_sponge.Inputs.of(data)
     claims = [
         (inputs.id_of[d], i, word_limbs(d[32 * i : 32 * i + 32].ljust(32, b"\0")))
         for d in data
@@ -114,7 +116,7 @@ def honest(data: Sequence[bytes], digest: Callable[[bytes], bytes]) -> Traces:
     rows.length = [len(d) for d in data]
     rows.digest = [word_limbs(digest(d)) for d in data]
     asking = list(zip(circuit().tables, (words, digests), strict=False))
-    filled = keccak.fill(
+    filled = keccak_sponge.fill(
         inputs, queries(KECCAK_WORD, asking, slice(0, 2)), queries(KECCAK_OUT, asking, slice(0, 1))[:, 0]
     )
     permutations = keccak_f.fill(filled.states, filled.ids)
@@ -123,14 +125,14 @@ def honest(data: Sequence[bytes], digest: Callable[[bytes], bytes]) -> Traces:
 
 def answer_bytes(sponge: Matrix) -> Matrix:
     """The byte table for whatever the sponge asks."""
-    return bitwise_bytes.fill(queries(BITWISE_BYTES, [(keccak.Keccak(), sponge)]))
+    return bitwise_bytes.fill(queries(BITWISE_BYTES, [(keccak_sponge.Keccak(), sponge)]))
 
 
 def forge(traces: Traces, forgery: Callable[[Traces], None]) -> Traces:
     """Copies of the traces, altered; then permutations and bytes answer whatever the altered sponge asks."""
     forged = Traces(*(matrix.copy() for matrix in traces.all))
     forgery(forged)
-    sent = [m for count, m in messages(keccak.Keccak(), forged.keccak, KECCAK_F) if count == 1 and m[1] == 0]
+    sent = [m for count, m in messages(keccak_sponge.Keccak(), forged.keccak, KECCAK_F) if count == 1 and m[1] == 0]
     chunks = np.array([m[2:] for m in sent], dtype=np.uint64).reshape(-1, 25, 3)
     states = chunks[..., 0] | chunks[..., 1] << np.uint64(24) | chunks[..., 2] << np.uint64(48)
     forged.keccak_f = keccak_f.fill(states, np.array([m[0] for m in sent], dtype=np.uint32))
