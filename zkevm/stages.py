@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.execution import Batch, Execution
@@ -30,6 +32,9 @@ _CHECK_BUDGET = Budget(memory=12 << 30)
 #: Steps that are checked as one segment whatever they take.
 SMALL_STEPS = 1 << 16
 
+#: Steps of a transaction: to find out that the tables of more do not fit takes more memory than a case may.
+MAX_STEPS = 1 << 22
+
 
 def findings(executed: ExecutedBatch, budget: Budget = _CHECK_BUDGET) -> list[Finding]:
     """What the checker finds in the tables of an executed batch.
@@ -38,7 +43,7 @@ def findings(executed: ExecutedBatch, budget: Budget = _CHECK_BUDGET) -> list[Fi
         UnsupportedFeature: the batch holds something that cannot be proved yet.
         CostError: an operation takes more than the budget.
     """
-    batch = Batch.of(check_provable(executed))
+    batch = _batch_of(executed)
     operations = len(batch.operations)
     if not operations:
         return []
@@ -62,7 +67,7 @@ def check_executed(executed: ExecutedBatch) -> None:
 
 def prove_executed(executed: ExecutedBatch) -> None:
     """Prove and verify a batch; raises `Failed` when the proof is rejected."""
-    batch = Batch.of(check_provable(executed))
+    batch = _batch_of(executed)
     with _too_large():
         jobs = segment_jobs(batch, plan_batch(batch, _BUDGET))
     proofs = [prove_segment(batch, job, threads=1) for job in jobs]
@@ -70,6 +75,14 @@ def prove_executed(executed: ExecutedBatch) -> None:
         verify(encode_proof(assemble(executed, batch, jobs, proofs)))
     except Rejected as error:
         raise Failed(f"the proof is rejected: {error}") from error
+
+
+def _batch_of(executed: ExecutedBatch) -> Batch:
+    trace = check_provable(executed)
+    table = trace.transactions
+    if (table.end_step.astype(np.int64) - table.first_step > MAX_STEPS).any():
+        raise UnsupportedFeature(f"a transaction of more than {MAX_STEPS} steps")
+    return Batch.of(trace)
 
 
 @contextmanager
