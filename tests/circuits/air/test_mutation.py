@@ -228,6 +228,7 @@ def without(case: Case, constraint: str | None = None, checked: str | None = Non
 LARGE = [int.from_bytes(np.random.default_rng(5).bytes(64)[i : i + 32], "big") for i in (0, 32)]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("case", "constraint"),
     [
@@ -253,6 +254,7 @@ def test_every_equation_counts(case: Callable[[], Case], constraint: str) -> Non
     assert survivors(without(case(), constraint=constraint)).survivors
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("case", "column"),
     [pytest.param(lambda: less_than(A, B), f"inner.difference[{i}]", id=f"difference {i}") for i in (0, 1)]
