@@ -8,7 +8,6 @@ everything within a segment and stays below 2^29.
 from __future__ import annotations
 
 from circuits.air.bus import Bus, BusField, BusKind
-from circuits.air.range_buses import RANGE16
 
 DIGEST = 8
 WORD = 16
@@ -645,53 +644,4 @@ POWER = Bus(
         BusField("power", WORD, "base ** exponent modulo 2^256", "power: multiply"),
     ),
     argument="The last row of a power provides it; the rows up to it have taken the bits of the exponent, all of them.",
-)
-
-ALL = (
-    RANGE16,
-    POSEIDON2,
-    CHAIN,
-    TREE,
-    BLOCK,
-    ACCOUNT_STATE,
-    STORAGE_STATE,
-    ACCOUNT,
-    STORAGE,
-    ORIGINAL,
-    STATUS,
-    WRITES,
-    RECEIPTS,
-    REFUND,
-    MESSAGE,
-    RESULT,
-    KECCAK_F,
-    KECCAK_WORD,
-    KECCAK_OUT,
-    BITWISE_BYTES,
-    EXEC,
-    HALT,
-    STACK,
-    MEMORY,
-    MEMORY_BYTES,
-    EXPANSION,
-    INSTRUCTION,
-    PUSH,
-    CODE,
-    CODE_LEAF,
-    BUFFER,
-    BUFFER_SIZE,
-    BUFFER_BYTES,
-    CALLDATA,
-    FRAME,
-    CONTEXT_OF,
-    CONTEXT,
-    COPY,
-    KECCAK_READ,
-    LOG_READ,
-    ACCESS_LIST,
-    BLOCK_HASH,
-    GAS_PRODUCT,
-    BLOB_FEE,
-    MULTIPLY,
-    POWER,
 )

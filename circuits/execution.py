@@ -34,7 +34,7 @@ from executor.opcodes import (
     is_dup,
 )
 from executor.state_keys import StateKind
-from executor.trace import NONE, ExecutionTrace, FrameKind, Outcome
+from executor.trace import ExecutionTrace, Outcome
 
 Integers = NDArray[np.int64]
 
@@ -169,7 +169,7 @@ class Execution:
         table = trace.transactions
         counts = table.end_step[self.transactions].astype(np.int64) - table.first_step[self.transactions]
         starts = table.first_step[self.transactions].astype(np.int64)
-        self.step = _ranges(starts, counts)
+        self.step = ranges(starts, counts)
         self.operation = np.repeat(self.transaction_operations, counts)
         for name in ("opcode", "pc", "gas_after"):
             setattr(self, name, getattr(steps, name)[self.step].astype(np.int64))
@@ -436,7 +436,7 @@ def _stack_reads(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     counts = execution.operand_counts.copy()
     counts[execution.route == STATIC_FAILURE] = 0
     steps = np.repeat(np.arange(len(counts)), counts)
-    operands = _ranges(np.zeros(len(counts), dtype=np.int64), counts)
+    operands = ranges(np.zeros(len(counts), dtype=np.int64), counts)
     # Of RETURNDATACOPY out of bounds, and of an access beyond the memory, only offset and size are looked at.
     keep = (execution.route[steps] != RETURN_DATA_BOUNDS) | (operands != 0)
     for step in np.flatnonzero(execution.route == OUT_OF_MEMORY):
@@ -496,33 +496,8 @@ def small_integers(words: Limbs) -> Integers:
     return np.where(large, 1 << 40, value)
 
 
-def _ranges(starts: Integers, counts: Integers) -> Integers:
-    """start, start + 1, ..., of `counts` numbers for each start, end to end."""
-    total = int(counts.sum())
-    offsets = np.repeat(np.cumsum(counts) - counts, counts)
-    return np.arange(total, dtype=np.int64) - offsets + np.repeat(starts, counts)
-
-
 def ranges(starts: Sequence[int] | Integers, counts: Sequence[int] | Integers) -> Integers:
     """start, start + 1, ..., of `counts` numbers for each start, end to end: indices of ragged rows."""
-    return _ranges(np.asarray(starts, dtype=np.int64), np.asarray(counts, dtype=np.int64))
-
-
-__all__ = [
-    "CONSTANT_GAS",
-    "INVALID_JUMP",
-    "MAX_MEMORY_WORDS",
-    "MEMORY_OPERANDS",
-    "NONE",
-    "OUT_OF_MEMORY",
-    "PLAIN",
-    "RETURN_DATA_BOUNDS",
-    "STATIC_FAILURE",
-    "Batch",
-    "Execution",
-    "FrameKind",
-    "StackTokens",
-    "out_of_memory_operands",
-    "ranges",
-    "small_integers",
-]
+    starts, counts = np.asarray(starts, dtype=np.int64), np.asarray(counts, dtype=np.int64)
+    offsets = np.repeat(np.cumsum(counts) - counts, counts)
+    return np.arange(int(counts.sum()), dtype=np.int64) - offsets + np.repeat(starts, counts)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.buses import WORD
-from circuits.execution import MAX_AGE, MEMORY_OPERANDS, PLAIN, Execution, Integers, ranges
+from circuits.execution import MAX_AGE, PLAIN, Execution, Integers, ranges
 from circuits.limbs import Limbs
-from executor.opcodes import OPCODES
+from executor.opcodes import MEMORY_OPERANDS, OPCODES
 
 #: Bytes of a memory word.
 WORD_BYTES = 2 * WORD

@@ -17,7 +17,6 @@ from circuits.component import Acting
 from circuits.execution import (
     FAR_LIMB,
     MAX_MEMORY_WORDS,
-    MEMORY_OPERANDS,
     OUT_OF_MEMORY,
     Execution,
     far_beyond_memory,
@@ -25,6 +24,7 @@ from circuits.execution import (
 )
 from circuits.expansion import WORD_BYTES, expand
 from circuits.step import STACK_BUS, Ending, GasLimb, InstructionTable, Step, fill_step
+from executor.opcodes import MEMORY_OPERANDS
 
 #: Bytes of the memory that is proved.
 LIMIT = WORD_BYTES * MAX_MEMORY_WORDS
