@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import zkevm_native
 
 from circuits.leaves import (
     LeafKind,
@@ -181,17 +180,14 @@ def verify_segment(segment: SegmentRecord, expected: list[int], key: PinnedKey) 
         Invalid: if the proof is malformed, does not verify, has other public values, too high a table or less than 100
             bits of security.
     """
-    try:
-        verified = zkevm_native.verify(key.verifying_key, bytes(segment.proof))
-    except zkevm_native.EngineError as error:
-        raise Invalid(f"the engine refuses the proof: {error}") from error
+    verified = key.verifying_key.verify(bytes(segment.proof))
     wanted = [expected if table == PUBLIC_TABLE else [] for table in key.tables]
     # Public values of an absent table are empty, so this demands the segment table, too.
     if [list(values) for values in verified.public_values] != wanted:
         raise Invalid("the proof is one of other public values")
     if any(height is not None and height > MAX_LOG_HEIGHT for height in verified.log_heights):
         raise Invalid(f"the proof has a table of more than 2^{MAX_LOG_HEIGHT} rows")
-    bits = float(key.verifying_key.security(verified.log_heights)["total"])
+    bits = verified.security_bits
     if bits < MIN_SECURITY_BITS:
         raise Invalid(f"the proof has {bits:.1f} bits of security, {MIN_SECURITY_BITS:.0f} are needed")
     return bits

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
+from circuits.poseidon2 import in_python
 from verifier import keys
 from verifier.container import BlockRecord, ProofFile, decode_proof, read_proof
+from verifier.engines import ENGINES, native_is_installed
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.headers import Header, check_header, decode_header
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
@@ -154,7 +157,8 @@ def verify(proof: bytes, engine: str = "native", progress: Progress | None = Non
 
     Args:
         proof: the bytes of the file.
-        engine: what verifies the segment proofs; only "native" exists.
+        engine: what verifies the segment proofs, one of `verifier.engines.ENGINES`. With "python" no native code of the
+            proof system takes part in anything.
         progress: called as the checks go on.
 
     Returns:
@@ -164,9 +168,15 @@ def verify(proof: bytes, engine: str = "native", progress: Progress | None = Non
         Rejected: the proof is refused, with the check and the reason.
         UnusableInput: not a proof file of this version, or another engine asked for.
     """
-    if engine != "native":
-        raise UnusableInput(f"the {engine} engine is not available; the native one is")
-    run = _Run(progress)
+    if engine not in ENGINES:
+        raise UnusableInput(f"there is no engine {engine!r}, only {', '.join(ENGINES)}")
+    if engine == "native" and not native_is_installed():
+        raise UnusableInput("the native engine is not installed; use --engine python")
+    with in_python() if engine == "python" else nullcontext():
+        return _verify(proof, engine, _Run(progress))
+
+
+def _verify(proof: bytes, engine: str, run: _Run) -> VerificationReport:
     file = run("format", decode_proof, proof)
     parent, headers = run("headers", _headers, file)
     transactions = run("transactions", _transactions, file, headers, run.step)
@@ -175,11 +185,11 @@ def verify(proof: bytes, engine: str = "native", progress: Progress | None = Non
     hashes = run("leaves", _leaves, file, parent, headers)
     state, beacon_roots = run("pre-state", _pre_state, file, parent, hashes)
     contents = [BlockContents(*parts) for parts in zip(headers, transactions, withdrawals, strict=True)]
-    operations, tree = run("segments", _segments, file, contents, beacon_roots, state)
+    operations, tree = run("segments", _segments, file, contents, beacon_roots, state, engine)
     run("state roots", _state_roots, file, headers, operations, state)
     run("statement", _statement, file, parent, headers, receipts)
     expected = run("commitments", _commitments, file, operations, tree)
-    bits = run("proofs", _proofs, file, expected, run.step)
+    bits = run("proofs", _proofs, file, expected, engine, run.step)
     assert len(run.results) == len(CHECKS), "a check was left out"
     return VerificationReport(
         statement=file.statement,
@@ -265,14 +275,14 @@ def _pre_state(file: ProofFile, parent: Header, hashes: dict[int, bytes]) -> tup
 
 
 def _segments(
-    file: ProofFile, contents: list[BlockContents], beacon_roots: bool, state: BatchState
+    file: ProofFile, contents: list[BlockContents], beacon_roots: bool, state: BatchState, engine: str
 ) -> tuple[Operations, AccessTree | None]:
     """The operations, and the access tree before them where there are any."""
     operations = operations_of(contents, file.statement.chain_id, beacon_roots)
     check_plan(file.segments, len(operations))
     check_writes(file.segments, operations, state)
     for segment in file.segments:
-        keys.load(segment.log_stacked_height)
+        keys.load(segment.log_stacked_height, engine)
     if len(operations) and not file.state_keys:
         raise Invalid("operations without any account")
     return operations, AccessTree(state) if len(operations) else None
@@ -319,11 +329,11 @@ def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | Non
     return expected_public_values(file.segments, operations.chain, receipts, tree)
 
 
-def _proofs(file: ProofFile, expected: list[list[int]], step: Callable[[int, int], None]) -> float | None:
+def _proofs(file: ProofFile, expected: list[list[int]], engine: str, step: Callable[[int, int], None]) -> float | None:
     bits = []
     for number, (segment, values) in enumerate(zip(file.segments, expected, strict=True)):
         try:
-            bits.append(verify_segment(segment, values, keys.load(segment.log_stacked_height)))
+            bits.append(verify_segment(segment, values, keys.load(segment.log_stacked_height, engine)))
         except Invalid as error:
             raise Invalid(f"segment {number}: {error}") from error
         step(number + 1, len(file.segments))

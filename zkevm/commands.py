@@ -26,13 +26,10 @@ from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.prove import Progress
 from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
-from verifier.container import MAGIC, decode_proof, read_proof
-from verifier.errors import Invalid, Rejected
-from verifier.statement import BatchStatement
-from verifier.verify import CHECKS, verify_file
+from verifier.verify import CHECKS
 from zkevm.console import Output
-from zkevm.errors import UsageError
 from zkevm.plots import plot_costs
+from zkevm.proofs import statement_facts
 from zkevm.stages import SECONDS_PER_CASE, judge
 
 
@@ -47,7 +44,7 @@ def execute_batch(file: Path, trace_file: Path | None, limits: Limits, output: O
         save_trace(_trace(executed), trace_file)
     statement = statement_of(executed)
     facts = [*_batch_facts(executed), ("seconds", seconds)]
-    output.facts("Executed", [*facts, *_statement_facts(statement)])
+    output.facts("Executed", [*facts, *statement_facts(statement)])
     document = {name.replace(" ", "_"): value for name, value in facts}
     output.result(document | {"statement": statement.to_dict(), "statement_digest": "0x" + statement.digest.hex()})
 
@@ -169,107 +166,6 @@ def prove_batch(
     )
 
 
-def verify_proof(file: Path, engine: str, output: Output) -> bool:
-    """Verify a proof file and report; True when it is accepted.
-
-    Raises:
-        UnusableInput: not a proof file, or an engine that does not exist.
-    """
-    try:
-        with output.progress("Verifying") as (advance,):
-            order = {check.name: number for number, check in enumerate(CHECKS)}
-            report = verify_file(
-                file, engine, lambda name, done, total: advance(order[name] + done // total, len(CHECKS))
-            )
-    except Rejected as rejected:
-        output.line(f"REJECTED by the check of {rejected.check}: {rejected.reason}", style="bold red")
-        output.result({"accepted": False, "check": rejected.check, "reason": rejected.reason})
-        return False
-    output.facts("Statement", _statement_facts(report.statement))
-    checks = [["✓", check.name, check.establishes, check.seconds] for check in report.checks]
-    output.table("Checks", ["", "check", "establishes that", "seconds"], checks)
-    bits = "" if report.security_bits is None else f", {report.security_bits:.0f} bits of proven security"
-    output.line(
-        f"ACCEPTED: {report.transactions:,} transactions in {report.blocks:,} blocks, "
-        f"{report.segments:,} segments{bits}, verified in {report.seconds:.2f} s",
-        style="bold green",
-    )
-    output.result({"accepted": True, **report.to_dict()})
-    return True
-
-
-def inspect_file(file: Path, plot: Path | None, output: Output) -> None:
-    """Show a proof file (without verifying it) or a batch file (executed, but not proved).
-
-    Args:
-        plot: draws the costs of a batch's first segment to this file.
-
-    Raises:
-        UnusableInput, BatchError, UnsupportedFeature, UsageError, ProverError, OSError.
-    """
-    with file.open("rb") as stream:
-        start = stream.read(len(MAGIC))
-    if start != MAGIC:
-        _inspect_batch(file, plot, output)
-    elif plot is not None:
-        raise UsageError("a proof does not tell where its cells went", "use --plot with the batch")
-    else:
-        _inspect_proof(file, output)
-
-
-def _inspect_proof(file: Path, output: Output) -> None:
-    data = read_proof(file)
-    try:
-        proof = decode_proof(data)
-    except Invalid as error:
-        raise UsageError(f"{file}: malformed proof file: {error}") from error
-    transactions = sum(len(block.transactions) for block in proof.blocks)
-    sizes = [
-        ("proof file", len(data)),
-        ("segment proofs", sum(len(segment.proof) for segment in proof.segments)),
-        ("state witness", sum(map(len, proof.state_nodes))),
-        ("codes", sum(map(len, proof.codes))),
-        ("transactions", sum(len(raw) for block in proof.blocks for raw in block.transactions)),
-    ]
-    segments = [
-        {
-            "first_operation": segment.first,
-            "end_operation": segment.end,
-            "log_stacked_height": segment.log_stacked_height,
-            "writes": len(segment.writes),
-            "proof_bytes": len(segment.proof),
-        }
-        for segment in proof.segments
-    ]
-    output.facts("Statement (claimed; `zkevm verify` decides)", _statement_facts(proof.statement))
-    output.facts(
-        "Contents",
-        [
-            ("blocks", len(proof.blocks)),
-            ("transactions", transactions),
-            ("state keys", len(proof.state_keys)),
-            ("codes", len(proof.codes)),
-        ],
-    )
-    output.facts("Bytes", sizes)
-    header = ["segment", "first", "end", "log height", "writes", "proof bytes"]
-    output.table("Segments", header, [[number, *segment.values()] for number, segment in enumerate(segments)])
-    output.table("What the verifier checks", ["check", "establishes that"], [[c.name, c.establishes] for c in CHECKS])
-    output.result(
-        {
-            "kind": "proof",
-            "statement": proof.statement.to_dict(),
-            "statement_digest": "0x" + proof.statement.digest.hex(),
-            "blocks": len(proof.blocks),
-            "transactions": transactions,
-            "state_keys": len(proof.state_keys),
-            "bytes": {name.replace(" ", "_"): size for name, size in sizes},
-            "segments": segments,
-            "checks": [{"name": check.name, "establishes": check.establishes} for check in CHECKS],
-        }
-    )
-
-
 def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: int | None, output: Output) -> bool:
     """Run the cases of public test suites and report; True when none failed.
 
@@ -294,7 +190,15 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     return not report.failed
 
 
-def _inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
+def inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
+    """Show a batch file: executed, planned and filled, but not proved.
+
+    Args:
+        plot: draws the costs of the first segment to this file.
+
+    Raises:
+        BatchError, UnsupportedFeature, UsageError, ProverError, OSError.
+    """
     executed, _ = _execute(file, output)
     facts = _batch_facts(executed)
     plans: list[SegmentPlan] = []
@@ -308,7 +212,7 @@ def _inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
                 costs = costs_of(Execution(batch, plans[0].first, plans[0].end))
     except UnsupportedFeature as error:
         unsupported = str(error)
-    output.facts("Batch", [*facts, *_statement_facts(statement_of(executed))])
+    output.facts("Batch", [*facts, *statement_facts(statement_of(executed))])
     segments = [
         {
             "first_operation": plan.first,
@@ -403,14 +307,6 @@ def _batch_facts(executed: ExecutedBatch) -> list[tuple[str, Any]]:
         ("trace bytes", trace.nbytes),
         ("witness bytes", sum(map(len, executed.state_nodes))),
     ]
-
-
-def _statement_facts(statement: BatchStatement) -> list[tuple[str, Any]]:
-    facts: list[tuple[str, Any]] = [
-        (name.replace("_", " "), str(value) if "number" in name or name == "chain_id" else value)
-        for name, value in asdict(statement).items()
-    ]
-    return [*facts, ("statement digest", statement.digest)]
 
 
 def _trace(executed: ExecutedBatch) -> ExecutionTrace:

@@ -169,10 +169,8 @@ def verify(
     """Verify a proof: exit status 0 accepted, 1 rejected, 2 not a proof file."""
     output = Output(as_json)
     with _errors(output):
-        from zkevm.commands import verify_proof
+        from zkevm.proofs import verify_proof
 
-        if engine is not Engine.native:
-            raise UsageError(f"the {engine.value} engine is not available yet", "use --engine native")
         accepted = verify_proof(proof, engine.value, output)
     if not accepted:
         raise typer.Exit(REJECTED)
@@ -182,14 +180,33 @@ def verify(
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="PROOF|INPUT", help="A proof file or a batch.", show_default=False)],
     plot: Plot = None,
+    security: Annotated[
+        bool, typer.Option("--security", help="Show the proven security bits of each step of a proof.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a proof states and how it is checked, or what a batch holds and what it would cost."""
     output = Output(as_json)
+    accepted = True
     with _errors(output):
-        from zkevm.commands import inspect_file
+        from zkevm.proofs import inspect_proof, is_proof
 
-        inspect_file(file, plot, output)
+        if not is_proof(file):
+            if security:
+                raise UsageError("a batch has no security, only proofs have", "prove it first")
+            from zkevm.commands import inspect_batch
+
+            inspect_batch(file, plot, output)
+        elif plot is not None:
+            raise UsageError("a proof does not tell where its cells went", "use --plot with the batch")
+        elif security:
+            from zkevm.security import inspect_security
+
+            accepted = inspect_security(file, output)
+        else:
+            inspect_proof(file, output)
+    if not accepted:
+        raise typer.Exit(REJECTED)
 
 
 @app.command()

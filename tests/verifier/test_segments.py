@@ -1,18 +1,19 @@
 """The plan of the segments, their writes and public values, and the verdict on a single segment proof."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-import zkevm_native
 
 from circuits.leaves import LeafKind, leaf_digests, levels
 from circuits.limbs import u64_from_ints, words_from_ints, words_to_ints
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns
 from tests.verifier.chain import ACCOUNT, CONTRACT, SENDERS, STORAGE, Chain
+from tests.verifier.swirl.small import Small, fibonacci
 from verifier.container import ProofFile, SegmentRecord, Writes
+from verifier.engines import ENGINES
 from verifier.errors import Invalid
 from verifier.headers import decode_header
 from verifier.keys import PinnedKey
@@ -282,77 +283,53 @@ def test_leaves_of_the_sample(chain: Chain, state: BatchState) -> None:
     assert (STORAGE, CONTRACT, 3) in chain.keys
 
 
-def fibonacci(log_stacked_height: int, start: int) -> tuple[PinnedKey, bytes]:
-    """A key for a circuit of two tables, and a proof with the public values [start, 8th term of the sequence]."""
-    local, following, public, is_first, is_last, is_transition, add, sub, mul = 0, 1, 3, 4, 5, 6, 7, 8, 9
-    nodes = [
-        *(local, 0, 0, local, 1, 0, following, 0, 0, following, 1, 0, public, 0, 0, public, 1, 0),  # 0 to 5
-        *(is_first, 0, 0, is_last, 0, 0, is_transition, 0, 0),  # 6 to 8
-        *(sub, 0, 4, mul, 6, 9, sub, 1, 4, mul, 6, 11),  # 9 to 12: both terms start as the first public value
-        *(sub, 2, 1, mul, 8, 13, add, 0, 1, sub, 3, 15, mul, 8, 16),  # 13 to 17: the next two terms
-        *(sub, 1, 5, mul, 7, 18),  # 18 and 19: the last term is the second public value
-    ]
-    segment_table = {
-        "name": "segment",
-        "width": 2,
-        "public_values": 2,
-        "nodes": nodes,
-        "constraints": [10, 12, 14, 17, 19],
-        "interactions": [],
-    }
-    # One bus, so that the proof has interactions as those of real circuits do.
-    other = {
-        "name": "other",
-        "width": 1,
-        "public_values": 0,
-        "nodes": [0, 0, 0, 2, 1, 0, 10, 1, 0],
-        "constraints": [],
-        "interactions": [
-            {"bus": 0, "count": 1, "fields": [0], "weight": 0},
-            {"bus": 0, "count": 2, "fields": [0], "weight": 0},
-        ],
-    }
-    key = zkevm_native.keygen(json.dumps({"tables": [segment_table, other]}), log_stacked_height)
-    rows = [(start, start)]
-    for _ in range(7):
-        a, b = rows[-1]
-        rows.append((b, (a + b) % zkevm_native.MODULUS))
-    traces = [np.array(rows, dtype=np.uint32), np.arange(8, dtype=np.uint32).reshape(8, 1)]
-    proof, _ = zkevm_native.prove(key, traces, [[start, rows[-1][1]], []], 1)
-    return PinnedKey(key.verifying_key(), ("segment", "other")), proof
+class Proved(NamedTuple):
+    """A proof, and the key of one engine for it."""
+
+    engine: str
+    key: PinnedKey
+    proof: bytes
+
+
+def pinned(small: Small) -> dict[str, PinnedKey]:
+    """The key of a circuit, by engine."""
+    return {name: PinnedKey(decode(small.key), small.tables) for name, decode in ENGINES.items()}
 
 
 @pytest.fixture(scope="module")
-def proved() -> tuple[PinnedKey, bytes]:
+def small() -> Small:
     return fibonacci(14, 1)
 
 
+@pytest.fixture(params=list(ENGINES))
+def proved(request: pytest.FixtureRequest, small: Small) -> Proved:
+    return Proved(request.param, pinned(small)[request.param], small.proof)
+
+
 class TestVerifySegment:
-    def test_an_honest_proof_passes(self, proved: tuple[PinnedKey, bytes]) -> None:
-        key, proof = proved
+    def test_an_honest_proof_passes(self, proved: Proved) -> None:
+        _, key, proof = proved
         assert verify_segment(segment(0, 1, proof=proof), [1, 34], key) >= 100
         assert verify_segment(segment(0, 1, proof=memoryview(proof)), [1, 34], key) >= 100
 
     @pytest.mark.parametrize("expected", [[1, 35], [2, 34], [1], [], [1, 34, 0], [34, 1]])
-    def test_other_public_values_are_refused(self, proved: tuple[PinnedKey, bytes], expected: list[int]) -> None:
-        key, proof = proved
+    def test_other_public_values_are_refused(self, proved: Proved, expected: list[int]) -> None:
+        _, key, proof = proved
         with pytest.raises(Invalid, match="other public values"):
             verify_segment(segment(0, 1, proof=proof), expected, key)
 
-    def test_public_values_belong_to_the_segment_table(self, proved: tuple[PinnedKey, bytes]) -> None:
-        key, proof = proved
+    def test_public_values_belong_to_the_segment_table(self, proved: Proved) -> None:
+        _, key, proof = proved
         with pytest.raises(Invalid, match="other public values"):
-            verify_segment(segment(0, 1, proof=proof), [1, 34], replace(key, tables=("other", "segment")))
+            verify_segment(segment(0, 1, proof=proof), [1, 34], replace(key, tables=key.tables[::-1]))
 
-    def test_another_key_is_refused(self, proved: tuple[PinnedKey, bytes]) -> None:
-        key, _ = fibonacci(15, 1)
+    def test_another_key_is_refused(self, proved: Proved) -> None:
+        keys = pinned(fibonacci(15, 1))
         with pytest.raises(Invalid, match="engine refuses"):
-            verify_segment(segment(0, 1, proof=proved[1]), [1, 34], key)
+            verify_segment(segment(0, 1, proof=proved.proof), [1, 34], keys[proved.engine])
 
     @pytest.mark.parametrize("damage", [lambda p: b"", lambda p: p[:-1], lambda p: p + b"\0", lambda p: bytes(len(p))])
-    def test_damaged_proofs_are_refused(
-        self, proved: tuple[PinnedKey, bytes], damage: Callable[[bytes], bytes]
-    ) -> None:
-        key, proof = proved
+    def test_damaged_proofs_are_refused(self, proved: Proved, damage: Callable[[bytes], bytes]) -> None:
+        _, key, proof = proved
         with pytest.raises(Invalid, match="engine refuses"):
             verify_segment(segment(0, 1, proof=damage(proof)), [1, 34], key)

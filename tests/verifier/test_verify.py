@@ -703,10 +703,6 @@ class TestUntrustedBytes:
         with pytest.raises(UnusableInput):
             verify(data)
 
-    def test_another_engine_is_refused(self, file: ProofFile) -> None:
-        with pytest.raises(UnusableInput, match="python engine is not available"):
-            verify(encode_proof(file), engine="python")
-
 
 def test_an_invalid_transaction_is_named(file: ProofFile) -> None:
     transactions = put(file.blocks[2].transactions, 1, Transfer(0, b"").sign(2))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from executor.trace_file import load_trace
 from prover.segment import SegmentProof
 from tests.executor.programs import PROGRAMS
 from tests.prover.batches import token_batch, write_batch
+from verifier.swirl.key import VerifyingKey
+from verifier.swirl.key import decode as decode_key
+from verifier.swirl.security import SecurityReport, security
 from zkevm import stages
 from zkevm.bench import EXAMPLES
 from zkevm.main import app
@@ -194,10 +198,10 @@ def test_what_is_no_proof_file_is_unusable(content: bytes, tmp_path: Path) -> No
     assert the_object(result)["error"]["kind"] == "UnusableInput"
 
 
-def test_the_python_engine_is_refused(proved: tuple[Path, Any]) -> None:
-    result = run("verify", proved[0], "--engine", "python")
-    assert result.exit_code == 2
-    assert "not available yet" in result.stderr
+def test_the_python_engine_gives_the_same_answer(proved: tuple[Path, Any]) -> None:
+    answers = [the_object(run("verify", proved[0], "--engine", engine, "--json")) for engine in ("native", "python")]
+    assert answers[0]["accepted"] is answers[1]["accepted"] is True
+    assert answers[0]["statement"] == answers[1]["statement"]
 
 
 def test_inspect_shows_a_proof(proved: tuple[Path, Any]) -> None:
@@ -209,6 +213,69 @@ def test_inspect_shows_a_proof(proved: tuple[Path, Any]) -> None:
     assert report["segments"][-1]["end_operation"] == 8
     assert {check["name"] for check in report["checks"]} >= {"headers", "transactions", "proofs"}
     assert run("inspect", proof).exit_code == 0
+
+
+def test_inspect_shows_the_security_of_a_proof(proved: tuple[Path, Any]) -> None:
+    proof, made = proved
+    report = the_object(run("inspect", "--security", proof, "--json"))
+    assert report["accepted"] is True
+    assert len(report["segments"]) == len(made["segments"])
+    for segment in report["segments"]:
+        engine = segment["engine"]
+        assert segment["total"]["unique"] == pytest.approx(engine["total"], abs=0.01)
+        assert all(step["unique"] == pytest.approx(engine[step["name"]], abs=0.01) for step in segment["steps"])
+        assert min(step["johnson"] for step in segment["steps"]) == segment["total"]["johnson"] > 80
+    assert report["bits"] == min(segment["total"]["unique"] for segment in report["segments"]) >= 100
+
+    for_people = run("inspect", "--security", proof)
+    assert for_people.exit_code == 0
+    assert "the engine's calculator agrees" in for_people.stdout
+
+
+def test_the_security_report_needs_no_native_code(proved: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = the_object(run("inspect", "--security", proved[0], "--json"))
+    monkeypatch.setitem(sys.modules, "zkevm_native", None)
+    report = the_object(run("inspect", "--security", proved[0], "--json"))
+    assert [segment.pop("engine") for segment in report["segments"]] == [None] * len(report["segments"])
+    for segment in expected["segments"]:
+        del segment["engine"]
+    assert report == expected
+    assert "the engine's calculator is not installed" in run("inspect", "--security", proved[0]).stdout
+
+
+def test_a_security_report_that_the_engine_contradicts_fails(
+    proved: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flattering(*arguments: Any) -> SecurityReport:
+        report = security(*arguments)
+        *others, last = report.steps
+        return replace(report, steps=(*others, replace(last, unique=last.unique + 0.02)))
+
+    monkeypatch.setattr("zkevm.security.security", flattering)
+    result = run("inspect", "--security", proved[0])
+    assert result.exit_code == 3
+    assert "Disagreement: whir_shift has" in result.stderr
+
+
+def test_proofs_outside_of_the_analysis_are_rejected(proved: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_few_interactions(encoding: bytes) -> VerifyingKey:
+        key = decode_key(encoding)
+        logup = replace(key.parameters.logup, max_interactions=1000)
+        return replace(key, parameters=replace(key.parameters, logup=logup))
+
+    monkeypatch.setattr("zkevm.security.decode", with_few_interactions)
+    result = run("inspect", "--security", proved[0], "--json")
+    assert result.exit_code == 1
+    report = the_object(result)
+    assert (report["accepted"], report["segment"]) == (False, 0)
+    assert "the analysis assumes less than 1000" in report["reason"]
+    assert "REJECTED: segment 0" in run("inspect", "--security", proved[0]).stdout
+
+
+def test_a_batch_has_no_security(batch: Path) -> None:
+    result = run("inspect", "--security", batch)
+    assert result.exit_code == 2
+    assert "prove it first" in result.stderr
 
 
 def test_inspect_shows_a_batch_and_its_cost(batch: Path) -> None:

@@ -15,8 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-import zkevm_native
-
+from verifier.engines import ENGINES, VerifyingKey
 from verifier.errors import Invalid
 
 FOLDER: Final = Path(__file__).parent
@@ -56,7 +55,7 @@ class Manifest:
 class PinnedKey:
     """A verifying key and the names of its tables in their order."""
 
-    verifying_key: zkevm_native.VerifyingKey
+    verifying_key: VerifyingKey
     tables: tuple[str, ...]
 
 
@@ -107,25 +106,39 @@ def manifest() -> Manifest:
     )
 
 
-@lru_cache(maxsize=len(SUPPORTED_HEIGHTS))
-def load(log_stacked_height: int) -> PinnedKey:
-    """The pinned key for a size of proof.
+def encoding(log_stacked_height: int) -> bytes:
+    """The pinned key for a size of proof, as the engine encodes it.
 
     Raises:
         Invalid: if there is none for this height, or its file is not the one the manifest names.
     """
-    pinned = manifest()
-    entry = next((e for e in pinned.keys if e.log_stacked_height == log_stacked_height), None)
-    if entry is None:
-        raise Invalid(f"no key is pinned for log stacked height {log_stacked_height}")
+    entry = _entry(log_stacked_height)
     path = FOLDER / file_name(log_stacked_height)
     try:
-        encoding = zlib.decompress(path.read_bytes())
-        if hashlib.sha256(encoding).hexdigest() != entry.sha256:
-            raise Invalid(f"pinned key {path.name} is not the one of the manifest")
-        key = zkevm_native.VerifyingKey.from_bytes(encoding)
-    except (OSError, zlib.error, zkevm_native.EngineError) as error:
+        found = zlib.decompress(path.read_bytes())
+    except (OSError, zlib.error) as error:
         raise Invalid(f"pinned key {path.name} is missing or damaged: {error}") from error
-    if bytes(key.digest).hex() != entry.digest:
-        raise Invalid(f"pinned key {path.name} has another digest than the manifest says")
-    return PinnedKey(key, pinned.tables)
+    if hashlib.sha256(found).hexdigest() != entry.sha256:
+        raise Invalid(f"pinned key {path.name} is not the one of the manifest")
+    return found
+
+
+@lru_cache(maxsize=len(SUPPORTED_HEIGHTS) * len(ENGINES))
+def load(log_stacked_height: int, engine: str = "native") -> PinnedKey:
+    """The pinned key for a size of proof, decoded by one of `ENGINES`.
+
+    Raises:
+        Invalid: if there is none for this height, or its file is not the one the manifest names.
+    """
+    name = file_name(log_stacked_height)
+    key = ENGINES[engine](encoding(log_stacked_height))
+    if key.digest.hex() != _entry(log_stacked_height).digest:
+        raise Invalid(f"pinned key {name} has another digest than the manifest says")
+    return PinnedKey(key, manifest().tables)
+
+
+def _entry(log_stacked_height: int) -> KeyEntry:
+    entry = next((e for e in manifest().keys if e.log_stacked_height == log_stacked_height), None)
+    if entry is None:
+        raise Invalid(f"no key is pinned for log stacked height {log_stacked_height}")
+    return entry

@@ -1,0 +1,98 @@
+"""Structured damage to proofs: of every field of every message, in every way that comes to mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from circuits.air.field import MODULUS
+from verifier.swirl.key import VerifyingKey
+from verifier.swirl.proof import Proof, decode, layout
+
+#: Bytes of a base element and of a length prefix.
+WORD = 4
+
+
+def damages(key: VerifyingKey, encoding: bytes, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
+    """Damaged copies of a proof, each with what was done: all that differ from the proof."""
+    proof = decode(key, encoding)
+    made = (
+        *_of_start(encoding, proof),
+        *_of_prefixes(key, encoding, proof),
+        *(damage for name in proof.fields for damage in _of_elements(encoding, proof, name, rng)),
+        *_of_length(encoding),
+    )
+    return ((what, damaged) for what, damaged in made if damaged != encoding)
+
+
+def _word(encoding: bytes, at: int, value: int) -> bytes:
+    return encoding[:at] + (value % (1 << 32)).to_bytes(WORD, "little") + encoding[at + WORD :]
+
+
+def _read(encoding: bytes, at: int) -> int:
+    return int.from_bytes(encoding[at : at + WORD], "little")
+
+
+def _off(what: str, encoding: bytes, at: int) -> Iterator[tuple[str, bytes]]:
+    value = _read(encoding, at)
+    for other in (value + 1, value - 1, 0, value ^ 1 << 31):
+        yield f"{what} {value} -> {other}", _word(encoding, at, other)
+
+
+def _of_start(encoding: bytes, proof: Proof) -> Iterator[tuple[str, bytes]]:
+    """Version, number of tables, which are present, heights."""
+    yield from _off("version", encoding, 0)
+    tables_at = proof.places["commitment"] + 8 * WORD
+    yield from _off("number of tables", encoding, tables_at)
+    bits_at = tables_at + WORD
+    for bit in range(-(-len(proof.log_heights) // 8) * 8):
+        flipped = bytearray(encoding)
+        flipped[bits_at + bit // 8] ^= 1 << bit % 8
+        yield f"presence of table {bit}", bytes(flipped)
+    heights_at = bits_at + -(-len(proof.log_heights) // 8)
+    for number in range(len(proof.traces)):
+        yield from _off(f"height of present table {number}", encoding, heights_at + 2 * WORD * number)
+        yield from _off(f"cached parts of table {number}", encoding, heights_at + 2 * WORD * number + WORD)
+
+
+def _of_prefixes(key: VerifyingKey, encoding: bytes, proof: Proof) -> Iterator[tuple[str, bytes]]:
+    """Each length before a field."""
+    for field in layout(key, proof.traces, proof.log_heights, proof.placement.width):
+        for number in range(len(field.prefixes)):
+            at = proof.places[field.name] - WORD * (len(field.prefixes) - number)
+            yield from _off(f"prefix {number} of {field.name}", encoding, at)
+
+
+def _of_elements(encoding: bytes, proof: Proof, name: str, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
+    """The first, the last and some element of a field; and the field as a whole."""
+    cells = proof.fields[name]
+    if not cells.size:
+        return
+    start = proof.places[name]
+    for index in dict.fromkeys((0, cells.size - 1, int(rng.integers(cells.size)))):
+        at = start + WORD * index
+        value = _read(encoding, at)
+        others = {
+            "plus one": (value + 1) % MODULUS,
+            "negated": -value % MODULUS,
+            "zero": 0,
+            "random": int(rng.integers(MODULUS)),
+            "not reduced": value + MODULUS,
+            "largest word": (1 << 32) - 1,
+        }
+        for what, other in others.items():
+            if other < 1 << 32:
+                yield f"{name}[{index}] {what}", _word(encoding, at, other)
+    flat = cells.ravel()
+    wholes = {"zeros": np.zeros_like(flat), "reversed": flat[::-1], "rotated": np.roll(flat, 1)}
+    for what, whole in wholes.items():
+        content = whole.astype("<u4").tobytes()
+        yield f"{name} {what}", encoding[:start] + content + encoding[start + len(content) :]
+
+
+def _of_length(encoding: bytes) -> Iterator[tuple[str, bytes]]:
+    for cut in (0, 1, WORD, len(encoding) // 2, len(encoding) - 1):
+        yield f"cut to {cut} bytes", encoding[:cut]
+    yield "one byte more", encoding + b"\0"
+    yield "twice", encoding + encoding

@@ -1,0 +1,106 @@
+"""The implementations of the proof system's verifier, behind one interface.
+
+- `native`: the audited engine's own, in Rust.
+- `python`: `verifier.swirl`, written from the protocol's description; shares no code with the other.
+
+Both are given the same encoded keys and proofs, and must give the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from verifier.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSegment:
+    """What a proof that verifies says, and how sure that is.
+
+    Attributes:
+        public_values: of each table of the key; empty for one without rows.
+        log_heights: of each table, None for one without rows.
+        security_bits: proven at these heights.
+    """
+
+    public_values: Sequence[Sequence[int]]
+    log_heights: Sequence[int | None]
+    security_bits: float
+
+
+class VerifyingKey(Protocol):
+    """A decoded key."""
+
+    @property
+    def digest(self) -> bytes:
+        """What the engine calls the key by, 32 bytes."""
+
+    def verify(self, proof: bytes) -> VerifiedSegment:
+        """Verify a proof.
+
+        Raises:
+            Invalid: if it is malformed, does not verify or has sizes that the security analysis does not cover.
+        """
+
+
+class NativeKey:
+    """A key of the native engine."""
+
+    def __init__(self, encoding: bytes) -> None:
+        # Only here: whoever verifies in Python needs no native code.
+        import zkevm_native
+
+        self._native = zkevm_native
+        try:
+            self._key = zkevm_native.VerifyingKey.from_bytes(encoding)
+        except zkevm_native.EngineError as error:
+            raise Invalid(str(error)) from error
+
+    @property
+    def digest(self) -> bytes:
+        return bytes(self._key.digest)
+
+    def verify(self, proof: bytes) -> VerifiedSegment:
+        try:
+            verified = self._native.verify(self._key, proof)
+        except self._native.EngineError as error:
+            raise Invalid(f"the engine refuses the proof: {error}") from error
+        bits = float(self._key.security(verified.log_heights)["total"])
+        return VerifiedSegment(verified.public_values, verified.log_heights, bits)
+
+
+class PythonKey:
+    """A key of the verifier in Python."""
+
+    def __init__(self, encoding: bytes) -> None:
+        from verifier.swirl import key
+
+        self._key = key.decode(encoding)
+
+    @property
+    def digest(self) -> bytes:
+        return b"".join(element.to_bytes(4, "little") for element in self._key.digest)
+
+    def verify(self, proof: bytes) -> VerifiedSegment:
+        from verifier.swirl.verify import verify
+
+        try:
+            verified = verify(self._key, proof)
+        except Invalid as error:
+            raise Invalid(f"the engine refuses the proof: {error}") from error
+        return VerifiedSegment(verified.public_values, verified.log_heights, verified.security.total)
+
+
+ENGINES: Final[Mapping[str, Callable[[bytes], VerifyingKey]]] = {"native": NativeKey, "python": PythonKey}
+"""How each engine decodes a key; raises `Invalid` for what is no key."""
+
+
+def native_is_installed() -> bool:
+    """Whether the native engine can be imported."""
+    try:
+        import zkevm_native  # noqa: F401
+    except ImportError:
+        return False
+    return True

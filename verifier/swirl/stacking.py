@@ -1,0 +1,79 @@
+"""From openings of columns to openings of the stacked matrix.
+
+All columns lie one behind the other in a matrix of columns of one height, whose commitment is opened. One sumcheck
+reduces the claims about all columns, and about their successors' rows, to one about each column of that matrix at one
+point: the part of column and bits is fixed by where the column lies, that of the row by the kernels of equality and
+rotation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuits.air.field import MODULUS
+from verifier.errors import Invalid
+from verifier.swirl.constraints import lowered, opened_rows
+from verifier.swirl.field import DEGREE, Extension, dot
+from verifier.swirl.hashing import Transcript
+from verifier.swirl.key import VerifyingKey
+from verifier.swirl.polynomials import (
+    equality,
+    evaluate,
+    interpolate,
+    is_in_subgroup,
+    prism_equality,
+    prism_rotation,
+)
+from verifier.swirl.proof import Proof
+
+
+def verify_stacking(key: VerifyingKey, proof: Proof, point: Extension, transcript: Transcript) -> Extension:
+    """Check the columns' openings at `point`, if the stacked columns have the values that `proof` opens.
+
+    Returns:
+        The point (1 + n_stack,) at which they are opened.
+
+    Raises:
+        Invalid: if the openings do not follow from them.
+    """
+    log_domain = key.parameters.l_skip
+    placement = proof.placement
+    claims = Extension.concatenate([opened_rows(proof, number) for number in range(len(proof.traces))])
+    batching = transcript.sample_extension()
+    weights = (batching * batching).powers(len(claims))
+    here, successor = Extension(claims.cells[:, 0]), Extension(claims.cells[:, 1])
+    value = dot(here + successor * batching, weights)
+
+    polynomial = proof.extension("stacking univariate")
+    if polynomial[:: 1 << log_domain].sum() * (1 << log_domain) != value:
+        raise Invalid("the univariate round of the stacking does not have the sum of the openings")
+    transcript.observe_array(polynomial)
+    challenges = [transcript.sample_extension()]
+    value = evaluate(polynomial, challenges[0])
+    for polynomial in proof.extension("stacking sumcheck"):
+        transcript.observe_array(polynomial)
+        challenges.append(transcript.sample_extension())
+        value = interpolate(Extension.stack([value - polynomial[0], *polynomial]), challenges[-1])
+    stacked_point = Extension.stack(challenges)
+
+    coefficients = np.zeros((placement.width, DEGREE), dtype=np.uint64)
+    for number, trace in enumerate(proof.traces):
+        columns = np.flatnonzero(placement.trace == number)
+        lifted = trace.lifted(log_domain)
+        row = lowered(point, trace, log_domain)
+        inside = stacked_point[: len(row)]
+        log_own = min(log_domain, trace.log_height)
+        kernel = prism_equality(log_own, inside, row)
+        if trace.key.uses_next:
+            kernel = kernel + batching * prism_rotation(log_own, inside, row)
+        kernel = kernel * is_in_subgroup(log_domain, log_own, stacked_point[0])
+        free = np.arange(lifted, key.parameters.log_stacked_height)
+        bits = (placement.row[columns] >> free[:, None] & 1).astype(np.uint64)
+        places = equality(Extension(stacked_point.cells[len(row) :, None]), bits)
+        # Sums of fewer than 2^33 elements are exact.
+        np.add.at(coefficients, placement.column[columns], (weights[columns] * places * kernel).cells)
+    openings = proof.extension("stacked openings")
+    transcript.observe_array(openings)
+    if dot(Extension(coefficients % np.uint64(MODULUS)), openings) != value:
+        raise Invalid("the openings of the columns do not follow from those of the stacked ones")
+    return stacked_point

@@ -1,0 +1,111 @@
+"""The security report of a proof file: `zkevm inspect --security`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from verifier import keys
+from verifier.container import SegmentRecord, decode_proof, read_proof
+from verifier.errors import Invalid
+from verifier.swirl import proof
+from verifier.swirl.key import decode
+from verifier.swirl.security import SecurityReport, security
+from zkevm.console import Output
+from zkevm.errors import UsageError
+
+TOLERANCE: Final = 0.01
+"""Bits by which the report and the engine's calculator may differ."""
+
+#: The engine's minimum over the steps of WHIR, which are listed one by one.
+_SUMMARY: Final = "whir"
+
+
+class Disagreement(Exception):  # noqa: N818 - named for what it is
+    """The report and the engine's calculator say different things about the same proof."""
+
+
+def inspect_security(file: Path, output: Output) -> bool:
+    """Show the proven bits of each step of the segment proofs of a file, which are not verified.
+
+    Returns:
+        False when the analysis says nothing about one of them: such files are rejected.
+
+    Raises:
+        UnusableInput, UsageError: not a proof file.
+        Disagreement: with the engine's calculator, which is asked where it is installed.
+    """
+    try:
+        segments = decode_proof(read_proof(file)).segments
+    except Invalid as error:
+        raise UsageError(f"{file}: malformed proof file: {error}") from error
+    documents = []
+    for number, segment in enumerate(segments):
+        try:
+            report, engine = _report(segment)
+        except Invalid as error:
+            output.line(f"REJECTED: segment {number}: {error}", style="bold red")
+            output.result({"kind": "security", "accepted": False, "segment": number, "reason": str(error)})
+            return False
+        _show(number, segment, report, engine, output)
+        documents.append(_document(segment, report, engine))
+    compared = all(document["engine"] is not None for document in documents)
+    weakest = min((document["total"]["unique"] for document in documents), default=None)
+    if weakest is not None:
+        agreement = "the engine's calculator agrees" if compared else "the engine's calculator is not installed"
+        output.line(f"{weakest:.2f} bits of proven security in unique decoding; {agreement}.", style="bold green")
+    output.result({"kind": "security", "accepted": True, "bits": weakest, "segments": documents})
+    return True
+
+
+def _report(segment: SegmentRecord) -> tuple[SecurityReport, dict[str, float] | None]:
+    """The report on a segment proof, and the engine's bits by step where the engine is installed."""
+    encoding = keys.encoding(segment.log_stacked_height)
+    key = decode(encoding)
+    heights = proof.decode(key, bytes(segment.proof)).log_heights
+    report = security(key, heights)
+    try:
+        import zkevm_native
+    except ImportError:
+        return report, None
+    engine = zkevm_native.VerifyingKey.from_bytes(encoding).security(list(heights))
+    own = {step.name: step.unique for step in report.steps} | {"total": report.total}
+    if own.keys() != engine.keys() - {_SUMMARY}:
+        raise Disagreement(f"steps {sorted(own)} in the report, {sorted(engine)} in the engine's")
+    for name, bits in own.items():
+        if not abs(bits - engine[name]) < TOLERANCE:
+            raise Disagreement(f"{name} has {bits:.3f} bits in the report, {engine[name]:.3f} in the engine's")
+    return report, engine
+
+
+def _show(
+    number: int, segment: SegmentRecord, report: SecurityReport, engine: dict[str, float] | None, output: Output
+) -> None:
+    sizes = report.sizes
+    title = (
+        f"Segment {number}: {sizes.tables} tables, the highest of 2^{sizes.log_height} rows, {sizes.interactions:,} "
+        f"interactions, {sizes.stacked_columns} stacked columns of 2^{segment.log_stacked_height} rows"
+    )
+    johnson = f"Johnson (m = {report.multiplicity})"
+    rows = [(step.name, step.unique, step.johnson, step.failure) for step in report.steps]
+    rows.append(("total", report.total, report.johnson, "the weakest of them fails"))
+    output.table(
+        title,
+        ["step", "unique decoding", johnson, "engine", "fails if"],
+        [
+            [name.replace("_", " "), unique, list_bits, "" if engine is None else engine[name], failure]
+            for name, unique, list_bits, failure in rows
+        ],
+    )
+
+
+def _document(segment: SegmentRecord, report: SecurityReport, engine: dict[str, float] | None) -> dict[str, Any]:
+    return {
+        "log_stacked_height": segment.log_stacked_height,
+        "sizes": asdict(report.sizes),
+        "multiplicity": report.multiplicity,
+        "steps": [asdict(step) for step in report.steps],
+        "total": {"unique": report.total, "johnson": report.johnson},
+        "engine": engine,
+    }
