@@ -20,16 +20,19 @@ NATIVE_SOURCES := $(shell find native/src native/.cargo -type f 2>/dev/null) \
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 # Seed and time for a random part of the deep tests.
 DEEP_SEED ?= $(shell date +%Y%j)
-DEEP_BUDGET ?= 480
+DEEP_BUDGET ?= 360
+FUZZ_SECONDS ?= 600
+CAMPAIGN_SECONDS ?= 3600
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test deep deep-sample lint format setup specs lock pin-keys bench bench-keccak bench-scaling clean
+.PHONY: help demo test deep deep-sample fuzz campaign lint format setup specs lock pin-keys bench bench-keccak bench-scaling clean
 
 help:
 	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
 	@echo "make test        set up, then run the fast tests"
 	@echo "make deep        run the slow, exhaustive tests"
 	@echo "make specs       install the execution specs that the tests compare the executor with; the tests do it, too"
+	@echo "make fuzz        attack the readers of files for FUZZ_SECONDS; make campaign: the circuits, CAMPAIGN_SECONDS"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
 	@echo "make bench       exact costs and measured times of the workloads; also bench-keccak, bench-scaling"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
@@ -49,6 +52,12 @@ deep: setup specs
 # A random order given by the seed, until the budget (seconds) is spent; the rest is skipped.
 deep-sample: setup specs
 	$(BIN)/pytest -m deep --deep-seed $(DEEP_SEED) --deep-budget $(DEEP_BUDGET)
+
+fuzz: setup
+	$(BIN)/python -m scripts.fuzz all --seconds $(FUZZ_SECONDS) --seed $(DEEP_SEED)
+
+campaign: setup
+	$(BIN)/python -m scripts.campaign --seconds $(CAMPAIGN_SECONDS) --seed $(DEEP_SEED)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from executor.errors import BatchError
 
 MAX_ARCHIVE_BYTES = 16 * 2**30  # unpacked, all members together
 MAX_MEMORY = 2**28  # of the decompressor; what it needs is written in the archive. `xz -9` needs 65 MiB
+MAX_HEADER_BYTES = 2**10  # a long name or extended attributes; `tarfile` takes time in the square of their length
 _CHUNK = 2**16
 
 
@@ -27,30 +28,38 @@ def members(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[str, b
     """
     try:
         with archive.open("rb") as file:
-            stream = _XzStream(file, max_bytes)
+            stream = _XzStream(file)
             with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
-                for member in tar:
+                while (member := tar.next()) is not None:
+                    tar.members.clear()  # it keeps them all, which a small archive can make many
                     if not member.isreg() or member.issparse() or not member.name.endswith(suffix):
                         continue
                     if member.size > max_bytes:
                         raise ArchiveError(f"{archive}: {member.name} is larger than {max_bytes} bytes")
-                    content = tar.extractfile(member)
-                    assert content is not None
-                    yield member.name, content.read()
-            while stream.read(_CHUNK):
+                    reader = tar.extractfile(member)
+                    assert reader is not None
+                    stream.max_read = max_bytes
+                    content = reader.read()
+                    stream.max_read = MAX_HEADER_BYTES
+                    yield member.name, content
+            while stream.take(_CHUNK):
                 pass  # the checks of the format come last
     except OSError as error:
         raise ArchiveError(f"{archive}: cannot read it: {error.strerror or error}") from None
-    except (lzma.LZMAError, tarfile.TarError, EOFError, ValueError) as error:
+    except (lzma.LZMAError, tarfile.TarError, EOFError, ValueError, RecursionError) as error:
         raise ArchiveError(f"{archive}: not a .tar.xz archive, or damaged: {error}") from None
 
 
 class _XzStream:
-    """What ``tarfile`` needs of a file: reading forwards, with bounds on single reads and on the whole."""
+    """What ``tarfile`` needs of a file: reading forwards, with bounds on single reads and on the whole.
 
-    def __init__(self, file: IO[bytes], max_read: int) -> None:
+    Attributes:
+        max_read: bytes that ``read`` may be asked for.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._max_read = max_read
+        self.max_read = MAX_HEADER_BYTES
         self._decompressor: lzma.LZMADecompressor | None = None
         self._buffer = bytearray()
         self._position = 0
@@ -62,12 +71,16 @@ class _XzStream:
         if position < self._position:
             raise ValueError("it does not go forwards")
         while self._position < position:
-            if not self.read(min(_CHUNK, position - self._position)):
+            if not self.take(min(_CHUNK, position - self._position)):
                 raise EOFError("truncated")
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= self._max_read:
+        if not 0 <= size <= self.max_read:
             raise ValueError(f"an entry of {size} bytes")
+        return self.take(size)
+
+    def take(self, size: int) -> bytes:
+        """Read without a bound on this one read."""
         while len(self._buffer) < size:
             piece = self._decompress()
             if not piece:

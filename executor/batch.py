@@ -24,7 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
@@ -46,7 +55,16 @@ U256 = Annotated[int, BeforeValidator(parse_quantity), Field(lt=2**256)]
 
 
 class _Model(BaseModel):
+    """Reading stops at the first malformed one of any number of items: an error takes hundreds of times its memory."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bound_errors(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > len(cls.model_fields):
+            raise ValueError(f"{len(value)} fields where there are {len(cls.model_fields)}")
+        return value
 
 
 class GenesisAccount(_Model):
@@ -55,7 +73,11 @@ class GenesisAccount(_Model):
     balance: U256 = 0
     nonce: U64 = 0
     code: Bytes = b""
-    storage: Annotated[dict[int, U256], BeforeValidator(lambda value: _unique_keys(value, _parse_slot))] = {}
+    storage: Annotated[
+        dict[int, U256],
+        WrapValidator(lambda value, validate: _one_by_one(value, validate)),
+        BeforeValidator(lambda value: _unique_keys(value, _parse_slot)),
+    ] = {}
 
     @property
     def empty(self) -> bool:
@@ -66,7 +88,11 @@ class GenesisAccount(_Model):
 class Genesis(_Model):
     """The pre-state of a batch and the header of the parent of its first block."""
 
-    alloc: Annotated[dict[str, GenesisAccount], BeforeValidator(lambda value: _unique_keys(value, _canonical_address))]
+    alloc: Annotated[
+        dict[str, GenesisAccount],
+        WrapValidator(lambda value, validate: _one_by_one(value, validate)),
+        BeforeValidator(lambda value: _unique_keys(value, _canonical_address)),
+    ]
     gas_limit: U64
     config: dict[str, Any] = {}
     number: U64 = 0
@@ -108,7 +134,7 @@ class BlockContext(_Model):
     prev_randao: Bytes32 = bytes(32)
     parent_beacon_block_root: Bytes32 = bytes(32)
     extra_data: Bytes = b""
-    withdrawals: tuple[Withdrawal, ...] = ()
+    withdrawals: Annotated[tuple[Withdrawal, ...], FailFast()] = ()
 
 
 class _BlockFile(BlockContext):
@@ -117,8 +143,8 @@ class _BlockFile(BlockContext):
 
 
 class _WitnessFile(_Model):
-    nodes: list[Bytes]
-    codes: list[Bytes] = []
+    nodes: Annotated[list[Bytes], FailFast()]
+    codes: Annotated[list[Bytes], FailFast()] = []
 
 
 class _BatchFile(_Model):
@@ -129,7 +155,7 @@ class _BatchFile(_Model):
     parent: Bytes | None = None
     witness: _WitnessFile | None = None
     ancestor_hashes: Annotated[list[Bytes32], Field(max_length=MAX_ANCESTORS)] = []
-    blocks: list[_BlockFile]
+    blocks: Annotated[list[_BlockFile], FailFast()]
     description: str = ""
 
 
@@ -291,6 +317,14 @@ def _unique_keys(value: Any, parse: Any) -> Any:
         if key in result:
             raise ValueError(f"{name} occurs twice")
         result[key] = item
+    return result
+
+
+def _one_by_one(value: dict[Any, Any], validate: Any) -> dict[Any, Any]:
+    """Validate the items of an object up to the first malformed one, as ``FailFast`` does for lists."""
+    result: dict[Any, Any] = {}
+    for item in value.items():
+        result |= validate(dict([item]))
     return result
 
 

@@ -20,6 +20,7 @@ from eth_utils.exceptions import ValidationError
 from executor.batch import Batch, BlockContext, Genesis
 from executor.errors import BatchError, UnsupportedFeature
 from executor.forks import FORKS, BlobRules
+from executor.witness import check_nodes
 
 MIN_GAS_LIMIT = 5_000  # yellow paper, equation 48
 MAX_GAS_LIMIT = 2**63 - 1  # EIP-1985
@@ -80,7 +81,7 @@ def open_chain(batch: Batch, virtual_machine: Any = None) -> tuple[Chain, BlockH
     ``virtual_machine`` is the class that runs its blocks; by default py-evm's own.
 
     Raises:
-        BatchError: a parent header that is malformed or has another state root than the genesis.
+        BatchError: a parent header that is malformed or has another state root than the genesis, or a malformed node.
     """
     configuration = ((BlockNumber(0), virtual_machine or FORKS[batch.fork].vm_class()),)
     chain_class = Chain.configure("BatchChain", vm_configuration=configuration, chain_id=batch.chain_id)
@@ -97,8 +98,13 @@ def open_chain(batch: Batch, virtual_machine: Any = None) -> tuple[Chain, BlockH
     elif parent is None or batch.witness is None:
         raise BatchError("neither a genesis, nor a parent header with a witness", field="genesis")
     else:
-        for item in (*batch.witness.nodes, *batch.witness.codes):
-            database[keccak(item)] = item
+        nodes = {keccak(node): node for node in batch.witness.nodes}
+        try:
+            check_nodes(nodes, parent.state_root)
+        except ValueError as error:
+            raise BatchError(str(error), field="witness.nodes") from None
+        for item_hash, item in (*nodes.items(), *((keccak(code), code) for code in batch.witness.codes)):
+            database[item_hash] = item
     chain = chain_class(database)
     # A batch may start anywhere in a chain: its parent block is the first one known, whatever its number.
     chain.chaindb.persist_header_chain((parent,), parent.parent_hash)

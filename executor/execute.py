@@ -136,8 +136,13 @@ class _Run:
         builder, database = self._builder, self._chain.chaindb.db
         trace, witness = None, None
         if builder:
-            self._complete_keys(builder.recorder, database)
-            witness = self._witness(builder, database)
+            try:
+                self._complete_keys(builder.recorder, database)
+                witness = self._witness(builder, database)
+            except MissingTrieNode as error:
+                raise BatchError(
+                    f"the witness lacks a node of the state trie: 0x{error.missing_node_hash.hex()}", field="witness"
+                ) from error
             trace = builder.finish(batch.chain_id, batch.fork, parent, last.state_root, self._ancestors)
         return ExecutedBatch(
             batch=batch,
@@ -241,13 +246,8 @@ class _Run:
         wanted = {StateKey(kind, address) for address in addresses for kind in kinds}
         wanted.update(StateKey(StateKind.STORAGE, address, slot) for address, slot in slots)
         state = StateTrie(database, self._parent.state_root)
-        try:
-            for key in sorted(wanted.difference(recorder.keys)):
-                recorder.add_untouched(key, state.value(key))
-        except MissingTrieNode as error:
-            raise BatchError(
-                f"the witness lacks a node of the state trie: 0x{error.missing_node_hash.hex()}", field="witness"
-            ) from error
+        for key in sorted(wanted.difference(recorder.keys)):
+            recorder.add_untouched(key, state.value(key))
 
     def _witness(self, builder: TraceBuilder, database: MutableMapping[bytes, bytes]) -> Witness:
         nodes = WitnessBuilder(database, self._parent.state_root)

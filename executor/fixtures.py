@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import rlp
 from eth_utils.crypto import keccak
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from executor.archive import members
@@ -91,7 +91,7 @@ class Case(_Model):
     genesis_rlp: Annotated[Bytes, Field(alias="genesisRLP")]
     genesis_header: Annotated[_Header, Field(alias="genesisBlockHeader")]
     pre: dict[str, Any]
-    blocks: tuple[FixtureBlock, ...]
+    blocks: Annotated[tuple[FixtureBlock, ...], FailFast()]
     last_block_hash: Annotated[Bytes32, Field(alias="lastblockhash")]
     post_state: dict[str, Any] | None = None
     post_state_hash: Bytes32 | None = None

@@ -68,7 +68,7 @@ def load_trace(path: str | Path, *, max_bytes: int = MAX_FILE_BYTES) -> Executio
         raise TraceFileError("damaged trace file: its content does not have its checksum")
     try:
         return _read(streams)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, StopIteration) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise TraceFileError(f"malformed trace file: {error}") from None
 
 
@@ -112,18 +112,24 @@ def _read(streams: pa.Buffer) -> ExecutionTrace:
     tables: dict[str, Any] = {}
     first: dict[bytes, bytes] = {}
     for name, table in ExecutionTrace.table_types().items():
-        with pa.ipc.open_stream(reader) as stream:
-            metadata = stream.schema.metadata or {}
-            if sum(len(key) + len(value) for key, value in metadata.items()) > _MAX_METADATA_BYTES:
-                raise ValueError("too much metadata")
-            first = first or metadata
-            if metadata[b"table"] != name.encode():
-                raise ValueError(f"table {metadata[b'table']!r} in place of {name!r}")
-            if not stream.schema.equals(_schema(table.columns())):
-                raise ValueError(f"table {name!r} has other columns than this version")
-            tables[name] = _table(table, stream.read_next_batch())
-            if next(stream, None) is not None:
-                raise ValueError(f"table {name!r} has several parts")
+        messages = pa.ipc.MessageReader.open_stream(reader)
+        if (message := next(messages, None)) is None:
+            raise ValueError(f"table {name!r} is missing")
+        schema = pa.ipc.read_schema(message)
+        metadata = schema.metadata or {}
+        if sum(len(key) + len(value) for key, value in metadata.items()) > _MAX_METADATA_BYTES:
+            raise ValueError("too much metadata")
+        first = first or metadata
+        if metadata[b"table"] != name.encode():
+            raise ValueError(f"table {metadata[b'table']!r} in place of {name!r}")
+        if not schema.equals(_schema(table.columns())):
+            raise ValueError(f"table {name!r} has other columns than this version")
+        part = next(messages, None)
+        if part is None or next(messages, None) is not None:
+            raise ValueError(f"table {name!r} has no part, or several")
+        if _is_compressed(part.metadata.to_pybytes()):
+            raise ValueError(f"table {name!r} is compressed")
+        tables[name] = _table(table, pa.ipc.read_record_batch(part, schema))
     if reader.tell() != streams.size:
         raise ValueError("more than the tables of a trace")
     if first[b"format"] != FORMAT.encode():
@@ -135,6 +141,26 @@ def _read(streams: pa.Buffer) -> ExecutionTrace:
         pre_state_root=bytes.fromhex(first[b"pre_state_root"].decode()),
         post_state_root=bytes.fromhex(first[b"post_state_root"].decode()),
     )
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether the buffers of a record batch are compressed: they may take any memory then.
+
+    ``Message.header`` is field 2 of its table and ``RecordBatch.compression`` field 3 of its own (Arrow's Message.fbs).
+    A table begins with the distance back to its list of fields, which begins with its size; a missing field is 0 there.
+    """
+
+    def number(place: int, size: int = 4) -> int:
+        return int.from_bytes(metadata[place : place + size], "little")
+
+    def field(table: int, index: int) -> int:
+        fields = (table - number(table)) % 2**32  # the distance is signed
+        place = 4 + 2 * index
+        return number(fields + place, 2) if place < number(fields, 2) else 0
+
+    message = number(0)
+    header = message + field(message, 2)
+    return field(header + number(header), 3) != 0
 
 
 def _table(table: type[Table], batch: pa.RecordBatch) -> Table:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import rlp
 from eth_utils.crypto import keccak
@@ -12,8 +13,13 @@ from trie.constants import BLANK_NODE_HASH
 from trie.hexary import HexaryTrie
 
 from executor.errors import ExecutionMismatch
+from executor.rlp_lists import decode_list
 from executor.rules import EMPTY_CODE_HASH
 from executor.state_keys import StateKey, StateKind
+
+_MAX_NODE_NESTING = (
+    8  # a node stands in another one if it takes less than 32 bytes: a branch that has no value takes 17
+)
 
 _ACCOUNT = rlp.sedes.List(
     [rlp.sedes.big_endian_int, rlp.sedes.big_endian_int, rlp.sedes.Binary(32, 32), rlp.sedes.Binary(32, 32)]
@@ -107,6 +113,62 @@ class StateTrie:
             if not exists and not account.empty:
                 raise ExecutionMismatch(f"account 0x{change.address.hex()} was changed, but does not exist")
             self._accounts[keccak(change.address)] = rlp.encode(account, _ACCOUNT) if exists else b""
+
+
+def check_nodes(nodes: Mapping[bytes, bytes], root: bytes) -> None:
+    """Check the form of those nodes (by their hash) that belong to the state below a root.
+
+    Reading and writing the state then raises nothing but ``MissingTrieNode``.
+
+    Raises:
+        ValueError: one is no node of a trie whose paths are hashes (yellow paper, appendix D), or holds something else
+            than accounts or slots.
+    """
+    pending = [(root, True)]
+    seen: set[tuple[bytes, bool]] = set()
+    while pending:
+        node_hash, is_state = place = pending.pop()
+        if node_hash in nodes and node_hash != BLANK_NODE_HASH and place not in seen:
+            seen.add(place)
+            try:
+                children, values = _references(decode_list(nodes[node_hash], _MAX_NODE_NESTING), 2 * len(root))
+                pending += [(child, is_state) for child in children]
+                pending += [(storage, False) for storage in map(_held, values, repeat(is_state)) if storage is not None]
+            except (ValueError, TypeError, rlp.exceptions.RLPException) as error:
+                raise ValueError(f"malformed node 0x{node_hash.hex()}: {error}") from None
+
+
+def _references(node: Any, nibbles: int) -> tuple[list[bytes], list[bytes]]:
+    """The hashes and the values in a node; ``nibbles`` is how many of a path lead from it to a value at most."""
+    match node:
+        case bytes() if len(node) == 32:
+            return [node], []
+        case [bytes(path), below] if path:
+            flag = path[0] >> 4
+            left = nibbles - 2 * len(path) + 2 - flag % 2
+            if flag <= 3 and left >= 0 and (flag % 2 or not path[0] & 15):
+                if flag >= 2 and isinstance(below, bytes) and below:
+                    return [], [below]
+                if flag < 2 and left < nibbles:
+                    return _references(below, left)
+        case [*branch, b""] if len(branch) == 16 and nibbles:
+            parts = [_references(child, nibbles - 1) for child in branch if child != b""]
+            if len(parts) > 1:
+                return [h for hashes, _ in parts for h in hashes], [v for _, values in parts for v in values]
+    raise ValueError("not a node of a trie")
+
+
+def _held(value: bytes, is_state: bool) -> bytes | None:
+    """The storage root of an account, nothing of a slot's value."""
+    if not is_state:
+        item = rlp.decode(value)
+        if not isinstance(item, bytes) or not 0 < len(item) <= 32 or item[0] == 0 or rlp.encode(item) != value:
+            raise ValueError("a slot's value out of range, or not canonical")
+        return None
+    account = Account(*rlp.decode(value, _ACCOUNT))
+    if account.nonce >= 2**64 or account.balance >= 2**256 or rlp.encode(account, _ACCOUNT) != value:
+        raise ValueError("an account out of range, or not canonical")
+    return account.storage_root
 
 
 def _slot_path(slot: int) -> bytes:

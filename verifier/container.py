@@ -47,6 +47,7 @@ MAX_LOG_BYTES: Final = 2**24
 MAX_TOPICS: Final = 4
 MAX_WITHDRAWAL_BYTES: Final = 64  # the longest takes 50
 MAX_WRITES: Final = 2**20  # of all segments
+MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
 _KEY_BYTES: Final = 53
 _WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
@@ -322,6 +323,8 @@ def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
     left = MAX_WRITES
     while not reader.at_end:
         what = f"segment {len(segments)}"
+        if len(segments) == MAX_SEGMENTS:
+            raise Invalid(f"more than {MAX_SEGMENTS} segments")
         segment = reader.list(what)
         first = segment.uint(f"{what}: first operation", 32)
         end = segment.uint(f"{what}: end operation", 32)

@@ -45,6 +45,8 @@ def check_withdrawals(header: Header, withdrawals: Sequence[bytes]) -> list[With
     Raises:
         Invalid: if the root is another, or a withdrawal is malformed.
     """
+    # Building the trie takes longer than finding out that something is no withdrawal.
+    decoded = [decode_withdrawal(data) for data in withdrawals]
     if ordered_root(withdrawals) != header.withdrawals_root:
         raise Invalid(f"block {header.number}: withdrawals root is not that of its withdrawals")
-    return [decode_withdrawal(data) for data in withdrawals]
+    return decoded

@@ -1,5 +1,6 @@
 """What the commands print: progress and errors on standard error, results on standard output, as tables or as JSON."""
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,8 @@ def stderr() -> Console:
 
 def stdout() -> Console:
     """Console for results; lines are not broken when they go into a file or a pipe."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: names from files can hold anything
     return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 

@@ -17,6 +17,7 @@ from verifier.container import (
     MAGIC,
     MAX_CODE_BYTES,
     MAX_FILE_BYTES,
+    MAX_SEGMENTS,
     MAX_WRITES,
     VERSION,
     ProofFile,
@@ -173,6 +174,7 @@ def test_other_files_are_unusable(start: bytes) -> None:
         (lambda body: body[7][0].__setitem__(1, b"\0"), "end operation"),
         (lambda body: body[7][0].__setitem__(2, b"\1\0"), "height"),
         (lambda body: body[7][0].__setitem__(3, bytes(47)), "writes: 47 bytes"),
+        (lambda body: body[7].extend([body[7][1]] * MAX_SEGMENTS), "more than 1024 segments"),
         (lambda body: body[7][1].__setitem__(3, bytes(48 * MAX_WRITES)), "segment 1: writes: .* at most"),
     ],
 )

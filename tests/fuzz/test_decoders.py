@@ -1,0 +1,22 @@
+"""Damaged files of every kind: a decoder gives a value or its own error, within bounds.
+
+`scripts.fuzz` goes on for as long as it is told to.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_damaged_files(target: Target) -> None:
+    target.attack(target.examples, None)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_many_damaged_files(target: Target) -> None:
+    target.attack(20 * target.examples, 1)
