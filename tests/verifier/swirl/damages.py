@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +15,22 @@ from verifier.swirl.proof import Proof, decode, layout
 WORD = 4
 
 
-def damages(key: VerifyingKey, encoding: bytes, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
-    """Damaged copies of a proof, each with what was done: all that differ from the proof."""
+@dataclass(frozen=True)
+class Damage:
+    """What is done to a proof: other bytes in the place of those from `start` to `end`."""
+
+    what: str
+    start: int
+    end: int
+    content: bytes
+
+    def of(self, encoding: bytes) -> bytes:
+        """The damaged proof."""
+        return encoding[: self.start] + self.content + encoding[self.end :]
+
+
+def damages(key: VerifyingKey, encoding: bytes, rng: np.random.Generator) -> list[Damage]:
+    """All kinds of damage to a proof that change it."""
     proof = decode(key, encoding)
     made = (
         *_of_start(encoding, proof),
@@ -23,40 +38,39 @@ def damages(key: VerifyingKey, encoding: bytes, rng: np.random.Generator) -> Ite
         *(damage for name in proof.fields for damage in _of_elements(encoding, proof, name, rng)),
         *_of_length(encoding),
     )
-    return ((what, damaged) for what, damaged in made if damaged != encoding)
+    return [damage for damage in made if damage.content != encoding[damage.start : damage.end]]
 
 
-def _word(encoding: bytes, at: int, value: int) -> bytes:
-    return encoding[:at] + (value % (1 << 32)).to_bytes(WORD, "little") + encoding[at + WORD :]
+def _word(what: str, at: int, value: int) -> Damage:
+    return Damage(what, at, at + WORD, (value % (1 << 32)).to_bytes(WORD, "little"))
 
 
 def _read(encoding: bytes, at: int) -> int:
     return int.from_bytes(encoding[at : at + WORD], "little")
 
 
-def _off(what: str, encoding: bytes, at: int) -> Iterator[tuple[str, bytes]]:
+def _off(what: str, encoding: bytes, at: int) -> Iterator[Damage]:
     value = _read(encoding, at)
     for other in (value + 1, value - 1, 0, value ^ 1 << 31):
-        yield f"{what} {value} -> {other}", _word(encoding, at, other)
+        yield _word(f"{what} {value} -> {other}", at, other)
 
 
-def _of_start(encoding: bytes, proof: Proof) -> Iterator[tuple[str, bytes]]:
+def _of_start(encoding: bytes, proof: Proof) -> Iterator[Damage]:
     """Version, number of tables, which are present, heights."""
     yield from _off("version", encoding, 0)
     tables_at = proof.places["commitment"] + 8 * WORD
     yield from _off("number of tables", encoding, tables_at)
     bits_at = tables_at + WORD
     for bit in range(-(-len(proof.log_heights) // 8) * 8):
-        flipped = bytearray(encoding)
-        flipped[bits_at + bit // 8] ^= 1 << bit % 8
-        yield f"presence of table {bit}", bytes(flipped)
+        at = bits_at + bit // 8
+        yield Damage(f"presence of table {bit}", at, at + 1, bytes([encoding[at] ^ 1 << bit % 8]))
     heights_at = bits_at + -(-len(proof.log_heights) // 8)
     for number in range(len(proof.traces)):
         yield from _off(f"height of present table {number}", encoding, heights_at + 2 * WORD * number)
         yield from _off(f"cached parts of table {number}", encoding, heights_at + 2 * WORD * number + WORD)
 
 
-def _of_prefixes(key: VerifyingKey, encoding: bytes, proof: Proof) -> Iterator[tuple[str, bytes]]:
+def _of_prefixes(key: VerifyingKey, encoding: bytes, proof: Proof) -> Iterator[Damage]:
     """Each length before a field."""
     for field in layout(key, proof.traces, proof.log_heights, proof.placement.width):
         for number in range(len(field.prefixes)):
@@ -64,7 +78,7 @@ def _of_prefixes(key: VerifyingKey, encoding: bytes, proof: Proof) -> Iterator[t
             yield from _off(f"prefix {number} of {field.name}", encoding, at)
 
 
-def _of_elements(encoding: bytes, proof: Proof, name: str, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
+def _of_elements(encoding: bytes, proof: Proof, name: str, rng: np.random.Generator) -> Iterator[Damage]:
     """The first, the last and some element of a field; and the field as a whole."""
     cells = proof.fields[name]
     if not cells.size:
@@ -83,16 +97,15 @@ def _of_elements(encoding: bytes, proof: Proof, name: str, rng: np.random.Genera
         }
         for what, other in others.items():
             if other < 1 << 32:
-                yield f"{name}[{index}] {what}", _word(encoding, at, other)
+                yield _word(f"{name}[{index}] {what}", at, other)
     flat = cells.ravel()
     wholes = {"zeros": np.zeros_like(flat), "reversed": flat[::-1], "rotated": np.roll(flat, 1)}
     for what, whole in wholes.items():
-        content = whole.astype("<u4").tobytes()
-        yield f"{name} {what}", encoding[:start] + content + encoding[start + len(content) :]
+        yield Damage(f"{name} {what}", start, start + WORD * flat.size, whole.astype("<u4").tobytes())
 
 
-def _of_length(encoding: bytes) -> Iterator[tuple[str, bytes]]:
+def _of_length(encoding: bytes) -> Iterator[Damage]:
     for cut in (0, 1, WORD, len(encoding) // 2, len(encoding) - 1):
-        yield f"cut to {cut} bytes", encoding[:cut]
-    yield "one byte more", encoding + b"\0"
-    yield "twice", encoding + encoding
+        yield Damage(f"cut to {cut} bytes", cut, len(encoding), b"")
+    yield Damage("one byte more", len(encoding), len(encoding), b"\0")
+    yield Damage("twice", len(encoding), len(encoding), encoding)

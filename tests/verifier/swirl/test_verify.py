@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,7 @@ from executor.errors import UnsupportedFeature
 from executor.execute import execute
 from tests.end_to_end.conftest import EXAMPLES, first_transactions
 from tests.verifier.proving import prove_here
-from tests.verifier.swirl.damages import damages
+from tests.verifier.swirl.damages import Damage, damages
 from tests.verifier.swirl.small import fibonacci
 from verifier import keys
 from verifier.engines import ENGINES
@@ -99,8 +97,8 @@ def test_no_native_code_is_needed(tmp_path: Path) -> None:
 
 
 @cache
-def damaged(source: str, seed: int) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """An encoded key, and damaged copies of a proof for it, compressed, in a random order."""
+def damaged(source: str, seed: int) -> tuple[bytes, bytes, list[Damage]]:
+    """An encoded key, a proof for it, and damage to it in a random order."""
     if source == "small":
         small = fibonacci(15, 3)
         key, proof = small.key, small.proof
@@ -108,24 +106,24 @@ def damaged(source: str, seed: int) -> tuple[bytes, list[tuple[str, bytes]]]:
         segment = prove_here(first_transactions("erc20", 3), None).file.segments[0]
         key, proof = keys.encoding(segment.log_stacked_height), bytes(segment.proof)
     rng = np.random.default_rng(seed)
-    made = [(what, zlib.compress(copy, 1)) for what, copy in damages(python_key.decode(key), proof, rng)]
-    return key, [made[i] for i in rng.permutation(len(made))]
+    made = damages(python_key.decode(key), proof, rng)
+    return key, proof, [made[i] for i in rng.permutation(len(made))]
 
 
 def disagreements(source: str, seed: int, first: int, count: int) -> Iterator[str]:
-    """Damage that not both engines refuse, of `count` copies."""
-    key, copies = damaged(source, seed)
+    """Damage that not both engines refuse, of `count` kinds."""
+    key, proof, made = damaged(source, seed)
     decoded = [decode(key) for decode in ENGINES.values()]
-    for what, copy in islice(copies, first, first + count):
+    for damage in made[first : first + count]:
         verdicts = []
         for engine in decoded:
             try:
-                engine.verify(zlib.decompress(copy))
+                engine.verify(damage.of(proof))
                 verdicts.append("accepted")
             except Invalid:
                 verdicts.append("refused")
         if verdicts != ["refused"] * len(decoded):
-            yield f"{what}: {verdicts}"
+            yield f"{damage.what}: {verdicts}"
 
 
 def test_some_damage() -> None:
@@ -135,14 +133,14 @@ def test_some_damage() -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("first", range(0, 700, 100))
 def test_damage_to_a_small_proof(first: int) -> None:
-    assert len(damaged("small", 1)[1]) > first
+    assert len(damaged("small", 1)[2]) > first
     assert list(disagreements("small", 1, first, 100)) == []
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("first", range(0, 1400, 50))
 def test_damage_to_a_segment(first: int) -> None:
-    assert len(damaged("segment", 1)[1]) > 1400
+    assert len(damaged("segment", 1)[2]) > 1400
     assert list(disagreements("segment", 1, first, 50)) == []
 
 
