@@ -166,7 +166,7 @@ class AccountLeafColumns(Layout):
     """One touched account per row."""
 
     real = bit("1 on rows that stand for an account")
-    changed = bit("1 where the leaf may change")
+    changed = bit("1 where the leaf may change", free="a leaf that does not change may be hashed a second time")
     leaf = element("index of the leaf", by="tree bus: the parent's index")
     address = limb("address", ADDRESS, by=_PATH)
     code_hash = limb("code hash", WORD, by=_PATH)
@@ -264,7 +264,7 @@ class StorageLeafColumns(Layout):
     """One touched slot of storage or transient storage per row."""
 
     real = bit("1 on rows that stand for a slot")
-    changed = bit("1 where the leaf may change")
+    changed = bit("1 where the leaf may change", free="a leaf that does not change may be hashed a second time")
     transient = bit("1 for transient storage")
     leaf = element("index of the leaf", by="tree bus: the parent's index")
     address = limb("address of the account", ADDRESS, by=_PATH)

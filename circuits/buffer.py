@@ -143,7 +143,10 @@ class BufferWords(Table):
 class BytesColumns(Source):
     """One query of 1 to 32 bytes."""
 
-    inside = bit("1 when all bytes are in the first word")
+    inside = bit(
+        "1 when all bytes are in the first word",
+        free="0 is true as well: a second word is then looked up of which no byte is asked for",
+    )
     odd = bit("1 when the offset is odd")
     shift = element("bytes of the first word before the offset, 0..31", by="pair and odd")
     wanted = bit("1 for each byte that is asked for", WORD_BYTES)

@@ -40,6 +40,9 @@ from circuits.statement import WRITE_ITEM, Digests
 SCOPE_BITS = 24
 _INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 
+#: Why the time of a first token may change: like that of the first token of a word of memory.
+_FIRST_TIME = "any time before the first access, which says so"
+
 
 class ScopeOrder(Layout):
     """A row's scope is a number below 2^24, and above what earlier rows of its account or slot left."""
@@ -116,7 +119,7 @@ class AccountColumns(Layout):
     nonce = limb("nonce before", NONCE, by="account_state bus")
     balance_after = word("balance after", by="account bus: the last access")
     nonce_after = limb("nonce after", NONCE, by="account bus: the last access")
-    first_time = element("time of the first token", by="account bus: the first access")
+    first_time = element("time of the first token", by="account bus: the first access", free=_FIRST_TIME)
     last_time = element("time of the last access", by="account bus")
     last_warm = element("warm mark of the last access", by="account bus")
     write = nested(Emission)
@@ -184,7 +187,7 @@ class StorageColumns(Layout):
     value = word("value before", by="storage_state bus")
     last = word("value of the last access", by="storage bus: the last access")
     stays = bit("1: what the operation wrote stays; 0 for transient storage")
-    first_time = element("time of the first token", by="storage bus: the first access")
+    first_time = element("time of the first token", by="storage bus: the first access", free=_FIRST_TIME)
     last_time = element("time of the last access", by="storage bus")
     last_warm = element("warm mark of the last access", by="storage bus")
     originals = element("how often the original value is asked for", by="balance of the original bus")

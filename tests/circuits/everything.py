@@ -76,7 +76,12 @@ FAILURES = (
 
 @cache
 def execution(*, waits: bool = True) -> Execution:
-    """The whole batch as one segment: two blocks, all types of transactions, an access list, blobs, withdrawals.
+    """The whole batch as one segment; see `builder`."""
+    return execution_of(builder(waits=waits).provable())
+
+
+def builder(*, waits: bool = True) -> Builder:
+    """Two blocks, all types of transactions, an access list, blobs, withdrawals.
 
     `waits`: False to save most of its steps, and the tables `stack_refresh` and `memory_refresh`.
     """
@@ -110,10 +115,9 @@ def execution(*, waits: bool = True) -> Execution:
         address = bytes([0xA0 + number]) * 20
         building.alloc(address, code="0x" + assemble(source).hex())
         failing.append(call_contract(building, number % 3, address, gas=40_000, value=number % 2))
-    building.block(
+    return building.block(
         long_call,
         *failing,
         building.transfer(3, FOURTH, 1, gas=100_000, **dear),
         parentBeaconBlockRoot="0x" + "cd" * 32,
     )
-    return execution_of(building.provable())

@@ -8,8 +8,8 @@ multiplicities fit. That is the strongest position a dishonest prover has short 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from eth_utils.crypto import keccak
 from circuits import state_view
 from circuits.access_tree import access_depth
 from circuits.air.checker import Finding, check_circuit
+from circuits.air.circuit import Circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import Matrix
 from circuits.air.layout import TraceView
 from circuits.air.queries import queries
 from circuits.air.table import Table
-from circuits.component import Acting
+from circuits.component import Acting, Component
 from circuits.execution import Batch, Execution
 from circuits.leaves import leaf_digests, root
 from circuits.limbs import words_from_bytes
@@ -55,9 +56,9 @@ def forge(execution: Execution, forgery: Forgery) -> FilledSegment:
     return FilledSegment(answer(execution, forge_matrices(execution, forgery)), public_values(execution))
 
 
-def check(segment: FilledSegment) -> list[Finding]:
-    """All findings of the checker."""
-    return check_circuit(segment_circuit(), segment.traces, segment.public_lists, algebra=NumpyAlgebra())
+def check(segment: FilledSegment, circuit: Circuit | None = None) -> list[Finding]:
+    """All findings of the checker, for the circuit of every segment by default."""
+    return check_circuit(circuit or segment_circuit(), segment.traces, segment.public_lists, algebra=NumpyAlgebra())
 
 
 def places(findings: list[Finding]) -> set[str]:
@@ -118,12 +119,12 @@ def dishonest_execution(trace: ExecutionTrace, lie: Lie) -> Execution:
     return execution
 
 
-def tell(trace: ExecutionTrace, lie: Lie) -> FilledSegment:
-    """The tables and the public values of a liar."""
+def tell(trace: ExecutionTrace, lie: Lie, components: Sequence[Component] | None = None) -> FilledSegment:
+    """The tables and the public values of a liar; `components`: other tables than those of every segment."""
     execution = dishonest_execution(trace, lie)
     filled: list[tuple[Table, Matrix]] = []
     traces: list[Matrix | None] = []
-    for component in segment_components():
+    for component in components or segment_components():
         if isinstance(component, Acting):
             matrix = component.fill(execution)
         else:
@@ -140,14 +141,19 @@ def tell(trace: ExecutionTrace, lie: Lie) -> FilledSegment:
     return FilledSegment(traces, replace(public_values(execution), access_out=after))
 
 
+def differing(honest: FilledSegment, told: FilledSegment) -> set[str]:
+    """The public values that are told otherwise, by name."""
+    stated, claimed = honest.public_values, told.public_values
+    return {
+        item.name
+        for item in fields(stated)
+        if np.any(np.asarray(getattr(stated, item.name)) != np.asarray(getattr(claimed, item.name)))
+    }
+
+
 def objections(honest: FilledSegment, told: FilledSegment) -> set[str]:
     """Who objects: constraints and buses by name, and public values that the verifier knows better."""
-    known = {
-        name
-        for name in KNOWN
-        if np.any(np.asarray(getattr(honest.public_values, name)) != np.asarray(getattr(told.public_values, name)))
-    }
-    return known | places(check(told))
+    return differing(honest, told) & set(KNOWN) | places(check(told))
 
 
 def present_code(trace: ExecutionTrace, ran: bytes, stands: bytes) -> None:

@@ -10,7 +10,7 @@ from circuits.execution import Batch
 from executor.execute import ExecutedBatch
 from executor.provable import check_provable
 from prover.assemble import assemble
-from prover.planner import Budget, plan_batch
+from prover.planner import DEFAULT_SEGMENT_BYTES, Budget, plan_batch
 from prover.segment import SegmentJob, SegmentProof, prove_segment, segment_jobs
 from tests.executor.conftest import Builder
 from tests.executor.programs import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, OTHER
@@ -34,14 +34,15 @@ class Proved:
         return encode_proof(self.file)
 
 
-def prove_here(executed: ExecutedBatch, operations: int | None) -> Proved:
+def prove_here(executed: ExecutedBatch, operations: int | None, memory: int = DEFAULT_SEGMENT_BYTES) -> Proved:
     """Prove a batch in this process.
 
     Args:
         operations: of a segment, None for as many as fit.
+        memory: that a segment may take, bytes.
     """
     batch = Batch.of(check_provable(executed))
-    jobs = segment_jobs(batch, plan_batch(batch, Budget(operations=operations)))
+    jobs = segment_jobs(batch, plan_batch(batch, Budget(memory, operations)))
     proofs = [prove_segment(batch, job, threads=2) for job in jobs]
     return Proved(executed, batch, jobs, proofs, assemble(executed, batch, jobs, proofs))
 

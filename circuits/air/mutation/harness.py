@@ -12,7 +12,7 @@ from circuits.air.checker import PublicValues, Trace
 from circuits.air.circuit import Circuit
 from circuits.air.mutation.judge import Judge, Provided
 from circuits.air.mutation.messages import Matches, message_mutations
-from circuits.air.mutation.rows import Mutation, Target, row_mutations
+from circuits.air.mutation.rows import INERT, Mutation, Target, row_mutations
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,9 @@ def _judge(judge: Judge, mutations: list[Mutation], report: MutationReport) -> i
             rejected -= 1
             m = group[index]
             survivor = Survivor(judge.table(m.table).table.name, m.row, m.description, m.old, m.new, m.kind, m.reason)
-            if m.reason is not None:
-                report.declared.append(survivor)
-            elif m.may_be_inert and (verdicts.silent[index] or (m.kind == "repaired row" and verdicts.asks[index])):
-                report.inert.append(survivor)
-            else:
+            excuse = m.excuse(silent=bool(verdicts.silent[index]), asks=bool(verdicts.asks[index]))
+            if excuse is None:
                 report.survivors.append(survivor)
+            else:
+                (report.inert if excuse == INERT else report.declared).append(survivor)
     return rejected

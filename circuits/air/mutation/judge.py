@@ -12,14 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.air.bus import BusKind
+from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import PublicValues, Trace, check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Algebra, NumpyAlgebra, Rows, evaluate
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import Cell
@@ -60,11 +61,28 @@ class Verdicts:
         survives: nothing rejects it.
         silent: the edited rows have no message, neither before nor after.
         asks: no message changes but queries.
+        unbalanced: what rejects it are permutation buses alone: other rows would have to follow.
     """
 
     survives: NDArray[np.bool_]
     silent: NDArray[np.bool_]
     asks: NDArray[np.bool_]
+    unbalanced: NDArray[np.bool_]
+
+
+class Objection(NamedTuple):
+    """What rejects a change: a constraint (`fields` is empty), or a bus by those fields of a message that changed.
+
+    `fields` of a message whose count changed instead are `COUNT` alone.
+    """
+
+    table: str
+    name: str
+    fields: tuple[str, ...] = ()
+
+
+#: Stands for the count of a message among the names of its fields.
+COUNT = "count"
 
 
 class TableRows:
@@ -186,9 +204,16 @@ class _Altered:
 class Judge:
     """Judges many independent sets of edits against one honest proof."""
 
-    def __init__(self, circuit: Circuit, traces: Sequence[Trace], public_values: PublicValues) -> None:
-        """Raises ValueError when the traces are not honest: a change of them would prove nothing."""
-        findings = check_circuit(circuit, traces, public_values, limit=1)
+    def __init__(
+        self,
+        circuit: Circuit,
+        traces: Sequence[Trace],
+        public_values: PublicValues,
+        *,
+        algebra: Algebra | None = None,
+    ) -> None:
+        """Raises ValueError when the traces are not honest (by this algebra): a change of them would prove nothing."""
+        findings = check_circuit(circuit, traces, public_values, limit=1, algebra=algebra)
         if findings:
             raise ValueError(f"mutation starts from honest traces: {findings[0]}")
         self._tables = [
@@ -225,11 +250,7 @@ class Judge:
             provided: what a changed provided message means.
         """
         count = len(samples)
-        flat = [(s, *edit) for s, edits in enumerate(samples) for edit in edits]
-        edits = np.array(flat, dtype=np.int64).reshape(-1, 5)
-        altered = []
-        for t in np.unique(edits[:, 1]):
-            altered.append(_Altered(self.table(t), edits[edits[:, 1] == t][:, [0, 2, 3, 4]], count))
+        altered = self._altered(samples)
         alive = np.ones(count, dtype=np.bool_)
         silent = np.ones(count, dtype=np.bool_)
         asks = np.ones(count, dtype=np.bool_)
@@ -239,8 +260,34 @@ class Judge:
         ledger = _Ledger()
         for a in altered:
             self._examine_messages(a, alive, silent, asks, ledger, provided)
+        before = alive.copy()
         ledger.reject(alive)
-        return Verdicts(alive, silent, asks)
+        return Verdicts(alive, silent, asks, before & ~alive)
+
+    def objections(
+        self, samples: Sequence[Sequence[Edit]], *, provided: Provided = Provided.LIE
+    ) -> list[set[Objection]]:
+        """All that rejects each sample; empty for those that survive. `judge` stops at the first objection instead."""
+        count = len(samples)
+        found: list[set[Objection]] = [set() for _ in range(count)]
+        ledger, witness = _Ledger(), _Witness(found)
+        for a in self._altered(samples):
+            for sample, constraint in _violations(a, np.ones(count, dtype=np.bool_)):
+                found[sample].add(Objection(a.rows.table.name, a.rows.table.air.constraints[constraint].name))
+            everyone, silent, asks = np.ones((3, count), dtype=np.bool_)
+            self._examine_messages(a, everyone, silent, asks, ledger, provided, witness)
+        for sample, bus in ledger.unbalanced():
+            found[sample] |= witness.told[sample, bus]
+        return found
+
+    def _altered(self, samples: Sequence[Sequence[Edit]]) -> list[_Altered]:
+        """The samples table by table."""
+        flat = [(s, *edit) for s, edits in enumerate(samples) for edit in edits]
+        edits = np.array(flat, dtype=np.int64).reshape(-1, 5)
+        return [
+            _Altered(self.table(t), edits[edits[:, 1] == t][:, [0, 2, 3, 4]], len(samples))
+            for t in np.unique(edits[:, 1])
+        ]
 
     def _examine_messages(
         self,
@@ -250,6 +297,7 @@ class Judge:
         asks: NDArray[np.bool_],
         ledger: _Ledger,
         provided: Provided,
+        witness: _Witness | None = None,
     ) -> None:
         rows = altered.rows
         everything = list(range(len(rows.interactions)))
@@ -275,9 +323,12 @@ class Judge:
                     bus = interaction.bus.index
                     if interaction.bus.kind is BusKind.PERMUTATION or interaction.provides:
                         asks[sample[changed]] = False
-                    if interaction.bus.kind is BusKind.PERMUTATION or (
+                    balances = interaction.bus.kind is BusKind.PERMUTATION or (
                         interaction.provides and provided is Provided.MOVED
-                    ):
+                    )
+                    if witness:
+                        witness.look(rows.table.name, interaction.bus, sample, changed, old_message, message, balances)
+                    if balances:
                         ledger.add(bus, sample[changed], old_message[changed], -old_count[changed].astype(np.int64))
                         ledger.add(bus, sample[changed], message[changed], count[changed].astype(np.int64))
                     elif interaction.provides:
@@ -289,12 +340,51 @@ class Judge:
                             )
                             other_message[changed] &= new
                             changed = changed[~other_message[changed]]
+                        if witness:
+                            witness.object(changed)
                         alive[sample[changed]] = False
                     else:
                         asked = changed[count[changed] != 0]
                         listed = self._provided[bus]
                         known = np.fromiter((m.tobytes() in listed for m in message[asked]), np.bool_, len(asked))
+                        if witness:
+                            witness.object(asked[~known])
                         alive[sample[asked[~known]]] = False
+
+
+class _Witness:
+    """Takes down which messages a change alters, and which of them are rejected."""
+
+    def __init__(self, found: list[set[Objection]]) -> None:
+        self._found = found
+        #: Of each sample and permutation bus: all altered messages, which object together if they do not balance.
+        self.told: dict[tuple[int, int], set[Objection]] = defaultdict(set)
+
+    def look(
+        self,
+        table: str,
+        bus: Bus,
+        sample: Indices,
+        changed: Indices,
+        old: NDArray[np.uint32],
+        new: NDArray[np.uint32],
+        balances: bool,
+    ) -> None:
+        """Messages `old`, `new` (n, width) of samples (n,), of which those at `changed` do change."""
+        names = [f.name for f in bus.fields for _ in range(f.size)]
+        self._now: dict[int, tuple[int, Objection]] = {}
+        for n in changed.tolist():
+            fields = dict.fromkeys(names[k] for k in np.flatnonzero(old[n] != new[n]))
+            objection = Objection(table, bus.name, tuple(fields) or (COUNT,))
+            self._now[n] = int(sample[n]), objection
+            if balances:
+                self.told[int(sample[n]), bus.index].add(objection)
+
+    def object(self, rejected: Indices) -> None:
+        """Of the messages looked at last, these are rejected."""
+        for n in rejected.tolist():
+            sample, objection = self._now[n]
+            self._found[sample].add(objection)
 
 
 class _Ledger:
@@ -307,10 +397,27 @@ class _Ledger:
         for sample, message, count in zip(samples.tolist(), messages, counts.tolist(), strict=True):
             self._sums[sample, bus, message.tobytes()] += count
 
+    def unbalanced(self) -> set[tuple[int, int]]:
+        """Samples with the buses that do not balance in them."""
+        return {(sample, bus) for (sample, bus, _), total in self._sums.items() if total % MODULUS}
+
     def reject(self, alive: NDArray[np.bool_]) -> None:
-        for (sample, _, _), total in self._sums.items():
-            if total % MODULUS:
-                alive[sample] = False
+        for sample, _ in self.unbalanced():
+            alive[sample] = False
+
+
+def _violations(altered: _Altered, alive: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """All (sample, number of a constraint that it violates), with repetitions."""
+    rows = altered.rows
+    only_next = set(rows.only_next(rows.constraints))
+    everything = list(enumerate(rows.constraints))
+    later = [(number, node) for number, node in everything if node in only_next]
+    for keys, constraints in ((altered.edited, everything), (altered.before, later)):
+        for block, content in altered.blocks(keys, alive) if constraints else ():
+            values = evaluate(rows.graph, content, NumpyAlgebra(), [node for _, node in constraints])
+            for number, node in constraints:
+                for sample in (block[np.flatnonzero(values[node])] // rows.height).tolist():
+                    yield sample, number
 
 
 def _reject_by_constraints(altered: _Altered, stage: int, alive: NDArray[np.bool_]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuits.air.bus import Bus, BusKind
 from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
@@ -28,6 +30,7 @@ class Matches:
 
     def __init__(self, judge: Judge) -> None:
         self._receivers: dict[tuple[int, bytes], list[End]] = {}
+        self._sending: dict[tuple[int, bytes], list[End]] = {}
         self._senders: dict[tuple[int, int], list[tuple[int, bytes, End]]] = {}
         for t, rows in judge.present():
             for i, interaction in enumerate(rows.interactions):
@@ -37,6 +40,7 @@ class Matches:
                     message = rows.messages[i][row].tobytes()
                     if rows.counts[i][row] == 1:
                         self._senders.setdefault((t, i), []).append((interaction.bus.index, message, (t, i, row)))
+                        self._sending.setdefault((interaction.bus.index, message), []).append((t, i, row))
                     else:
                         self._receivers.setdefault((interaction.bus.index, message), []).append((t, i, row))
 
@@ -54,12 +58,18 @@ class Matches:
             chosen += [pairs[k] for k in sorted(picked.tolist())]
         return chosen
 
+    def other_end(self, bus: int, message: NDArray[np.uint32], *, sent: bool) -> End | None:
+        """A receiver of a message that is sent, or a sender of one that is received."""
+        found = (self._receivers if sent else self._sending).get((bus, message.tobytes()))
+        return found[0] if found else None
+
 
 def message_mutations(judge: Judge, matches: Matches, target: Target) -> Iterator[Mutation]:
     """All mutations of the table's permutation messages."""
     pairs = matches.of(target.number, target.rng)
     exchanges = list(_exchanges(target, pairs))
-    movers = _Movers(judge, {end for pair in (*pairs, *exchanges) for end in pair})
+    ends = {end for pair in (*pairs, *exchanges) for end in pair}
+    movers = _Movers(judge, {end: range(judge.table(end[0]).interactions[end[1]].bus.width) for end in ends})
     for sender, receiver in pairs:
         yield from _both_ends(judge, movers, target, sender, receiver)
     for a, b in exchanges:
@@ -85,6 +95,78 @@ def _both_ends(judge: Judge, movers: _Movers, target: Target, sender: End, recei
                     reason = next((cell.column.free for cell in cells if cell.column.free), None)
                     description = f"{bus.name}.{name} moved by {' and '.join(places)}"
                     yield Mutation("both ends", sender[0], sender[2], description, edits, reason)
+
+
+def followed(judge: Judge, matches: Matches, mutations: Sequence[Mutation]) -> Iterator[Mutation]:
+    """The same mutations with other rows following: at the other end of every message that changes, cells move alike.
+
+    Messages that the other rows send on may change in turn, to be followed again. Left out are mutations of which
+    nothing can follow: no cell moves the message, or two messages move a cell differently.
+    """
+    told = _told(judge, matches, mutations)
+    elements: dict[End, set[int]] = defaultdict(set)
+    for moves in told:
+        for end, k, _ in moves:
+            elements[end].add(k)
+    movers = _Movers(judge, elements)
+    for m, moves in zip(mutations, told, strict=True):
+        edits: dict[Place, int] = {(t, row, column): value for t, row, column, value in m.edits}
+        for end, k, delta in moves:
+            places = [(place, slope) for place, slope in movers.of(end, k) if place[1] == end[2]]
+            if not places:
+                break
+            place, slope = places[0]
+            old = int(judge.table(place[0]).matrix[place[1:]])
+            new = (old + delta * pow(slope, -1, MODULUS)) % MODULUS
+            if edits.setdefault(place, new) != new:
+                break
+        else:
+            if len(edits) == len(m.edits):
+                continue
+            cells = [judge.table(t).cell(row, column) for t, row, column in edits]
+            reason = next((cell.column.free for cell in cells if cell.column.free), None)
+            result = tuple((*place, value) for place, value in edits.items())
+            description = m.description if m.kind == "followed" else f"{m.kind}: {m.description}"
+            yield Mutation("followed", m.table, m.row, description, result, reason, provided=m.provided)
+
+
+def _told(judge: Judge, matches: Matches, mutations: Sequence[Mutation]) -> list[list[tuple[End, int, int]]]:
+    """For each mutation the other ends of all messages it changes: end, element, and by how much that moves."""
+    found: list[list[tuple[End, int, int]]] = [[] for _ in mutations]
+    for t in {edit[0] for m in mutations for edit in m.edits}:
+        rows = judge.table(t)
+        edits = [
+            (n, row, column, value)
+            for n, m in enumerate(mutations)
+            for table, row, column, value in m.edits
+            if table == t and row != PUBLIC_ROW
+        ]
+        edited = {(n, row) for n, row, _, _ in edits}
+        places = sorted(edited | {(n, (row - 1) % rows.height) for n, row in edited})
+        if not places:
+            continue
+        at = np.array([row for _, row in places], dtype=np.int64)
+        content = Rows(rows.matrix[at], rows.matrix[(at + 1) % rows.height], *rows.ends(at), rows.public)
+        index = {place: i for i, place in enumerate(places)}
+        for n, row, column, value in edits:
+            content.local[index[n, row], column] = value
+            content.next[index[n, (row - 1) % rows.height], column] = value
+        permutations = [n for n, i in enumerate(rows.interactions) if i.bus.kind is BusKind.PERMUTATION]
+        wanted = [e.index for n in permutations for e in (rows.interactions[n].count, *rows.interactions[n].message)]
+        values = evaluate(rows.graph, content, NumpyAlgebra(), wanted)
+        for number in permutations:
+            interaction = rows.interactions[number]
+            counts, old = rows.counts[number][at], rows.messages[number][at]
+            message = np.stack([values[e.index] for e in interaction.message], axis=1).astype(np.uint32)
+            speaks = (counts != 0) & (values[interaction.count.index] == counts)
+            for i in np.flatnonzero(speaks & (message != old).any(axis=1)).tolist():
+                n, _ = places[i]
+                end = matches.other_end(interaction.bus.index, old[i], sent=counts[i] == 1)
+                if end is None or (end[0] == t and (n, end[2]) in edited):
+                    continue  # it follows already, or is to be judged as it is
+                for k in np.flatnonzero(message[i] != old[i]).tolist():
+                    found[n].append((end, k, (int(message[i, k]) - int(old[i, k])) % MODULUS))
+    return found
 
 
 def _moved(judge: Judge, ends: Sequence[tuple[Place, int]], delta: int) -> tuple[Edit, ...]:
@@ -162,25 +244,27 @@ def _element_names(bus: Bus) -> list[str]:
 class _Movers:
     """The cells that move an element of a message, with their slopes, found numerically."""
 
-    def __init__(self, judge: Judge, ends: set[End]) -> None:
+    def __init__(self, judge: Judge, elements: Mapping[End, Collection[int]]) -> None:
+        """`elements`: which ones of which messages."""
         self._found: dict[tuple[End, int], list[tuple[Place, int]]] = {}
         for t, rows in judge.present():
-            self._search(t, rows, sorted(end for end in ends if end[0] == t))
+            self._search(t, rows, {end: elements[end] for end in sorted(elements) if end[0] == t})
 
     def of(self, end: End, element: int) -> list[tuple[Place, int]]:
         """At most `_MOVERS` places whose change moves this element of the message, each with its slope."""
         return self._found.get((end, element), [])[:_MOVERS]
 
-    def _search(self, t: int, rows: TableRows, ends: list[End]) -> None:
+    def _search(self, t: int, rows: TableRows, elements: Mapping[End, Collection[int]]) -> None:
         leaves: dict[int, list[tuple[Op, int]]] = {}
         trials: list[tuple[End, int, Op, int]] = []
-        for end in ends:
-            for k, expression in enumerate(rows.interactions[end[1]].message):
+        for end, moved in elements.items():
+            for k in sorted(moved):
+                expression = rows.interactions[end[1]].message[k]
                 if expression.index not in leaves:
                     # Twice as many as needed: some may have slope 0 in this row.
                     leaves[expression.index] = support(rows.graph, expression.index)[: 2 * _MOVERS]
                 trials += [(end, k, op, column) for op, column in leaves[expression.index]]
-        wanted = {e.index for _, i, _ in ends for e in rows.interactions[i].message}
+        wanted = {rows.interactions[i].message[k].index for (_, i, _), moved in elements.items() for k in moved}
         for start in range(0, len(trials), rows.block):
             block = trials[start : start + rows.block]
             at = np.array([end[2] for end, *_ in block])

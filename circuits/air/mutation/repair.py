@@ -20,9 +20,9 @@ from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
 from circuits.air.mutation.judge import TableRows, children, support
 
-#: Cells that a repair may change after the first, and tries per table (fewer where a row has many expression nodes).
+#: Tries per table (fewer where a row has many expression nodes), and cells that a repair may change after the first.
+TRIES = 3000
 _ROUNDS = 8
-_TRIES = 3000
 _NODES = 25_000_000
 #: How a cell that is no bit is changed at first: within its range, and from one byte or limb to the next.
 _STEPS = (1, -1, 256, -256, 1 << 16, -(1 << 16))
@@ -38,25 +38,30 @@ class RepairedRow:
     changed: dict[int, int]
 
 
-def repaired_rows(trace: TableRows, rows: Sequence[int], rng: np.random.Generator) -> list[RepairedRow]:
-    """Repairs found by a random search from the given rows, without repetitions."""
-    return _Search(trace, rng).run(rows)
+def repaired_rows(
+    trace: TableRows, rows: Sequence[int], rng: np.random.Generator, *, tries: int = TRIES, keep_bits: bool = True
+) -> list[RepairedRow]:
+    """Repairs found by a random search of at most so many tries from the given rows, without repetitions.
+
+    `keep_bits`: bits only become bits, which all but the weakest circuits demand.
+    """
+    return _Search(trace, rng, keep_bits).run(rows, tries)
 
 
 class _Search:
-    def __init__(self, trace: TableRows, rng: np.random.Generator) -> None:
+    def __init__(self, trace: TableRows, rng: np.random.Generator, keep_bits: bool) -> None:
         self._trace, self._rng = trace, rng
         self._equations = [_Equation(trace.graph, index) for index in dict.fromkeys(trace.constraints)]
-        self._bits = {c.index for c in trace.cells if c.column.type is CellType.BIT}
+        self._bits = {c.index for c in trace.cells if c.column.type is CellType.BIT} if keep_bits else set[int]()
         told = {e.index for i in trace.interactions if i.bus.kind is BusKind.PERMUTATION for e in (i.count, *i.message)}
         self._told = {column for index in told for op, column in support(trace.graph, index) if op is Op.LOCAL}
         self._uses = Counter(column for equation in self._equations for column in equation.columns)
 
-    def run(self, rows: Sequence[int]) -> list[RepairedRow]:
+    def run(self, rows: Sequence[int], tries_at_most: int) -> list[RepairedRow]:
         if not self._equations:
             return []  # nothing to repair: the changes of single cells say it all
         starts = [(row, column) for row in rows for column in range(len(self._trace.cells))]
-        count = min(_TRIES, _NODES // len(self._trace.graph.nodes))
+        count = min(tries_at_most, _NODES // len(self._trace.graph.nodes))
         enough = np.tile(np.arange(len(starts)), 1 + count // len(starts))
         tries = [self._start(*starts[i]) for i in self._rng.permutation(enough)[:count].tolist()]
         done: dict[tuple[int, tuple[tuple[int, int], ...]], RepairedRow] = {}

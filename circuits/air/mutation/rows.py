@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
 from circuits.air.mutation.judge import PUBLIC_ROW, Edit, Provided, TableRows
-from circuits.air.mutation.repair import repaired_rows
+from circuits.air.mutation.repair import TRIES, repaired_rows
 
 #: A row is dropped by moving up its successors only where there are at most this many.
 _SHIFTED_ROWS = 32
@@ -39,6 +39,17 @@ class Mutation:
     new: int | None = None
     provided: Provided = Provided.LIE
     may_be_inert: bool = False
+
+    def excuse(self, *, silent: bool, asks: bool) -> str | None:
+        """Why the change may survive, or None; `silent`, `asks`: see `Verdicts`."""
+        if self.reason is not None:
+            return self.reason
+        inert = self.may_be_inert and (silent or (self.kind == "repaired row" and asks))
+        return INERT if inert else None
+
+
+#: The excuse of a padding row without messages, and of one that asks where nobody asks it.
+INERT = "nothing outside the row depends on it"
 
 
 class Target:
@@ -82,13 +93,13 @@ class Target:
         return not self.real[row]
 
 
-def row_mutations(target: Target) -> Iterator[Mutation]:
-    """All mutations of the table's own rows and public values."""
+def row_mutations(target: Target, *, repairs: int = TRIES) -> Iterator[Mutation]:
+    """All mutations of the table's own rows and public values, of repaired rows by so many tries."""
     yield from _cells(target)
     yield from _rows(target)
     yield from _selector(target)
     yield from _public(target)
-    yield from _repaired(target)
+    yield from repaired_mutations(target, repairs)
 
 
 def _cells(target: Target) -> Iterator[Mutation]:
@@ -184,9 +195,9 @@ def _public(target: Target) -> Iterator[Mutation]:
                 yield Mutation("public value", target.number, None, cell.name, (edit,), None, old, new)
 
 
-def _repaired(target: Target) -> Iterator[Mutation]:
-    """Several cells of a row changed such that the row's constraints hold again."""
-    for repaired in repaired_rows(target.trace, target.rows, target.rng):
+def repaired_mutations(target: Target, tries: int, *, keep_bits: bool = True) -> Iterator[Mutation]:
+    """Several cells of a row changed such that the row's constraints hold again; see `repaired_rows`."""
+    for repaired in repaired_rows(target.trace, target.rows, target.rng, tries=tries, keep_bits=keep_bits):
         row, changed = repaired.row, repaired.changed
         edits = tuple(e for column, new in changed.items() for e in target.changes(row, column, new))
         what = ", ".join(f"{target.name(c)} {target.matrix[row, c]} -> {new}" for c, new in changed.items())

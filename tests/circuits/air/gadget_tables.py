@@ -6,6 +6,7 @@ every result must follow from them.
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from circuits.air import Air, Bus, BusField, BusKind, Circuit, Layout, Table, bit, element, limb, nested, word
 from circuits.air.checker import Finding, check_circuit
-from circuits.air.expression import Expression
+from circuits.air.expression import Expression, Op
 from circuits.air.field import Matrix
 from circuits.air.gadgets import (
     AddWords,
@@ -29,6 +30,7 @@ from circuits.air.gadgets import (
     select_all,
 )
 from circuits.air.gadgets.words import (
+    LIMBS,
     constrain_decrease,
     constrain_increase,
     constrain_multiply,
@@ -42,6 +44,7 @@ from circuits.air.gadgets.words import (
 )
 from circuits.air.layout import RANGE, TraceView, allocate
 from circuits.air.mutation import MutationReport, mutate
+from circuits.air.mutation.judge import support
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import flatten
@@ -449,6 +452,130 @@ def multiplied(a: Sequence[int], b: Sequence[int], limbs_b: int, limbs_a: int = 
     view.a, view.b = limbs(a, limbs_a), limbs(b, limbs_b)
     fill_multiply(view.inner, limbs(a, limbs_a), limbs(b, limbs_b))
     return Case(table(), matrix, len(a))
+
+
+NOBODY = "nobody: planted weakness"
+
+
+class _UncheckedDifference(Layout):
+    less = bit("1 when a < b")
+    borrow = bit("borrow out of the low limb")
+    difference = limb("a - b + 2^32 * less", 2, by=NOBODY)
+
+
+class _FreeBorrow(Layout):
+    less = bit("1 when a < b")
+    borrow = element("borrow out of the low limb", by=NOBODY)
+    difference = limb("a - b + 2^32 * less", 2, by=RANGE)
+
+
+def _comparing(difference: type[Layout]) -> type[Layout]:
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = limb("left operand", 2, by=BUS)
+        b = limb("right operand", 2, by=BUS)
+        inner = nested(difference)
+
+    return Columns
+
+
+class UncheckedLessThan(LessThanTable):
+    """Weakened: the difference is no number of 32 bits."""
+
+    layout = _comparing(_UncheckedDifference)
+
+
+class FreeBorrowLessThan(LessThanTable):
+    """Weakened: the borrow is no bit.
+
+    borrow = -1/2^16 = 30720 modulo the field moves the low limb by one and the high limb by 30720.
+    """
+
+    layout = _comparing(_FreeBorrow)
+
+
+class FreedSelectorLessThan(LessThanTable):
+    """Weakened: a bit that is tied to nothing says where ranges are checked."""
+
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = limb("left operand", 2, by=BUS)
+        b = limb("right operand", 2, by=BUS)
+        inner = nested(LessThan)
+        checked = bit("1 on rows with range checks; nothing ties it to `real`")
+
+    layout = Columns
+    selector = "checked"
+
+
+class HalfToldLessThan(LessThanTable):
+    """Weakened: one operand is left out of the message."""
+
+    operands = ("a",)
+
+
+class _UncheckedSum(Layout):
+    sum = word("a + b", by=NOBODY)
+    carry = bit("carry out of each limb", LIMBS)
+
+
+class _FreeCarry(Layout):
+    sum = word("a + b", by=RANGE)
+    carry = element("carry out of each limb", LIMBS, by=NOBODY)
+
+
+def _adding(sum_and_carry: type[Layout]) -> type[Layout]:
+    class Columns(Layout):
+        real = bit("1 on rows with operands")
+        a = word("left operand", by=BUS)
+        b = word("right operand", by=BUS)
+        inner = nested(sum_and_carry)
+
+    return Columns
+
+
+class UncheckedAdd(AddTable):
+    """Weakened: limbs of the sum are not checked."""
+
+    layout = _adding(_UncheckedSum)
+
+
+class FreeCarryAdd(AddTable):
+    """Weakened: carries are no bits."""
+
+    layout = _adding(_FreeCarry)
+
+
+class HalfIsZero(IsZeroTable):
+    """Weakened: zero is tied to the value by one equation alone."""
+
+    def gadget(self, air: Air) -> None:
+        cells, value, real = air.row.inner, air.row.value, air.row.real
+        air.require(value * cells.inverse - real + cells.zero, "value * inverse = 1 - zero")
+
+
+class ManyHotTable(OneHotTable):
+    """Weakened: flags need not sum to 1."""
+
+    def gadget(self, air: Air) -> None:
+        flags = air.row.flag
+        air.require(flags[1] + 2 * flags[2] + 3 * flags[3] - air.row.code, "flags spell the code")
+
+
+def without(case: Case, constraint: str | None = None, checked: str | None = None) -> Case:
+    """The case with one constraint dropped, or with all range checks that read a column."""
+    air = copy(case.table.air)
+    air.constraints = [c for c in air.constraints if c.name != constraint]
+    columns = [c.index for c in case.table.layout.cells() if c.name == checked]
+    air.interactions = [
+        i
+        for i in air.interactions
+        if i.bus is not RANGE16 or not any((Op.LOCAL, c) in support(air.graph, i.message[0].index) for c in columns)
+    ]
+    assert len(air.constraints) + len(air.interactions) < len(case.table.air.constraints + case.table.air.interactions)
+    table = copy(case.table)
+    vars(table)["air"] = air
+    return Case(table, case.matrix, case.rows)
 
 
 def limbs(values: Sequence[int], count: int = 16) -> NDArray[np.int64]:

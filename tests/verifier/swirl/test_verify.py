@@ -14,6 +14,7 @@ import pytest
 from executor.batch import read_batch
 from executor.errors import UnsupportedFeature
 from executor.execute import execute
+from prover.errors import CostError
 from tests.end_to_end.conftest import EXAMPLES, first_transactions
 from tests.verifier.proving import prove_here
 from tests.verifier.swirl.damages import Damage, damages
@@ -148,9 +149,9 @@ def test_damage_to_a_segment(first: int) -> None:
 @pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.json")))
 def test_both_accept_the_examples(example: str) -> None:
     try:
-        proved = prove_here(execute(read_batch(EXAMPLES / f"{example}.json")), None)
-    except UnsupportedFeature as unsupported:
-        pytest.skip(str(unsupported))
+        proved = prove_here(execute(read_batch(EXAMPLES / f"{example}.json")), None, memory=4 << 30)
+    except (UnsupportedFeature, CostError) as refusal:
+        pytest.skip(str(refusal))
     native, python = (verify(proved.content, engine) for engine in ENGINES)
     assert native.statement == python.statement == proved.file.statement
 
