@@ -36,14 +36,15 @@ _INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 _SPAN = WORD + 1
 
 _BALANCE = "balance of the buffer_bytes bus"
+_OF_ANOTHER = "another true statement: of another buffer of this size, which the buffer_size bus confirms"
 
 
 class BehindColumns(Layout):
     """One query behind the end of a buffer."""
 
     real = bit("1 on rows that answer a query")
-    kind = element("kind of the buffer", by="buffer_size bus")
-    id = element("id of the buffer", by="buffer_size bus")
+    kind = element("kind of the buffer", by="buffer_size bus", free=_OF_ANOTHER)
+    id = element("id of the buffer", by="buffer_size bus", free=_OF_ANOTHER)
     buffer_size = element("bytes of the buffer", by="buffer_size bus")
     size = element("bytes", by="querier", free="behind the end all bytes are 0, however many are asked for")
     offset = element(

@@ -203,6 +203,10 @@ def _count(places: NDArray[np.integer[Any]], size: int) -> NDArray[np.int64]:
     return np.bincount(places, minlength=size)
 
 
+#: Why the place of a PUSH may change.
+_ELSEWHERE = "another true statement: of a place with the same bytes, which the instruction bus confirms"
+
+
 def site_columns(most: int) -> type[Layout]:
     """The layout of push sites with at most this many bytes of data."""
 
@@ -210,8 +214,8 @@ def site_columns(most: int) -> type[Layout]:
         """One PUSH of a code per row; bytes from the least significant, which stands last, on."""
 
         real = bit("1 on rows that stand for a site")
-        code = element("id of the code", by="instruction bus")
-        pc = element("place of the instruction", by="instruction bus")
+        code = element("id of the code", by="instruction bus", free=_ELSEWHERE)
+        pc = element("place of the instruction", by="instruction bus", free=_ELSEWHERE)
         size = element("bytes of data", by="the sum of active")
         active = bit("1 for every byte of data that there is, the least significant first", most)
         data = byte("the data; 0 where there is none", most, by="instruction bus")

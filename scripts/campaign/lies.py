@@ -1,0 +1,338 @@
+"""Lies that everything else follows: told by the machine, in the trace, in the events or in a table.
+
+A lie is a sequence of `Change`s. They are made where their place says, in this order; all that is filled later follows:
+
+- *machine*: py-evm itself errs in one step, and goes on. `row` is the step, counted over the batch without those that
+  open a frame or have no instruction, `value` what is added: to the word on top of the stack afterwards (column
+  `result`), to one below it (`stack`, `element` words down), to the gas that is left (`gas`), to the place of the next
+  instruction (`pc`), or to a byte of memory (`memory`, `element`), each modulo its range.
+- *replay*: the replay of the state errs, and goes on: an access to an account adds to its balance or nonce (`row`: its
+  number, `value`: how much more), or an access to a slot has another part in its history (`row`: the number of the
+  access, `column`: one of the arguments of `StateView._sort_storage`).
+- *trace*: an element of a table of `executor.trace`.
+- *events*: an element of an array of `circuits.execution` or `circuits.state_view`, behind the replay of the state.
+- *table*: a cell of a filled table; tables that answer it answer what it asks then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from inspect import signature
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from eth.vm.opcode import _FastOpcode
+
+import executor.tracer
+from circuits.air.bus import BusKind
+from circuits.air.checker import BusFinding, ConstraintFinding, Finding, check_changes
+from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.field import Matrix
+from circuits.air.layout import TraceView
+from circuits.air.mutation.judge import COUNT, Objection, TableRows
+from circuits.air.table import Table
+from circuits.execution import Execution
+from circuits.segment import FilledSegment
+from circuits.state_view import StateView, _AccountReplay
+from executor.batch import batch_from_document
+from executor.execute import execute
+from executor.forks import CANCUN, Fork
+from executor.machine import Instruction, instructions
+from executor.opcodes import CALLS, CREATIONS, RESULTS
+from executor.provable import check_provable
+from executor.trace import ExecutionTrace
+from scripts.campaign.batches import Document
+from scripts.campaign.bounds import bounded_memory, bounded_time
+from scripts.campaign.changes import Change, Columns, apply, cells, random_changes
+from scripts.campaign.target import Honest, is_function
+from tests.circuits.forging import KNOWN, Lie, differing, tell
+
+#: Seconds that it may take to fill tables from a lie.
+_SECONDS = 10
+
+_WORD = 1 << 256
+_NEAR = [1, -1, 2, 100, 256, -256, 1 << 16, 1 << 128, 1 << 255]
+
+
+class UntellableError(Exception):
+    """A lie that no tables can be filled from: an index out of range, a replay that contradicts itself."""
+
+
+def told(honest: Honest, changes: Sequence[Change]) -> FilledSegment:
+    """The tables of a liar.
+
+    Raises:
+        UntellableError: nothing can be filled from this.
+    """
+    at: dict[str, list[Change]] = defaultdict(list)
+    by_name: dict[str, dict[str, list[Change]]] = defaultdict(lambda: defaultdict(list))
+    for change in changes:
+        kind, _, name = change.place.partition(" ")
+        at[kind].append(change)
+        by_name[kind][name].append(change)
+
+    def in_trace(trace: ExecutionTrace) -> None:
+        for name, of_table in by_name["trace"].items():
+            apply(_columns(getattr(trace, name)), of_table)
+
+    def in_events(execution: Execution, view: StateView) -> None:
+        events = event_columns(execution, view) if at["events"] else {}
+        for name, of_table in by_name["events"].items():
+            apply(events[name], of_table)
+
+    def in_table(of_table: Sequence[Change]) -> Any:
+        def alter(view: TraceView) -> None:
+            matrix: Matrix = view._matrix
+            apply({name: matrix[:, index] for index, name in enumerate(view._layout.names())}, of_table)
+
+        return alter
+
+    lie = Lie(in_trace, in_events, {name: in_table(of_table) for name, of_table in by_name["table"].items()})
+    try:
+        with bounded_time(_SECONDS), bounded_memory(), _erring_replay(at["replay"]):
+            trace = _erring(honest.document, at["machine"]) if at["machine"] else honest.trace
+            return tell(trace, lie, honest.target.components)
+    except Exception as error:  # whatever a filler makes of nonsense
+        raise UntellableError(f"{type(error).__name__}: {error}") from error
+
+
+def objections(honest: Honest, segment: FilledSegment) -> set[Objection]:
+    """Who objects: public values that the verifier knows better, else the checker's findings."""
+    known = differing(honest.filled, segment) & set(KNOWN)
+    if known:
+        return {Objection("public values", name) for name in known}
+    found = check_changes(
+        honest.target.circuit,
+        honest.filled.traces,
+        segment.traces,
+        honest.public_lists,
+        segment.public_lists,
+        limit=4,
+        algebra=NumpyAlgebra(),
+    )
+    return _objections(found)
+
+
+def outcome(honest: Honest, segment: FilledSegment) -> str | None:
+    """What an accepted lie amounts to: "another statement", "another witness", or None if it says nothing new.
+
+    Nothing new are the same public values with the same tables, up to what is left to the prover: columns that are
+    declared free, the order of rows where it has no meaning, rows that do no more than ask, and tables of functions,
+    which follow from what is asked. So are the same writes hashed in another order, which each segment chooses: their
+    scopes order them.
+    """
+    claims = differing(honest.filled, segment)
+    if claims == {"writes_out"} and _writes(honest, honest.filled) == _writes(honest, segment):
+        return None
+    if claims:
+        return "another statement"
+    tables = zip(honest.target.components, honest.filled.traces, segment.traces, strict=True)
+    return None if all(is_function(c.table) or _same(c.table, a, b) for c, a, b in tables) else "another witness"
+
+
+def _writes(honest: Honest, segment: FilledSegment) -> Counter[bytes]:
+    """The digests of all writes."""
+    found: Counter[bytes] = Counter()
+    for component, matrix in zip(honest.target.components, segment.traces, strict=True):
+        if component.table.name in ("account", "storage") and matrix is not None:
+            write = TraceView(component.table.layout, matrix).write
+            found.update(item.tobytes() for item in write.item[write.emits == 1])
+    return found
+
+
+def _same(table: Table, a: Matrix | None, b: Matrix | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b) or np.array_equal(_content(table, a), _content(table, b))
+
+
+def _content(table: Table, matrix: Matrix) -> Matrix:
+    """What a table says: rows that do more than ask, without free columns, sorted if their order carries no meaning."""
+    rows = TableRows(table, matrix, [0] * table.public.width)
+    spoken = [n for n, i in enumerate(table.air.interactions) if i.provides or i.bus.kind is BusKind.PERMUTATION]
+    matrix = matrix[np.any([rows.counts[n] for n in spoken], axis=0)]
+    free = [cell.index for cell in table.layout.cells() if cell.column.free]
+    matrix = np.delete(matrix, free, axis=1)
+    return matrix[np.lexsort(matrix.T)] if table.row_order else matrix
+
+
+def _objections(findings: Sequence[Finding]) -> set[Objection]:
+    """The findings with the fields of messages, as far as it is plain which ones were to be equal."""
+    found = set()
+    of_bus: dict[str, list[BusFinding]] = defaultdict(list)
+    for finding in findings:
+        if isinstance(finding, BusFinding):
+            of_bus[finding.bus].append(finding)
+        elif isinstance(finding, ConstraintFinding):
+            found.add(Objection(finding.table, finding.constraint))
+        else:
+            found.add(Objection(finding.table, "shape"))
+    for bus, unbalanced in of_bus.items():
+        table = unbalanced[0].rows[0][0]
+        messages = [finding.message for finding in unbalanced]
+        names = tuple(messages[0])
+        if len(messages) == 2:
+            names = tuple(name for name in names if messages[0][name] != messages[1][name])
+        elif len(names) > 1:
+            names = (COUNT,)
+        found.add(Objection(table, bus, names))
+    return found
+
+
+# Where a lie can be told.
+
+
+def random_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
+    """A lie at random; sometimes two at once."""
+    kinds = {"machine": 0.2, "trace": 0.15, "events": 0.15, "replay": 0.35, "table": 0.15}
+    chosen = rng.choice(list(kinds), 1 + int(rng.random() < 0.2), p=list(kinds.values()))
+    return tuple(change for kind in chosen.tolist() for change in _random(rng, honest, kind))
+
+
+def _random(rng: np.random.Generator, honest: Honest, kind: str) -> tuple[Change, ...]:
+    if kind == "machine":
+        return _machine_lie(rng, honest)
+    if kind == "replay":
+        return _replay_lie(rng, honest)
+    if kind == "trace":
+        tables = {name: _columns(table) for name, table in honest.trace.tables().items() if len(table)}
+    elif kind == "events":
+        execution = Execution(honest.batch, 0, len(honest.batch.operations))
+        tables = event_columns(execution, StateView.of(execution))
+    else:
+        present = [
+            (c.table, trace)
+            for c, trace in zip(honest.target.components, honest.filled.traces, strict=True)
+            if trace is not None
+        ]
+        table, matrix = present[int(rng.integers(len(present)))]
+        return random_changes(rng, f"table {table.name}", cells(table, matrix), table)
+    name = str(rng.choice(list(tables)))
+    return random_changes(rng, f"{kind} {name}", tables[name])
+
+
+def _machine_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
+    opcodes = honest.trace.steps.opcode
+    opcodes = opcodes[np.isin(opcodes, list(instructions(CANCUN).keys() - CALLS - CREATIONS))]
+    if not len(opcodes):
+        return ()
+    step = int(rng.integers(len(opcodes)))
+    kinds = ["gas", "gas", "pc", "memory", "stack"] + ["result"] * 6 * bool(RESULTS[opcodes[step]])
+    column = str(rng.choice(kinds))
+    near = _NEAR if column in ("result", "stack") else _NEAR[:4]
+    element = int(rng.integers(1, 4)) if column == "stack" else int(rng.integers(96)) if column == "memory" else 0
+    value = near[int(rng.integers(len(near)))]
+    return (Change("machine", step, column, element, value),)
+
+
+def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
+    execution = Execution(honest.batch, 0, len(honest.batch.operations))
+    view = StateView.of(execution)
+    accounts, slots = len(view._accounts), len(view._storage)
+    if accounts and (not slots or rng.random() < 2 / 3):
+        column = str(rng.choice(["balance", "balance", "nonce"]))
+        value = int(rng.choice([1, -1]))
+        if column == "balance" and rng.random() < 1 / 3:
+            value <<= 16 * int(rng.integers(1, 5))  # in another limb
+        return (Change("replay", int(rng.integers(accounts)), column, 0, value),)
+    if not slots:
+        return ()
+    column = str(rng.choice(["written", "is_write", "status"]))
+    rows = len(honest.batch.operations) if column == "status" else slots
+    element = int(rng.integers(16)) if column == "written" else 0
+    value = int(rng.integers(3)) if column == "written" else int(rng.integers(2))
+    return (Change("replay", int(rng.integers(rows)), column, element, value),)
+
+
+def _columns(table: Any) -> Columns:
+    """The columns of a table of the trace."""
+    return {item.name: getattr(table, item.name) for item in fields(table)}
+
+
+def event_columns(execution: Execution, view: StateView) -> dict[str, Columns]:
+    """All arrays of an execution and of the replay of its state; those of one kind of events together."""
+    tables: dict[str, Columns] = {}
+    for owner, value in (("execution", execution), ("stack", execution._stack), ("state", view)):
+        for name, attribute in vars(value).items():
+            arrays = {name: attribute} if owner == "execution" or not is_dataclass(attribute) else vars(attribute)
+            found = {n: a for n, a in arrays.items() if isinstance(a, np.ndarray) and a.size and a.flags.writeable}
+            if len({len(a) for a in found.values()}) == 1:
+                tables[f"{owner}.{name}"] = found
+    return tables
+
+
+# The machine that errs.
+
+
+def _erring(document: Document, changes: Sequence[Change]) -> ExecutionTrace:
+    """The trace of a machine that errs in some steps."""
+    errors: dict[int, list[Change]] = defaultdict(list)
+    for change in changes:
+        errors[change.row].append(change)
+    steps = count()
+
+    def with_errors(instruction: Any) -> Instruction:
+        plain = instruction.logic_fn if isinstance(instruction, _FastOpcode) else instruction
+
+        def run(computation: Any) -> None:
+            step = next(steps)
+            plain(computation)
+            for change in errors.get(step, ()):
+                _err(computation, change)
+
+        if isinstance(instruction, _FastOpcode):
+            return _FastOpcode(run, instruction.mnemonic, instruction.gas_cost)
+        return run
+
+    def erring(fork: Fork) -> dict[int, Instruction]:
+        own = instructions(fork)
+        return own | {opcode: with_errors(own[opcode]) for opcode in own.keys() - CALLS - CREATIONS}
+
+    with patch.object(executor.tracer, "instructions", erring):
+        return check_provable(execute(batch_from_document(document)))
+
+
+def _err(computation: Any, change: Change) -> None:
+    stack, memory = computation.stack_values, computation._memory._bytes
+    if change.column == "gas":
+        computation._gas_meter.gas_remaining += change.value
+    elif change.column == "pc":
+        computation.code.program_counter += change.value
+    elif change.column == "memory":
+        if change.element < len(memory):
+            memory[change.element] = (memory[change.element] + change.value) % 256
+    elif change.element < len(stack):
+        word = stack[-1 - change.element]  # py-evm keeps some as bytes
+        number = int.from_bytes(word, "big") if isinstance(word, bytes) else word
+        stack[-1 - change.element] = (number + change.value) % _WORD
+
+
+@contextmanager
+def _erring_replay(changes: Sequence[Change]) -> Iterator[None]:
+    """While this is open, replays of the state err."""
+    of_accounts: dict[int, list[Change]] = defaultdict(list)
+    of_slots = [change for change in changes if change.column not in ("balance", "nonce")]
+    for change in changes:
+        if change.column in ("balance", "nonce"):
+            of_accounts[change.row].append(change)
+    access, sort = _AccountReplay.access, StateView._sort_storage
+
+    def erring_access(
+        self: _AccountReplay, operation: int, leaf: int, time: int, amount: int = 0, nonce: int = 0
+    ) -> int:
+        for change in of_accounts.get(len(self._accesses), ()):
+            amount += change.value * (change.column == "balance")
+            nonce += change.value * (change.column == "nonce")
+        return access(self, operation, leaf, time, amount, nonce)
+
+    def erring_sort(self: StateView, *arguments: Any) -> None:
+        apply(dict(zip(list(signature(sort).parameters)[1:], arguments, strict=True)), of_slots)
+        sort(self, *arguments)
+
+    with patch.object(_AccountReplay, "access", erring_access), patch.object(StateView, "_sort_storage", erring_sort):
+        yield

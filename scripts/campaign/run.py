@@ -1,0 +1,286 @@
+"""Running a campaign: rounds of attacks in several processes, until its time is over."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from circuits.air.mutation.rows import Mutation
+from executor.errors import BatchError, UnsupportedFeature
+from scripts.campaign.batches import everything_document, random_document
+from scripts.campaign.cells import KINDS, Judged, change_cells, changes_of, search_witnesses
+from scripts.campaign.coverage import ATTACKS, Coverage
+from scripts.campaign.findings import Finding, minimised
+from scripts.campaign.lies import UntellableError, objections, outcome, random_lie, told
+from scripts.campaign.target import Honest, Target, compiled
+
+#: Seconds of one batch, of a report, and of minimising a finding.
+_ROUND = 45.0
+_REPORT = 1.0
+_MINIMISING = 15.0
+#: Columns beyond which a table waits for the others.
+_WIDE = 500
+#: Rounds that are left out when a process was killed.
+_SKIPPED = 1000
+#: Lies about a batch.
+_LIES = 25
+#: Seconds below which no other batch is begun.
+_SETTING_UP = 8.0
+#: Shares of the time.
+_SHARES = {"lies": 0.35, "cells": 0.45, "witnesses": 0.2}
+
+
+@dataclass
+class Report:
+    """What happened since the last report: coverage, findings, and how many rounds were begun."""
+
+    coverage: Coverage = field(default_factory=Coverage)
+    findings: list[Finding] = field(default_factory=list)
+    rounds: int = 0
+
+    def add(self, other: Report) -> None:
+        """Add what happened later."""
+        self.coverage.add(other.coverage)
+        self.findings += other.findings
+        self.rounds += other.rounds
+
+
+def attack(
+    target: Target,
+    seconds: float,
+    seed: int,
+    *,
+    first_round: int = 0,
+    step: int = 1,
+    minimise: float = _MINIMISING,
+    prepared: Honest | None = None,
+) -> Iterator[Report]:
+    """Attack in this process, reporting now and then.
+
+    Args:
+        target: what is attacked.
+        seconds: when to stop, setting up included.
+        seed: of all choices; which ones are reached depends on the time they take.
+        first_round, step: rounds to play, such as every second one from the first on.
+        minimise: seconds for each finding.
+        prepared: the batch of round 0, if it is made already.
+
+    Raises:
+        ValueError: the target rejects an honest batch.
+    """
+    deadline = time.monotonic() + seconds
+    number = first_round
+    while number == first_round or time.monotonic() < deadline - _SETTING_UP:
+        end = min(deadline, time.monotonic() + _ROUND)
+        yield from _Round(target, seed, number, end, minimise, prepared).play()
+        number += step
+
+
+class _Round:
+    """One batch under attack."""
+
+    def __init__(
+        self, target: Target, seed: int, number: int, deadline: float, minimise: float, prepared: Honest | None
+    ) -> None:
+        self._rng = np.random.default_rng([seed, number])
+        self._target, self._number, self._deadline, self._minimise = target, number, deadline, minimise
+        self._prepared = prepared
+        self._report = Report(rounds=1)
+        self._seen: set[tuple[str, ...]] = set()
+        self._lies = 0
+
+    def play(self) -> Iterator[Report]:
+        begun = reported = time.monotonic()
+        try:
+            honest = self._honest()
+        except (BatchError, UnsupportedFeature):
+            yield self._report
+            return
+        self._report.coverage.batches = 1
+        for turn in self._turns(honest):
+            turn()
+            now = time.monotonic()
+            if now - reported > _REPORT or self._report.findings:
+                self._report.coverage.seconds = now - begun
+                yield self._report
+                self._report, begun, reported = Report(), now, now
+        self._report.coverage.seconds = time.monotonic() - begun
+        yield self._report
+
+    def _honest(self) -> Honest:
+        """The batch. The first round has all tables, so that a short campaign meets each of them."""
+        if self._number == 0:
+            return self._prepared or Honest(self._target, everything_document())
+        return Honest(self._target, random_document(self._rng))
+
+    def _turns(self, honest: Honest) -> Iterator[Callable[[], None]]:
+        """The attacks in turn, such that each gets its share of the time; tables in an order of this round."""
+        tables = [n for n, _ in honest.judge.present()]
+        order = self._rng.permutation(tables).tolist()
+        if self._number % 2:
+            order.reverse()
+        # Taken from the end: wide tables, which take long, come last.
+        order.sort(key=lambda n: honest.judge.table(n).table.width > _WIDE, reverse=True)
+        changes = [(table, kind) for kind in reversed(KINDS) for table in order]
+        witnesses = [*order[len(order) // 2 :], *order[: len(order) // 2]]
+        spent = dict.fromkeys(ATTACKS, 0.0)
+        while time.monotonic() < self._deadline and (changes or witnesses):
+            waiting = {"lies": True, "cells": bool(changes), "witnesses": bool(witnesses)}
+            kind = min((k for k in ATTACKS if waiting[k]), key=lambda k: spent[k] / _SHARES[k])
+            start = time.monotonic()
+            yield {
+                "lies": self._lie,
+                "cells": lambda: self._judge("cells", honest, change_cells(self._rng, honest, *changes.pop())),
+                "witnesses": lambda: self._judge(
+                    "witnesses", honest, search_witnesses(self._rng, honest, witnesses.pop())
+                ),
+            }[kind]
+            spent[kind] += time.monotonic() - start
+
+    def _lie(self) -> None:
+        """A lie about a small batch, which is another one from time to time."""
+        coverage = self._report.coverage
+        if self._lies % _LIES == 0:
+            try:
+                self._liar = Honest(self._target, random_document(self._rng, small=True))
+            except (BatchError, UnsupportedFeature):
+                return
+            coverage.batches += 1
+        self._lies += 1
+        honest = self._liar
+        changes = random_lie(self._rng, honest)
+        if not changes:
+            return
+        coverage.tried["lies"] += 1
+        try:
+            segment = told(honest, changes)
+        except UntellableError:
+            coverage.untellable += 1
+            return
+        for change in changes:
+            if change.place.startswith("table "):
+                coverage.columns[change.place.removeprefix("table "), change.column] += 1
+        found = objections(honest, segment)
+        coverage.object(found)
+        if found:
+            return
+        kind = outcome(honest, segment)
+        if kind is None:
+            coverage.nothing += 1
+            return
+        self._found(honest, Finding("lies", kind, _summary(changes), changes, "", honest.document))
+
+    def _judge(self, attack_name: str, honest: Honest, judged: Judged) -> None:
+        coverage = self._report.coverage
+        coverage.tried[attack_name] += judged.tried
+        coverage.columns.update(judged.columns)
+        for found in judged.objections:
+            coverage.object(found)
+        for mutation in judged.survivors:
+            changes = changes_of(honest, mutation.edits)
+            note = f"table {honest.judge.table(mutation.table).table.name}: {mutation.description}"
+            self._found(
+                honest,
+                Finding(attack_name, mutation.kind, note, changes, mutation.provided.value, honest.document),
+                mutation,
+            )
+
+    def _found(self, honest: Honest, finding: Finding, mutation: Mutation | None = None) -> None:
+        """Minimise and report; of many that change the same columns one is enough."""
+        key = (finding.attack, *sorted({f"{change.place} {change.column}" for change in finding.changes}))
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self._report.findings.append(minimised(finding, honest, self._minimise))
+
+
+def _summary(changes: Any) -> str:
+    return "; ".join(dict.fromkeys(f"{change.place} {change.column}" for change in changes[:6]))
+
+
+def campaign(
+    target: Target,
+    seconds: float,
+    seed: int,
+    *,
+    workers: int = 1,
+    first_round: int = 0,
+    minimise: float = _MINIMISING,
+) -> Generator[Report, None, None]:
+    """Attack in several processes; yields their reports as they come, at least one a second (perhaps an empty one).
+
+    Closing the iterator ends the processes. Arguments as of `attack`.
+
+    Raises:
+        RuntimeError: a process ended by an error.
+    """
+    if workers == 1:
+        yield from attack(target, seconds, seed, first_round=first_round, minimise=minimise)
+        return
+    deadline = time.monotonic() + seconds
+    # Once, before there are several processes: what is compiled and planned is theirs, too.
+    compiled()
+    prepared = Honest(target, everything_document())
+    prepared.matches  # noqa: B018 - made with the judge of all tables
+    context = multiprocessing.get_context("fork")  # the target need not be pickled
+    reports: Any = context.Queue()
+
+    def start(first: int) -> Any:
+        left = deadline - time.monotonic()
+        process = context.Process(
+            target=_work, args=(target, left, seed, first, workers, minimise, prepared, reports), daemon=True
+        )
+        process.start()
+        return process
+
+    processes = {first: start(first) for first in range(first_round, first_round + workers)}
+    try:
+        while processes:
+            try:
+                report = reports.get(timeout=_REPORT)
+            except queue.Empty:
+                yield Report()
+                for first, process in list(processes.items()):
+                    if process.exitcode is not None:
+                        del processes[first]
+                        if process.exitcode:  # killed, for its memory perhaps: other rounds go on
+                            later = first + workers * _SKIPPED
+                            processes[later] = start(later)
+                continue
+            if isinstance(report, str):
+                raise RuntimeError(report)
+            yield report
+    finally:
+        for process in processes.values():
+            process.terminate()
+            process.join()
+
+
+def _work(
+    target: Target,
+    seconds: float,
+    seed: int,
+    first: int,
+    step: int,
+    minimise: float,
+    prepared: Honest,
+    reports: Any,
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    parent = os.getppid()
+    try:
+        rounds = attack(target, seconds, seed, first_round=first, step=step, minimise=minimise, prepared=prepared)
+        for report in rounds:
+            reports.put(report)
+            if os.getppid() != parent:
+                return  # it died
+    except Exception as error:
+        reports.put(f"{type(error).__name__}: {error}")

@@ -1,0 +1,160 @@
+"""Seeded defects: the circuit of a segment with one weakness each, which the campaign must find without knowing it.
+
+Each is the real circuit with tables transformed: constraints dropped, queries not made, a field left out of a bus at
+all of its ends. Layouts stay, so honest tables are filled as always, and are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+
+from circuits.air.expression import Expression, Op
+from circuits.air.mutation.judge import support
+from circuits.air.range_buses import RANGE16
+from circuits.air.table import Air, Interaction, Table
+from scripts.campaign.target import Target
+
+#: What is left of a table's constraints and interactions.
+Weakening = Callable[[Table, Air], None]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A weakness: its name, what it lets a prover do, the tables it is in (None: all), and how it is made."""
+
+    name: str
+    allows: str
+    table: str | None
+    weaken: Weakening
+
+    def target(self) -> Target:
+        """The weakened circuit.
+
+        Raises:
+            ValueError: nothing has changed: the circuit has no such constraint or message any more.
+        """
+        changed = False
+        components = []
+        for component in Target.segment().components:
+            weak = component.table
+            if self.table in (None, weak.name):
+                weak = self._weakened(weak)
+                changed |= weak is not component.table
+            components.append(replace(component, table=weak))
+        if not changed:
+            raise ValueError(f"{self.name}: there is nothing to weaken")
+        return Target(tuple(components))
+
+    def _weakened(self, table: Table) -> Table:
+        air = copy(table.air)
+        air.constraints, air.interactions = list(air.constraints), list(air.interactions)
+        self.weaken(table, air)
+        if (air.constraints, air.interactions) == (table.air.constraints, table.air.interactions):
+            return table
+        weak = copy(table)
+        vars(weak)["air"] = air
+        return weak
+
+
+def without(*prefixes: str) -> Weakening:
+    """Constraints whose names begin like this are dropped."""
+
+    def weaken(table: Table, air: Air) -> None:
+        air.constraints = [c for c in air.constraints if not c.name.startswith(prefixes)]
+
+    return weaken
+
+
+def unchecked(*columns: str) -> Weakening:
+    """Whatever these columns (or those of these blocks) are part of is not looked up in the range table."""
+
+    def weaken(table: Table, air: Air) -> None:
+        cells = {(Op.LOCAL, c.index) for c in table.layout.cells() if c.name.startswith(columns)}
+        air.interactions = [
+            i
+            for i in air.interactions
+            if i.bus is not RANGE16 or cells.isdisjoint(support(air.graph, i.message[0].index))
+        ]
+
+    return weaken
+
+
+def unasked(bus: str) -> Weakening:
+    """The table asks nothing of a lookup bus."""
+
+    def weaken(table: Table, air: Air) -> None:
+        air.interactions = [i for i in air.interactions if i.bus.name != bus or i.provides]
+
+    return weaken
+
+
+def left_out(bus: str, field: str) -> Weakening:
+    """A field is 0 in all messages of a bus, sent and received."""
+
+    def shortened(interaction: Interaction, zero: Expression) -> Interaction:
+        names = [f.name for f in interaction.bus.fields for _ in range(f.size)]
+        message = tuple(zero if name == field else e for name, e in zip(names, interaction.message, strict=True))
+        return replace(interaction, message=message)
+
+    def weaken(table: Table, air: Air) -> None:
+        air.interactions = [shortened(i, air.constant(0)) if i.bus.name == bus else i for i in air.interactions]
+
+    return weaken
+
+
+DEFECTS = (
+    # Ranges and carries.
+    Defect(
+        "unchecked sum",
+        "ADD gives a word with a limb beyond 2^16, carried from its neighbour",
+        "add",
+        unchecked("z[11]"),
+    ),
+    Defect("any remainder", "DIV gives any smaller quotient", "divide", without("remainder < divisor: gap")),
+    Defect("open carry", "ADD gives any highest limb", "add", without("x + y = z: carry 15")),
+    Defect(
+        "no bit", "LT answers other values than 0 and 1", "compare", without("less is a bit", "not both less and more")
+    ),
+    # Selectors, flags and padding.
+    Defect(
+        "free branch",
+        "JUMPI stays for another reason than a condition of 0",
+        "jumpi",
+        without("condition: value * inverse = 1 - zero"),
+    ),
+    Defect(
+        "many flags", "a shift moves a word by several numbers of limbs", "shift", without("limbs: exactly one flag")
+    ),
+    Defect(
+        "padding answers", "rows of no transaction tell statuses", "transaction", without("padding provides no status")
+    ),
+    # Order in time and in place.
+    Defect("read of the future", "SLOAD takes a token that is sent later", "sload", unchecked("order.")),
+    Defect("timeless stack", "a pop takes a word that is pushed later", None, left_out("stack", "time")),
+    Defect("word twice", "a word of memory has several rows", "memory", without("the index steps by 1")),
+    Defect(
+        "any beginning",
+        "calldata begins at another offset",
+        "calldata",
+        without("indices count from 0", "indices of the next buffer"),
+    ),
+    # What is paid.
+    Defect("free gas", "the gas left changes between two steps", None, left_out("exec", "gas")),
+    Defect("free write", "SSTORE names its price", "sstore", without("cost")),
+    Defect("free memory", "memory grows for any price", "expansion", without("the cost is the difference")),
+    Defect("always warm", "an account is warm at its first access", None, left_out("account", "warm")),
+    # State and public values.
+    Defect(
+        "nonce again",
+        "a transaction leaves its sender's nonce as it likes",
+        "transaction",
+        without("nonce + 1: limb 0"),
+    ),
+    Defect("unasked status", "what a failed transaction wrote stays", "storage", unasked("status")),
+    Defect("unknown original", "SSTORE names the value before the transaction", None, left_out("original", "value")),
+    Defect("any receipts", "a segment states receipts of its own", None, left_out("chain", "receipts")),
+    # Functions.
+    Defect("any digest", "a hash is what it is said to be", "poseidon2", without("output[0]")),
+)

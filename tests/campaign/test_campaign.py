@@ -1,0 +1,58 @@
+"""The campaign: a short one on the real circuit, and the seeded defects, which it must find."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from scripts.campaign.coverage import rows, totals
+from scripts.campaign.findings import Finding
+from scripts.campaign.run import Report, campaign
+from scripts.campaign.target import Target
+from tests.campaign.defects import DEFECTS, Defect
+
+SECONDS = 20  # of the campaign among the fast tests
+LIMIT = 60  # seconds for a defect
+
+#: Defects that the fast tests look for: found by a changed cell, by a lie, and by linear algebra or a repair.
+FAST = ("free gas", "timeless stack")
+
+
+def run(target: Target, seconds: float, seed: int, *, workers: int = 2) -> Report:
+    """A campaign until its first finding."""
+    total = Report()
+    with closing(campaign(target, seconds, seed, workers=workers, minimise=2)) as reports:
+        for report in reports:
+            total.add(report)
+            if total.findings:
+                break
+    return total
+
+
+def test_the_circuit_accepts_no_lie() -> None:
+    """A short campaign; its seed is the circuit's, so that every change of the circuit meets other attacks."""
+    target = Target.segment()
+    found = run(target, SECONDS, int(target.circuit.digest, 16) % (1 << 32))
+    assert not found.findings, "\n".join(map(str, found.findings))
+    assert set(found.coverage.tried) == {"lies", "cells", "witnesses"}
+    assert found.coverage.batches >= found.rounds >= 2
+    reached = totals(rows(found.coverage, target.circuit))
+    assert 0 < reached.constraints[0] <= reached.constraints[1] <= reached.constraints[2]
+    assert 0 < reached.fields[0] <= reached.fields[1] <= reached.fields[2]
+
+
+@pytest.mark.parametrize(
+    "defect", [pytest.param(d, marks=() if d.name in FAST else pytest.mark.deep, id=d.name) for d in DEFECTS]
+)
+def test_defects_are_found(defect: Defect) -> None:
+    found = run(defect.target(), LIMIT, 5).findings
+    assert found
+    assert isinstance(found[0], Finding)
+    assert found[0].is_accepted(defect.target())
+    assert not found[0].is_accepted(Target.segment())
+
+
+def test_there_are_twenty_defects() -> None:
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) == 20
+    assert all(defect.target().circuit.digest != Target.segment().circuit.digest for defect in DEFECTS)
