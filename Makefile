@@ -20,7 +20,7 @@ NATIVE_SOURCES := $(shell find native/src native/.cargo -type f 2>/dev/null) \
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 # Seed and time for a random part of the deep tests.
 DEEP_SEED ?= $(shell date +%Y%j)
-DEEP_BUDGET ?= 360
+DEEP_BUDGET ?= 240
 FUZZ_SECONDS ?= 600
 CAMPAIGN_SECONDS ?= 3600
 

@@ -23,12 +23,11 @@ from verifier.swirl.polynomials import (
     domain_cube_equality,
     domain_equality,
     equality,
-    evaluate,
-    interpolate,
     is_first_row,
     is_last_row,
 )
 from verifier.swirl.proof import Proof, Trace, gkr_layers
+from verifier.swirl.sumcheck import over_prism
 
 
 def verify_constraints(key: VerifyingKey, proof: Proof, transcript: Transcript) -> Extension:
@@ -62,7 +61,13 @@ def verify_constraints(key: VerifyingKey, proof: Proof, transcript: Transcript) 
     if denominators.sum() + alpha != claim.denominator:
         raise Invalid("the denominators of the tables are not those of the buses")
     mu = transcript.sample_extension()
-    value, point = _sumcheck(proof, log_domain, dot(sums, mu.powers(len(sums))), transcript)
+    value, point = over_prism(
+        dot(sums, mu.powers(len(sums))),
+        proof.extension("zerocheck univariate"),
+        proof.extension("zerocheck sumcheck"),
+        log_domain,
+        transcript,
+    )
 
     openings = [opened_rows(proof, number) for number in range(len(proof.traces))]
     for opened in openings:
@@ -98,22 +103,6 @@ def verify_constraints(key: VerifyingKey, proof: Proof, transcript: Transcript) 
     if dot(terms, mu.powers(len(terms))) != value:
         raise Invalid("the opened columns do not satisfy the constraints")
     return point
-
-
-def _sumcheck(proof: Proof, log_domain: int, value: Extension, transcript: Transcript) -> tuple[Extension, Extension]:
-    """Reduce a sum over the prism to a value at a point (1 + n,); both are returned."""
-    polynomial = proof.extension("zerocheck univariate")
-    transcript.observe_array(polynomial)
-    # Over the domain every power sums up to zero but those whose exponents its size divides.
-    if polynomial[:: 1 << log_domain].sum() * (1 << log_domain) != value:
-        raise Invalid("the univariate round of the constraints does not have the sum of the buses")
-    point = [transcript.sample_extension()]
-    value = evaluate(polynomial, point[0])
-    for polynomial in proof.extension("zerocheck sumcheck"):
-        transcript.observe_array(polynomial)
-        point.append(transcript.sample_extension())
-        value = interpolate(Extension.stack([value - polynomial[0], *polynomial]), point[-1])
-    return value, Extension.stack(point)
 
 
 def opened_rows(proof: Proof, number: int) -> Extension:

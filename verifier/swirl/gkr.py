@@ -15,8 +15,9 @@ from typing import NamedTuple
 from verifier.errors import Invalid
 from verifier.swirl.field import ONE, ZERO, Extension
 from verifier.swirl.hashing import Transcript
-from verifier.swirl.polynomials import equality, interpolate
+from verifier.swirl.polynomials import equality
 from verifier.swirl.proof import Proof
+from verifier.swirl.sumcheck import over_cube
 
 
 class LeafClaim(NamedTuple):
@@ -53,11 +54,7 @@ def verify_fractions(proof: Proof, alpha: Extension, transcript: Transcript) -> 
     for number in range(1, len(layers)):
         batching = transcript.sample_extension()
         value = claim.numerator + batching * claim.denominator
-        challenges = []
-        for polynomial in proof.extension(f"layer {number} sumcheck"):
-            transcript.observe_array(polynomial)
-            challenges.append(transcript.sample_extension())
-            value = interpolate(Extension.stack([value - polynomial[0], *polynomial]), challenges[-1])
+        value, challenges = over_cube(value, proof.extension(f"layer {number} sumcheck"), transcript)
         point = Extension.stack(challenges)
         numerator, denominator = _sum_of_children(layers[number], transcript)
         if (numerator + batching * denominator) * equality(claim.point, point) != value:

@@ -18,13 +18,12 @@ from verifier.swirl.hashing import Transcript
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.polynomials import (
     equality,
-    evaluate,
-    interpolate,
     is_in_subgroup,
     prism_equality,
     prism_rotation,
 )
 from verifier.swirl.proof import Proof
+from verifier.swirl.sumcheck import over_prism
 
 
 def verify_stacking(key: VerifyingKey, proof: Proof, point: Extension, transcript: Transcript) -> Extension:
@@ -44,17 +43,13 @@ def verify_stacking(key: VerifyingKey, proof: Proof, point: Extension, transcrip
     here, successor = Extension(claims.cells[:, 0]), Extension(claims.cells[:, 1])
     value = dot(here + successor * batching, weights)
 
-    polynomial = proof.extension("stacking univariate")
-    if polynomial[:: 1 << log_domain].sum() * (1 << log_domain) != value:
-        raise Invalid("the univariate round of the stacking does not have the sum of the openings")
-    transcript.observe_array(polynomial)
-    challenges = [transcript.sample_extension()]
-    value = evaluate(polynomial, challenges[0])
-    for polynomial in proof.extension("stacking sumcheck"):
-        transcript.observe_array(polynomial)
-        challenges.append(transcript.sample_extension())
-        value = interpolate(Extension.stack([value - polynomial[0], *polynomial]), challenges[-1])
-    stacked_point = Extension.stack(challenges)
+    value, stacked_point = over_prism(
+        value,
+        proof.extension("stacking univariate"),
+        proof.extension("stacking sumcheck"),
+        log_domain,
+        transcript,
+    )
 
     coefficients = np.zeros((placement.width, DEGREE), dtype=np.uint64)
     for number, trace in enumerate(proof.traces):

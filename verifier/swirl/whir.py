@@ -22,8 +22,9 @@ from verifier.swirl.field import (
 )
 from verifier.swirl.hashing import Transcript, check_openings
 from verifier.swirl.key import VerifyingKey
-from verifier.swirl.polynomials import equality, evaluate, fold, interpolate, mobius_equality, multilinear
+from verifier.swirl.polynomials import equality, evaluate, fold, mobius_equality, multilinear
 from verifier.swirl.proof import Proof
+from verifier.swirl.sumcheck import next_claim
 
 _P = np.uint64(MODULUS)
 _LOW = np.uint64(16)
@@ -55,7 +56,7 @@ def verify_openings(key: VerifyingKey, proof: Proof, stacked_point: Extension, t
             transcript.observe_array(polynomials[step])
             transcript.check_work(whir.folding_pow_bits, works[step], "folding")
             challenges.append(transcript.sample_extension())
-            value = interpolate(Extension.stack([value - polynomials[step][0], *polynomials[step]]), challenges[-1])
+            value = next_claim(value, polynomials[step], challenges[-1])
         folded += challenges
 
         outside_point = None
