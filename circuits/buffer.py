@@ -36,6 +36,7 @@ _INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 _SPAN = WORD + 1
 
 _BALANCE = "balance of the buffer_bytes bus"
+_SAME_WORDS = "another true statement: of another buffer with the same words there, which the buffer bus confirms"
 _OF_ANOTHER = "another true statement: of another buffer of this size, which the buffer_size bus confirms"
 
 
@@ -79,8 +80,8 @@ class Source(Layout):
     """The two words of a buffer that bytes come from, the first of which must be there."""
 
     real = bit("1 on rows that answer a query")
-    kind = element("kind of the buffer", by="buffer bus")
-    id = element("id of the buffer", by="buffer bus")
+    kind = element("kind of the buffer", by="buffer bus", free=_SAME_WORDS)
+    id = element("id of the buffer", by="buffer bus", free=_SAME_WORDS)
     index = element("which word the first byte is in", by="buffer bus")
     first = limb("that word", WORD, by="buffer bus")
     second = limb("the next word; 0 where it is not needed or not there", WORD, by="buffer bus, or 0")

@@ -19,9 +19,9 @@ Document = dict[str, Any]
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Examples of contracts that real compilers made; their first transactions can be proved.
-_COMPILED = ("erc20", "erc20-vyper", "erc20-yul", "uniswap", "nft", "sstore", "copy", "keccak", "transfer")
+_COMPILED = ("erc20", "erc20-vyper", "erc20-yul", "uniswap", "nft", "sstore", "copy", "transfer")
 #: Programs of a batch, and of a small one.
-_PROGRAMS = (4, 8, 16, 40)
+_PROGRAMS = (4, 8, 16, 24)
 _FEW_PROGRAMS = (1, 2, 3)
 
 

@@ -6,6 +6,7 @@ table can answer is answered, so that function tables follow.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -23,10 +24,11 @@ from scripts.campaign.bounds import bounded_time
 from scripts.campaign.changes import Change
 from scripts.campaign.target import Honest, compiled, is_function
 
-#: Cells of a table that are changed in one go, about, in at most so many rows, and tries to repair a row.
-_CELLS = 120
+#: Cells of a table that are changed in one go, about, in at most so many rows; rows that are repaired, and tries.
+_CELLS = 160
 _ROWS = 3
-_REPAIRS = 150
+_REPAIRED = 4
+_REPAIRS = 300
 #: Changes of one go at most.
 _TRIED = 2000
 #: Seconds of one search for second witnesses.
@@ -60,7 +62,8 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
     """Change cells, rows, messages and public values of one table, by its number, in one of the `KINDS` of ways."""
     judge = honest.judge
     target = Target(number, judge.table(number), 1, rng)
-    target.rows = _sample(target, min(_ROWS, 1 + _CELLS // target.table.width))
+    rows = _REPAIRED if kind == "repaired" else min(_ROWS, 1 + _CELLS // target.table.width)
+    target.rows = _sample(target, rows)
     mutations: Iterator[Mutation]
     if kind == "plain":
         mutations = chain(row_mutations(target, repairs=0), _guided(target))
@@ -68,9 +71,7 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
         mutations = repaired_mutations(target, _REPAIRS, keep_bits=bool(rng.random() < 0.5))
     else:
         mutations = message_mutations(judge, honest.matches, target)
-    tried = [m for m in mutations if m.edits]
-    if len(tried) > _TRIED:
-        tried = [tried[index] for index in rng.choice(len(tried), _TRIED, replace=False)]
+    tried = _some(rng, [m for m in mutations if m.edits])
     judged = Judged()
     for _ in range(1 + _DEPTH):
         unbalanced = _judge(rng, honest, tried, judged)
@@ -79,6 +80,18 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
         unbalanced.sort(key=lambda m: len(m.edits) == 1 or _is_unbounded(honest, m))
         tried = list(followed(judge, honest.matches, unbalanced[:_FOLLOWED]))
     return judged
+
+
+def _some(rng: np.random.Generator, mutations: Sequence[Mutation]) -> list[Mutation]:
+    """At most `_TRIED` of these mutations: of every kind as many as of the others, as far as there are so many."""
+    of_kind: dict[str, list[Mutation]] = defaultdict(list)
+    for mutation in mutations:
+        of_kind[mutation.kind].append(mutation)
+    chosen: list[Mutation] = []
+    for number, group in enumerate(sorted(of_kind.values(), key=len)):
+        share = (_TRIED - len(chosen)) // (len(of_kind) - number)
+        chosen += [group[index] for index in rng.permutation(len(group))[:share]]
+    return chosen
 
 
 def _is_unbounded(honest: Honest, mutation: Mutation) -> bool:
@@ -271,7 +284,7 @@ def _guided(target: Target) -> Iterator[Mutation]:
             yield _mutation(target, "stale cells", row, f"{name} as in row {other}", edits)
         for c in rng.choice(width, min(width, _GUIDED), replace=False).tolist():
             old, bound = int(matrix[row, c]), cells[c].column.type.bound
-            for new in {-1, bound - 1, bound, old + bound, int(matrix[row, rng.integers(width)])}:
+            for new in {-1, bound - 1, old + bound, int(matrix[row, rng.integers(width)])}:
                 edits = target.changes(row, c, new)
                 yield _mutation(target, "extreme cell", row, f"{target.name(c)} said to be {new % MODULUS}", edits)
             if c + 1 == width or cells[c].column.type is CellType.BIT:

@@ -88,7 +88,7 @@ def accepts(honest: Honest, finding: Finding) -> bool:
     """
     if finding.attack == "lies":
         segment = told(honest, finding.changes)
-        return not objections(honest, segment) and outcome(honest, segment) is not None
+        return not objections(honest, segment) and outcome(honest, segment, finding.changes) is not None
     return survives(honest, edits_of(honest, finding.changes), finding.kind, Provided(finding.provided))
 
 

@@ -118,19 +118,19 @@ def objections(honest: Honest, segment: FilledSegment) -> set[Objection]:
     return _objections(found)
 
 
-def outcome(honest: Honest, segment: FilledSegment) -> str | None:
+def outcome(honest: Honest, segment: FilledSegment, changes: Sequence[Change]) -> str | None:
     """What an accepted lie amounts to: "another statement", "another witness", or None if it says nothing new.
 
-    Nothing new are the same public values with the same tables, up to what is left to the prover: columns that are
-    declared free, the order of rows where it has no meaning, rows that do no more than ask, and tables of functions,
-    which follow from what is asked. So are the same writes hashed in another order, which each segment chooses: their
-    scopes order them.
+    The same public values are a true statement. Only what changes tables alone is to leave them the same, too, up to
+    what is left to the prover: columns that are declared free, the order of rows where it has no meaning, rows that do
+    no more than ask, and tables of functions, which follow from what is asked. The same writes may be hashed in another
+    order, which each segment chooses: their scopes order them.
     """
     claims = differing(honest.filled, segment)
-    if claims == {"writes_out"} and _writes(honest, honest.filled) == _writes(honest, segment):
-        return None
-    if claims:
+    if claims and (claims != {"writes_out"} or _writes(honest, honest.filled) != _writes(honest, segment)):
         return "another statement"
+    if claims or any(not change.place.startswith("table ") for change in changes):
+        return None
     tables = zip(honest.target.components, honest.filled.traces, segment.traces, strict=True)
     return None if all(is_function(c.table) or _same(c.table, a, b) for c, a, b in tables) else "another witness"
 
@@ -239,7 +239,10 @@ def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
         value = int(rng.choice([1, -1]))
         if column == "balance" and rng.random() < 1 / 3:
             value <<= 16 * int(rng.integers(1, 5))  # in another limb
-        return (Change("replay", int(rng.integers(accounts)), column, 0, value),)
+        before, after = getattr(view._accounts, column), getattr(view._accounts, f"{column}_after")
+        changing = np.flatnonzero((before != after).any(axis=1))
+        chosen = changing if len(changing) and rng.random() < 2 / 3 else np.arange(accounts)
+        return (Change("replay", int(rng.choice(chosen)), column, 0, value),)
     if not slots:
         return ()
     column = str(rng.choice(["written", "is_write", "status"]))

@@ -13,10 +13,10 @@ from scripts.campaign.target import Target
 from tests.campaign.defects import DEFECTS, Defect
 
 SECONDS = 20  # of the campaign among the fast tests
-LIMIT = 60  # seconds for a defect
+LIMIT = 180  # seconds for a defect; less than 60 on two idle cores
 
-#: Defects that the fast tests look for: found by a changed cell, by a lie, and by linear algebra or a repair.
-FAST = ("free gas", "timeless stack")
+#: Defects that the fast tests look for.
+FAST = ("timeless stack",)
 
 
 def run(target: Target, seconds: float, seed: int, *, workers: int = 2) -> Report:

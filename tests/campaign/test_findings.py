@@ -84,7 +84,7 @@ def test_what_changes_nothing_is_no_finding(honest: Honest, document: Document) 
     same = Change("table pop", 0, "gas", 0, int(row.matrix[0, row.table.layout.offsets["gas"]]))
     assert not accepts(honest, finding(document, same))
     assert not accepts(honest, finding(document, Change("trace steps", 0, "gas_after", 0, 1), attack="lies"))
-    assert lies.outcome(honest, lies.told(honest, ())) is None
+    assert lies.outcome(honest, lies.told(honest, ()), ()) is None
 
 
 def test_who_objects(honest: Honest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,17 +47,22 @@ class Matches:
 
     def of(self, table: int, rng: np.random.Generator) -> list[tuple[End, End]]:
         """A few pairs (sender, receiver) for every two interactions that meet, one of them of this table."""
-        found: dict[tuple[int, int, int, int], list[tuple[End, End]]] = {}
-        for (t, i), sent in self._senders.items():
-            for bus, message, sender in sent:
-                for receiver in self._receivers.get((bus, message), ())[:2]:
-                    if table in (t, receiver[0]):
-                        found.setdefault((t, i, receiver[0], receiver[1]), []).append((sender, receiver))
+        found = {key: pairs for key, pairs in self._met.items() if table in (key[0], key[2])}
         chosen = []
         for pairs in found.values():
             picked = rng.choice(len(pairs), min(_PAIRS, len(pairs)), replace=False)
             chosen += [pairs[k] for k in sorted(picked.tolist())]
         return chosen
+
+    @cached_property
+    def _met(self) -> dict[tuple[int, int, int, int], list[tuple[End, End]]]:
+        """All pairs (sender, receiver), two receivers of a sender at most, by the two interactions."""
+        found: dict[tuple[int, int, int, int], list[tuple[End, End]]] = {}
+        for (t, i), sent in self._senders.items():
+            for bus, message, sender in sent:
+                for receiver in self._receivers.get((bus, message), ())[:2]:
+                    found.setdefault((t, i, receiver[0], receiver[1]), []).append((sender, receiver))
+        return found
 
     def other_end(self, bus: int, message: NDArray[np.uint32], *, sent: bool) -> End | None:
         """A receiver of a message that is sent, or a sender of one that is received."""
