@@ -31,15 +31,15 @@ def random_document(rng: np.random.Generator, *, small: bool = False) -> Documen
     if kind == "programs" or (kind == "everything" and small):
         return single_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
     if kind == "everything":
-        return everything_document()
+        return everything_document(waits=True)
     if kind == "compiled":
         return _first_transactions(str(rng.choice(_COMPILED)), int(rng.integers(1, 5)))
     return (mixed_batch(int(rng.integers(100))) if kind == "mixed" else several_blocks()).document
 
 
-def everything_document() -> Document:
-    """A batch that uses all tables but two, which take very long programs."""
-    return everything.builder(waits=False).document
+def everything_document(*, waits: bool = False) -> Document:
+    """A batch that uses all tables; `waits`: also the two that take very long programs."""
+    return everything.builder(waits=waits).document
 
 
 def _first_transactions(example: str, count: int) -> Document:
