@@ -131,7 +131,9 @@ def test_absurd_lengths_inside(proved: Proved, judge: Judge) -> None:
     long_prefixes = [i for i, byte in enumerate(content[:20_000]) if byte >= 0xF8 or 0xB8 <= byte <= 0xBF]
     for position in long_prefixes[:: max(1, len(long_prefixes) // 40)]:
         for prefix in (b"\xff" * 9, b"\xbf" + b"\xff" * 8):
-            judge.refuse(content[:position] + prefix + content[position + 9 :], position)
+            damaged = content[:position] + prefix + content[position + 9 :]
+            if damaged != content:  # code within the file has such bytes
+                judge.refuse(damaged, position)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
