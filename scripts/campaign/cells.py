@@ -24,11 +24,12 @@ from scripts.campaign.bounds import bounded_time
 from scripts.campaign.changes import Change
 from scripts.campaign.target import Honest, compiled, is_function
 
-#: Cells of a table that are changed in one go, about, in at most so many rows; rows that are repaired, and tries.
-_CELLS = 160
-_ROWS = 3
+#: Cells of a table that are changed in one go, about, in at most so many rows; rows that are repaired, and tries with
+#: bits that stay bits, and with bits that become anything.
+_CELLS = 400
+_ROWS = 6
 _REPAIRED = 4
-_REPAIRS = 300
+_REPAIRS = 200
 #: Changes of one go at most.
 _TRIED = 2000
 #: Seconds of one search for second witnesses.
@@ -36,8 +37,9 @@ _SEARCHING = 3.0
 #: Changes of one go that other rows follow, and how far.
 _FOLLOWED = 60
 _DEPTH = 2
-#: Rejected changes of one go of which all objections are noted.
-_EXAMINED = 30
+#: Rejected changes of which all objections are noted, and how often that is done.
+_EXAMINED = 80
+_EXAMINATIONS = 1 / 3
 #: Guided changes of one row, and answers of a row of padding.
 _GUIDED = 400
 _ANSWERS = 8
@@ -68,7 +70,7 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
     if kind == "plain":
         mutations = chain(row_mutations(target, repairs=0), _guided(target))
     elif kind == "repaired":
-        mutations = repaired_mutations(target, _REPAIRS, keep_bits=bool(rng.random() < 0.5))
+        mutations = chain.from_iterable(repaired_mutations(target, _REPAIRS, keep_bits=b) for b in (True, False))
     else:
         mutations = message_mutations(judge, honest.matches, target)
     tried = _some(rng, [m for m in mutations if m.edits])
@@ -262,7 +264,9 @@ def _judge(rng: np.random.Generator, honest: Honest, mutations: Sequence[Mutatio
             if not _is_excused(honest, mutation, verdicts, int(index)):
                 judged.survivors.append(mutation)
         rejected = np.flatnonzero(~verdicts.survives)
-        chosen = rng.choice(rejected, min(len(rejected), _EXAMINED), replace=False) if len(rejected) else ()
+        if not len(rejected) or rng.random() > _EXAMINATIONS:
+            continue
+        chosen = rng.choice(rejected, min(len(rejected), _EXAMINED), replace=False)
         found = judge.objections([group[index].edits for index in chosen], provided=provided)
         judged.objections += map(frozenset, found)
     return unbalanced

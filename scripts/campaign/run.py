@@ -28,8 +28,6 @@ _REPORT = 1.0
 _MINIMISING = 15.0
 #: Cells beyond which a batch is left out: its honest check alone would take long.
 _LARGE = 3_000_000
-#: Columns beyond which a table waits for the others.
-_WIDE = 500
 #: Rounds that are left out when a process was killed.
 _SKIPPED = 1000
 #: Lies about a batch.
@@ -37,7 +35,7 @@ _LIES = 25
 #: Seconds below which no other batch is begun.
 _SETTING_UP = 8.0
 #: Shares of the time.
-_SHARES = {"lies": 0.25, "cells": 0.55, "witnesses": 0.2}
+_SHARES = {"lies": 0.15, "cells": 0.65, "witnesses": 0.2}
 
 
 @dataclass
@@ -73,7 +71,7 @@ def attack(
         seed: of all choices; which ones are reached depends on the time they take.
         first_round, step: rounds to play, such as every second one from the first on.
         minimise: seconds for each finding.
-        prepared: the batch of round 0, if it is made already.
+        prepared: the batch of the first two rounds, if it is made already.
 
     Raises:
         ValueError: the target rejects an honest batch.
@@ -93,7 +91,8 @@ class _Round:
         self, target: Target, seed: int, number: int, deadline: float, minimise: float, prepared: Honest | None
     ) -> None:
         self._rng = np.random.default_rng([seed, number])
-        self._target, self._number, self._deadline, self._minimise = target, number, deadline, minimise
+        self._target, self._seed, self._number = target, seed, number
+        self._deadline, self._minimise = deadline, minimise
         self._prepared = prepared
         self._report = Report(rounds=1)
         self._seen: set[tuple[str, ...]] = set()
@@ -118,8 +117,8 @@ class _Round:
         yield self._report
 
     def _honest(self) -> Honest:
-        """The batch. The first round has all tables, so that a short campaign meets each of them."""
-        if self._number == 0:
+        """The batch. The first two rounds have all tables, so that a short campaign meets each of them."""
+        if self._number < 2:
             return self._prepared or Honest(self._target, everything_document())
         while True:
             honest = Honest(self._target, random_document(self._rng))
@@ -127,15 +126,18 @@ class _Round:
                 return honest
 
     def _turns(self, honest: Honest) -> Iterator[Callable[[], None]]:
-        """The attacks in turn, such that each gets its share of the time; tables in an order of this round."""
+        """The attacks in turn, such that each gets its share of the time.
+
+        Every second round takes tables and kinds of changes in the opposite order: two processes that play side by
+        side meet in the middle.
+        """
         tables = [n for n, _ in honest.judge.present()]
-        order = self._rng.permutation(tables).tolist()
-        if self._number % 2:
-            order.reverse()
-        # Taken from the end: wide tables, which take long, come last.
-        order.sort(key=lambda n: honest.judge.table(n).table.width > _WIDE, reverse=True)
-        changes = [(table, kind) for kind in reversed(KINDS) for table in order]
+        order = np.random.default_rng([self._seed, self._number // 2]).permutation(tables).tolist()
+        changes = [(table, kind) for kind in KINDS for table in order]
         witnesses = [*order[len(order) // 2 :], *order[: len(order) // 2]]
+        if self._number % 2 == 0:
+            changes.reverse()
+            witnesses.reverse()
         spent = dict.fromkeys(ATTACKS, 0.0)
         while time.monotonic() < self._deadline and (changes or witnesses):
             waiting = {"lies": True, "cells": bool(changes), "witnesses": bool(witnesses)}

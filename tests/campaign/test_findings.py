@@ -136,7 +136,7 @@ def test_coverage_is_kept(tmp_path: Path) -> None:
 
 def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     path, findings = tmp_path / "coverage.json", tmp_path / "findings"
-    words = ["--seconds", "4", "--workers", "1", "--json", str(path), "--findings", str(findings)]
+    words = ["--seconds", "1", "--workers", "1", "--json", str(path), "--findings", str(findings)]
     assert main(words) == 0
     first = path.read_text()
     assert main(words) == 0

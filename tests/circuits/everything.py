@@ -114,7 +114,8 @@ def builder(*, waits: bool = True) -> Builder:
     for number, source in enumerate(FAILURES):
         address = bytes([0xA0 + number]) * 20
         building.alloc(address, code="0x" + assemble(source).hex())
-        failing.append(call_contract(building, number % 3, address, gas=40_000, value=number % 2))
+        data = "0x" + "01" * (number % 2)  # some calldata of one row, some empty
+        failing.append(call_contract(building, number % 3, address, gas=40_000, value=number % 2, data=data))
     return building.block(
         long_call,
         *failing,

@@ -45,7 +45,7 @@ def repaired_rows(
 
     `keep_bits`: bits only become bits, which all but the weakest circuits demand.
     """
-    return _Search(trace, rng, keep_bits).run(rows, tries)
+    return _Search(trace, rng, keep_bits).run(rows, tries) if tries else []
 
 
 class _Search:
