@@ -18,9 +18,11 @@ NATIVE_SOURCES := $(shell find native/src native/.cargo -type f 2>/dev/null) \
 	$(wildcard native/Cargo.toml native/Cargo.lock native/pyproject.toml native/*.pyi native/rust-toolchain.toml)
 
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+# Processes of the fast tests; a file's tests stay in one, since they share what is expensive.
+TEST_PROCESSES ?= 2
 # Seed and time for a random part of the deep tests.
 DEEP_SEED ?= $(shell date +%Y%j)
-DEEP_BUDGET ?= 240
+DEEP_BUDGET ?= 360
 FUZZ_SECONDS ?= 600
 CAMPAIGN_SECONDS ?= 3600
 
@@ -44,7 +46,7 @@ demo: setup
 	$(BIN)/zkevm verify out/erc20.proof
 
 test: setup specs
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 deep: setup specs
 	$(BIN)/pytest -m deep

@@ -18,7 +18,7 @@ from tests.differential.comparison import differences
 from tests.differential.programs import CONTRACTS, assemble, documents, op, push
 from tests.differential.specs import AccountState, Answer, Log, Specs
 
-FEW, MANY = 60, 1_000
+FEW, MANY = 24, 1_000
 FEW_TO_NOTICE = 300  # random batches in which a wrong number in the specs must show
 GAS_CHANGES = st.none() | st.integers(-2, 1)
 

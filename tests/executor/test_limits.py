@@ -44,7 +44,7 @@ def test_memory_of_the_evm(builder: Any, trace: bool) -> None:
 
 def test_memory_of_the_trace(builder: Any) -> None:
     with pytest.raises(LimitExceeded, match="bytes of memory"):
-        execute(batch(builder, FOREVER), limits=Limits(memory=50_000_000, seconds=300))
+        execute(batch(builder, FOREVER), limits=Limits(memory=20_000_000, seconds=300))
 
 
 @pytest.mark.parametrize("trace", [False, True])

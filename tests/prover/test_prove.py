@@ -138,7 +138,7 @@ def start_driver(batch: Path, out: Path, operations: int) -> "subprocess.Popen[s
 
 
 def test_a_driver_that_was_killed_proves_no_segment_twice(tmp_path: Path) -> None:
-    batch, out = write_batch(tmp_path, 8), tmp_path / "batch.proof"
+    batch, out = write_batch(tmp_path, 6), tmp_path / "batch.proof"
     store = default_store(out)
     deadline = time.monotonic() + PATIENCE
     driver = start_driver(batch, out, 2)
@@ -166,7 +166,7 @@ def test_a_driver_that_was_killed_proves_no_segment_twice(tmp_path: Path) -> Non
     result, errors = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, errors
     segments = json.loads(result)["segments"]
-    assert sum(segment["operations"] for segment in segments) == 8
+    assert sum(segment["operations"] for segment in segments) == 6
     assert len(segments) > len(finished)
     assert sum(segment["reused"] for segment in segments) == len(finished)
     assert {name: rewritten.get(name) for name in finished} == finished
