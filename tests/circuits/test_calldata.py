@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.air.checker import check_circuit
+from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.layout import TraceView
 from circuits.buses import BUFFER, BUFFER_SIZE, CALLDATA
 from circuits.calldata import CALLDATA_KIND, COMPONENTS, Columns, fill_calldata
 from circuits.component import Answering
 from circuits.execution import Execution
 from circuits.statement import buffer_digests, buffer_words
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family
-from tests.circuits.lying import objections, row_where
+from tests.circuits.family import check_family, closed, execution_of, fill_family, mutate_family
+from tests.circuits.lying import objections, places, row_where
 from tests.circuits.worlds import asking
 from tests.executor.conftest import Builder
 
@@ -73,6 +75,28 @@ def test_ids_sizes_words_and_digests_are_those_of_the_statement(execution: Execu
     assert (rows.id[transactions] == transactions).all()
     assert rows.words_asked.sum() == rows.real.sum() == sum(len(buffer_words(c)) for c in _contents())
     assert rows.digest_asked.sum() == len(_contents())
+
+
+@pytest.mark.deep
+def test_the_longest_buffers() -> None:
+    """Beyond 2^16 rows a row of a buffer has a number of more than 16 bits."""
+    size = (32 << 16) + 1
+    execution = execution_of(Builder().block(Builder().transfer(gas=9_000_000, data="0x" + "00" * size)).execute())
+    (digest,) = buffer_digests([bytes(size)])
+    asked = [asking(BUFFER_SIZE, [[CALLDATA_KIND, 0, size]]), asking(CALLDATA, [[0, size, *digest]])]
+    family = [*asked, *COMPONENTS]
+
+    def near(rows: Any) -> None:
+        rows.upper[1 << 16] = 0
+
+    honest = fill_family(family, execution)
+    rows = TraceView(Columns, honest[-1])  # type: ignore[arg-type]
+    assert np.flatnonzero(rows.upper).tolist() == [1 << 16]
+    circuit, filled = closed([component.table for component in family], honest)
+    worlds = filled[len(honest) :]
+    for traces, expected in ((honest, set()), (fill_family(family, execution, {"calldata": near}), {"range16"})):
+        found = check_circuit(circuit, [*traces, *worlds], [[] for _ in filled], algebra=NumpyAlgebra())
+        assert places(found) == expected
 
 
 def test_a_segment_without_transactions_has_no_row() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from circuits import frames
+from circuits.air.field import MODULUS
 from circuits.buses import RECEIPTS
 from circuits.component import Component
 from circuits.execution import Execution
@@ -18,7 +19,7 @@ from circuits.receipts import receipt_chain
 from circuits.statement import BUFFER_START, LOG_ITEM, RECEIPTS_START, buffer_digests, ragged_chains
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
-from tests.circuits.lying import objections
+from tests.circuits.lying import objections, row_where
 from tests.executor.conftest import Builder
 from tests.executor.programs import CONTRACT, OTHER, PROGRAMS, THIRD, call_contract
 
@@ -223,6 +224,18 @@ def test_a_log_that_runs_out_of_gas() -> None:
         rows.charge.fails[2] = 1
 
     assert "range16" in objections(FAMILY, _small(), {"log": lie})
+
+
+def test_a_log_with_negative_gas() -> None:
+    """The charge alone could wrap: a log's data may cost more than it allows for an amount below 0."""
+
+    def lie(rows: Any) -> None:
+        at = row_where(rows.charge.fails == 1)
+        rows.gas[at] = MODULUS - 5
+        rows.charge.margin[at] = (int(rows.cost[at]) + 5 - 1) & 0xFFFF
+        rows.not_negative.low[at] = MODULUS - 5  # so that there are no upper bits
+
+    assert objections(FAMILY, _execution(), {"log": lie}, follows=True) == {"range16"}
 
 
 def test_cells_of_a_receipt_are_zero_without_one() -> None:

@@ -16,6 +16,7 @@ from circuits.segment import FilledSegment, segment_circuit
 from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
 from executor.trace_file import load_trace
+from prover.planner import Budget
 from prover.segment import SegmentProof
 from tests.executor.programs import PROGRAMS
 from tests.prover.batches import token_batch, write_batch
@@ -485,6 +486,22 @@ class TestStages:
         executed = PROGRAMS["calls"]().execute()
         for stage in (stages.check_executed, stages.prove_executed):
             with pytest.raises(UnsupportedFeature, match="CALL"):
+                stage(executed)
+
+    def test_long_transactions_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stages, "MAX_STEPS", 10)
+        executed = token_batch(1).execute()
+        for stage in (stages.check_executed, stages.prove_executed):
+            with pytest.raises(UnsupportedFeature, match="a transaction of more than 10 steps"):
+                stage(executed)
+
+    def test_operations_that_do_not_fit_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stages, "SMALL_STEPS", 0)  # so that it is planned
+        plan = stages.plan_batch
+        monkeypatch.setattr(stages, "plan_batch", lambda batch, budget: plan(batch, Budget(memory=1 << 20)))
+        executed = token_batch(1).execute()
+        for stage in (stages.check_executed, stages.prove_executed):
+            with pytest.raises(UnsupportedFeature, match="need a segment of about"):
                 stage(executed)
 
     def test_a_batch_without_operations(self) -> None:
