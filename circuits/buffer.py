@@ -145,10 +145,7 @@ class BufferWords(Table):
 class BytesColumns(Source):
     """One query of 1 to 32 bytes."""
 
-    inside = bit(
-        "1 when all bytes are in the first word",
-        free="0 is true as well: a second word is then looked up of which no byte is asked for",
-    )
+    inside = bit("1 when all bytes are in the first word")
     odd = bit("1 when the offset is odd")
     shift = element("bytes of the first word before the offset, 0..31", by="pair and odd")
     wanted = bit("1 for each byte that is asked for", WORD_BYTES)
@@ -177,8 +174,9 @@ class BufferBytes(Table):
         for i in range(1, WORD_BYTES):
             air.require(row.wanted[i] * (1 - row.wanted[i - 1]), f"wanted bytes are the first ones: {i}")
         air.require(total(row.wanted) - row.size, "size")
-        # Both are at most 32, so a negative difference is no limb.
-        air.query(RANGE16, WORD_BYTES - row.shift - row.size, count=row.inside)
+        # The last byte is in the first word, or behind it. All are at most 64, so a negative difference is no limb.
+        last = row.shift + row.size - 1
+        air.query(RANGE16, select(row.inside, WORD_BYTES - 1 - last, last - WORD_BYTES), count=real)
 
         # Bytes
         cells: list[Expression] = []

@@ -202,6 +202,13 @@ def _falsely_inside(rows: Any) -> None:
     rows.second[row] = 0
 
 
+def _falsely_outside(rows: Any) -> None:
+    """A second word is said to be needed, and not to be there: true, but no byte of it is asked for."""
+    row = row_where((rows.inside == 1) & (rows.real == 1))
+    rows.inside[row], rows.behind[row] = 0, 1
+    rows.buffer_size[row] = 32 * (int(rows.index[row]) + 1)
+
+
 def _with_gap(rows: Any) -> None:
     row = row_where(rows.size == 2)
     rows.wanted[row, 1:3] = 0, 1
@@ -219,6 +226,7 @@ def _moved_bytes(rows: Any) -> None:
     [
         (_too_many, "size"),
         (_falsely_inside, "range16"),
+        (_falsely_outside, "range16"),
         (_with_gap, "wanted bytes are the first ones: 2"),
         (_moved_bytes, "bitwise_bytes"),
     ],
