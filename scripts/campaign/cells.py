@@ -26,12 +26,12 @@ from scripts.campaign.target import Honest, compiled, is_function
 
 #: Cells of a table that are changed in one go, about, in at most so many rows; rows that are repaired, and tries with
 #: bits that stay bits, and with bits that become anything.
-_CELLS = 400
-_ROWS = 6
+_CELLS = 800
+_ROWS = 8
 _REPAIRED = 4
 _REPAIRS = 200
 #: Changes of one go at most.
-_TRIED = 2000
+_TRIED = 8000
 #: Seconds of one search for second witnesses.
 _SEARCHING = 3.0
 #: Changes of one go that other rows follow, and how far.
