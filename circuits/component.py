@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from circuits.air.bus import Bus
 from circuits.air.field import Matrix
 from circuits.air.table import Table
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 from circuits.air.expression import Expression, Operand
 from circuits.air.table import Air, flatten
-from circuits.buses import DIGEST, POSEIDON2
+from circuits.functions.buses import POSEIDON2
 from circuits.statement import Item
+from circuits.widths import DIGEST
 
 
 def constrain_compress(air: Air, left: Sequence[Any], right: Sequence[Any], output: Any, *, count: Operand) -> None:

@@ -13,54 +13,45 @@ from functools import cache
 
 import numpy as np
 
-from circuits import (
-    access_list,
-    access_tree,
-    accounts,
-    arithmetic,
-    beacon,
-    bitwise,
-    bitwise_bytes,
-    block,
-    buffer,
-    calldata,
-    code,
-    comparison,
-    control_flow,
-    copies,
-    environment,
-    exceptional,
-    expansion,
-    frames,
-    keccak,
-    log,
-    memory,
-    memory_parts,
-    memory_tables,
-    out_of_memory,
-    poseidon2,
-    range,
-    sign_extend,
-    stack,
-    state,
-    storage,
-    system,
-    transaction,
-    withdrawal,
-)
 from circuits.air.circuit import Circuit
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, bit, element
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
-from circuits.buses import BITWISE_BYTES, CHAIN, DIGEST, POSEIDON2, TREE, WRITES
+from circuits.batch.execution import Execution
+from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
-from circuits.execution import Execution
-from circuits.operation_items import operation_chain
-from circuits.receipts import receipt_chain
-from circuits.state_view import StateView
+from circuits.frames import buffer, calldata, code, frames
+from circuits.functions import bitwise_bytes, poseidon2, range
+from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
+from circuits.instructions import (
+    accounts,
+    arithmetic,
+    bitwise,
+    comparison,
+    control_flow,
+    copies,
+    environment,
+    exceptional,
+    keccak,
+    log,
+    memory,
+    out_of_memory,
+    sign_extend,
+    stack,
+    storage,
+    system,
+)
+from circuits.instructions import block as block_instructions
+from circuits.memory import expansion, memory_parts, memory_tables
+from circuits.state import access_tree, state
+from circuits.state.buses import TREE, WRITES
+from circuits.state.state_view import StateView
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
+from circuits.transactions import access_list, beacon, block, transaction, withdrawal
+from circuits.transactions.buses import CHAIN
+from circuits.widths import DIGEST
 
 
 class Columns(Layout):
@@ -103,6 +94,7 @@ _MODULES = (
     access_list,
     withdrawal,
     beacon,
+    block_instructions,
     block,
     frames,
     stack,
@@ -199,7 +191,7 @@ class FilledSegment:
 def public_values(execution: Execution) -> SegmentPublicValues:
     """What the segment of an execution states."""
     batch, first, end = execution.batch, execution.first, execution.end
-    operations, receipts = operation_chain(batch), receipt_chain(batch).before_operation
+    operations, receipts = operation_chain(batch), batch.receipts.before_operation
     return SegmentPublicValues(
         version=CIRCUIT_VERSION,
         first_operation=first,

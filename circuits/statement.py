@@ -15,14 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.layout import Layout, element
-from circuits.buses import ADDRESS, DIGEST, NONCE, WORD
-from circuits.poseidon2 import compress, compress_chain
+from circuits.functions.poseidon2 import compress, compress_chain
+from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
 CIRCUIT_VERSION = 2
-
-#: Elements of a u64 in limbs.
-U64 = 4
 
 Digests = NDArray[np.uint32]
 

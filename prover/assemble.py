@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import rlp
 
-from circuits.execution import Batch
+from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch
 from executor.limbs import limbs_to_bytes, limbs_to_ints
 from executor.trace import NONE, TOPICS, ExecutionTrace

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from circuits.air.field import Matrix
 from circuits.air.table import Table
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
+from circuits.instructions.step import Step
 from circuits.segment import answer, fill_acting, segment_circuit
-from circuits.step import Step
 from executor.opcodes import NAMES
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from circuits.execution import Batch
+from circuits.batch.execution import Batch
 from prover.errors import ClusterError, CostError, ProverError
 from prover.segment import SegmentJob, SegmentProof, is_proof_of, prove_segment
 from prover.store import SegmentStore

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import heights_of, segment_circuit
 from prover.errors import CostError
 from verifier.keys import SUPPORTED_HEIGHTS

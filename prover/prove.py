@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from circuits.execution import Batch
+from circuits.batch.execution import Batch
 from executor.batch import read_batch
 from executor.execute import execute
 from executor.provable import check_provable

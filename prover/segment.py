@@ -7,9 +7,9 @@ from functools import cache
 
 import zkevm_native
 
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import FilledSegment, fill, public_values, segment_circuit
-from circuits.state_view import StateView, Writes
+from circuits.state.state_view import StateView, Writes
 from circuits.statement import SegmentPublicValues
 from prover.planner import SegmentPlan
 from prover.store import content_key

@@ -27,12 +27,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table as Report
 
-from circuits import keccak_f
 from circuits.air.circuit import Circuit
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, allocate, bit, element, padded_height
 from circuits.air.table import Air, Table
-from circuits.buses import CHUNKS, KECCAK_F, LANES
+from circuits.functions import keccak_f
+from circuits.functions.buses import CHUNKS, KECCAK_F, LANES
 
 #: What the comparison must show.
 TARGETS = {"time_ratio": 1.1, "cells_ratio": 1.0, "bytes_per_cell": 32.0, "fill_ratio": 0.2}

@@ -20,7 +20,7 @@ from statistics import median
 
 import ray
 
-from circuits.execution import Batch
+from circuits.batch.execution import Batch
 from executor.batch import batch_from_document
 from executor.execute import execute
 from executor.provable import check_provable

@@ -53,7 +53,7 @@ _KEY_BYTES: Final = 53
 _WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
 
 StateKey = tuple[int, bytes, int]
-"""Key of a leaf of the access tree: kind (`circuits.leaves.LeafKind`), address (20 bytes), slot."""
+"""Key of a leaf of the access tree: kind (`circuits.batch.leaves.LeafKind`), address (20 bytes), slot."""
 
 
 @dataclass(frozen=True, slots=True)

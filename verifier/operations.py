@@ -36,7 +36,7 @@ from verifier.transactions import Transaction
 from verifier.withdrawals import Withdrawal
 
 HISTORY_BUFFER_LENGTH: Final = 8191  # EIP-4788
-MAX_OPERATIONS: Final = 2**24 - 1  # what the circuits represent (`circuits.state`)
+MAX_OPERATIONS: Final = 2**24 - 1  # what the circuits represent (`circuits.state.state`)
 
 Digests = NDArray[np.uint32]
 

@@ -11,16 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from circuits.leaves import (
-    LeafKind,
-    LeafValues,
-    account_digests,
-    leaf_digests,
-    levels,
-    tree_depth,
-    word_digests,
-)
-from circuits.poseidon2 import compress
+from circuits.batch.leaves import LeafKind, LeafValues, account_digests, leaf_digests, levels, tree_depth, word_digests
+from circuits.functions.poseidon2 import compress
 from circuits.statement import CIRCUIT_VERSION, WRITE_ITEM, WRITES_START, SegmentPublicValues, running_chain
 from verifier.container import SegmentRecord, Writes
 from verifier.errors import Invalid
@@ -33,7 +25,7 @@ PUBLIC_TABLE: Final = "segment"
 """The table that holds the public values of a segment; no other table has any."""
 
 MAX_LOG_HEIGHT: Final = 21
-"""Tables of a segment are at most this high, which bounds its steps, their gas and their time (`circuits.step`)."""
+"""Tables of a segment are at most this high, which bounds its steps, their gas (`circuits.frames.gas`) and time."""
 
 
 def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from eth_hash.auto import keccak
 from numpy.typing import NDArray
 
-from circuits.leaves import LeafCodes, LeafKeys, LeafKind, LeafValues
+from circuits.batch.leaves import LeafCodes, LeafKeys, LeafKind, LeafValues
 from circuits.limbs import addresses_from_bytes, u64_from_ints, u64_to_ints, words_from_ints, words_to_ints
 from verifier.container import StateKey
 from verifier.errors import Invalid

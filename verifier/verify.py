@@ -17,7 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
-from circuits.poseidon2 import in_python
+from circuits.functions.poseidon2 import in_python
 from verifier import keys
 from verifier.container import BlockRecord, ProofFile, decode_proof, read_proof
 from verifier.engines import ENGINES, native_is_installed

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from executor.batch import read_batch
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch, execute

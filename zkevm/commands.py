@@ -8,7 +8,7 @@ from typing import Any
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import segment_circuit
 from executor.batch import read_batch
 from executor.conformance import run as run_conformance

@@ -10,7 +10,7 @@ import numpy as np
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import fill, segment_circuit
 from executor.case_pool import Verdict
 from executor.conformance import Failed, Further, judge_case

@@ -2,6 +2,8 @@
 
 A table is declared once (`Table`: a `Layout` of columns plus constraints). From that one definition come the export to
 the proof engine, the independent checker, the statistics, the digest and the mutation harness.
+
+May import: nothing of the project.
 """
 
 from circuits.air.bus import Bus, BusField, BusKind

@@ -10,7 +10,8 @@ A lie is a sequence of `Change`s. They are made where their place says, in this 
   number, `value`: how much more), or an access to a slot has another part in its history (`row`: the number of the
   access, `column`: one of the arguments of `StateView._sort_storage`).
 - *trace*: an element of a table of `executor.trace`.
-- *events*: an element of an array of `circuits.execution` or `circuits.state_view`, behind the replay of the state.
+- *events*: an element of an array of `circuits.batch.execution` or `circuits.state.state_view`, behind the replay of
+  the state.
 - *table*: a cell of a filled table; tables that answer it answer what it asks then.
 """
 
@@ -36,9 +37,9 @@ from circuits.air.field import Matrix
 from circuits.air.layout import TraceView
 from circuits.air.mutation.judge import COUNT, Objection, TableRows
 from circuits.air.table import Table
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
 from circuits.segment import FilledSegment
-from circuits.state_view import StateView, _AccountReplay
+from circuits.state.state_view import StateView, _AccountReplay
 from executor.batch import batch_from_document
 from executor.execute import execute
 from executor.forks import CANCUN, Fork

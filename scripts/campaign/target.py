@@ -18,8 +18,8 @@ from circuits.air.mutation.messages import Matches
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.air.witness import Witnesses
+from circuits.batch.execution import Batch, Execution
 from circuits.component import Answering, Component
-from circuits.execution import Batch, Execution
 from circuits.segment import FilledSegment, segment_components
 from executor.batch import batch_from_document
 from executor.execute import execute

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import FilledSegment, fill
 from executor.provable import check_provable
 from tests.verifier.proving import mixed_batch

@@ -21,8 +21,8 @@ from circuits.air.layout import Layout, TraceView, allocate, bit, element
 from circuits.air.mutation import MutationReport, mutate
 from circuits.air.queries import queries
 from circuits.air.table import Air, Table
+from circuits.batch.execution import Batch, Execution
 from circuits.component import Acting, Component
-from circuits.execution import Batch, Execution
 from executor.execute import ExecutedBatch
 
 #: Alters the trace of a table in place.

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from eth_utils.crypto import keccak
 
-from circuits import state_view
-from circuits.access_tree import access_depth
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
 from circuits.air.evaluate import NumpyAlgebra
@@ -24,19 +22,14 @@ from circuits.air.field import Matrix
 from circuits.air.layout import TraceView
 from circuits.air.queries import queries
 from circuits.air.table import Table
+from circuits.batch.execution import Batch, Execution
+from circuits.batch.leaves import leaf_digests, root
 from circuits.component import Acting, Component
-from circuits.execution import Batch, Execution
-from circuits.leaves import leaf_digests, root
 from circuits.limbs import words_from_bytes
-from circuits.segment import (
-    FilledSegment,
-    answer,
-    fill_acting,
-    public_values,
-    segment_circuit,
-    segment_components,
-)
-from circuits.state_view import StateView
+from circuits.segment import FilledSegment, answer, fill_acting, public_values, segment_circuit, segment_components
+from circuits.state import state_view
+from circuits.state.access_tree import access_depth
+from circuits.state.state_view import StateView
 from executor.trace import ExecutionTrace
 
 #: Receives views of the acting tables by name, without those that are absent, and alters them.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from circuits import stack
+from circuits.batch.execution import Execution
 from circuits.component import Component
-from circuits.execution import Execution
+from circuits.instructions import stack
 from scripts.assembler import assemble
 from tests.circuits.family import closed, execution_of, fill_family
 from tests.circuits.lying import FUNCTIONS

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits import bitwise_bytes, keccak_f, keccak_sponge
 from circuits.air.bus import Bus
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
@@ -19,7 +18,8 @@ from circuits.air.field import Matrix
 from circuits.air.layout import Layout, TraceView, allocate, bit, element, word
 from circuits.air.queries import queries
 from circuits.air.table import Air, Table
-from circuits.buses import BITWISE_BYTES, KECCAK_F, KECCAK_OUT, KECCAK_WORD
+from circuits.functions import bitwise_bytes, keccak_f, keccak_sponge
+from circuits.functions.buses import BITWISE_BYTES, KECCAK_F, KECCAK_OUT, KECCAK_WORD
 
 NO_PUBLIC = np.zeros(0, dtype=np.uint32)
 

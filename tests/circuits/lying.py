@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from circuits import bitwise_bytes, poseidon2
-from circuits import range as range_table
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.range_buses import RANGE16
-from circuits.buses import BITWISE_BYTES, POSEIDON2
+from circuits.batch.execution import Execution
 from circuits.component import Answering, Component
-from circuits.execution import Execution
+from circuits.functions import bitwise_bytes, poseidon2
+from circuits.functions import range as range_table
+from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
 from tests.circuits.family import Lie, closed, fill_family
 
 #: The table of limbs: without it a mutated limb would be rejected only because no honest one has its value.

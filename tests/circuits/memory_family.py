@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from circuits import expansion, memory, memory_parts, memory_tables, out_of_memory
 from circuits.air.checker import check_circuit
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
+from circuits.instructions import memory, out_of_memory
+from circuits.memory import expansion, memory_parts, memory_tables
 from scripts.assembler import assemble
 from tests.circuits.family import Lie, closed, execution_of, fill_family
 from tests.circuits.lying import FUNCTIONS, places

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.provable import BEACON_ROOTS_CODE
 from scripts.assembler import assemble

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import access_list, state, transaction
-from circuits.operation_items import operation_items
+from circuits.batch.operation_items import operation_items
+from circuits.state import state
 from circuits.statement import access_list_digest
+from circuits.transactions import access_list, transaction
 from executor.transactions import access_list_of, decode_transaction
 from tests.circuits.family import check_family, execution_of, mutate_family
 from tests.circuits.lying import RANGES, objections

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import access_tree, code, state, storage
-from circuits.access_tree import AccountValueColumns, Opening, account_key_digests
-from circuits.buses import CODE_LEAF
-from circuits.execution import Batch, Execution
-from circuits.leaves import LeafKeys, LeafKind, LeafValues, leaf_digests, root, tree_depth, word_digests
-from circuits.poseidon2 import compress
+from circuits.batch.execution import Batch, Execution
+from circuits.batch.leaves import LeafKeys, LeafKind, LeafValues, leaf_digests, root, tree_depth, word_digests
+from circuits.frames import code
+from circuits.functions.poseidon2 import compress
+from circuits.instructions import storage
+from circuits.state import access_tree, state
+from circuits.state.access_tree import AccountValueColumns, Opening, account_key_digests
+from circuits.state.buses import CODE_LEAF
 from tests.circuits.family import check_family, execution_of, mutate_family
 from tests.circuits.lying import objections, row_where
 from tests.circuits.state_batches import histories, several_blocks

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import access_tree, accounts, code, copies, expansion, state, storage
-from circuits.execution import Execution
-from circuits.state_view import StateView
+from circuits.batch.execution import Execution
+from circuits.frames import code
+from circuits.instructions import accounts, copies, storage
+from circuits.memory import expansion
+from circuits.state import access_tree, state
+from circuits.state.state_view import StateView
 from executor.opcodes import OPCODES
 from tests.circuits.family import check_family, execution_of, mutate_family
 from tests.circuits.lying import objections, row_where

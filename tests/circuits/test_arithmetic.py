@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import arithmetic
 from circuits.air.layout import TraceView
-from circuits.arithmetic import COMPONENTS, MAX_CARRIES, carry_bounds, carry_groups
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
+from circuits.frames.gas import Charge
+from circuits.functions import products
+from circuits.functions.products import MAX_CARRIES, carry_bounds, carry_groups
+from circuits.instructions import arithmetic
+from circuits.instructions.arithmetic import COMPONENTS
 from circuits.limbs import words_from_ints
-from circuits.step import Charge
 from executor.opcodes import OPCODES
 from scripts.assembler import assemble
 from tests.circuits.family import Lie, check_family, execution_of, fill_family, mutate_family
@@ -393,7 +395,7 @@ def test_carries(limbs: int, length: int) -> None:
     """The bounds are those of the largest factors; every carry is in one group, and no group is too large."""
     largest = (1 << (16 * limbs)) - 1
     words = np.array([[largest >> (16 * i) & 0xFFFF for i in range(16)]])
-    _, carry = arithmetic._multiply(words, words)
+    _, carry = products._multiply(words, words)
     bounds = carry_bounds(limbs, length)
     assert carry[0, :length].tolist() == bounds
     groups = carry_groups(bounds)

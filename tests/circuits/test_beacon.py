@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import beacon, state
+from circuits.batch.operation_items import HISTORY_BUFFER_LENGTH, operation_items
 from circuits.limbs import words_from_bytes, words_to_ints
-from circuits.operation_items import HISTORY_BUFFER_LENGTH, operation_items
+from circuits.state import state
+from circuits.transactions import beacon
 from executor.forks import BEACON_ROOTS_ADDRESS
 from tests.circuits.family import check_family, execution_of, mutate_family
 from tests.circuits.lying import RANGES, objections

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from circuits.air.field import MODULUS
-from circuits.bitwise import AND, COMPONENTS, OR, SAR, SHL, SHR, XOR
+from circuits.instructions.bitwise import AND, COMPONENTS, OR, SAR, SHL, SHR, XOR
 from tests.circuits.family import check_family, fill_family, mutate_family
 from tests.circuits.instructions import has_results_of, run_each
 from tests.circuits.lying import FUNCTIONS, objections

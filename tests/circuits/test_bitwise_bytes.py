@@ -7,14 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from circuits import bitwise_bytes
 from circuits.air.checker import Finding, check_circuit, check_table
 from circuits.air.circuit import Circuit
 from circuits.air.layout import Layout, TraceView, allocate, bit, element
 from circuits.air.mutation import mutate
 from circuits.air.queries import queries
 from circuits.air.table import Air, Table
-from circuits.buses import BITWISE_BYTES
+from circuits.functions import bitwise_bytes
+from circuits.functions.buses import BITWISE_BYTES
 from tests.circuits.keccak_circuit import messages
 
 

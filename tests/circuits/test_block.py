@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import block, environment
-from circuits.block import BLOCK_CONTEXT, BlockHashColumns, block_columns, block_digests
-from circuits.buses import BLOCK, CONTEXT, DIGEST
+from circuits.batch.blocks import block_columns, block_digests
+from circuits.batch.execution import Execution
 from circuits.component import Component
-from circuits.execution import Execution
+from circuits.frames.buses import CONTEXT
+from circuits.frames.contexts import BLOCK_CONTEXT
+from circuits.instructions import block as block_instructions
+from circuits.instructions import environment
+from circuits.instructions.block import BlockHashColumns
 from circuits.limbs import words_to_ints
 from circuits.statement import BLOCK_ITEM
+from circuits.transactions import block
+from circuits.transactions.buses import BLOCK
+from circuits.widths import DIGEST
 from executor.opcodes import OPCODES
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, mutate_family
@@ -56,6 +62,7 @@ def _family(execution: Execution) -> list[Component]:
     return [
         *environment.COMPONENTS,
         asking(BLOCK, asked),
+        *block_instructions.COMPONENTS,
         *block.COMPONENTS,
         others(CONTEXT, lambda queries: queries[:, 0] != BLOCK_CONTEXT),
     ]
@@ -185,7 +192,7 @@ def test_another_field() -> None:
 
 def test_rows_of_all_answers() -> None:
     """Every case of BLOCKHASH occurs above."""
-    matrix = block.fill_block_hash(_execution())
+    matrix = block_instructions.fill_block_hash(_execution())
     assert matrix is not None
     for name in ("in_reach", "large", "above", "below"):
         assert matrix[:, BlockHashColumns.offsets[name]].any()

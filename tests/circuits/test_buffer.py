@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import buffer, calldata, code
 from circuits.air.layout import TraceView
-from circuits.buffer import BehindColumns, BytesColumns, WordsColumns, fill_behind, fill_bytes, fill_words
-from circuits.buses import BUFFER_BYTES
-from circuits.calldata import CALLDATA_KIND, bytes_to_words
-from circuits.code import CODE_KIND
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
+from circuits.frames import buffer, calldata, code
+from circuits.frames.buffer import BehindColumns, BytesColumns, WordsColumns, fill_behind, fill_bytes, fill_words
+from circuits.frames.buses import BUFFER_BYTES
+from circuits.frames.calldata import CALLDATA_KIND, bytes_to_words
+from circuits.frames.code import CODE_KIND
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family
 from tests.circuits.lying import objections, row_where

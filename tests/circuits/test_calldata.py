@@ -10,10 +10,10 @@ import pytest
 from circuits.air.checker import check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.layout import TraceView
-from circuits.buses import BUFFER, BUFFER_SIZE, CALLDATA
-from circuits.calldata import CALLDATA_KIND, COMPONENTS, Columns, fill_calldata
+from circuits.batch.execution import Execution
 from circuits.component import Answering
-from circuits.execution import Execution
+from circuits.frames.buses import BUFFER, BUFFER_SIZE, CALLDATA
+from circuits.frames.calldata import CALLDATA_KIND, COMPONENTS, Columns, fill_calldata
 from circuits.statement import buffer_digests, buffer_words
 from tests.circuits.family import check_family, closed, execution_of, fill_family, mutate_family
 from tests.circuits.lying import objections, places, row_where

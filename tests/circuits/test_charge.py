@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import range as range_table
 from circuits.air.checker import check_circuit
 from circuits.air.circuit import Circuit
 from circuits.air.evaluate import NumpyAlgebra
@@ -16,9 +15,10 @@ from circuits.air.layout import Layout, allocate, bit, element, nested
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
-from circuits.step import Charge
+from circuits.frames.gas import Charge
+from circuits.functions import range as range_table
 
-#: What unchecked steps of a frame can take at most, and the costs that are charged then (see `circuits.step`).
+#: What unchecked steps of a frame can take at most, and the costs that are charged then (see `circuits.frames.gas`).
 UNCHECKED = 361 << 20
 MOST = (1 << 29) + (1 << 23)
 

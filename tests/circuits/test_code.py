@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from circuits import code, stack
 from circuits.air.layout import TraceView
-from circuits.buses import BITWISE_BYTES, BUFFER, BUFFER_SIZE, CODE, CODE_LEAF, INSTRUCTION, POSEIDON2, PUSH
-from circuits.execution import Execution
-from circuits.poseidon2 import compress
+from circuits.batch.execution import Execution
+from circuits.frames import code
+from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, INSTRUCTION, PUSH
+from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
+from circuits.functions.poseidon2 import compress
+from circuits.instructions import stack
+from circuits.state.buses import CODE_LEAF
 from circuits.statement import code_digests
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import code, control_flow, stack
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
-from circuits.buses import EXEC, HALT, STACK
+from circuits.batch.execution import INVALID_JUMP, Execution
 from circuits.component import Component
-from circuits.execution import INVALID_JUMP, Execution
-from circuits.step import Ending
+from circuits.frames import code
+from circuits.frames.buses import EXEC, HALT
+from circuits.frames.frames import Ending
+from circuits.instructions import control_flow, stack
+from circuits.instructions.buses import STACK
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES

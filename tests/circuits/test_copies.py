@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import accounts, buffer, calldata, code, copies, expansion, memory_parts, memory_tables
-from circuits import memory as memory_instructions
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
-from circuits.buses import COPY, EXEC, EXPANSION, MEMORY, MEMORY_BYTES, STACK
+from circuits.batch.execution import OUT_OF_MEMORY, PLAIN, Execution
 from circuits.component import Component
-from circuits.copies import BufferCopyColumns, CopyColumns, LoadColumns, McopyColumns, fill_copy
-from circuits.execution import OUT_OF_MEMORY, PLAIN, Execution
+from circuits.frames import buffer, calldata, code
+from circuits.frames.buses import EXEC
+from circuits.instructions import accounts, copies
+from circuits.instructions import memory as memory_instructions
+from circuits.instructions.buses import COPY, STACK
+from circuits.instructions.copies import BufferCopyColumns, CopyColumns, LoadColumns, McopyColumns, fill_copy
+from circuits.memory import expansion, memory_parts, memory_tables
+from circuits.memory.buses import EXPANSION, MEMORY, MEMORY_BYTES
 from executor.opcodes import OPCODES
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages

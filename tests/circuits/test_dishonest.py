@@ -15,10 +15,10 @@ import pytest
 from circuits.air.checker import check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import MODULUS
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints
 from circuits.segment import FilledSegment, segment_circuit
-from circuits.state_view import StateView
+from circuits.state.state_view import StateView
 from executor.opcodes import OPCODES
 from executor.state_keys import StateKind
 from executor.trace import ExecutionTrace, Outcome

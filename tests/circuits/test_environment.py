@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from circuits import block, environment, frames
-from circuits.block import BLOBS, RESERVE, TRANSACTION_CONTEXT
-from circuits.buses import CONTEXT
+from circuits.batch.execution import Execution
 from circuits.component import Component
-from circuits.environment import KINDS
-from circuits.execution import Execution
+from circuits.frames import frames
+from circuits.frames.buses import CONTEXT
+from circuits.frames.contexts import BLOBS, RESERVE, TRANSACTION_CONTEXT
+from circuits.instructions import block as block_instructions
+from circuits.instructions import environment
+from circuits.instructions.environment import KINDS
 from circuits.segment import segment_circuit
+from circuits.transactions import block
 from executor.opcodes import OPCODES
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, mutate_family
@@ -28,9 +31,9 @@ SOURCE = (
 )
 FAMILY: list[Component] = [
     *environment.COMPONENTS,
-    *block.COMPONENTS[:2],
+    *block_instructions.COMPONENTS,
     *frames.COMPONENTS,
-    block.COMPONENTS[2],
+    *block.COMPONENTS,
     others(CONTEXT, lambda queries: queries[:, 0] == TRANSACTION_CONTEXT),
 ]
 

@@ -8,13 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from circuits import code, control_flow, exceptional, stack
 from circuits.air.checker import check_table
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
-from circuits.buses import EXEC, HALT
-from circuits.execution import CONSTANT_GAS, RETURN_DATA_BOUNDS, STATIC_FAILURE, Execution
-from circuits.step import Ending
+from circuits.batch.execution import CONSTANT_GAS, RETURN_DATA_BOUNDS, STATIC_FAILURE, Execution
+from circuits.frames import code
+from circuits.frames.buses import EXEC, HALT
+from circuits.frames.frames import Ending
+from circuits.instructions import control_flow, exceptional, stack
 from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPERANDS, REACH, RESULTS
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, mutate_family, open_messages

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from circuits.air.field import MODULUS
-from circuits.buses import EXPANSION
-from circuits.execution import Execution
-from circuits.expansion import COMPONENTS, expand, memory_cost
+from circuits.batch.execution import Execution
+from circuits.memory.buses import EXPANSION
+from circuits.memory.expansion import COMPONENTS, expand, memory_cost
 from tests.circuits.family import Lie, check_family, mutate_family
 from tests.circuits.lying import FUNCTIONS, places
 from tests.circuits.worlds import asking

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import environment, frames
-from circuits.block import FRAME_CONTEXT
-from circuits.buses import CONTEXT, FRAME, MESSAGE, U64
+from circuits.batch.execution import Execution
 from circuits.component import Component
-from circuits.execution import Execution
+from circuits.frames import frames
+from circuits.frames.buses import CONTEXT, FRAME, MESSAGE
+from circuits.frames.contexts import FRAME_CONTEXT
+from circuits.instructions import environment
+from circuits.widths import U64
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, mutate_family, open_messages
 from tests.circuits.lying import objections

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from eth_utils.crypto import keccak
 
-from circuits import keccak_f
-from circuits import keccak_sponge as sponge
 from circuits.air.field import MODULUS
-from circuits.execution import Execution
-from circuits.keccak import COMPONENTS, EMPTY_HASH, HashedInputs, KeccakRead
+from circuits.batch.execution import Execution
+from circuits.functions import keccak_f
+from circuits.functions import keccak_sponge as sponge
+from circuits.instructions.keccak import COMPONENTS, EMPTY_HASH, HashedInputs, KeccakRead
 from circuits.limbs import words_from_bytes
 from executor.opcodes import OPCODES
 from scripts.assembler import assemble

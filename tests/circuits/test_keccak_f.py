@@ -9,15 +9,15 @@ import pytest
 import zkevm_native
 from Crypto.Hash import keccak as reference
 
-from circuits import keccak_f
 from circuits.air.checker import BusFinding, Finding, check_circuit, check_table
 from circuits.air.circuit import Circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView
 from circuits.air.mutation import mutate
-from circuits.buses import KECCAK_F, LANES
-from circuits.keccak_f import Lanes
+from circuits.functions import keccak_f
+from circuits.functions.buses import KECCAK_F, LANES
+from circuits.functions.keccak_f import Lanes
 from scripts.bench_keccak import CallerColumns, connected, random_states, traces
 
 #: The hand-written table of Plonky3's keccak-air.

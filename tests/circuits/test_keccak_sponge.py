@@ -13,10 +13,10 @@ from Crypto.Hash import keccak as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuits import keccak_sponge
 from circuits.air.checker import check_circuit
 from circuits.air.mutation import mutate
-from circuits.buses import KECCAK_OUT, KECCAK_WORD
+from circuits.functions import keccak_sponge
+from circuits.functions.buses import KECCAK_OUT, KECCAK_WORD
 from tests.circuits.keccak_circuit import Traces, circuit, findings, forge, honest, messages, places, word_limbs
 
 LENGTHS = (0, 1, 31, 32, 33, 134, 135, 136, 137, 138, 271, 272, 273, 407, 408, 543, 544, 545, 680, 1000)

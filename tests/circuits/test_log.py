@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import frames
 from circuits.air.field import MODULUS
-from circuits.buses import RECEIPTS
+from circuits.batch.execution import Execution
 from circuits.component import Component
-from circuits.execution import Execution
-from circuits.log import COMPONENTS, Columns
-from circuits.poseidon2 import compress
-from circuits.receipts import receipt_chain
+from circuits.frames import frames
+from circuits.functions.poseidon2 import compress
+from circuits.instructions.log import COMPONENTS, Columns
 from circuits.statement import BUFFER_START, LOG_ITEM, RECEIPTS_START, buffer_digests, ragged_chains
+from circuits.transactions.buses import RECEIPTS
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
 from tests.circuits.lying import objections, row_where
@@ -73,7 +72,7 @@ def test_nothing_is_logged() -> None:
 def test_the_chain() -> None:
     """Against a plain loop over the operations."""
     execution = _execution()
-    trace, chain = execution.trace, receipt_chain(execution.batch)
+    trace, chain = execution.trace, execution.batch.receipts
     state = RECEIPTS_START
     for operation, row in enumerate(execution.operations.row):  # all operations are transactions
         assert (chain.before_operation[operation] == state).all()
@@ -97,7 +96,7 @@ def test_the_chain() -> None:
 def test_tokens_of_a_transaction() -> None:
     """All logs of a transaction take one token of the receipts bus and give one."""
     execution = _execution()
-    chain = receipt_chain(execution.batch)
+    chain = execution.batch.receipts
     messages = open_messages(COMPONENTS, execution, RECEIPTS)
     assert sorted(m[0] for m in messages) == [0, 0, 5, 5, 6, 6]
     begin = [m for m in messages if m[:2] == (0, execution.begin_time[0])]

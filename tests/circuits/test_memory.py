@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import memory_view
 from circuits.air.circuit import Circuit
 from circuits.air.field import MODULUS
-from circuits.memory import COMPONENTS
-from circuits.memory_view import MLOAD, MSTORE, MSTORE8, MemoryView
+from circuits.instructions.memory import COMPONENTS
+from circuits.memory import memory_view
+from circuits.memory.memory_view import MLOAD, MSTORE, MSTORE8, MemoryView
 from tests.circuits.family import fill_family, mutate_family
 from tests.circuits.memory_family import FAMILY, WORD, objections, put, run
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import memory_view
 from circuits.air.field import MODULUS
 from circuits.air.gadgets import TimeLimbs
-from circuits.memory_parts import COMPONENTS
+from circuits.memory import memory_view
+from circuits.memory.memory_parts import COMPONENTS
 from tests.circuits.family import fill_family, mutate_family
 from tests.circuits.memory_family import FAMILY, WORD, objections, put, run
 

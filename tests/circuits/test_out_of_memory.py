@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.execution import OUT_OF_MEMORY
-from circuits.out_of_memory import ACCESSES
+from circuits.batch.execution import OUT_OF_MEMORY
+from circuits.instructions.out_of_memory import ACCESSES
 from tests.circuits.family import mutate_family
 from tests.circuits.memory_family import FAMILY, objections, run
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import zkevm_native
 
-from circuits import poseidon2
-from circuits import poseidon2_constants as constants
 from circuits.air.checker import check_table
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
+from circuits.functions import poseidon2
+from circuits.functions import poseidon2_constants as constants
 
 
 def _random(rows: int, seed: int = 0) -> np.ndarray:

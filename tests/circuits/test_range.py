@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuits import range as range_table
 from circuits.air.checker import check_table
 from circuits.air.layout import TraceView
+from circuits.functions import range as range_table
 
 NO_QUERIES = np.zeros(0, dtype=np.uint32)
 

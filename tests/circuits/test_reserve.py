@@ -9,25 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import (
-    code,
-    control_flow,
-    exceptional,
-    expansion,
-    fees,
-    frames,
-    out_of_memory,
-    stack,
-    storage,
-    system,
-    transaction,
-)
 from circuits.air.field import MODULUS
 from circuits.air.gadgets.words import fill_decrease, fill_increase, sum_carries
-from circuits.buses import U64
+from circuits.batch.execution import MAX_GAS, OUT_OF_MEMORY, Execution
 from circuits.component import Component
-from circuits.execution import MAX_GAS, OUT_OF_MEMORY, Execution
+from circuits.frames import code, frames
+from circuits.instructions import control_flow, exceptional, out_of_memory, stack, storage, system
+from circuits.memory import expansion
 from circuits.statement import gas_limbs
+from circuits.transactions import fees, transaction
+from circuits.widths import U64
 from executor.provable import check_provable
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family

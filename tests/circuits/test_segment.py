@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import zkevm_native
 
-from circuits.access_tree import access_root
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import Matrix
 from circuits.air.mutation import mutate
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import FilledSegment, Segment, fill, heights_of, public_values, segment_circuit
+from circuits.state.access_tree import access_root
 from circuits.statement import CIRCUIT_VERSION, OPERATIONS_START, RECEIPTS_START, WRITES_START, PublicColumns
 from tests.circuits.forging import check, forge
 

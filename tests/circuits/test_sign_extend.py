@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from circuits.sign_extend import COMPONENTS
+from circuits.instructions.sign_extend import COMPONENTS
 from tests.circuits.family import check_family, mutate_family
 from tests.circuits.instructions import has_results_of, run_each
 from tests.circuits.lying import FUNCTIONS, objections

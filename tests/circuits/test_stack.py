@@ -7,13 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from circuits import code, control_flow, stack
 from circuits.air.field import MODULUS
 from circuits.air.gadgets import TimeLimbs
 from circuits.air.layout import TraceView
-from circuits.buses import EXEC, PUSH, STACK
+from circuits.batch.execution import MAX_AGE, Execution
 from circuits.component import Component
-from circuits.execution import MAX_AGE, Execution
+from circuits.frames import code
+from circuits.frames.buses import EXEC, PUSH
+from circuits.instructions import control_flow, stack
+from circuits.instructions.buses import STACK
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import access_tree, state, storage
-from circuits.execution import Execution
-from circuits.leaves import LeafKind
-from circuits.poseidon2 import compress
-from circuits.state_view import Role, StateView
+from circuits.batch.execution import Execution
+from circuits.batch.leaves import LeafKind
+from circuits.functions.poseidon2 import compress
+from circuits.instructions import storage
+from circuits.state import access_tree, state
+from circuits.state.state_view import Role, StateView
 from circuits.statement import WRITE_ITEM, WRITES_START
 from executor.errors import ExecutionMismatch
 from tests.circuits.family import check_family, execution_of, mutate_family

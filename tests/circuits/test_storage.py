@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import access_tree, state, storage
 from circuits.air.gadgets.basic import IsZero
 from circuits.air.layout import TraceView, allocate
-from circuits.execution import Execution
-from circuits.same_words import fill_same
-from circuits.state_view import StateView, refund_change
+from circuits.batch.execution import Execution
+from circuits.instructions import storage
+from circuits.instructions.same_words import fill_same
+from circuits.state import access_tree, state
+from circuits.state.state_view import StateView, refund_change
 from executor.opcodes import OPCODES
 from tests.circuits.family import check_family, execution_of, mutate_family
 from tests.circuits.lying import objections, row_where

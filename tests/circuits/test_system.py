@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from circuits import code, control_flow, stack, system
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
-from circuits.buses import EXEC, EXPANSION, HALT, STACK
-from circuits.execution import OUT_OF_MEMORY, Execution
-from circuits.step import Ending
+from circuits.batch.execution import OUT_OF_MEMORY, Execution
+from circuits.frames import code
+from circuits.frames.buses import EXEC, HALT
+from circuits.frames.frames import Ending
+from circuits.instructions import control_flow, stack, system
+from circuits.instructions.buses import STACK
+from circuits.memory.buses import EXPANSION
 from scripts.assembler import assemble
 from tests.circuits.family import check_family, execution_of, mutate_family, open_messages
 from tests.circuits.lying import RANGES

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits import access_list, beacon, fees, state, storage, transaction, withdrawal
 from circuits.air.gadgets.words import fill_decrease, fill_increase, sum_carries
+from circuits.batch.execution import Execution
+from circuits.batch.operation_items import operation_chain, operation_digests
 from circuits.component import Component
-from circuits.execution import Execution
-from circuits.operation_items import operation_chain, operation_digests
+from circuits.instructions import storage
+from circuits.state import state
 from circuits.statement import gas_limbs, running_chain
+from circuits.transactions import access_list, beacon, fees, transaction, withdrawal
 from tests.circuits.family import check_family, execution_of, mutate_family
 from tests.circuits.lying import FUNCTIONS, RANGES, objections
 from tests.circuits.transaction_batches import contracts, execution, small

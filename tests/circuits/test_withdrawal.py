@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from circuits import state, withdrawal
 from circuits.air.gadgets.words import fill_increase
+from circuits.state import state
+from circuits.transactions import withdrawal
 from tests.circuits.family import check_family, execution_of, mutate_family
 from tests.circuits.lying import RANGES, objections
 from tests.circuits.transaction_batches import execution

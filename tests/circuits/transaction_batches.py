@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.provable import BEACON_ROOTS_CODE
 from scripts.assembler import assemble

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from circuits.air.bus import Bus
 from circuits.air.field import Matrix
 from circuits.air.layout import allocate
+from circuits.batch.execution import Execution
 from circuits.component import Acting, Answering
-from circuits.execution import Execution
 from tests.circuits.family import World
 
 

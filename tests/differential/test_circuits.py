@@ -17,7 +17,7 @@ import pytest
 
 from circuits.air.checker import check_circuit
 from circuits.air.evaluate import NumpyAlgebra
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import fill, segment_circuit
 from circuits.statement import PublicColumns
 from executor.errors import BatchError

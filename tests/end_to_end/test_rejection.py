@@ -11,7 +11,7 @@ import pytest
 import rlp
 import zkevm_native
 
-from circuits.execution import Execution
+from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints, words_to_ints
 from circuits.segment import FilledSegment, fill_acting, public_values, segment_circuit
 from prover.segment import proving_key

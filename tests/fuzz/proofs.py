@@ -13,7 +13,7 @@ from eth_hash.auto import keccak
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from circuits.leaves import LeafKind
+from circuits.batch.leaves import LeafKind
 from tests.fuzz.target import Target, run_command, scratch_file
 from tests.fuzz.trees import (
     Embedded,

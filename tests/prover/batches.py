@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from circuits.execution import Batch
+from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch
 from executor.provable import check_provable
 from prover.planner import Budget

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from circuits.execution import Batch, Execution
+from circuits.batch.execution import Batch, Execution
+from circuits.instructions.step import Step
 from circuits.segment import segment_circuit
-from circuits.step import Step
 from executor.batch import read_batch
 from executor.execute import execute
 from executor.provable import check_provable

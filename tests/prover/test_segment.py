@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from circuits.execution import Batch
+from circuits.batch.execution import Batch
 from circuits.segment import segment_circuit
 from executor.provable import check_provable
 from prover.planner import plan_batch, planner_for

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from circuits.execution import Batch
+from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch
 from executor.provable import check_provable
 from prover.assemble import assemble

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from circuits.leaves import LeafKind, leaf_digests, levels
+from circuits.batch.leaves import LeafKind, leaf_digests, levels
 from circuits.limbs import u64_from_ints, words_from_ints, words_to_ints
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns
 from tests.verifier.chain import ACCOUNT, CONTRACT, SENDERS, STORAGE, Chain

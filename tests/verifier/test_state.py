@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trie.hexary import HexaryTrie
 from trie.utils.nibbles import encode_nibbles
 
-from circuits.leaves import LeafKind
+from circuits.batch.leaves import LeafKind
 from circuits.limbs import u64_from_ints, u64_to_ints, words_from_ints, words_to_ints
 from tests.verifier.chain import (
     ACCOUNT,

@@ -121,7 +121,7 @@ def test_check_accepts_an_honest_batch(batch: Path) -> None:
 def lie(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables whose first transaction was filled with one unit of gas too few."""
     import zkevm.commands
-    from circuits.transaction import Columns
+    from circuits.transactions.transaction import Columns
 
     honest: Callable[..., FilledSegment] = zkevm.commands.fill_segment
 

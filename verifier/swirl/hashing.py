@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.field import Matrix
-from circuits.poseidon2 import permute, permute_state
-from circuits.poseidon2_constants import WIDTH
+from circuits.functions.poseidon2 import permute, permute_state
+from circuits.functions.poseidon2_constants import WIDTH
 from verifier.errors import Invalid
 from verifier.swirl.field import DEGREE, Extension
 

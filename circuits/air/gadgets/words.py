@@ -270,3 +270,8 @@ def _propagate(limbs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
         result[:, i] = total & 0xFFFF
         carries[:, i] = carry
     return result, carries
+
+
+def full(air: Air, limbs: Sequence[Any]) -> list[Expression]:
+    """A word from its lower limbs: the others are the constant 0."""
+    return [air.graph.lift(x) for x in limbs] + [air.constant(0)] * (LIMBS - len(limbs))

@@ -48,8 +48,8 @@ from circuits.air.mutation.judge import support
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import flatten
-from circuits.range import Range16
-from circuits.range import fill as fill_range
+from circuits.functions.range import Range16
+from circuits.functions.range import fill as fill_range
 
 BUS = "operands bus"
 U64 = 4  # limbs

@@ -13,8 +13,8 @@ from circuits.air.layout import allocate
 from circuits.air.mutation import MutationReport, mutate
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
-from circuits.range import Range16
-from circuits.range import fill as fill_range
+from circuits.functions.range import Range16
+from circuits.functions.range import fill as fill_range
 from tests.circuits.air.gadget_tables import (
     BUS,
     NOBODY,

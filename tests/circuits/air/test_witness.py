@@ -14,8 +14,8 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import allocate
 from circuits.air.range_buses import RANGE16
 from circuits.air.witness import FreeDirection, Lookups, Witnesses, _null_space, _roots, _solved, free_directions
-from circuits.range import Range16
-from circuits.range import fill as fill_range
+from circuits.functions.range import Range16
+from circuits.functions.range import fill as fill_range
 from circuits.segment import FilledSegment, fill, segment_circuit
 from tests.circuits.air.gadget_tables import (
     BUS,

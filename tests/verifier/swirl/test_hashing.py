@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from circuits.air.field import MODULUS
-from circuits.poseidon2 import permute_state
+from circuits.functions.poseidon2 import permute_state
 from verifier.errors import Invalid
 from verifier.swirl.hashing import RATE, Transcript, check_openings, compress, hash_rows
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS
-from circuits.poseidon2 import permute_state
-from circuits.poseidon2_constants import WIDTH
+from circuits.functions.poseidon2 import permute_state
+from circuits.functions.poseidon2_constants import WIDTH
 from circuits.segment import segment_circuit
 from verifier import keys
 from verifier.errors import Invalid

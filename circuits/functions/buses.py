@@ -1,0 +1,105 @@
+"""Buses of the functions: each is a lookup of statements that are true of themselves."""
+
+from __future__ import annotations
+
+from circuits.air.bus import Bus, BusField, BusKind
+from circuits.widths import DIGEST, WORD
+
+#: Keccak-f: a 64-bit lane travels as chunks of 24, 24 and 16 bits, as few elements as whole bytes allow.
+LANES = 25
+CHUNKS = 3
+CHUNK_BITS = (24, 24, 16)
+
+POSEIDON2 = Bus(
+    index=1,
+    name="poseidon2",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("left", DIGEST, "first half of the compression's input", "querier"),
+        BusField("right", DIGEST, "second half", "querier"),
+        BusField("output", DIGEST, "C(left, right), field elements", "poseidon2: its constraints"),
+    ),
+    argument="Every row of the table satisfies output = C(left, right), so whatever is provided is true.",
+)
+
+KECCAK_F = Bus(
+    index=16,
+    name="keccak_f",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField(
+            "id", 1, "name of the permutation, never used twice by the table that sends round 0", "keccak: its row"
+        ),
+        BusField("round", 1, "rounds done so far, 0..24", "keccak_f: one-hot flags; keccak: constants 0 and 24"),
+        BusField("state", LANES * CHUNKS, "lane x + 5 y in chunks of 24, 24, 16 bits", "keccak_f: bits on both ends"),
+    ),
+    argument="A keccak_f row turns (id, r, state) into (id, r + 1, round(r, state)). Only the sponge sends round 0, "
+    "once per id, and only it receives round 24: the rows of an id form one chain from its input to its output.",
+)
+
+KECCAK_WORD = Bus(
+    index=17,
+    name="keccak_word",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("id", 1, "name of a hashed input", "keccak: row of its first block"),
+        BusField("index", 1, "which 32 bytes of the input", "keccak: its row and phase"),
+        BusField(
+            "word", WORD, "these bytes as a big-endian 256-bit word, zeros behind the end", "keccak: byte lookups"
+        ),
+    ),
+    argument="Ids are row numbers of first blocks, so no two inputs share one. Each row provides the words that begin "
+    "in its block; their bytes are those which the sponge absorbs.",
+)
+
+KECCAK_OUT = Bus(
+    index=18,
+    name="keccak_out",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("id", 1, "name of a hashed input", "keccak: row of its first block"),
+        BusField("length", 1, "bytes of the input", "keccak: blocks before the last and the place of the padding"),
+        BusField("digest", WORD, "Keccak-256 of the input as a big-endian word", "keccak_f bus and byte lookups"),
+    ),
+    argument="Only the last block of an input provides its digest, and every input has exactly one last block.",
+)
+
+BITWISE_BYTES = Bus(
+    index=19,
+    name="bitwise_bytes",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("a", 1, "a byte", "bitwise_bytes: its bits"),
+        BusField("b", 1, "a byte", "bitwise_bytes: its bits"),
+        BusField("xor", 1, "a ^ b, a byte", "bitwise_bytes: its bits"),
+    ),
+    argument="Every provided triple is built from constrained bits. a & b and a | b need no fields of their own: "
+    "a + b = (a ^ b) + 2 (a & b) and a | b = (a ^ b) + (a & b) over the integers.",
+)
+
+MULTIPLY = Bus(
+    index=50,
+    name="multiply",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("a", WORD, "first factor, word limbs", "multiply: byte lookups"),
+        BusField("b", WORD, "second factor, word limbs", "multiply: byte lookups"),
+        BusField("low", WORD, "a * b modulo 2^256", "multiply: its constraints and range checks"),
+        BusField("high", WORD, "a * b // 2^256; 0 where whole is 0", "multiply: its constraints and range checks"),
+        BusField("whole", 1, "1: high counts, 0: it is left out", "multiply: boolean or a constant"),
+    ),
+    argument="Every row of the three tables that provide it computes the product of its bytes: with whole = 1 all of "
+    "it, with whole = 0 its low word.",
+)
+
+POWER = Bus(
+    index=51,
+    name="power",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("base", WORD, "word limbs", "querier"),
+        BusField("exponent", WORD, "word limbs, not zero", "querier"),
+        BusField("power", WORD, "base ** exponent modulo 2^256", "power: multiply"),
+    ),
+    argument="The last row of a power provides it; the rows up to it have taken the bits of the exponent, all of them.",
+)

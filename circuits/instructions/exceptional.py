@@ -1,0 +1,180 @@
+"""Exceptional halts that need no more than the machine's state: what stands at pc, the stack's size, the gas left.
+
+Source: execution-specs `cancun/vm/exceptions.py`, `cancun/vm/gas.py`; what an instruction needs: `executor.opcodes`.
+And RETURNDATACOPY beyond the return data, of which a frame that has called nothing has none (EIP-211).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.air import field as arithmetic
+from circuits.air.expression import Expression
+from circuits.air.field import Matrix
+from circuits.air.gadgets.basic import one_hot, total
+from circuits.air.layout import allocate, bit, element, limb
+from circuits.air.range_buses import RANGE16
+from circuits.air.table import Air
+from circuits.batch.execution import (
+    CONSTANT_GAS,
+    GROWS,
+    MAX_STACK,
+    RETURN_DATA_BOUNDS,
+    STATIC_FAILURE,
+    UNDEFINED,
+    Execution,
+)
+from circuits.component import Acting
+from circuits.frames.frames import Ending
+from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
+from circuits.widths import WORD
+from executor.opcodes import OPCODES, REACH
+
+_NIBBLE = 16
+
+#: Facts of every opcode, (256,) each: 1 if no instruction has it; words that must lie on the stack; 1 if it makes the
+#: stack higher; gas that it costs at least (0 where that depends on data).
+_UNDEFINED = UNDEFINED.astype(np.int64)
+_REACH = REACH.astype(np.int64)
+_GROWS = GROWS.astype(np.int64)
+_COST = CONSTANT_GAS
+
+
+class ExceptionalColumns(Step):
+    """One failing step per row."""
+
+    opcode = element("what stands at pc", by="its halves")
+    high = bit("which upper half the opcode has", _NIBBLE)
+    low = bit("which lower half the opcode has", _NIBBLE)
+    undefined = bit("reason: no instruction has the opcode")
+    underflow = bit("reason: the stack has too few words")
+    overflow = bit("reason: the stack is full and would grow")
+    unpaid = bit("reason: the gas left does not pay the instruction")
+    excess = limb("by how much, less 1, the requirement exceeds what is there", by="its reason and a range check")
+
+
+class Exceptional(InstructionTable):
+    """A step that fails, for one reason that is true.
+
+    Instructions that are undefined or lack operands have no other table to prove them: slots below 0 hold no token. An
+    overflow is refused by `check_room`, and a frame that runs on without gas can only end by an exceptional halt, too.
+    """
+
+    name = "exceptional"
+    layout = ExceptionalColumns
+
+    def constraints(self, air: Air) -> None:
+        row, real = air.row, air.row.real
+        one_hot(air, row.high, real, "upper half")
+        one_hot(air, row.low, real, "lower half")
+        halves = _weighted(row.high, np.arange(_NIBBLE) * _NIBBLE) + _weighted(row.low, np.arange(_NIBBLE))
+        air.require(row.opcode - halves, "opcode")
+        self.begin(air, row.opcode)
+        one_hot(air, (row.undefined, row.underflow, row.overflow, row.unpaid), real, "reason")
+        air.require(row.undefined * (1 - _fact(row, _UNDEFINED)), "the opcode is undefined")
+        # STACK
+        # The size is in 0..1024 and at most 17 words are needed: a negative excess is no limb.
+        air.require(row.underflow * (_fact(row, _REACH) - row.stack_size - 1 - row.excess), "too few words")
+        # No instruction makes the stack higher by more than one word.
+        air.require(row.overflow * (1 - _fact(row, _GROWS)), "the stack would grow")
+        air.require(row.overflow * (row.stack_size - MAX_STACK), "the stack is full")
+        # GAS
+        # Costs here are at most 100 gas and gas is in (-2^29.4, 2^30): the excess is a limb only if gas < cost.
+        air.require(row.unpaid * (_fact(row, _COST) - row.gas - 1 - row.excess), "too little gas")
+        compared = row.underflow + row.unpaid
+        air.query(RANGE16, row.excess, count=compared)
+        air.require((1 - compared) * row.excess, "nothing compared")
+        # PROGRAM COUNTER
+        self.fail(air, real, Ending.HALTED * real + (Ending.UNPAID - Ending.HALTED) * row.unpaid)
+
+
+def _weighted(flags: Any, weights: NDArray[np.int64]) -> Expression:
+    return total([flag * int(weight) for flag, weight in zip(flags, weights, strict=True)])
+
+
+def _fact(row: Any, facts: NDArray[np.int64]) -> Expression:
+    """The fact (256,) of the row's opcode: a sum over pairs of halves, of which one pair is flagged."""
+    table = facts.reshape(_NIBBLE, _NIBBLE)
+    return total([row.high[i] * _weighted(row.low, table[i]) for i in range(_NIBBLE) if table[i].any()])
+
+
+def fill_exceptional(execution: Execution) -> Matrix | None:
+    """All steps that fail for what the state says."""
+    steps = execution.rows(*range(256), route=STATIC_FAILURE)
+    if not len(steps):
+        return None
+    matrix, rows = allocate(ExceptionalColumns, len(steps))
+    fill_step(rows, execution, steps)
+    opcode, size, gas = execution.opcode[steps], execution.stack_size[steps], execution.gas[steps]
+    rows.opcode = opcode
+    halves = np.arange(_NIBBLE)
+    rows.high = (opcode // _NIBBLE)[:, None] == halves
+    rows.low = (opcode % _NIBBLE)[:, None] == halves
+    reasons = {
+        "undefined": _UNDEFINED[opcode] == 1,
+        "underflow": size < _REACH[opcode],
+        "overflow": (_GROWS[opcode] == 1) & (size == MAX_STACK),
+        "unpaid": gas < _COST[opcode],
+    }
+    reason = np.argmax(np.stack(list(reasons.values())), axis=0)
+    for number, (name, holds) in enumerate(reasons.items()):
+        setattr(rows, name, holds & (reason == number))
+    rows.excess = np.where(rows.underflow == 1, _REACH[opcode] - size - 1, 0)
+    rows.excess[rows.unpaid == 1] = (_COST[opcode] - gas - 1)[rows.unpaid == 1]
+    return matrix
+
+
+class ReturnDataBoundsColumns(Step):
+    """One RETURNDATACOPY that leaves the return data per row."""
+
+    offset = limb("first byte", WORD, by=STACK_BUS)
+    offset_then = element("time of its push", by=STACK_BUS)
+    size = limb("bytes", WORD, by=STACK_BUS)
+    size_then = element("time of its push", by=STACK_BUS)
+    inverse = element("inverse of the sum of all limbs", by="product with the sum")
+
+
+class ReturnDataBounds(InstructionTable):
+    """RETURNDATACOPY with an offset or a size other than 0: it halts exceptionally, as there is no return data."""
+
+    name = "return_data_bounds"
+    layout = ReturnDataBoundsColumns
+
+    def constraints(self, air: Air) -> None:
+        row = air.row
+        self.begin(air, OPCODES["RETURNDATACOPY"])
+        # STACK
+        # Where the data would go does not matter.
+        self.pop(air, 1, row.offset, row.offset_then)
+        self.pop(air, 2, row.size, row.size_then)
+        # OPERATION
+        # 32 limbs sum to less than 2^21: the sum is 0 only if all of them are.
+        air.require((total(row.offset) + total(row.size)) * row.inverse - row.real, "offset or size is not 0")
+        # GAS, PROGRAM COUNTER
+        self.fail(air, row.real, Ending.HALTED)
+
+
+def fill_return_data_bounds(execution: Execution) -> Matrix | None:
+    """All steps of RETURNDATACOPY that leave the return data."""
+    steps = execution.rows(OPCODES["RETURNDATACOPY"], route=RETURN_DATA_BOUNDS)
+    if not len(steps):
+        return None
+    matrix, rows = allocate(ReturnDataBoundsColumns, len(steps))
+    fill_step(rows, execution, steps)
+    offset, size = execution.operand(steps, 1), execution.operand(steps, 2)
+    rows.offset = offset
+    rows.offset_then = execution.operand_time(steps, 1)
+    rows.size = size
+    rows.size_then = execution.operand_time(steps, 2)
+    limbs = np.concatenate([offset, size], axis=1).astype(np.uint64)
+    rows.inverse = arithmetic.inverse(limbs.sum(axis=1, dtype=np.uint64))
+    return matrix
+
+
+COMPONENTS = (
+    Acting(Exceptional(), fill_exceptional),
+    Acting(ReturnDataBounds(), fill_return_data_bounds),
+)

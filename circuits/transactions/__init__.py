@@ -1,0 +1,6 @@
+"""Operations in the order of the `chain` bus: transactions with access lists and fees, withdrawals, beacon roots.
+
+And the blocks they belong to.
+
+May import: air, batch, component, frames, functions, hashing, limbs, state, statement, widths.
+"""
