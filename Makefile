@@ -56,7 +56,7 @@ deep-sample: setup specs
 	$(BIN)/pytest -m deep --deep-seed $(DEEP_SEED) --deep-budget $(DEEP_BUDGET)
 
 fuzz: setup
-	$(BIN)/python -m scripts.fuzz all --seconds $(FUZZ_SECONDS) --seed $(DEEP_SEED)
+	$(BIN)/python -m scripts.fuzzing all --seconds $(FUZZ_SECONDS) --seed $(DEEP_SEED)
 
 campaign: setup
 	$(BIN)/python -m scripts.campaign --seconds $(CAMPAIGN_SECONDS) --seed $(DEEP_SEED)
@@ -77,10 +77,10 @@ bench: setup
 	$(BIN)/zkevm bench erc20 erc20-vyper erc20-yul transfer
 
 bench-keccak: setup
-	$(BIN)/python -m scripts.bench_keccak
+	$(BIN)/python -m scripts.benchmarks.keccak
 
 bench-scaling: setup
-	$(BIN)/python -m scripts.bench_scaling
+	$(BIN)/python -m scripts.benchmarks.scaling
 
 pin-keys: setup
 	$(BIN)/python -m scripts.pin_keys

@@ -1,1 +1,4 @@
-"""Benchmarks, experiments and builders of examples and fixtures."""
+"""What the project needs beside its pipeline: batches to prove, attacks on it, benchmarks, and the pinned keys.
+
+Scripts import no tests; tests may import scripts.
+"""

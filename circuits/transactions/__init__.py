@@ -2,5 +2,5 @@
 
 And the blocks they belong to.
 
-May import: air, batch, component, frames, functions, hashing, limbs, state, statement, widths.
+May import: air, batch, component, frames, hashing, limbs, state, statement, widths.
 """

@@ -14,4 +14,6 @@ turns on them:
 
 What nothing rejects is a finding. It is minimised, saved as a file that holds all it takes to tell it again, and told
 again by the tests.
+
+May import of `scripts`: batches, forging.
 """

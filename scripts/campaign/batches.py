@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.circuits import everything
-from tests.circuits.state_batches import several_blocks
-from tests.differential.single_frames import document as single_frames
-from tests.verifier.proving import mixed_batch
+from scripts.batches import everything
+from scripts.batches.mixed import mixed_batch
+from scripts.batches.single_frames import document as single_frames
+from scripts.batches.state import several_blocks
 
 #: The document of a batch file.
 Document = dict[str, Any]

@@ -51,7 +51,7 @@ from scripts.campaign.batches import Document
 from scripts.campaign.bounds import bounded_memory, bounded_time
 from scripts.campaign.changes import Change, Columns, apply, cells, random_changes
 from scripts.campaign.target import Honest, is_function
-from tests.circuits.forging import KNOWN, Lie, differing, tell
+from scripts.forging.segments import KNOWN, Lie, differing, tell
 
 #: Seconds that it may take to fill tables from a lie.
 _SECONDS = 10

@@ -26,7 +26,7 @@ from executor.execute import execute
 from executor.provable import check_provable
 from executor.trace import ExecutionTrace
 from scripts.campaign.batches import Document
-from tests.circuits.forging import Lie, tell
+from scripts.forging.segments import Lie, tell
 
 #: Of buses that functions answer on: the fields that are the answer.
 ANSWERS = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from circuits.air.mutation.judge import Objection
+from scripts.batches.state import program
 from scripts.campaign import lies
 from scripts.campaign.__main__ import FINDINGS, main
 from scripts.campaign.batches import Document, everything_document
@@ -18,7 +19,6 @@ from scripts.campaign.coverage import Coverage, markdown_table, missing
 from scripts.campaign.findings import Finding, accepts, minimised
 from scripts.campaign.target import Honest, Target
 from tests.campaign.defects import DEFECTS
-from tests.circuits.state_batches import program
 
 SAVED = sorted(FINDINGS.glob("*.json"))
 

@@ -9,7 +9,7 @@ import pytest
 from circuits.batch.execution import Batch, Execution
 from circuits.segment import FilledSegment, fill
 from executor.provable import check_provable
-from tests.verifier.proving import mixed_batch
+from scripts.batches.mixed import mixed_batch
 
 FOLDER = Path(__file__).parent
 

@@ -21,19 +21,11 @@ from circuits.air.layout import Layout, TraceView, allocate, bit, element
 from circuits.air.mutation import MutationReport, mutate
 from circuits.air.queries import queries
 from circuits.air.table import Air, Table
-from circuits.batch.execution import Batch, Execution
+from circuits.batch.execution import Execution
 from circuits.component import Acting, Component
-from executor.execute import ExecutedBatch
 
 #: Alters the trace of a table in place.
 Lie = Callable[[TraceView], None]
-
-
-def execution_of(executed: ExecutedBatch) -> Execution:
-    """The whole of an executed batch as one segment."""
-    assert executed.trace is not None
-    batch = Batch.of(executed.trace)
-    return Execution(batch, 0, len(batch.operations))
 
 
 def world_layout(width: int) -> type[Layout]:

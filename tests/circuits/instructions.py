@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from circuits.batch.execution import Execution
 from circuits.component import Component
 from circuits.instructions import stack
-from scripts.assembler import assemble
-from tests.circuits.family import closed, execution_of, fill_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import closed, fill_family
 from tests.circuits.lying import FUNCTIONS
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, call_contract
 
 
 def run(source: str) -> Execution:

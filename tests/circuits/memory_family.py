@@ -9,11 +9,12 @@ from circuits.air.checker import check_circuit
 from circuits.batch.execution import Execution
 from circuits.instructions import memory, out_of_memory
 from circuits.memory import expansion, memory_parts, memory_tables
-from scripts.assembler import assemble
-from tests.circuits.family import Lie, closed, execution_of, fill_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import Lie, closed, fill_family
 from tests.circuits.lying import FUNCTIONS, places
-from tests.executor.conftest import Builder
-from tests.executor.programs import call_contract
 
 FAMILY = (
     *memory.COMPONENTS,

@@ -13,11 +13,12 @@ from circuits.state import state
 from circuits.statement import access_list_digest
 from circuits.transactions import access_list, transaction
 from executor.transactions import access_list_of, decode_transaction
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import OTHER
+from scripts.batches.segment import execution_of
+from scripts.batches.transactions import entry, execution, small
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import RANGES, objections
-from tests.circuits.transaction_batches import entry, execution, small
-from tests.executor.conftest import Builder
-from tests.executor.programs import OTHER
 
 FAMILY = (*access_list.COMPONENTS, *state.COMPONENTS, *transaction.COMPONENTS)
 

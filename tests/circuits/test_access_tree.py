@@ -16,9 +16,10 @@ from circuits.instructions import storage
 from circuits.state import access_tree, state
 from circuits.state.access_tree import AccountValueColumns, Opening, account_key_digests
 from circuits.state.buses import CODE_LEAF
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.segment import execution_of
+from scripts.batches.state import histories, several_blocks
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections, row_where
-from tests.circuits.state_batches import histories, several_blocks
 
 FAMILY = (*storage.COMPONENTS, *state.COMPONENTS, *access_tree.COMPONENTS)
 

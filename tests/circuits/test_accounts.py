@@ -15,10 +15,11 @@ from circuits.memory import expansion
 from circuits.state import access_tree, state
 from circuits.state.state_view import StateView
 from executor.opcodes import OPCODES
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.programs import OTHER, PROGRAMS, call_contract
+from scripts.batches.segment import execution_of
+from scripts.batches.state import program, run
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections, row_where
-from tests.circuits.state_batches import program, run
-from tests.executor.programs import OTHER, PROGRAMS, call_contract
 
 FAMILY = (*accounts.COMPONENTS, *storage.COMPONENTS, *state.COMPONENTS, *access_tree.COMPONENTS)
 

@@ -19,11 +19,12 @@ from circuits.instructions import arithmetic
 from circuits.instructions.arithmetic import COMPONENTS
 from circuits.limbs import words_from_ints
 from executor.opcodes import OPCODES
-from scripts.assembler import assemble
-from tests.circuits.family import Lie, check_family, execution_of, fill_family, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import Lie, check_family, fill_family, mutate_family
 from tests.circuits.lying import BYTES, RANGES
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, call_contract
 
 WORDS = 1 << 256
 MINIMUM = 1 << 255

@@ -13,10 +13,11 @@ from circuits.limbs import words_from_bytes, words_to_ints
 from circuits.state import state
 from circuits.transactions import beacon
 from executor.forks import BEACON_ROOTS_ADDRESS
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.segment import execution_of
+from scripts.batches.transactions import contracts, execution
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import RANGES, objections
-from tests.circuits.transaction_batches import contracts, execution
-from tests.executor.conftest import Builder
 
 FAMILY = (*state.COMPONENTS, *beacon.COMPONENTS)
 

@@ -22,12 +22,13 @@ from circuits.transactions import block
 from circuits.transactions.buses import BLOCK
 from circuits.widths import DIGEST
 from executor.opcodes import OPCODES
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections
 from tests.circuits.worlds import asking, others
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, PROGRAMS, call_contract
 
 NUMBER = 70_300
 #: What is asked of block NUMBER + 2: edges of the 256 blocks before it, and of the limbs.

@@ -14,12 +14,13 @@ from circuits.frames.buffer import BehindColumns, BytesColumns, WordsColumns, fi
 from circuits.frames.buses import BUFFER_BYTES
 from circuits.frames.calldata import CALLDATA_KIND, bytes_to_words
 from circuits.frames.code import CODE_KIND
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, fill_family, mutate_family
 from tests.circuits.lying import objections, row_where
 from tests.circuits.worlds import asking
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, call_contract
 
 #: The first one is not empty: a row of zeros states nothing true.
 SIZES = (100, 0, 1, 31, 32, 33, 68)

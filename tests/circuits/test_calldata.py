@@ -15,10 +15,11 @@ from circuits.component import Answering
 from circuits.frames.buses import BUFFER, BUFFER_SIZE, CALLDATA
 from circuits.frames.calldata import CALLDATA_KIND, COMPONENTS, Columns, fill_calldata
 from circuits.statement import buffer_digests, buffer_words
-from tests.circuits.family import check_family, closed, execution_of, fill_family, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.segment import execution_of
+from tests.circuits.family import check_family, closed, fill_family, mutate_family
 from tests.circuits.lying import objections, places, row_where
 from tests.circuits.worlds import asking
-from tests.executor.conftest import Builder
 
 SIZES = (0, 1, 31, 32, 33, 68, 100)
 BLOBS = ["0x01" + "ab" * 31, "0x01" + "cd" * 31]

@@ -14,11 +14,12 @@ from circuits.functions.poseidon2 import compress
 from circuits.instructions import stack
 from circuits.state.buses import CODE_LEAF
 from circuits.statement import code_digests
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, OTHER, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
 from tests.circuits.lying import BYTES, RANGES
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, OTHER, call_contract
 
 FAMILY = (*stack.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES, BYTES)

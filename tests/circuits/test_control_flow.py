@@ -17,11 +17,12 @@ from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, stack
 from circuits.instructions.buses import STACK
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, call_contract
 
 FAMILY: tuple[Component, ...] = (*stack.COMPONENTS, *control_flow.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES)

@@ -20,11 +20,12 @@ from circuits.instructions.copies import BufferCopyColumns, CopyColumns, LoadCol
 from circuits.memory import expansion, memory_parts, memory_tables
 from circuits.memory.buses import EXPANSION, MEMORY, MEMORY_BYTES
 from executor.opcodes import OPCODES
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
 from tests.circuits.lying import objections, row_where
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, call_contract
 
 FAMILY = (
     *copies.COMPONENTS,

@@ -22,10 +22,10 @@ from circuits.state.state_view import StateView
 from executor.opcodes import OPCODES
 from executor.state_keys import StateKind
 from executor.trace import ExecutionTrace, Outcome
-from scripts.assembler import assemble
-from tests.circuits.forging import Lie, check, objections, places, present_calldata, present_code, tell
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
+from scripts.forging.segments import Lie, check, objections, places, present_calldata, present_code, tell
+from scripts.workloads.assembler import assemble
 
 WRITER = "5 1 sstore 7 1 sstore 1 sload 2 sstore 0 3 sstore 4 sload pop stop 9 9 sstore stop"
 ASKER = f"""

@@ -18,12 +18,13 @@ from circuits.instructions.environment import KINDS
 from circuits.segment import segment_circuit
 from circuits.transactions import block
 from executor.opcodes import OPCODES
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections
 from tests.circuits.worlds import others
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, PROGRAMS, call_contract
 
 SOURCE = (
     "address origin caller callvalue calldatasize codesize gasprice coinbase timestamp number difficulty gaslimit "

@@ -17,11 +17,12 @@ from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, exceptional, stack
 from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPERANDS, REACH, RESULTS
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, mutate_family, open_messages
+from scripts.batches.builder import Builder
+from scripts.batches.programs import call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES
-from tests.executor.conftest import Builder
-from tests.executor.programs import call_contract
 
 FAMILY = (*stack.COMPONENTS, *control_flow.COMPONENTS, *exceptional.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES)

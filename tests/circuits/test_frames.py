@@ -15,12 +15,13 @@ from circuits.frames.buses import CONTEXT, FRAME, MESSAGE
 from circuits.frames.contexts import FRAME_CONTEXT
 from circuits.instructions import environment
 from circuits.widths import U64
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, mutate_family, open_messages
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, OTHER, PROGRAMS, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import objections
 from tests.circuits.worlds import asking, others
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, OTHER, PROGRAMS, call_contract
 
 SOURCE = "address caller callvalue calldatasize codesize origin number stop"
 

@@ -16,11 +16,12 @@ from circuits.functions import keccak_sponge as sponge
 from circuits.instructions.keccak import COMPONENTS, EMPTY_HASH, HashedInputs, KeccakRead
 from circuits.limbs import words_from_bytes
 from executor.opcodes import OPCODES
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, OTHER, PROGRAMS, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, fill_family, mutate_family
 from tests.circuits.lying import objections
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, OTHER, PROGRAMS, call_contract
 
 #: The tables of the instruction; those of the hash function have tests of their own.
 INSTRUCTION = COMPONENTS[:3]

@@ -18,7 +18,7 @@ from circuits.air.mutation import mutate
 from circuits.functions import keccak_f
 from circuits.functions.buses import KECCAK_F, LANES
 from circuits.functions.keccak_f import Lanes
-from scripts.bench_keccak import CallerColumns, connected, random_states, traces
+from scripts.benchmarks.keccak import CallerColumns, connected, random_states, traces
 
 #: The hand-written table of Plonky3's keccak-air.
 BASELINE_COLUMNS = 2633

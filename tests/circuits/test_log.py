@@ -16,11 +16,12 @@ from circuits.functions.poseidon2 import compress
 from circuits.instructions.log import COMPONENTS, Columns
 from circuits.statement import BUFFER_START, LOG_ITEM, RECEIPTS_START, buffer_digests, ragged_chains
 from circuits.transactions.buses import RECEIPTS
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family, open_messages
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, OTHER, PROGRAMS, THIRD, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
 from tests.circuits.lying import objections, row_where
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, OTHER, PROGRAMS, THIRD, call_contract
 
 FAMILY: list[Component] = [*COMPONENTS, *frames.COMPONENTS]
 SOURCE = """

@@ -9,7 +9,7 @@ import pytest
 
 from circuits.air.mutation import MutationReport, mutate
 from circuits.segment import FilledSegment, fill, segment_circuit
-from tests.circuits import everything
+from scripts.batches import everything
 
 #: Tables of the fast run. They are drawn by the circuit's digest: others after each change of the circuit.
 SAMPLE = 6

@@ -20,12 +20,13 @@ from circuits.statement import gas_limbs
 from circuits.transactions import fees, transaction
 from circuits.widths import U64
 from executor.provable import check_provable
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, fill_family, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import call_contract
+from scripts.batches.segment import execution_of
+from scripts.batches.transactions import BLOB_HASH
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, fill_family, mutate_family
 from tests.circuits.lying import FUNCTIONS, RANGES, objections
-from tests.circuits.transaction_batches import BLOB_HASH
-from tests.executor.conftest import Builder
-from tests.executor.programs import call_contract
 
 FAMILY: tuple[Component, ...] = (
     *stack.COMPONENTS,

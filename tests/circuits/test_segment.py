@@ -16,7 +16,7 @@ from circuits.batch.execution import Batch, Execution
 from circuits.segment import FilledSegment, Segment, fill, heights_of, public_values, segment_circuit
 from circuits.state.access_tree import access_root
 from circuits.statement import CIRCUIT_VERSION, OPERATIONS_START, RECEIPTS_START, WRITES_START, PublicColumns
-from tests.circuits.forging import check, forge
+from scripts.forging.segments import check, forge
 
 
 def test_segments_chain_by_their_public_values(batch: Batch) -> None:

@@ -16,10 +16,11 @@ from circuits.instructions.same_words import fill_same
 from circuits.state import access_tree, state
 from circuits.state.state_view import StateView, refund_change
 from executor.opcodes import OPCODES
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.programs import REVERTING
+from scripts.batches.segment import execution_of
+from scripts.batches.state import histories, run, several_blocks
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections, row_where
-from tests.circuits.state_batches import histories, run, several_blocks
-from tests.executor.programs import REVERTING
 
 FAMILY = (*storage.COMPONENTS, *state.COMPONENTS, *access_tree.COMPONENTS)
 

@@ -15,11 +15,12 @@ from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, stack, system
 from circuits.instructions.buses import STACK
 from circuits.memory.buses import EXPANSION
-from scripts.assembler import assemble
-from tests.circuits.family import check_family, execution_of, mutate_family, open_messages
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES
-from tests.executor.conftest import Builder
-from tests.executor.programs import CONTRACT, call_contract
 
 FAMILY = (*stack.COMPONENTS, *control_flow.COMPONENTS, *system.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES)

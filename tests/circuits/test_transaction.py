@@ -17,11 +17,12 @@ from circuits.instructions import storage
 from circuits.state import state
 from circuits.statement import gas_limbs, running_chain
 from circuits.transactions import access_list, beacon, fees, transaction, withdrawal
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.programs import call_contract
+from scripts.batches.segment import execution_of
+from scripts.batches.transactions import contracts, execution, small
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import FUNCTIONS, RANGES, objections
-from tests.circuits.transaction_batches import contracts, execution, small
-from tests.executor.conftest import Builder
-from tests.executor.programs import call_contract
 
 #: The tables of operations with those that keep the state and those of the instructions that change slots.
 FAMILY: tuple[Component, ...] = (

@@ -10,10 +10,11 @@ import pytest
 from circuits.air.gadgets.words import fill_increase
 from circuits.state import state
 from circuits.transactions import withdrawal
-from tests.circuits.family import check_family, execution_of, mutate_family
+from scripts.batches.builder import Builder
+from scripts.batches.segment import execution_of
+from scripts.batches.transactions import execution
+from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import RANGES, objections
-from tests.circuits.transaction_batches import execution
-from tests.executor.conftest import Builder
 
 FAMILY = (*withdrawal.COMPONENTS, *state.COMPONENTS)
 

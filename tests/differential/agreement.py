@@ -13,8 +13,8 @@ from executor.batch import batch_from_document
 from executor.errors import BatchError
 from executor.execute import ExecutedBatch, execute
 from executor.transactions import decode_transaction
+from scripts.batches.random_programs import disassemble
 from tests.differential.comparison import Difference, differences
-from tests.differential.programs import disassemble
 from tests.differential.specs import Answer, Specs
 
 EVM_RECURSION_LIMIT = sys.getrecursionlimit()  # importing py-evm raises it

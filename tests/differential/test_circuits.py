@@ -27,8 +27,8 @@ from executor.trace import NONE, Outcome
 from prover.assemble import assemble
 from prover.planner import SegmentPlan
 from prover.segment import SegmentProof, segment_jobs
+from scripts.batches.single_frames import ALONE, document
 from tests.differential.agreement import report, run
-from tests.differential.single_frames import ALONE, document
 from tests.verifier.demands import demanded
 from verifier.keys import SUPPORTED_HEIGHTS
 

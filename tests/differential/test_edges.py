@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from executor.execute import ExecutedBatch
-from tests.differential.agreement import Tally, assert_agreement
-from tests.differential.precompiles import BN_G1, BN_G2, PAIRING, words
-from tests.differential.programs import (
+from scripts.batches.precompiles import BN_G1, BN_G2, PAIRING, words
+from scripts.batches.random_programs import (
     BASE_FEE,
     CHAIN_ID,
     COINBASE,
@@ -25,6 +24,7 @@ from tests.differential.programs import (
     op,
     push,
 )
+from tests.differential.agreement import Tally, assert_agreement
 from tests.differential.specs import Specs
 
 CONTRACT = CONTRACTS[0]

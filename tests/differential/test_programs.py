@@ -12,10 +12,10 @@ from hypothesis.errors import NoSuchExample
 
 from executor.batch import batch_from_document
 from executor.opcodes import OPCODES
-from tests.differential import programs
+from scripts.batches import random_programs as programs
+from scripts.batches.random_programs import CONTRACTS, assemble, documents, op, push
 from tests.differential.agreement import DONE, HALTS, PRECOMPILES, Tally, assert_agreement, report, run, tightened
 from tests.differential.comparison import differences
-from tests.differential.programs import CONTRACTS, assemble, documents, op, push
 from tests.differential.specs import AccountState, Answer, Log, Specs
 
 FEW, MANY = 24, 1_000

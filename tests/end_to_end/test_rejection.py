@@ -15,8 +15,8 @@ from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints, words_to_ints
 from circuits.segment import FilledSegment, fill_acting, public_values, segment_circuit
 from prover.segment import proving_key
-from tests.circuits.forging import forge, forge_matrices
-from tests.verifier.chain import STORAGE, refit_receipts, reheader
+from scripts.batches.chain import STORAGE, refit_receipts, reheader
+from scripts.forging.segments import forge, forge_matrices
 from tests.verifier.proving import OPERATIONS, Proved
 from tests.verifier.test_verify import restated
 from verifier.container import ProofFile, ReceiptRecord, Writes, encode_proof

@@ -10,8 +10,8 @@ import pytest
 from executor.errors import LimitExceeded
 from executor.execute import execute
 from executor.limits import Limits, resident_bytes
-from scripts.assembler import assemble
-from tests.executor.programs import CONTRACT, PROGRAMS, call_contract
+from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
+from scripts.workloads.assembler import assemble
 
 FOREVER = "loop: @loop jump"
 CALLS_FOREVER = "loop: 0 0 0 0 0 4 gas call pop @loop jump"

@@ -14,7 +14,7 @@ from executor.execute import execute
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.opcodes import OPCODES
 from executor.provable import MAX_MEMORY_GAS, check_provable
-from scripts.assembler import assemble
+from scripts.workloads.assembler import assemble
 
 CODE = "0x5b"
 

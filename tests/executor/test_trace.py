@@ -25,8 +25,8 @@ from executor.opcodes import NAMES, OPCODES
 from executor.rebuild import rebuild_changes, rebuild_receipts, rebuild_state_roots
 from executor.state_keys import StateKey, StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, HashPurpose, Mode, Outcome
+from scripts.batches.programs import CONTRACT, OTHER, PROGRAMS, THIRD, call_contract
 from tests.executor.consistency import check_trace
-from tests.executor.programs import CONTRACT, OTHER, PROGRAMS, THIRD, call_contract
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FIXTURES = Path(__file__).parent / "fixtures" / "blockchain_tests.json"

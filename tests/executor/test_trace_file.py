@@ -17,7 +17,7 @@ from executor import trace_file
 from executor.errors import TraceFileError
 from executor.trace import ExecutionTrace
 from executor.trace_file import MAGIC, load_trace, save_trace
-from tests.executor.programs import PROGRAMS
+from scripts.batches.programs import PROGRAMS
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from executor.rebuild import rebuild_state_roots
 from executor.recorder import create_address_input
 from executor.state_keys import LASTING_KINDS, StateKey, StateKind
 from executor.witness import StateTrie, WitnessBuilder, changes_of
-from scripts.workloads import transfer_batch
+from scripts.workloads.transfers import transfer_batch
 
 STATE_ROOT = 3
 

@@ -14,8 +14,8 @@ from executor.provable import check_provable
 from executor.state_keys import StateKey, StateKind
 from executor.trace import ExecutionTrace
 from executor.transactions import Transaction
-from scripts import build_examples
-from scripts.workloads import expected_balances, transfer_batch
+from scripts.workloads import build_examples
+from scripts.workloads.transfers import expected_balances, transfer_batch
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "transfer.json"
 

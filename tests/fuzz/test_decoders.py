@@ -1,14 +1,14 @@
 """Damaged files of every kind: a decoder gives a value or its own error, within bounds.
 
-`scripts.fuzz` goes on for as long as it is told to.
+`scripts.fuzzing` goes on for as long as it is told to.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.target import Target
-from tests.fuzz.targets import TARGETS
+from scripts.fuzzing.target import Target
+from scripts.fuzzing.targets import TARGETS
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

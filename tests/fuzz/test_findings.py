@@ -23,11 +23,11 @@ from executor.errors import BatchError, TraceFileError
 from executor.execute import execute
 from executor.fixtures import fixture_files
 from executor.trace_file import load_trace, save_trace
-from tests.executor.programs import PROGRAMS
-from tests.fuzz.target import run_command
-from tests.fuzz.traces import tables_of, trace_of
-from tests.fuzz.tries import STATE_ROOT
-from tests.verifier.chain import Chain
+from scripts.batches.chain import Chain
+from scripts.batches.programs import PROGRAMS
+from scripts.fuzzing.target import run_command
+from scripts.fuzzing.traces import tables_of, trace_of
+from scripts.fuzzing.tries import STATE_ROOT
 from verifier.errors import Invalid
 from verifier.tries import EMPTY_CODE_HASH, Account
 from verifier.withdrawals import check_withdrawals

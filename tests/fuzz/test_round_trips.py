@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from executor.batch import Batch, parse_batch
 from executor.trace import ExecutionTrace
 from executor.trace_file import load_trace, save_trace
-from tests.fuzz.batches import batch_tree, batches
-from tests.fuzz.proofs import proof_bytes, proof_files, proof_tree
-from tests.fuzz.target import scratch_file
-from tests.fuzz.traces import traces
-from tests.fuzz.trees import to_json
-from tests.verifier.chain import Chain, _reachable, sample_chain, state_trie, storage_trie
+from scripts.batches.chain import Chain, _reachable, sample_chain, state_trie, storage_trie
+from scripts.fuzzing.batches import batch_tree, batches
+from scripts.fuzzing.proofs import proof_bytes, proof_files, proof_tree
+from scripts.fuzzing.target import scratch_file
+from scripts.fuzzing.traces import traces
+from scripts.fuzzing.trees import to_json
 from verifier.container import ProofFile, Writes, decode_proof, encode_proof
 from verifier.tries import EMPTY_CODE_HASH, Account, StateTrie
 

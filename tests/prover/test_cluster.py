@@ -9,7 +9,7 @@ import ray
 from prover.driver import Workers
 from prover.errors import ClusterError
 from prover.prove import prove
-from tests.prover.batches import SMALL, write_batch
+from scripts.batches.tokens import SMALL, write_batch
 from tests.prover.runs import Killer, accepted
 
 

@@ -18,7 +18,7 @@ from prover.planner import (
     memory_of,
     plan_batch,
 )
-from tests.prover.batches import SMALL, tokens
+from scripts.batches.tokens import SMALL, tokens
 
 TABLES = {"transfer": TableSize(columns=200, interactions=40), "range16": TableSize(columns=2, interactions=1)}
 HEIGHTS = (12, 14, 16)

@@ -19,7 +19,7 @@ from prover.planner import Budget, planner_for
 from prover.prove import Progress, default_store, prove
 from prover.segment import segment_jobs
 from prover.store import SegmentStore
-from tests.prover.batches import SMALL, tokens, write_batch
+from scripts.batches.tokens import SMALL, tokens, write_batch
 from tests.prover.runs import Killer, accepted
 from verifier.verify import verify_file
 

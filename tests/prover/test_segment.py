@@ -9,8 +9,8 @@ from circuits.segment import segment_circuit
 from executor.provable import check_provable
 from prover.planner import plan_batch, planner_for
 from prover.segment import SegmentJob, fill_segment, is_proof_of, prove_segment, segment_jobs
-from tests.executor.conftest import Builder
-from tests.prover.batches import SMALL, paying, token_builder, tokens
+from scripts.batches.builder import Builder
+from scripts.batches.tokens import SMALL, paying, token_builder, tokens
 
 
 @pytest.fixture(scope="module")

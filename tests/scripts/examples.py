@@ -10,9 +10,9 @@ from typing import Any
 from eth_abi.abi import decode
 
 from executor.transactions import decode_transaction
-from scripts.build_examples import EXAMPLES
-from scripts.toolchain import VYPER_TOKEN, YUL_TOKEN
-from scripts.traffic_others import TOKEN_KINDS, SnailtracerTraffic
+from scripts.workloads.build_examples import EXAMPLES
+from scripts.workloads.toolchain import VYPER_TOKEN, YUL_TOKEN
+from scripts.workloads.traffic_others import TOKEN_KINDS, SnailtracerTraffic
 
 
 def path_of(name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.assembler import assemble
+from scripts.workloads.assembler import assemble
 
 
 def test_pushes_are_the_shortest() -> None:

@@ -18,15 +18,15 @@ from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.rules import EMPTY_CODE_HASH
 from executor.state_keys import StateKind
 from executor.transactions import Transaction
-from scripts import build_examples, traffic_others
-from scripts.build_examples import EXAMPLES, NAMES, example, file_text
-from scripts.catalogue import WORKLOADS
-from scripts.example_figures import BEGIN, DOCUMENT, END, decode_receipt, measure, row
-from scripts.predeployment import created_address
-from scripts.traffic import Expected, wallet, wallets
-from scripts.traffic_exchange import PAIR_CODE_HASH
-from scripts.traffic_others import SnailtracerTraffic
-from scripts.traffic_tokens import TOO_LITTLE_GAS
+from scripts.workloads import build_examples, traffic_others
+from scripts.workloads.build_examples import EXAMPLES, NAMES, example, file_text
+from scripts.workloads.catalogue import WORKLOADS
+from scripts.workloads.example_figures import BEGIN, DOCUMENT, END, decode_receipt, measure, row
+from scripts.workloads.predeployment import created_address
+from scripts.workloads.traffic import Expected, wallet, wallets
+from scripts.workloads.traffic_exchange import PAIR_CODE_HASH
+from scripts.workloads.traffic_others import SnailtracerTraffic
+from scripts.workloads.traffic_tokens import TOO_LITTLE_GAS
 from tests.scripts.examples import RecordedCode, account_of, path_of, recorded_scene
 
 MAX_BYTES = 1_000_000

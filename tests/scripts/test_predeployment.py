@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.assembler import assemble
-from scripts.predeployment import Predeployment, created2_address, created_address
-from scripts.toolchain import Toolchain, ToolchainError
+from scripts.workloads.assembler import assemble
+from scripts.workloads.predeployment import Predeployment, created2_address, created_address
+from scripts.workloads.toolchain import Toolchain, ToolchainError
 
 CREATOR = b"\xc0" * 20
 # Stores 7 in slot 1 and 8 in slot 2, clears slot 1, and leaves the code `0 sload stop`.

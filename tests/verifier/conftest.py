@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from tests.verifier.chain import Chain, sample_chain
+from scripts.batches.chain import Chain, sample_chain
 from tests.verifier.demands import demanded
 from verifier.container import ProofFile
 

@@ -12,7 +12,7 @@ import rlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.verifier.chain import sample_chain
+from scripts.batches.chain import sample_chain
 from verifier.container import (
     MAGIC,
     MAX_CODE_BYTES,

@@ -11,7 +11,7 @@ from eth.vm.forks.cancun.state import fake_exponential
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.verifier.chain import GAS_LIMIT, GWEI, child_header, encode_header, genesis_header, sealed
+from scripts.batches.chain import GAS_LIMIT, GWEI, child_header, encode_header, genesis_header, sealed
 from verifier.errors import Invalid
 from verifier.headers import (
     MAX_EXCESS_BLOB_GAS,

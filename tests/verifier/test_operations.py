@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from circuits.statement import OPERATIONS_START, RECEIPTS_START
-from tests.verifier.chain import BLOB_HASH, CHAIN_ID, Chain
+from scripts.batches.chain import BLOB_HASH, CHAIN_ID, Chain
 from verifier.container import LogRecord, ReceiptRecord
 from verifier.errors import Invalid
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain

@@ -12,7 +12,7 @@ from eth_bloom import BloomFilter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.verifier.chain import CONTRACT, OTHER, bloom, genesis_header, list_root
+from scripts.batches.chain import CONTRACT, OTHER, bloom, genesis_header, list_root
 from verifier.container import LogRecord, ReceiptRecord
 from verifier.errors import Invalid
 from verifier.headers import EMPTY_TRIE_ROOT

@@ -10,7 +10,7 @@ import pytest
 from circuits.batch.leaves import LeafKind, leaf_digests, levels
 from circuits.limbs import u64_from_ints, words_from_ints, words_to_ints
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns
-from tests.verifier.chain import ACCOUNT, CONTRACT, SENDERS, STORAGE, Chain
+from scripts.batches.chain import ACCOUNT, CONTRACT, SENDERS, STORAGE, Chain
 from tests.verifier.swirl.small import Small, fibonacci
 from verifier.container import ProofFile, SegmentRecord, Writes
 from verifier.engines import ENGINES

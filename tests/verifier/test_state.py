@@ -13,7 +13,7 @@ from trie.utils.nibbles import encode_nibbles
 
 from circuits.batch.leaves import LeafKind
 from circuits.limbs import u64_from_ints, u64_to_ints, words_from_ints, words_to_ints
-from tests.verifier.chain import (
+from scripts.batches.chain import (
     ACCOUNT,
     BLOCK_HASH,
     CODE,

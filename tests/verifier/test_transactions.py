@@ -12,16 +12,7 @@ from eth_keys import keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.verifier.chain import (
-    BLOB_HASH,
-    CHAIN_ID,
-    GAS_LIMIT,
-    NEWCOMER,
-    SECRETS,
-    SENDERS,
-    Transfer,
-    genesis_header,
-)
+from scripts.batches.chain import BLOB_HASH, CHAIN_ID, GAS_LIMIT, NEWCOMER, SECRETS, SENDERS, Transfer, genesis_header
 from verifier.errors import Invalid
 from verifier.rlp_bounded import RlpError, list_header
 from verifier.transactions import (

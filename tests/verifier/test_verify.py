@@ -18,7 +18,7 @@ import rlp
 from eth_hash.auto import keccak
 
 from circuits.limbs import words_from_ints
-from tests.verifier.chain import (
+from scripts.batches.chain import (
     ACCOUNT,
     BLOCK_HASH,
     CODE,

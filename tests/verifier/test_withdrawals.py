@@ -6,7 +6,7 @@ import pytest
 import rlp
 from eth.vm.forks.shanghai.withdrawals import Withdrawal as TheirWithdrawal
 
-from tests.verifier.chain import NEWCOMER, Withdrawn, genesis_header, list_root
+from scripts.batches.chain import NEWCOMER, Withdrawn, genesis_header, list_root
 from verifier.errors import Invalid
 from verifier.withdrawals import Withdrawal, check_withdrawals, decode_withdrawal
 

@@ -18,8 +18,8 @@ from executor.errors import UnsupportedFeature
 from executor.trace_file import load_trace
 from prover.planner import Budget
 from prover.segment import SegmentProof
-from tests.executor.programs import PROGRAMS
-from tests.prover.batches import token_batch, write_batch
+from scripts.batches.programs import PROGRAMS
+from scripts.batches.tokens import token_batch, write_batch
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.key import decode as decode_key
 from verifier.swirl.security import SecurityReport, security

@@ -17,6 +17,7 @@ from circuits.air.witness import FreeDirection, Lookups, Witnesses, _null_space,
 from circuits.functions.range import Range16
 from circuits.functions.range import fill as fill_range
 from circuits.segment import FilledSegment, fill, segment_circuit
+from scripts.batches.everything import execution
 from tests.circuits.air.gadget_tables import (
     BUS,
     NOBODY,
@@ -45,7 +46,6 @@ from tests.circuits.air.gadget_tables import (
     time_order,
     without,
 )
-from tests.circuits.everything import execution
 
 A = [0, 5, 1 << 16, 77777, 2**32 - 1, 1234567]
 B = [0, 9, 1, 88888, 2**32 - 2, 7654321]

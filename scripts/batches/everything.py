@@ -1,0 +1,124 @@
+"""A batch that gives every table of the segment circuit at least one row."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from circuits.batch.execution import Execution
+from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.provable import BEACON_ROOTS_CODE
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
+from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
+
+BLOB_HASHES = ["0x01" + "ab" * 31, "0x01" + "cd" * 31]
+_MAX = hex((1 << 256) - 1)
+_LESS = hex((1 << 256) - 21)
+_BIG = hex((1 << 200) + 12345)
+
+#: Words in memory, on the stack and in the state; everything that the block and the transaction know.
+STATE = f"""
+    1 1 sstore 0 1 sstore 5 2 sstore 0 3 sstore 7 3 sstore 3 sload 2 sload 4 sload
+    9 4 tstore 4 tload
+    {_MAX} 32 mstore 5 7 mstore 255 100 mstore8 7 mload 32 mload 33 0 mstore
+    64 0 sha3 0 0 sha3 70 10 sha3
+    40 3 90 mcopy 0 calldataload 5 calldataload 20 1 200 calldatacopy 32 0 512 calldatacopy 50 0 300 codecopy
+    0 0 0 returndatacopy returndatasize
+    40 0 400 0x{OTHER.hex()} extcodecopy 8 0 400 0x{"77" * 20} extcodecopy
+    0x{OTHER.hex()} extcodesize 0x{OTHER.hex()} extcodehash 0x{"77" * 20} balance selfbalance
+    coinbase timestamp number difficulty gaslimit chainid basefee blobbasefee gasprice origin caller address callvalue
+    codesize calldatasize 0 blobhash 1 blobhash 9 blobhash 1 number sub blockhash 2 number sub blockhash
+    gas pc msize
+    33 10 log0 1 32 0 log1 2 1 40 5 log2 3 2 1 0 0 log3 4 3 2 1 3 30 log4
+    4 sload 0 0 return
+"""
+
+#: Arithmetic with small and large operands.
+ARITHMETIC = f"""
+    3 4 add {_BIG} {_MAX} add 3 {_BIG} sub {_BIG} 7 mul {_MAX} {_BIG} mul
+    3 10 div 3 {_BIG} div {_BIG} {_MAX} div 0 5 div 3 10 mod {_BIG} {_MAX} mod 3 {_LESS} sdiv {_MAX} {_BIG} smod
+    {_BIG} {_MAX} 7 addmod 7 {_BIG} {_MAX} addmod 9 {_BIG} {_MAX} mulmod {_MAX} {_BIG} {_BIG} mulmod
+    5 3 exp 300 {_BIG} exp 0 7 exp 0x80 0 signextend 0x1234 1 signextend 3 40 signextend
+    3 4 lt {_BIG} {_MAX} gt {_BIG} {_MAX} slt 1 {_MAX} sgt 3 3 eq {_BIG} {_BIG} eq 0 iszero {_BIG} iszero
+    0xff {_BIG} and {_BIG} {_MAX} or {_BIG} 0x{"5a" * 32} xor {_BIG} 0x{"5a" * 32} and {_BIG} 0x{"a5" * 32} or
+    0x{"ff" * 20} {_BIG} and {_BIG} not
+    {_BIG} 31 byte {_BIG} 40 byte {_BIG} 3 shl {_BIG} 3 shr {_MAX} 17 sar {_BIG} 300 shl {_MAX} 256 sar {_BIG} 16 shl
+    1 224 shl {_BIG} 224 shr {_BIG} 32 shr
+    dup1 dup3 swap1 swap4 pop pop
+    0 @end jumpi 1 @on jumpi 0xfe stop
+    on: {_BIG} @big jumpi stop
+    big: 0 {_BIG} jumpi @end jump
+    end: stop
+"""
+
+#: Time passes until what lies on the stack and in memory is more than 2^16 old.
+WAITING = f"""
+    77 5 0 mstore ROUNDS
+    loop: {"jumpdest " * 255}
+    1 swap1 sub dup1 @loop jumpi pop 0 mload add pop stop
+"""
+_ROUNDS = 253
+
+#: One way to fail after the other; each program is a contract of its own.
+FAILURES = (
+    "1 1 sstore add",
+    "1 0xffffffffffff mstore",
+    "1 1 sstore 1 0 0 log1 3 jump",
+    "1 2 jumpi",
+    "1 0 0 returndatacopy",
+    "1 1 sstore 1 0 0 log1 32 0 revert",
+    "5 1 sload loop: @loop jump",
+    "5 60000 mstore",
+)
+
+
+@cache
+def execution(*, waits: bool = True) -> Execution:
+    """The whole batch as one segment; see `builder`."""
+    return execution_of(builder(waits=waits).provable())
+
+
+def builder(*, waits: bool = True) -> Builder:
+    """Two blocks, all types of transactions, an access list, blobs, withdrawals.
+
+    `waits`: False to save most of its steps, and the tables `stack_refresh` and `memory_refresh`.
+    """
+    building = Builder()
+    waiting = WAITING.replace("ROUNDS", str(_ROUNDS if waits else 1))
+    building.alloc(BEACON_ROOTS_ADDRESS, nonce=1, code="0x" + BEACON_ROOTS_CODE.hex())
+    programs = {CONTRACT: STATE, OTHER: ARITHMETIC, THIRD: waiting}
+    for address, source in programs.items():
+        storage = {"0x2": "0x6", "0x3": "0x1"}
+        building.alloc(address, code="0x" + assemble(source).hex(), balance=3, nonce=1, storage=storage)
+    building.alloc(FOURTH, code="0x" + assemble(f"0x{Builder.FRESH.hex()} selfdestruct").hex(), balance=7)
+    entry = {"address": "0x" + CONTRACT.hex(), "storageKeys": [f"0x{slot:064x}" for slot in (2, 9)]}
+    typed = {"type": 3, "maxFeePerGas": 2000, "maxPriorityFeePerGas": 9, "maxFeePerBlobGas": 3, "accessList": [entry]}
+    listed: dict[str, Any] = typed | {"blobVersionedHashes": BLOB_HASHES}
+    dear = {"maxFeePerGas": 1 << 81, "maxPriorityFeePerGas": 9}
+    building.alloc(Builder.WALLETS[3], balance=hex(1 << 120))  # for a price beyond the small products
+    withdrawals = [
+        {"index": n, "validatorIndex": n, "address": "0x" + address.hex(), "amount": 1 << 40}
+        for n, address in enumerate((Builder.FRESH, Builder.WALLETS[0]))
+    ]
+    building.block(
+        call_contract(building, 0, CONTRACT, data="0x" + "5a00" * 21, value=2, **listed),
+        call_contract(building, 1, OTHER),
+        building.transfer(0, Builder.WALLETS[0], 7),
+        parentBeaconBlockRoot="0x" + "ab" * 32,
+        withdrawals=withdrawals,
+    )
+    long_call = call_contract(building, 2, THIRD, gas=200_000)
+    failing = []
+    for number, source in enumerate(FAILURES):
+        address = bytes([0xA0 + number]) * 20
+        building.alloc(address, code="0x" + assemble(source).hex())
+        data = "0x" + "01" * (number % 2)  # some calldata of one row, some empty
+        failing.append(call_contract(building, number % 3, address, gas=40_000, value=number % 2, data=data))
+    return building.block(
+        long_call,
+        *failing,
+        building.transfer(3, FOURTH, 1, gas=100_000, **dear),
+        parentBeaconBlockRoot="0x" + "cd" * 32,
+    )

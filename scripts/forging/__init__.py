@@ -1,0 +1,4 @@
+"""Dishonest segments: what a prover fills who lies and has everything else follow.
+
+May import of `scripts`: nothing.
+"""

@@ -1,0 +1,9 @@
+"""All targets."""
+
+from __future__ import annotations
+
+from scripts.fuzzing import batches, fixtures, proofs, traces
+from scripts.fuzzing.target import Target
+
+TARGETS: tuple[Target, ...] = (*batches.TARGETS, *traces.TARGETS, *proofs.TARGETS, *fixtures.TARGETS)
+DECODERS = tuple(dict.fromkeys(target.decoder for target in TARGETS))
