@@ -10,11 +10,11 @@ from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.execution import Batch, Execution
 from circuits.segment import segment_circuit
-from executor.batch import read_batch
 from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.execute import execute as run_batch
+from executor.inputs import read_batch
 from executor.limits import NO_LIMITS, Limits
 from executor.provable import check_provable
 from executor.trace import ExecutionTrace

@@ -16,10 +16,10 @@ import rlp
 from eth_utils.crypto import keccak
 from trie.exceptions import MissingTrieNode
 
-from executor.batch import read_batch
 from executor.errors import BatchError
 from executor.execute import ExecutedBatch, execute
 from executor.fixtures import batch_from_fixture
+from executor.inputs import read_batch
 from executor.limbs import addresses_to_bytes, limbs_to_bytes, words_from_ints, words_to_ints
 from executor.opcodes import NAMES, OPCODES
 from executor.rebuild import rebuild_changes, rebuild_receipts, rebuild_state_roots
