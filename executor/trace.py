@@ -53,7 +53,7 @@ class Outcome(IntEnum):
 
     SUCCESS = 0
     REVERT = 1
-    OUT_OF_GAS = 2  # also code beyond the limits of EIP-170
+    OUT_OF_GAS = 2  # also code beyond the limit of EIP-170, and initcode beyond that of EIP-3860
     STACK_UNDERFLOW = 3
     STACK_OVERFLOW = 4
     INVALID_INSTRUCTION = 5  # INVALID, and opcodes that no instruction has

@@ -24,6 +24,7 @@ from executor.limits import Limits
 
 FILE = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
 DOCUMENTS: dict[str, Any] = json.loads(FILE.read_text())
+INITCODE_SIZE: dict[str, Any] = json.loads((FILE.parent / "initcode_size.json").read_text())  # EIP-3860
 CANCUN = [name for name, document in DOCUMENTS.items() if document["network"] == "Cancun"]
 WITHDRAWAL = "amountIs0TouchAccount_Cancun"
 POST_STATE_HASH = "CREATE_FirstByte_loop_d0g0v0_Cancun"
@@ -53,6 +54,11 @@ def changed(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", CANCUN, ids=lambda name: name[-40:])
 def test_cases_of_the_public_suite_pass(name: str) -> None:
     check(DOCUMENTS[name])
+
+
+@pytest.mark.parametrize("name", INITCODE_SIZE, ids=lambda name: name.rpartition("-")[2])
+def test_an_initcode_that_is_too_long_halts_though_the_balance_does_not_suffice(name: str) -> None:
+    check(INITCODE_SIZE[name])
 
 
 # -- every part of a case is looked at
