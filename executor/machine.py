@@ -156,7 +156,7 @@ def _bounded(instruction: Any, max_initcode_bytes: int) -> Instruction:
             cost: int = super().get_gas_cost(data)
             return cost
 
-    return BoundedCreation()  # type: ignore[no-any-return]
+    return BoundedCreation()
 
 
 def _watched(instruction: Instruction, watch: Watch) -> Instruction:

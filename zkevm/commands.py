@@ -180,9 +180,10 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     for name, reason in report.left_out.items():
         output.line(f"left out {name}: {reason}", style="yellow")
     # Many cases are unsupported for the same reason, each in its own place.
-    whats = Counter(reason.split(" in block ")[0] for reason in report.unsupported.values())
-    if whats:
-        output.table("Unsupported", ["what", "cases"], whats.most_common())
+    for title, reasons in (("Unsupported", report.unsupported), ("Left out", report.not_run)):
+        whats = Counter(reason.split(" in block ")[0] for reason in reasons.values())
+        if whats:
+            output.table(title, ["what", "cases"], whats.most_common())
     outcomes = [(name.replace("_", " "), count) for name, count in document.items() if name != "reasons"]
     facts = [("stage", stage), *outcomes, ("seconds", report.seconds)]
     output.facts(f"{report.cases:,} cases", facts)

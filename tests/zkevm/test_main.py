@@ -1,6 +1,7 @@
 """The command line: results, exit statuses, one readable line for every error."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -456,6 +457,18 @@ def test_conformance_tells_what_cannot_be_proved() -> None:
     report = the_object(result)
     assert (report["passed"], report["failed"], report["unsupported"]) == (0, 0, 1)
     assert "CREATE" in str(report["reasons"])
+
+
+def test_conformance_counts_what_it_leaves_out(tmp_path: Path) -> None:
+    case = next(iter(json.loads(CASES.read_text()).values()))
+    file = tmp_path / "transitions.json"
+    file.write_text(json.dumps({f"case {n}": case | {"network": "ShanghaiToCancunAtTime15k"} for n in range(3)}))
+    result = run("conformance", file)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"network ShanghaiToCancunAtTime15k, not one of cancun\s+3", result.output)
+    assert re.search(r"left out\s+3", result.output)
+    report = the_object(run("conformance", file, "--json"))
+    assert (report["passed"], report["left_out"], len(report["reasons"]["left_out"])) == (0, 3, 3)
 
 
 class TestStages:
