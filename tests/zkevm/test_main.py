@@ -28,6 +28,8 @@ from zkevm import stages
 from zkevm.bench import EXAMPLES
 from zkevm.main import app
 
+FIXTURES = Path(__file__).parent / "fixtures"
+
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -176,6 +178,21 @@ def test_verify_accepts(proved: tuple[Path, Any]) -> None:
     for_people = run("verify", proof)
     assert for_people.exit_code == 0
     assert "ACCEPTED: 8 transactions" in for_people.stdout
+
+
+@pytest.mark.parametrize("name", ["empty_blocks", "only_a_withdrawal", "base_fee_nobody_pays", "no_blocks"])
+def test_blocks_without_transactions_are_proved_and_accepted(name: str, tmp_path: Path) -> None:
+    file, proof = FIXTURES / f"{name}.json", tmp_path / "empty.proof"
+    if name == "no_blocks":
+        file = tmp_path / "no_blocks.json"
+        file.write_text(json.dumps(json.loads((FIXTURES / "empty_blocks.json").read_text()) | {"blocks": []}))
+    blocks = len(json.loads(file.read_text())["blocks"])
+    result = run("prove", file, "--out", proof, "--workers", "1", "--json")
+    assert result.exit_code == 0, result.output
+    for engine in ("native", "python"):
+        result = run("verify", proof, "--engine", engine)
+        assert result.exit_code == 0, result.output
+        assert f"ACCEPTED: 0 transactions in {blocks} blocks" in result.output
 
 
 def test_verify_rejects_with_status_1(changed: Path) -> None:
