@@ -86,8 +86,9 @@ def test_keys_are_complete_though_nothing_reads_them(builder: Any) -> None:
     code_hash = int.from_bytes(keccak(b"\0"), "big")
     assert [values[StateKey(kind, listed)] for kind in kinds] == [5, 6, code_hash]
     assert [values[StateKey(kind, other)] for kind in kinds] == [0, 0, int.from_bytes(keccak(b""), "big")]
+    assert [values[StateKey(StateKind.EXISTS, address)] for address in (listed, other)] == [1, 0]
     for address in (building.WALLETS[0], building.FRESH, building.COINBASE):
-        assert {StateKey(kind, address) for kind in kinds} <= set(values)
+        assert {StateKey(kind, address) for kind in (*kinds, StateKind.EXISTS)} <= set(values)
     slots = {(key.address, key.slot): value for key, value in values.items() if key.kind == StateKind.STORAGE}
     assert slots == {(listed, 7): 8, (listed, 9): 0, (other, 7): 0, (other, 9): 0}
     assert (trace.keys.first == trace.keys.last)[trace.keys.kind == StateKind.STORAGE].all()
