@@ -25,6 +25,7 @@ from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork
 from executor.limits import Watch
 from executor.opcodes import CREATIONS
 from executor.precompiles import corrected
+from executor.transactions import GAS_INITCODE_WORD
 
 JUMPS_PER_CHECK = 2_048  # between two jumps lies no more than the code of one contract: some 50,000 instructions
 LARGE_EXTENSION = 2**20  # bytes of EVM memory beyond which the memory limit is checked before they are allocated
@@ -50,7 +51,7 @@ def confined_machine(confined: Confined) -> Any:
     """
     machine = confined.fork.vm_class()
     state = machine.get_state_class()
-    computation = state.computation_class
+    computation, executor = state.computation_class, state.transaction_executor_class
     watch, plain = confined.watch, instructions(confined.fork)
 
     class ConfinedMemory(Memory):
@@ -80,8 +81,20 @@ def confined_machine(confined: Confined) -> Any:
             # it called: in time that grows with the square of the depth.
             return [] if self.is_error else list(dict.fromkeys(self.beneficiaries))
 
+        @classmethod
+        def consume_initcode_gas_cost(cls, computation: Any) -> None:
+            """The words of a transaction's initcode are intrinsic gas (EIP-3860): the message comes without it."""
+
+    class ConfinedExecutor(executor):  # type: ignore[misc, valid-type]
+        def build_evm_message(self, transaction: Any) -> Any:
+            message = super().build_evm_message(transaction)
+            if message.is_create:
+                message.gas -= GAS_INITCODE_WORD * -(-len(message.code) // 32)
+            return message
+
     class ConfinedState(state):  # type: ignore[misc, valid-type]
         computation_class = ConfinedComputation
+        transaction_executor_class = ConfinedExecutor
 
         def get_ancestor_hash(self, block_number: int) -> bytes:
             distance = self.block_number - block_number

@@ -174,6 +174,20 @@ def test_frames_of_calls() -> None:
     assert frames.gas_given[1] == before - before // 64 + 2_300
 
 
+def test_return_data() -> None:
+    """That the return data of every step is right is checked with every trace; here, that all kinds occur."""
+    trace = trace_of("return data")
+    own = np.flatnonzero(trace.steps.frame == 0)
+    sizes = own[trace.steps.opcode[own] == OPCODES["RETURNDATASIZE"]]
+    frames = trace.return_frame[sizes]
+    kinds = [FrameKind(trace.frames.kind[frame]).name if frame != NONE else "-" for frame in frames.tolist()]
+    assert kinds == [
+        "-", "DELEGATECALL", "CALL", "-", "STATICCALL", "-", "CREATE", "STATICCALL", "-", "-", "-", "-",
+    ]  # fmt: skip
+    outcomes = [Outcome(trace.frames.outcome[frame]).name for frame in frames.tolist() if frame != NONE]
+    assert outcomes == ["SUCCESS", "REVERT", "SUCCESS", "REVERT", "SUCCESS"]
+
+
 def test_state_accesses_of_a_reverted_frame() -> None:
     trace = trace_of("calls")
     names = trace.state_keys()
