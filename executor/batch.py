@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -210,27 +209,12 @@ class Batch:
         return sum(len(block.transactions) for block in self.blocks)
 
 
-def read_batch(path: str | Path) -> Batch:
-    """Read a batch file, or with ``FILE::CASE`` a case of an ``ethereum/tests`` BlockchainTest file.
+def parse_batch(content: bytes | str) -> Batch:
+    """Read a batch from the content of a batch file.
 
     Raises:
-        BatchError: unreadable, larger than :data:`MAX_FILE_BYTES`, or malformed.
+        BatchError: larger than :data:`MAX_FILE_BYTES`, or malformed.
     """
-    file_name, separator, case = str(path).partition("::")
-    if separator:
-        from executor.fixtures import batch_from_fixture
-
-        return batch_from_fixture(Path(file_name), case)
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise BatchError(f"cannot read the batch file {path}: {error.strerror}") from None
-    return parse_batch(content)
-
-
-def parse_batch(content: bytes | str) -> Batch:
-    """Read a batch from the content of a batch file; errors as for :func:`read_batch`."""
     if len(content) > MAX_FILE_BYTES:
         raise BatchError(f"batch file of more than {MAX_FILE_BYTES} bytes")
     try:
@@ -241,7 +225,7 @@ def parse_batch(content: bytes | str) -> Batch:
 
 
 def batch_from_document(document: Mapping[str, Any]) -> Batch:
-    """Build a batch from the decoded JSON object of a batch file; errors as for :func:`read_batch`."""
+    """Build a batch from the decoded JSON object of a batch file; errors as for :func:`parse_batch`."""
     try:
         file = _BatchFile.model_validate(document)
     except ValidationError as error:

@@ -14,7 +14,6 @@ from executor.case_pool import Judge, Outcome, Task, Verdict, run_tasks
 from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
 from executor.fixtures import (
-    NOT_A_CASE,
     Case,
     FixtureError,
     Step,
@@ -27,7 +26,6 @@ from executor.fixtures import (
     parse_case,
     state_as_genesis,
 )
-from executor.forks import FORKS
 from executor.limits import Limits
 
 SECONDS_PER_CASE = 120.0
@@ -53,6 +51,8 @@ class Report:
         failed: cases where something was not, or that are malformed, with what it was.
         unsupported: cases with something that this program cannot do yet, with what it is.
         left_out: cases that were stopped, with the limit they went over.
+        not_run: cases that were not begun, with what they are: of another network, or tests of another kind. In the
+            numbers they count as left out.
         seconds: wall-clock time.
     """
 
@@ -60,16 +60,18 @@ class Report:
     failed: Mapping[str, str]
     unsupported: Mapping[str, str]
     left_out: Mapping[str, str]
+    not_run: Mapping[str, str] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
 
     @property
     def cases(self) -> int:
-        """Number of cases that were run."""
-        return self.passed + len(self.failed) + len(self.unsupported) + len(self.left_out)
+        """Number of cases."""
+        return self.passed + sum(map(len, (self.failed, self.unsupported, self.left_out, self.not_run)))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the numbers of each outcome, and under ``reasons`` the reason of every case that did not pass."""
-        reasons = {"failed": self.failed, "unsupported": self.unsupported, "left_out": self.left_out}
+        left_out = {**self.left_out, **self.not_run}
+        reasons = {"failed": self.failed, "unsupported": self.unsupported, "left_out": left_out}
         return {
             "passed": self.passed,
             **{outcome: len(of_cases) for outcome, of_cases in reasons.items()},
@@ -88,9 +90,12 @@ def run(
 ) -> Report:
     """Run the cases at ``paths`` (see :func:`executor.fixtures.fixture_files`) whose network is a known fork.
 
+    BlockchainTests of other networks, those that change the fork on the way included, and tests of other kinds are not
+    run, and reported with that reason.
+
     Args:
         stage: how far to take each case; passed to ``judge``.
-        limit: run a sample of so many cases, spread out evenly over all of them in the order of their names.
+        limit: run a sample of so many cases, spread out evenly over all that can be run in the order of their names.
         workers: processes; by default as many as there are cores.
         progress: called after every case.
         seconds_per_case: after which it is stopped and counts as left out.
@@ -101,10 +106,10 @@ def run(
     """
     start = time.perf_counter()
     paths = list(paths)
-    chosen, malformed = _choose(paths, limit)
+    chosen, malformed, not_run = _choose(paths, limit)
     total = sum(map(len, chosen.values())) + len(malformed)
-    if not total:
-        raise FixtureError(", ".join(map(str, paths)), f"no BlockchainTest whose network is one of {', '.join(FORKS)}")
+    if not total and not not_run:
+        raise FixtureError(", ".join(map(str, paths)), "no tests")
     verdicts = [Verdict(name, Outcome.FAILED, reason) for name, reason in malformed.items()]
     advance = progress or (lambda done, total: None)
     advance(len(verdicts), total)
@@ -121,6 +126,7 @@ def run(
         failed=reasons[Outcome.FAILED],
         unsupported=reasons[Outcome.UNSUPPORTED],
         left_out=reasons[Outcome.LEFT_OUT],
+        not_run=dict(sorted(not_run.items())),
         seconds=time.perf_counter() - start,
     )
 
@@ -237,33 +243,36 @@ def judge_case(name: str, document: Any, seconds: float, further: Further | None
     return Verdict(name, Outcome.PASSED)
 
 
-def _choose(paths: list[str | Path], limit: int | None) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The cases to run, by file; and malformed files and cases with what is wrong."""
+def _choose(paths: list[str | Path], limit: int | None) -> tuple[dict[str, list[str]], dict[str, str], dict[str, str]]:
+    """The cases to run, by file; malformed files and cases with what is wrong; and those not to run with the reason."""
     found: dict[str, tuple[str, str]] = {}  # by the name of the case: file and name in the file
     malformed: dict[str, str] = {}
+    not_run: dict[str, str] = {}
     for file, only in fixture_files(paths):
         try:
-            documents = file.networks()
+            listed = file.listed()
         except FixtureError as error:
             malformed[error.name] = f"malformed: {error.cause}"
             continue
-        if only is not None and only not in documents:
+        if only is not None and only not in listed:
             raise FixtureError(case_id(file.name, only), "no such case")
-        for name, network in documents.items():
+        for name, case in listed.items():
             if only not in (None, name):
                 continue
-            if network is None:
-                malformed[case_id(file.name, name)] = f"malformed: {NOT_A_CASE}"
-            elif network.lower() in FORKS:
+            if case.reason is None:
                 found[case_id(file.name, name)] = (file.name, name)
+            elif case.network is None and case.other_kind is None:
+                malformed[case_id(file.name, name)] = f"malformed: {case.reason}"
+            else:
+                not_run[case_id(file.name, name)] = case.reason
     names = sorted(found)
     if limit is not None and limit < len(names):
         names = [names[(2 * number + 1) * len(names) // (2 * limit)] for number in range(limit)]
     chosen: dict[str, list[str]] = {}
     for name in names:
-        file_name, case = found[name]
-        chosen.setdefault(file_name, []).append(case)
-    return chosen, malformed
+        file_name, case_name = found[name]
+        chosen.setdefault(file_name, []).append(case_name)
+    return chosen, malformed, not_run
 
 
 def _tasks(paths: list[str | Path], chosen: dict[str, list[str]], stage: str) -> Iterator[Task]:

@@ -242,7 +242,7 @@ class _Run:
                 for address, listed in transaction.access_list:
                     addresses.add(address)
                     slots.update((address, int.from_bytes(slot, "big")) for slot in listed)
-        kinds = (StateKind.BALANCE, StateKind.NONCE, StateKind.CODE_HASH)
+        kinds = (StateKind.BALANCE, StateKind.NONCE, StateKind.CODE_HASH, StateKind.EXISTS)
         wanted = {StateKey(kind, address) for address in addresses for kind in kinds}
         wanted.update(StateKey(StateKind.STORAGE, address, slot) for address, slot in slots)
         state = StateTrie(database, self._parent.state_root)

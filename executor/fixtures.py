@@ -41,6 +41,14 @@ MAINNET = 1
 
 NOT_A_CASE = "not a BlockchainTest: it has no network or no blocks"
 
+#: Other kinds of public tests, by a member that only they have.
+OTHER_KINDS = {
+    "engineNewPayloads": "engine test",
+    "post": "state test",
+    "txbytes": "transaction test",
+    "vectors": "EOF test",
+}
+
 
 class FixtureError(BatchError):
     """A file of BlockchainTests cannot be used; ``name`` is the file or the case (``FILE::CASE``)."""
@@ -104,6 +112,30 @@ class Case(_Model):
 
 
 @dataclass(frozen=True)
+class Listed:
+    """What a case is, before anything else of it is looked at; neither for what is no case of any kind.
+
+    Attributes:
+        network: of a BlockchainTest.
+        other_kind: what it is instead, one of :data:`OTHER_KINDS`.
+    """
+
+    network: str | None = None
+    other_kind: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why this program does not run it; ``None`` for a BlockchainTest of a network that it knows."""
+        if self.other_kind is not None:
+            return f"{self.other_kind}, not a BlockchainTest"
+        if self.network is None:
+            return NOT_A_CASE
+        if self.network.lower() not in FORKS:
+            return f"network {self.network}, not one of {', '.join(FORKS)}"
+        return None
+
+
+@dataclass(frozen=True)
 class FixtureFile:
     """The content of a file of cases; ``name`` is its path, in an archive ``ARCHIVE::PATH``."""
 
@@ -121,20 +153,22 @@ class FixtureFile:
         except ValueError as error:
             raise FixtureError(self.name, str(error)) from None
 
-    def networks(self) -> dict[str, str | None]:
-        """The networks of the cases by name; ``None`` for what is no BlockchainTest.
+    def listed(self) -> dict[str, Listed]:
+        """What the cases are, by name.
 
         Raises:
             FixtureError: not a JSON object.
         """
-        return {name: _network(document) for name, document in self.documents().items()}
+        return {name: _listed(document) for name, document in self.documents().items()}
 
 
-def _network(document: Any) -> str | None:
-    if not isinstance(document, Mapping) or "blocks" not in document:
-        return None
+def _listed(document: Any) -> Listed:
+    if not isinstance(document, Mapping):
+        return Listed()
     network = document.get("network")
-    return network if isinstance(network, str) else None
+    if "blocks" in document and isinstance(network, str):
+        return Listed(network=network)
+    return Listed(other_kind=next((kind for member, kind in OTHER_KINDS.items() if member in document), None))
 
 
 def case_id(file: str, case: str) -> str:
@@ -167,15 +201,16 @@ def cases(paths: Iterable[str | Path]) -> Iterator[tuple[str, str, str]]:
         FixtureError: a file is unreadable, too large or no file of BlockchainTests, or a case is not there.
     """
     for file, only in fixture_files(paths):
-        networks = file.networks()
-        if only is not None and only not in networks:
-            raise _no_case(file.name, only, networks)
-        for name, network in networks.items():
+        listed = file.listed()
+        if only is not None and only not in listed:
+            raise _no_case(file.name, only, listed)
+        for name, case in listed.items():
             if only not in (None, name):
                 continue
-            if network is None:
-                raise FixtureError(case_id(file.name, name), NOT_A_CASE)
-            yield file.name, name, network
+            if case.network is None:
+                assert case.reason is not None
+                raise FixtureError(case_id(file.name, name), case.reason)
+            yield file.name, name, case.network
 
 
 def read_case(file: FixtureFile, name: str) -> Case:
@@ -196,6 +231,10 @@ def parse_case(name: str, document: Any) -> Case:
     Raises:
         FixtureError: it is malformed.
     """
+    listed = _listed(document)
+    if listed.other_kind is not None:
+        assert listed.reason is not None
+        raise FixtureError(name, listed.reason)
     try:
         case = Case.model_validate(document)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from inspect import unwrap
 from typing import Any
 
 from eth.constants import BLANK_ROOT_HASH
+from eth.exceptions import OutOfGas
 from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.memory import Memory
 from eth.vm.message import Message
@@ -22,7 +23,9 @@ from executor.chain import Ancestors
 from executor.errors import LimitExceeded
 from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork
 from executor.limits import Watch
+from executor.opcodes import CREATIONS
 from executor.precompiles import corrected
+from executor.transactions import GAS_INITCODE_WORD
 
 JUMPS_PER_CHECK = 2_048  # between two jumps lies no more than the code of one contract: some 50,000 instructions
 LARGE_EXTENSION = 2**20  # bytes of EVM memory beyond which the memory limit is checked before they are allocated
@@ -48,7 +51,7 @@ def confined_machine(confined: Confined) -> Any:
     """
     machine = confined.fork.vm_class()
     state = machine.get_state_class()
-    computation = state.computation_class
+    computation, executor = state.computation_class, state.transaction_executor_class
     watch, plain = confined.watch, instructions(confined.fork)
 
     class ConfinedMemory(Memory):
@@ -78,8 +81,20 @@ def confined_machine(confined: Confined) -> Any:
             # it called: in time that grows with the square of the depth.
             return [] if self.is_error else list(dict.fromkeys(self.beneficiaries))
 
+        @classmethod
+        def consume_initcode_gas_cost(cls, computation: Any) -> None:
+            """The words of a transaction's initcode are intrinsic gas (EIP-3860): the message comes without it."""
+
+    class ConfinedExecutor(executor):  # type: ignore[misc, valid-type]
+        def build_evm_message(self, transaction: Any) -> Any:
+            message = super().build_evm_message(transaction)
+            if message.is_create:
+                message.gas -= GAS_INITCODE_WORD * -(-len(message.code) // 32)
+            return message
+
     class ConfinedState(state):  # type: ignore[misc, valid-type]
         computation_class = ConfinedComputation
+        transaction_executor_class = ConfinedExecutor
 
         def get_ancestor_hash(self, block_number: int) -> bytes:
             distance = self.block_number - block_number
@@ -131,9 +146,30 @@ def confined_machine(confined: Confined) -> Any:
 
 
 def instructions(fork: Fork) -> dict[int, Instruction]:
-    """py-evm's instructions of a fork by opcode, without the warnings it puts around some."""
+    """py-evm's instructions of a fork by opcode, without the warnings it puts around some, and with its one mistake
+    about the order of checks put right.
+    """
     opcodes = fork.vm_class().get_state_class().computation_class.opcodes
-    return {opcode: unwrap(instruction) for opcode, instruction in opcodes.items()}
+    plain = {opcode: unwrap(instruction) for opcode, instruction in opcodes.items()}
+    return plain | {opcode: _bounded(plain[opcode], fork.max_initcode_bytes) for opcode in CREATIONS}
+
+
+def _bounded(instruction: Any, max_initcode_bytes: int) -> Instruction:
+    """A creation that halts exceptionally for initcode beyond EIP-3860's limit, whatever else would stop it.
+
+    py-evm 0.12.1b1 looks at the size when the frame is about to open: where balance, depth, nonce or a collision keep
+    it from opening, the creation goes on with 0. The execution specs (``generic_create``) look at it right after the
+    gas, which is the same halt.
+    """
+
+    class BoundedCreation(type(instruction)):  # type: ignore[misc]
+        def get_gas_cost(self, data: Any) -> int:
+            if data.memory_length > max_initcode_bytes:
+                raise OutOfGas(f"initcode of {data.memory_length} bytes, more than {max_initcode_bytes} (EIP-3860)")
+            cost: int = super().get_gas_cost(data)
+            return cost
+
+    return BoundedCreation()
 
 
 def _watched(instruction: Instruction, watch: Watch) -> Instruction:

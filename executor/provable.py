@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
 from executor.forks import FORKS
 from executor.limbs import addresses_to_bytes, words_to_ints
-from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, NAMES, REACH
+from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, NAMES, OPCODES, REACH
 from executor.rules import EMPTY_CODE_HASH
 from executor.state_keys import StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Outcome
@@ -44,6 +44,30 @@ BEACON_ROOTS_CODE = bytes.fromhex(
 _CALLING = np.array(sorted(CALLS | CREATIONS), dtype=np.uint8)
 
 
+class Place(NamedTuple):
+    """Where in a batch something is; sorts as the batch runs.
+
+    Attributes:
+        block: number in the batch.
+        transaction: number in the block; -1 before its transactions, as many as it has after them.
+        step: of the trace; -1 for the transaction, or what is outside of one, as a whole.
+    """
+
+    block: int
+    transaction: int
+    step: int = -1
+
+
+class Refusal(NamedTuple):
+    """Something that cannot be proved; the first one in the batch sorts first."""
+
+    place: Place
+    what: str
+
+
+NOWHERE = Place(NONE, NONE)  # of what no step and no transaction has to do with
+
+
 def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
     """The trace of a batch all of which can be proved.
 
@@ -58,14 +82,67 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         raise UnsupportedFeature(f"chain id {executed.chain_id} of more than 64 bits")
     if len(trace.transactions) + len(trace.withdrawals) + len(trace.blocks) > MAX_OPERATIONS:
         raise UnsupportedFeature(f"more than {MAX_OPERATIONS} transactions and withdrawals")
-    _check_beacon_roots(trace)
-    _check_transactions(executed, trace)
-    _check_steps(trace)
-    _check_state(trace)
+    first = min(
+        (
+            *_beacon_roots(trace),
+            *_transactions(executed, trace),
+            *_steps(trace),
+            *_gas(trace),
+            *_codes(trace),
+            *_ancestors(trace),
+            *_empty_accounts(trace),
+        ),
+        default=None,
+    )
+    if first is not None:
+        raise unsupported(trace, first)
     return trace
 
 
-def _check_transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> None:
+def unsupported(trace: ExecutionTrace, refusal: Refusal) -> UnsupportedFeature:
+    """The error that names what cannot be proved and where it is."""
+    place = refusal.place
+    if place == NOWHERE:
+        return UnsupportedFeature(refusal.what)
+    blocks = trace.blocks
+    inside = (
+        0 <= place.transaction < int(blocks.end_transaction[place.block]) - int(blocks.first_transaction[place.block])
+    )
+    pc = None if place.step < 0 else int(trace.steps.pc[place.step])
+    return UnsupportedFeature(refusal.what, place.block, place.transaction if inside else None, pc)
+
+
+def place_of_transaction(trace: ExecutionTrace, transaction: int) -> Place:
+    """The place of a row of the transactions."""
+    block = int(trace.transactions.block[transaction])
+    return Place(block, transaction - int(trace.blocks.first_transaction[block]))
+
+
+def _place_of_frame(trace: ExecutionTrace, frame: int) -> Place:
+    transaction = int(trace.frames.transaction[frame])
+    if transaction == NONE:
+        return Place(int(trace.frames.block[frame]), -1)
+    return place_of_transaction(trace, transaction)
+
+
+def _place_of_step(trace: ExecutionTrace, step: int) -> Place:
+    return _place_of_frame(trace, int(trace.steps.frame[step]))._replace(step=step)
+
+
+def _place_of_access(trace: ExecutionTrace, access: int) -> Place:
+    """The place of a row of the accesses, which may be outside of transactions."""
+    if (step := int(trace.accesses.step[access])) != NONE:
+        return _place_of_step(trace, step)
+    # Ranges of blocks follow each other without gaps, those of transactions leave out what is around them.
+    block = int(np.searchsorted(trace.blocks.end_access, access, side="right"))
+    transaction = int(np.searchsorted(trace.transactions.end_access, access, side="right"))
+    first, end = (int(column[block]) for column in (trace.blocks.first_transaction, trace.blocks.end_transaction))
+    if transaction < end and access < trace.transactions.first_access[transaction]:
+        return Place(block, -1)
+    return Place(block, min(transaction, end) - first)
+
+
+def _transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
     precompiles = FORKS[executed.fork].precompiles
     table = trace.transactions
     to = addresses_to_bytes(table.to)
@@ -83,31 +160,31 @@ def _check_transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> None:
         elif to[row] in precompiles:
             reason = f"call of precompile 0x{to[row].hex()}"
         if reason:
-            raise UnsupportedFeature(reason, *_place(trace, row))
+            yield Refusal(place_of_transaction(trace, row), reason)
 
 
-def _check_steps(trace: ExecutionTrace) -> None:
+def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     """Calls and creations, and memory beyond the bound."""
-    steps, frames = trace.steps, trace.frames
-    own = frames.kind[steps.frame] != FrameKind.SYSTEM
+    steps = trace.steps
+    own = trace.frames.kind[steps.frame] != FrameKind.SYSTEM
     # A call that lacks operands halts for that; any other is none that can be proved.
     lacking = (steps.failed != 0) & (steps.stack_height < REACH[steps.opcode])
-    calling = np.flatnonzero(own & np.isin(steps.opcode, _CALLING) & ~lacking)
-    if len(calling):
-        step = int(calling[0])
-        raise UnsupportedFeature(NAMES[int(steps.opcode[step])], *_place_of_step(trace, step))
-    _check_gas(trace, own)
-    wide = np.flatnonzero(own & (steps.memory_size.astype(np.int64) > MAX_MEMORY_BYTES))
-    if len(wide):
-        raise UnsupportedFeature("memory of more than 16 MiB", *_place_of_step(trace, int(wide[0])))
+    calling = own & np.isin(steps.opcode, _CALLING) & ~lacking
+    if calling.any():
+        step = int(np.argmax(calling))
+        yield Refusal(_place_of_step(trace, step), NAMES[int(steps.opcode[step])])
+    wide = own & (steps.memory_size.astype(np.int64) > MAX_MEMORY_BYTES)
+    if wide.any():
+        yield Refusal(_place_of_step(trace, int(np.argmax(wide))), "memory of more than 16 MiB")
 
 
-def _check_gas(trace: ExecutionTrace, own: NDArray[np.bool_]) -> None:
+def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
     """A transaction with a gas limit above `MAX_GAS` must neither use more than that nor lack gas.
 
     Where it has less, an access to memory beyond the bound must be one that its gas does not pay for.
     """
     steps, frames = trace.steps, trace.frames
+    own = frames.kind[steps.frame] != FrameKind.SYSTEM
     transaction = frames.transaction[steps.frame]
     limits = trace.transactions.gas_limit.astype(np.uint64)
     limit = limits[np.where(own, transaction, 0)] if len(limits) else np.zeros(len(steps), dtype=np.uint64)
@@ -123,7 +200,7 @@ def _check_gas(trace: ExecutionTrace, own: NDArray[np.bool_]) -> None:
         (unpaid, f"lack of gas with a gas limit above {MAX_GAS}, or memory of more than 16 MiB"),
     ):
         if which.any():
-            raise UnsupportedFeature(what, *_place_of_step(trace, int(np.argmax(which))))
+            yield Refusal(_place_of_step(trace, int(np.argmax(which))), what)
 
 
 def _is_vast(trace: ExecutionTrace, step: int) -> bool:
@@ -140,32 +217,48 @@ def _is_vast(trace: ExecutionTrace, step: int) -> bool:
     return False
 
 
-def _check_beacon_roots(trace: ExecutionTrace) -> None:
+def _beacon_roots(trace: ExecutionTrace) -> Iterator[Refusal]:
     frames = trace.frames
-    for frame in np.flatnonzero(frames.kind == FrameKind.SYSTEM):
+    for frame in np.flatnonzero(frames.kind == FrameKind.SYSTEM).tolist():
         code = trace.codes
         row = frames.code[frame]
         if (
             trace.bytes_at(code.start[row], code.size[row]) != BEACON_ROOTS_CODE
             or frames.outcome[frame] != Outcome.SUCCESS
         ):
-            raise UnsupportedFeature("another contract than that of EIP-4788 at its address", int(frames.block[frame]))
+            what = "another contract than that of EIP-4788 at its address"
+            yield Refusal(_place_of_frame(trace, frame), what)
 
 
-def _check_state(trace: ExecutionTrace) -> None:
-    if (trace.codes.size > MAX_CODE_BYTES).any():
-        raise UnsupportedFeature(f"code of more than {MAX_CODE_BYTES} bytes")
-    if len(trace.blocks):
-        parent = int(trace.blocks.number[0]) - 1
-        if (trace.ancestors.number < parent).any():
-            raise UnsupportedFeature(f"BLOCKHASH of a block before the parent {parent}")
-    for address in _empty_accounts(trace):
-        # Touching such an account deletes it (EIP-161).
-        raise UnsupportedFeature(f"empty account 0x{address.hex()} in the pre-state")
+def _codes(trace: ExecutionTrace) -> Iterator[Refusal]:
+    """Codes that are too long, where they first run or are read."""
+    accesses = trace.accesses
+    for code in np.flatnonzero(trace.codes.size > MAX_CODE_BYTES).tolist():
+        frames = np.flatnonzero(trace.frames.code == code)[:1]
+        is_hash = trace.keys.kind[accesses.key] == StateKind.CODE_HASH
+        reads = np.flatnonzero(is_hash & (accesses.after == trace.codes.hash[code]).all(axis=1))[:1]
+        places = [_place_of_frame(trace, frame) for frame in frames.tolist()]
+        places += [_place_of_access(trace, access) for access in reads.tolist()]
+        yield Refusal(min(places, default=NOWHERE), f"code of more than {MAX_CODE_BYTES} bytes")
 
 
-def _empty_accounts(trace: ExecutionTrace) -> list[bytes]:
-    """Addresses of accounts that are in the pre-state although they are empty."""
+def _ancestors(trace: ExecutionTrace) -> Iterator[Refusal]:
+    """The first BLOCKHASH that gives the hash of a block before the parent."""
+    if not len(trace.blocks):
+        return
+    parent = int(trace.blocks.number[0]) - 1
+    if not (trace.ancestors.number < parent).any():
+        return
+    steps = trace.steps
+    for step in np.flatnonzero((steps.opcode == OPCODES["BLOCKHASH"]) & (steps.results > 0)).tolist():
+        (number,) = words_to_ints(trace.operands.word[int(trace.operands_start[step])][None])
+        if number < parent and trace.results.word[int(trace.results_start[step])].any():
+            yield Refusal(_place_of_step(trace, step), f"BLOCKHASH of a block before the parent {parent}")
+            return
+
+
+def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
+    """Accounts that are in the pre-state although they are empty: touching one deletes it (EIP-161)."""
     keys = trace.keys
     empty = int.from_bytes(EMPTY_CODE_HASH, "big")
     code = np.frombuffer(empty.to_bytes(32, "little"), dtype="<u2")
@@ -180,18 +273,8 @@ def _empty_accounts(trace: ExecutionTrace) -> list[bytes]:
         & addresses(StateKind.NONCE, zero)
         & addresses(StateKind.CODE_HASH, (keys.first == code).all(axis=1))
     )
-    return sorted(found)
-
-
-def _place(trace: ExecutionTrace, transaction: int) -> tuple[int, int]:
-    """Block, and number within it, of a transaction."""
-    block = int(trace.transactions.block[transaction])
-    return block, transaction - int(trace.blocks.first_transaction[block])
-
-
-def _place_of_step(trace: ExecutionTrace, step: int) -> tuple[int, int | None, int]:
-    transaction = int(trace.frames.transaction[trace.steps.frame[step]])
-    pc = int(trace.steps.pc[step])
-    if transaction == NONE:
-        return int(trace.frames.block[trace.steps.frame[step]]), None, pc
-    return *_place(trace, transaction), pc
+    for address in sorted(found):
+        of_account = (keys.address == np.frombuffer(address[::-1], dtype="<u2")).all(axis=1)
+        accesses = np.flatnonzero(of_account[trace.accesses.key])[:1].tolist()
+        place = _place_of_access(trace, accesses[0]) if accesses else NOWHERE
+        yield Refusal(place, f"empty account 0x{address.hex()} in the pre-state")

@@ -32,6 +32,7 @@ from executor.tables import U8, U16, U32, U64, Address, Table, Word
 
 NONE = 2**32 - 1
 TOPICS = ("topic0", "topic1", "topic2", "topic3")  # columns of Logs
+_OPENING = (0xF0, 0xF1, 0xF2, 0xF4, 0xF5, 0xFA)  # CREATE, CALL, CALLCODE, DELEGATECALL, CREATE2, STATICCALL
 
 
 class FrameKind(IntEnum):
@@ -53,7 +54,7 @@ class Outcome(IntEnum):
 
     SUCCESS = 0
     REVERT = 1
-    OUT_OF_GAS = 2  # also code beyond the limits of EIP-170
+    OUT_OF_GAS = 2  # also code beyond the limit of EIP-170, and initcode beyond that of EIP-3860
     STACK_UNDERFLOW = 3
     STACK_OVERFLOW = 4
     INVALID_INSTRUCTION = 5  # INVALID, and opcodes that no instruction has
@@ -374,6 +375,47 @@ class ExecutionTrace:
     def results_start(self) -> NDArray[np.uint64]:
         """First row in ``results`` of every step, ``(steps,)``."""
         return _starts(self.steps.results)
+
+    @cached_property
+    def opened_frame(self) -> NDArray[np.uint32]:
+        """The frame that every step opened, ``(steps,)``; NONE for one that opened none."""
+        opened = np.full(len(self.steps), NONE, dtype=np.uint32)
+        inner = np.flatnonzero(self.frames.call_step != NONE)
+        opened[self.frames.call_step[inner]] = inner
+        return opened
+
+    @cached_property
+    def end_frame(self) -> NDArray[np.uint32]:
+        """The first frame that is neither the frame itself nor inside of it, ``(frames,)``: all before it are."""
+        frames = self.frames
+        sizes = np.ones(len(frames), dtype=np.uint32)
+        for depth in range(int(frames.depth.max(initial=0)), 0, -1):
+            inner = np.flatnonzero(frames.depth == depth)
+            np.add.at(sizes, frames.parent[inner], sizes[inner])
+        return np.arange(len(frames), dtype=np.uint32) + sizes
+
+    @cached_property
+    def return_frame(self) -> NDArray[np.uint32]:
+        """The frame whose output is the return data before every step (EIP-211), ``(steps,)``; NONE where it is empty.
+
+        Every call and creation replaces the return data; with nothing if it opens no frame, creates a contract, or
+        halts exceptionally.
+        """
+        frames, opened = self.frames, self.opened_frame
+        given = opened != NONE
+        frame = opened[given]
+        creates = np.isin(frames.kind[frame], (FrameKind.CREATE, FrameKind.CREATE2))
+        empty = (frames.output_size[frame] == 0) | (creates & (frames.outcome[frame] == Outcome.SUCCESS))
+        data = np.full(len(opened), NONE, dtype=np.uint32)
+        data[given] = np.where(empty, NONE, frame)
+        # Frame by frame: the last step before that may have replaced it, if there is one in the same frame.
+        order = np.argsort(self.steps.frame, kind="stable")
+        places = np.where(np.isin(self.steps.opcode[order], _OPENING), np.arange(len(order)), -1)
+        last = np.concatenate(([-1], np.maximum.accumulate(places)[:-1])) if len(order) else places
+        own = (last >= 0) & (self.steps.frame[order[last]] == self.steps.frame[order])
+        result = np.full(len(opened), NONE, dtype=np.uint32)
+        result[order] = np.where(own, data[order[last]], NONE)
+        return result
 
     def state_keys(self) -> list[StateKey]:
         """The rows of ``keys``."""

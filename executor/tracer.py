@@ -97,8 +97,6 @@ def traced_machine(confined: Confined, recorder: Recorder) -> Any:
 
         @classmethod
         def apply_create_message(cls, state: Any, message: Any, *arguments: Any, **named: Any) -> Any:
-            # py-evm does the same later, when the frame would be open: what fails here is the frame that creates.
-            cls.validate_create_message(message)
             recorder.open_frame(message)
             finished = super().apply_create_message(state, message, *arguments, **named)
             recorder.close_frame(finished)

@@ -83,11 +83,13 @@ class StateTrie:
         return (self.account(address) or NO_ACCOUNT).code_hash
 
     def value(self, key: StateKey) -> int:
-        """Value of a key of kind BALANCE, NONCE, CODE_HASH or STORAGE."""
+        """Value of a key of kind BALANCE, NONCE, CODE_HASH, STORAGE or EXISTS."""
         if key.kind == StateKind.STORAGE:
             return self.storage(key.address, key.slot)
-        account = self.account(key.address) or NO_ACCOUNT
+        found = self.account(key.address)
+        account = found or NO_ACCOUNT
         return {
+            StateKind.EXISTS: int(found is not None),
             StateKind.BALANCE: account.balance,
             StateKind.NONCE: account.nonce,
             StateKind.CODE_HASH: int.from_bytes(account.code_hash, "big"),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuits.batch.execution import Batch
-from executor.batch import read_batch
 from executor.execute import execute
+from executor.inputs import read_batch
 from executor.provable import check_provable
 from prover.assemble import assemble
 from prover.driver import SegmentEvent, Workers, prove_segments
@@ -90,7 +90,7 @@ def prove(
     lie in the store are not proved again.
 
     Args:
-        batch_file: a batch file (`executor.batch`).
+        batch_file: what `executor.inputs` reads.
         out: the proof file; replaced in one step when the proof is complete.
         workers: where and with how many workers segments are proved.
         budget: of every segment.

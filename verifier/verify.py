@@ -40,7 +40,7 @@ from verifier.tries import StateTrie, ordered_root
 from verifier.withdrawals import Withdrawal, check_withdrawals
 
 Progress = Callable[[str, int, int], None]
-"""Called with the name of the check under way, the steps of it that are done, and how many it has."""
+"""Called with the name of the check under way, the steps of it that are done, and how many it has, which may be 0."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,11 +120,15 @@ class VerificationReport:
         }
 
 
+def _not_reported(name: str, done: int, total: int) -> None:
+    """The progress that nobody asks for."""
+
+
 class _Run:
     """Makes the checks in their order; whatever goes wrong in one is a rejection by it."""
 
     def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress or (lambda name, done, total: None)
+        self._progress = progress or _not_reported
         self._current = CHECKS[0].name
         self.results: list[CheckResult] = []
 
@@ -148,8 +152,14 @@ class _Run:
         return result
 
     def step(self, done: int, total: int) -> None:
-        """Report progress within the current check."""
-        self._progress(self._current, done, total)
+        """Report progress within the current check.
+
+        A report that fails is the last one: it says nothing about the proof, and must not decide about it.
+        """
+        try:
+            self._progress(self._current, done, total)
+        except Exception:
+            self._progress = _not_reported
 
 
 def verify(proof: bytes, engine: str = "native", progress: Progress | None = None) -> VerificationReport:
@@ -159,7 +169,7 @@ def verify(proof: bytes, engine: str = "native", progress: Progress | None = Non
         proof: the bytes of the file.
         engine: what verifies the segment proofs, one of `verifier.engines.ENGINES`. With "python" no native code of the
             proof system takes part in anything.
-        progress: called as the checks go on.
+        progress: called as the checks go on, until it raises something; that changes no verdict.
 
     Returns:
         What has been proved. A proof that is not accepted never returns.

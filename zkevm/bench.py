@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from circuits.batch.execution import Batch, Execution
-from executor.batch import read_batch
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
+from executor.inputs import read_batch
 from executor.provable import check_provable
 from prover.assemble import assemble
 from prover.costs import costs_of

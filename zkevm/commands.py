@@ -10,11 +10,11 @@ from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.batch.execution import Batch, Execution
 from circuits.segment import segment_circuit
-from executor.batch import read_batch
 from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.execute import execute as run_batch
+from executor.inputs import read_batch
 from executor.limits import NO_LIMITS, Limits
 from executor.provable import check_provable
 from executor.trace import ExecutionTrace
@@ -180,9 +180,10 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     for name, reason in report.left_out.items():
         output.line(f"left out {name}: {reason}", style="yellow")
     # Many cases are unsupported for the same reason, each in its own place.
-    whats = Counter(reason.split(" in block ")[0] for reason in report.unsupported.values())
-    if whats:
-        output.table("Unsupported", ["what", "cases"], whats.most_common())
+    for title, reasons in (("Unsupported", report.unsupported), ("Left out", report.not_run)):
+        whats = Counter(reason.split(" in block ")[0] for reason in reasons.values())
+        if whats:
+            output.table(title, ["what", "cases"], whats.most_common())
     outcomes = [(name.replace("_", " "), count) for name, count in document.items() if name != "reasons"]
     facts = [("stage", stage), *outcomes, ("seconds", report.seconds)]
     output.facts(f"{report.cases:,} cases", facts)

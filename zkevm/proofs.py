@@ -24,7 +24,7 @@ def verify_proof(file: Path, engine: str, output: Output) -> bool:
         with output.progress("Verifying") as (advance,):
             order = {check.name: number for number, check in enumerate(CHECKS)}
             report = verify_file(
-                file, engine, lambda name, done, total: advance(order[name] + done // total, len(CHECKS))
+                file, engine, lambda name, done, total: advance(order[name] + (done >= total), len(CHECKS))
             )
     except Rejected as rejected:
         output.line(f"REJECTED by the check of {rejected.check}: {rejected.reason}", style="bold red")

@@ -16,7 +16,7 @@ from executor.case_pool import Verdict
 from executor.conformance import Failed, Further, judge_case
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
-from executor.provable import check_provable
+from executor.provable import Refusal, check_provable, place_of_transaction, unsupported
 from prover.assemble import assemble
 from prover.errors import CostError
 from prover.planner import Budget, plan_batch
@@ -80,8 +80,10 @@ def prove_executed(executed: ExecutedBatch) -> None:
 def _batch_of(executed: ExecutedBatch) -> Batch:
     trace = check_provable(executed)
     table = trace.transactions
-    if (table.end_step.astype(np.int64) - table.first_step > MAX_STEPS).any():
-        raise UnsupportedFeature(f"a transaction of more than {MAX_STEPS} steps")
+    long = table.end_step.astype(np.int64) - table.first_step > MAX_STEPS
+    if long.any():
+        place = place_of_transaction(trace, int(np.argmax(long)))
+        raise unsupported(trace, Refusal(place, f"a transaction of more than {MAX_STEPS} steps"))
     return Batch.of(trace)
 
 

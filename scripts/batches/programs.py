@@ -52,6 +52,21 @@ PRECOMPILES = """
     0 0 0 0 4 10 call                             ; out of gas
 """
 DEEP = "0 0 0 0 0 address gas call"
+# What every kind of call and creation leaves as return data. The last creation is one of a contract that is there.
+RETURN_DATA = f"""
+    returndatasize pop 1 0 mstore
+    0 0 32 0 0x{OTHER.hex()} gas delegatecall returndatasize 0 64 returndatacopy 7 25 64 returndatacopy
+    0 0 0 0 0 0x{THIRD.hex()} 90000 call returndatasize 0 64 returndatacopy      ; reverts
+    0 0 32 0 0x{OTHER.hex()} 50000 staticcall returndatasize pop                 ; halts
+    0 0 32 0 4 gas staticcall returndatasize 0 96 returndatacopy                 ; a precompile
+    0 0 0 0 0xffffffffffffffffffff 0x{OTHER.hex()} gas call returndatasize pop   ; too much value
+    0x{assemble("33 0 mstore 4 28 revert").hex().ljust(64, "0")} 0 mstore
+    9 0 0 create returndatasize 0 64 returndatacopy                              ; reverts
+    0 0 32 0 4 gas staticcall returndatasize pop
+    0 0 0 create returndatasize pop 1 0 0 0 create2 returndatasize pop
+    0 0 32 0 4 gas staticcall pop 1 0 0 0 create2 returndatasize pop
+    0 0 0 0 0xabcdef gas delegatecall returndatasize pop
+"""
 LOGS = f"""
     0x616263 0 mstore 3 29 log0 1 3 29 log1 2 1 3 29 log2 3 2 1 3 29 log3 4 3 2 1 0 0 log4
     0 0 0 0 0 0x{THIRD.hex()} gas call
@@ -246,6 +261,7 @@ PROGRAMS: dict[str, Callable[[], Builder]] = {
     "arithmetic": _program(ARITHMETIC),
     "storage": _program(STORAGE, storage={"2": "6", "3": "1"}),
     "calls": _program(CALLS),
+    "return data": _program(RETURN_DATA),
     "precompiles": _program(PRECOMPILES),
     "logs": _program(LOGS),
     "block context": _program(BLOCK_CONTEXT),

@@ -427,7 +427,7 @@ class Choice:
 
     def risk(self) -> bytes:
         """A statement that often ends its program: beyond the memory, the data, the code or the stack."""
-        match self.below(9):
+        match self.below(12):
             case 0:
                 jump = op("JUMP") if self.one_in(2) else self.flag() + op("SWAP1", "JUMPI")
                 return self.of([push(self.of(BAD_PLACES)), op("PC")]) + jump
@@ -455,8 +455,38 @@ class Choice:
                 words = self.of(MANY)
                 move = op(f"{self.of(['DUP', 'SWAP'])}{1 + self.below(16)}")
                 return self.of([op("PUSH0") * words + op("POP") * words, move, op("POP") * self.of([1, 2, 3])])
-            case _:
+            case 8:
                 return self.of([self.random_bytes(1 + self.below(3)), bytes([self.of(sorted(NAMES))])])
+            case _:
+                return self.two_reasons()
+
+    def two_reasons(self) -> bytes:
+        """An instruction that two rules stop, or nearly: what follows depends on which one comes first."""
+        above_balance = push(1) + op("SELFBALANCE", "ADD")
+        match self.below(6):
+            case 0 | 1 | 2:
+                # The size of the initcode, and the balance; or the creator's nonce, or an account that is there.
+                size = push(self.of([MAX_INITCODE, MAX_INITCODE + 1, MAX_INITCODE + 1, 2**32]))
+                value = self.of([push(0), above_balance, above_balance, push(10**30)])
+                create = op("CREATE") if self.one_in(2) else op("CREATE2")
+                return push(0) + size + push(0) + value + create + self.after_call()
+            case 3:
+                # The balance, and the gas of memory, of a cold account, of a new one, or what is left for the call.
+                operands = [self.size(), self.place(), self.size(), self.place()]
+                if self.one_in(2):
+                    operands[self.below(4)] = self.far_place()
+                name = self.of(["CALL", "CALLCODE"])
+                return (
+                    b"".join(operands) + above_balance + self.address() + self.call_gas() + op(name) + self.after_call()
+                )
+            case 4:
+                # The end of the return data, and the gas of memory.
+                return op("RETURNDATASIZE") + push(self.of([0, 1])) + self.far_place() + op("RETURNDATACOPY")
+            case _:
+                # Whatever this program does, in a static frame: down to where a frame has too little gas for a step.
+                ranges = self.size() + self.place() + self.size() + self.place()
+                gas = self.of([push(60_000), push(30_000), push(self.of(CALL_GAS[:-2]))])
+                return ranges + op("ADDRESS") + gas + op("STATICCALL") + self.after_call()
 
     def statement(self) -> Statement:
         match self.below(16):
@@ -501,7 +531,7 @@ class _Batch:
         choice = Choice(f"{self._seed} contract {number}")
         return {
             "code": _hex(code),
-            "nonce": 1,  # EIP-161
+            "nonce": choice.of([1] * 6 + [2**64 - 2, 2**64 - 1]),  # EIP-161; the last one creates nothing (EIP-2681)
             "balance": choice.of([0, 1, 10**12]),
             "storage": {str(slot): value for slot in SLOTS if (value := choice.of([0, 0, 1, 2**256 - 1]))},
         }

@@ -17,10 +17,11 @@ from typing import Any
 
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
 
-from executor.batch import Batch, read_batch
+from executor.batch import Batch
 from executor.chain import open_block, open_chain
 from executor.execute import execute
 from executor.forks import FORKS
+from executor.inputs import read_batch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORKLOADS = ("erc20", "snailtracer")

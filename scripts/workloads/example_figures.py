@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import rlp
 
-from executor.batch import read_batch
 from executor.execute import ExecutedBatch, execute
+from executor.inputs import read_batch
 from executor.state_keys import LASTING_KINDS, StateKind
 from scripts.workloads.build_examples import EXAMPLES, NAMES
 from scripts.workloads.toolchain import SNAILTRACER_CRATE, SNAILTRACER_CRATE_VERSION, SOURCES, VYPER_VERSION

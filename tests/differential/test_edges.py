@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 from executor.execute import ExecutedBatch
+from executor.trace import Outcome
+from executor.transactions import MAX_NONCE
 from scripts.batches.precompiles import BN_G1, BN_G2, PAIRING, words
 from scripts.batches.random_programs import (
     BASE_FEE,
@@ -105,6 +108,84 @@ def test_size_of_a_created_code(specs: Specs, name: str, size: int) -> None:
 def test_size_of_an_initcode(specs: Specs, size: int) -> None:
     executed = agreed(specs, batch(push(size) + op("PUSH0", "PUSH0", "CREATE", "PUSH0", "SSTORE"), gas=10_000_000))
     assert (executed.post_state.storage(CONTRACT, 0) != 0) == (size == MAX_INITCODE)
+
+
+@pytest.mark.parametrize("size", [MAX_INITCODE, MAX_INITCODE + 1])
+@pytest.mark.parametrize("other", ["balance", "nonce", "collision"])
+@pytest.mark.parametrize("name", ["CREATE", "CREATE2"])
+def test_size_of_an_initcode_that_something_else_stops_too(specs: Specs, name: str, other: str, size: int) -> None:
+    """The size comes first, and halts; the others alone give 0."""
+    salt = op("PUSH0") if name == "CREATE2" else b""
+    value = push(1) if other == "balance" else op("PUSH0")
+    creation = salt + push(size) + op("PUSH0") + value + op(name, "ISZERO", "PUSH0", "SSTORE")
+    document = batch(creation, gas=10_000_000)
+    alloc = document["genesis"]["alloc"]
+    if other == "nonce":
+        alloc["0x" + CONTRACT.hex()]["nonce"] = MAX_NONCE + 1  # EIP-2681
+    if other == "collision":
+        by_salt = keccak(b"\xff" + CONTRACT + bytes(32) + keccak(bytes(size)))[12:]  # EIP-1014
+        taken = created_address(CONTRACT, 1) if name == "CREATE" else by_salt
+        alloc["0x" + taken.hex()] = {"nonce": 1}
+    executed = agreed(specs, document)
+    assert executed.post_state.storage(CONTRACT, 0) == (size == MAX_INITCODE)
+    assert executed.trace is not None
+    halts = [Outcome.SUCCESS, Outcome.OUT_OF_GAS]
+    assert executed.trace.frames.outcome.tolist() == [halts[size > MAX_INITCODE]]
+
+
+@pytest.mark.parametrize("name", ["CREATE", "CREATE2"])
+def test_size_of_an_initcode_at_the_depth_limit(specs: Specs, name: str) -> None:
+    """A contract calls itself as deep as it goes, and creates: with a size that only the innermost frame tries."""
+    salt = op("PUSH0") if name == "CREATE2" else b""
+    call = op("PUSH0") * 5 + op("ADDRESS", "GAS", "CALL")
+    # The innermost call fails for its depth and leaves 0: only then is the initcode one byte too long.
+    creation = salt + op("SWAP1") * bool(salt) + op("ISZERO") + push(MAX_INITCODE) + op("ADD", "PUSH0", "PUSH0", name)
+    executed = agreed(specs, batch(call + creation, gas=DEPTH_GAS))
+    trace = executed.trace
+    assert trace is not None
+    innermost = trace.frames.depth == MAX_DEPTH
+    assert innermost.any()
+    assert (trace.frames.outcome[innermost] == Outcome.OUT_OF_GAS).all()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(push(2**40) + op("PUSH0", "PUSH0", "CREATE"), id="creation out of gas"),
+        pytest.param(push(MAX_INITCODE + 1) + op("PUSH0", "PUSH0", "CREATE"), id="creation, initcode too long"),
+        pytest.param(op("PUSH0", "PUSH0") + push(1) + op("CREATE"), id="creation above the balance"),
+        pytest.param(op("CREATE"), id="creation, stack too short"),
+        pytest.param(op("PUSH0") * 4 + push(1) + op("ADDRESS", "GAS", "CALL"), id="call above the balance"),
+        pytest.param(push(2**40) + op("PUSH0") * 3 + push(1) + op("ADDRESS", "GAS", "CALL"), id="call out of gas"),
+        pytest.param(op("CALL"), id="call, stack too short"),
+        pytest.param(push(2**40) + op("PUSH0", "LOG0"), id="log out of gas"),
+        pytest.param(op("LOG0"), id="log, stack too short"),
+        pytest.param(op("SSTORE"), id="store, stack too short"),
+        pytest.param(op("TSTORE"), id="transient store, stack too short"),
+        pytest.param(op("SELFDESTRUCT"), id="destruction, stack too short"),
+    ],
+)
+def test_static_frames_that_something_else_stops_too(specs: Specs, code: bytes) -> None:
+    """Each of two halts takes all the gas, whichever comes first."""
+    callee = CONTRACTS[1]
+    call = op("PUSH0") * 4 + push(int.from_bytes(callee, "big")) + push(100_000) + op("STATICCALL", "ISZERO")
+    observed = op("PUSH0", "SSTORE", "GAS") + push(1) + op("SSTORE", "RETURNDATASIZE") + push(2) + op("SSTORE")
+    executed = agreed(specs, batch(call + observed, **{"0x" + callee.hex(): {"code": "0x" + code.hex(), "nonce": 1}}))
+    assert executed.post_state.storage(CONTRACT, 0) == 1
+
+
+@pytest.mark.parametrize("name", ["CALL", "CALLCODE"])
+def test_calls_above_the_balance_at_the_depth_limit(specs: Specs, name: str) -> None:
+    nested = op("PUSH0") * 5 + op("ADDRESS", "GAS", "CALL", "POP")
+    above = (
+        op("PUSH0") * 4
+        + op("SELFBALANCE")
+        + push(1)
+        + op("ADD", "ADDRESS", "GAS", name, "PUSH0", "MSTORE", "RETURNDATASIZE")
+    )
+    executed = agreed(specs, batch(nested + above, gas=DEPTH_GAS))
+    assert executed.trace is not None
+    assert max(executed.trace.frames.depth) == MAX_DEPTH
 
 
 @pytest.mark.parametrize("size", [MAX_INITCODE, MAX_INITCODE + 1])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.batch import read_batch
 from executor.execute import execute
+from executor.inputs import read_batch
 from tests.differential.comparison import differences
 from tests.differential.specs import Specs
 

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
+from executor import machine
 from executor.batch import batch_from_document
+from executor.execute import execute
 from executor.opcodes import OPCODES
 from scripts.batches import random_programs as programs
 from scripts.batches.random_programs import CONTRACTS, assemble, documents, op, push
@@ -105,6 +107,23 @@ def test_a_wrong_number_in_the_specs_is_noticed(specs: Specs, place: str) -> Non
         find(documents(), disagree, settings=once)
     except NoSuchExample:
         pytest.fail(f"{FEW_TO_NOTICE} batches give the same with a wrong {place}")
+
+
+def test_a_check_that_comes_too_late_is_noticed(specs: Specs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The programs reach instructions that two rules stop: py-evm by itself asks for the size of an initcode last."""
+
+    def disagree(document: dict[str, Any]) -> bool:
+        batch = batch_from_document(document)
+        return bool(differences(batch, execute(batch, trace=False), specs.run(batch)))
+
+    once = settings(
+        max_examples=FEW_TO_NOTICE, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(machine, "_bounded", lambda instruction, max_initcode_bytes: instruction)
+        found = find(documents(), disagree, settings=once)
+    assert not disagree(found)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 from eth_utils.crypto import keccak
 from numpy.typing import NDArray
 
-from executor.limbs import limbs_to_bytes
+from executor.limbs import limbs_to_bytes, words_to_ints
 from executor.opcodes import NAMES, OPCODES, OPERANDS, PUSH0, RESULTS, is_dup, is_swap
 from executor.state_keys import LASTING_KINDS
 from executor.trace import NONE, ExecutionTrace, FrameKind, HashPurpose, Mode, Outcome
@@ -79,12 +79,13 @@ def check_gas(trace: ExecutionTrace) -> None:
     steps, frames = trace.steps, trace.frames
     for frame, own in steps_of_frames(trace):
         assert steps.gas_after[own].tolist() == [*steps.gas_before[own][1:].tolist(), frames.gas_at_end[frame]]
-        if frames.kind[frame] != FrameKind.CREATION:  # its initcode costs before the first step (EIP-3860)
-            assert steps.gas_before[own[0]] == frames.gas_given[frame]
+        assert steps.gas_before[own[0]] == frames.gas_given[frame]
     assert (frames.gas_left <= frames.gas_at_end).all()
     assert (frames.gas_at_end <= frames.gas_given).all()
     assert not frames.gas_left[frames.outcome > Outcome.REVERT].any()
     outermost = trace.transactions.first_frame
+    given = trace.transactions.gas_limit - trace.transactions.intrinsic_gas
+    assert np.array_equal(frames.gas_given[outermost], given)
     spent = trace.transactions.gas_limit - frames.gas_left[outermost]
     assert (trace.transactions.gas_used == spent - trace.transactions.gas_refunded).all()
     assert (trace.transactions.gas_refunded <= spent // 5).all()
@@ -181,6 +182,37 @@ def check_frames(trace: ExecutionTrace) -> None:
         assert result == (0 if fails else address if creates else 1)
         assert not (frames.is_static[parent] and not frames.is_static[frame])
     assert np.array_equal(trace.transactions.status == 1, frames.outcome[trace.transactions.first_frame] == 0)
+    check_family(trace)
+    check_return_data(trace)
+
+
+def check_family(trace: ExecutionTrace) -> None:
+    """Which frames steps open, and which frames are inside of which."""
+    frames = trace.frames
+    opened = {int(step): frame for frame, step in enumerate(frames.call_step.tolist()) if step != NONE}
+    assert trace.opened_frame.tolist() == [opened.get(step, NONE) for step in range(len(trace.steps))]
+    inside = {frame: {frame} for frame in range(len(frames))}
+    for frame in range(len(frames) - 1, -1, -1):
+        if frames.parent[frame] != NONE:
+            inside[int(frames.parent[frame])] |= inside[frame]
+    assert all(inside[frame] == set(range(frame, end)) for frame, end in enumerate(trace.end_frame.tolist()))
+
+
+def check_return_data(trace: ExecutionTrace) -> None:
+    """RETURNDATASIZE and RETURNDATACOPY give what the trace says that the return data is."""
+    steps, frames = trace.steps, trace.frames
+    for step in np.flatnonzero((steps.opcode == OPCODES["RETURNDATASIZE"]) & (steps.results > 0)).tolist():
+        frame = trace.return_frame[step]
+        size = 0 if frame == NONE else int(frames.output_size[frame])
+        assert words_to_ints(trace.results.word[int(trace.results_start[step])][None]) == [size]
+    copies = (steps.opcode == OPCODES["RETURNDATACOPY"]) & (steps.failed == 0)
+    for row in np.flatnonzero(copies[trace.memory.step] & (trace.memory.is_write != 0)).tolist():
+        step, size = int(trace.memory.step[row]), int(trace.memory.size[row])
+        frame = trace.return_frame[step]
+        (start,) = words_to_ints(trace.operands.word[int(trace.operands_start[step]) + 1][None])
+        assert start + size <= frames.output_size[frame]
+        expected = trace.bytes_at(int(frames.output_start[frame]) + start, size)
+        assert trace.bytes_at(trace.memory.after_start[row], size) == expected
 
 
 def check_ranges(trace: ExecutionTrace) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from executor import batch as batch_module
-from executor.batch import batch_from_document, parse_batch, read_batch
+from executor import inputs as inputs_module
+from executor.batch import batch_from_document, parse_batch
 from executor.chain import open_chain
 from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
+from executor.inputs import read_batch
 from executor.transactions import decode_transaction
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "transfer.json"
@@ -184,6 +186,7 @@ def test_what_is_no_json_object_is_refused(content: bytes, message: str) -> None
 
 def test_oversized_and_unreadable_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(inputs_module, "MAX_FILE_BYTES", 10)
     path = tmp_path / "batch.json"
     path.write_bytes(b" " * 11)
     with pytest.raises(BatchError, match="batch file of more than 10 bytes"):

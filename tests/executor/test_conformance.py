@@ -19,11 +19,22 @@ from executor.case_pool import Outcome, Task, Verdict, run_tasks
 from executor.conformance import Failed, Report, check_case, judge_case, run
 from executor.errors import BatchError, UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
-from executor.fixtures import Case, FixtureError, FixtureFile, Step, case_batch, case_steps, fixture_files, parse_case
+from executor.fixtures import (
+    Case,
+    FixtureError,
+    FixtureFile,
+    Step,
+    batch_from_fixture,
+    case_batch,
+    case_steps,
+    fixture_files,
+    parse_case,
+)
 from executor.limits import Limits
 
 FILE = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
 DOCUMENTS: dict[str, Any] = json.loads(FILE.read_text())
+INITCODE_SIZE: dict[str, Any] = json.loads((FILE.parent / "initcode_size.json").read_text())  # EIP-3860
 CANCUN = [name for name, document in DOCUMENTS.items() if document["network"] == "Cancun"]
 WITHDRAWAL = "amountIs0TouchAccount_Cancun"
 POST_STATE_HASH = "CREATE_FirstByte_loop_d0g0v0_Cancun"
@@ -53,6 +64,11 @@ def changed(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", CANCUN, ids=lambda name: name[-40:])
 def test_cases_of_the_public_suite_pass(name: str) -> None:
     check(DOCUMENTS[name])
+
+
+@pytest.mark.parametrize("name", INITCODE_SIZE, ids=lambda name: name.rpartition("-")[2])
+def test_an_initcode_that_is_too_long_halts_though_the_balance_does_not_suffice(name: str) -> None:
+    check(INITCODE_SIZE[name])
 
 
 # -- every part of a case is looked at
@@ -213,10 +229,47 @@ def test_the_report_of_a_run(tmp_path: Path) -> None:
     assert json.loads(json.dumps(document)) == document
 
 
-def test_other_networks_are_not_run() -> None:
-    other = next(name for name in DOCUMENTS if name not in CANCUN)
-    with pytest.raises(FixtureError, match="no BlockchainTest whose network is one of cancun"):
-        run([f"{FILE}::{other}"])
+def test_other_networks_and_other_kinds_of_tests_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "mixed.json"
+    case = DOCUMENTS[NONCE]
+    engine = {name: part for name, part in case.items() if name not in ("blocks", "genesisRLP")}
+    file.write_text(
+        json.dumps(
+            {
+                "good": case,
+                "shanghai": case | {"network": "Shanghai"},
+                "changes on the way": case | {"network": "ShanghaiToCancunAtTime15k"},
+                "changes later": case | {"network": "CancunToPragueAtTime15k"},
+                "state": {"env": {}, "pre": {}, "transaction": {}, "post": {"Cancun": []}, "config": {}},
+                "engine": engine | {"engineNewPayloads": []},
+                "transaction": {"txbytes": "0x", "result": {}},
+            }
+        )
+    )
+    reasons = {
+        "changes later": "network CancunToPragueAtTime15k, not one of cancun",
+        "changes on the way": "network ShanghaiToCancunAtTime15k, not one of cancun",
+        "engine": "engine test, not a BlockchainTest",
+        "shanghai": "network Shanghai, not one of cancun",
+        "state": "state test, not a BlockchainTest",
+        "transaction": "transaction test, not a BlockchainTest",
+    }
+    report = run([file], workers=1)
+    assert report == Report(1, {}, {}, {}, {f"{file}::{name}": reason for name, reason in reasons.items()})
+    assert report.cases == 7
+    document = report.to_dict()
+    assert (document["passed"], document["left_out"]) == (1, 6)
+    assert document["reasons"]["left_out"] == report.not_run
+    alone = run([f"{file}::changes later"], workers=1)
+    assert (alone.passed, dict(alone.not_run)) == (0, {f"{file}::changes later": reasons["changes later"]})
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text("{}")
+    # A sample is one of what can be run.
+    assert run([file], limit=1, workers=1).passed == 1
+    with pytest.raises(FixtureError, match="state: state test, not a BlockchainTest"):
+        batch_from_fixture(file, "state")
+    with pytest.raises(FixtureError, match="no tests"):
+        run([nothing])
 
 
 def test_one_case_can_be_run() -> None:

@@ -15,11 +15,11 @@ import pytest
 import rlp
 
 from executor import archive as archives
-from executor.batch import read_batch
 from executor.blocks import decode_block
 from executor.errors import BatchError
 from executor.execute import execute
 from executor.fixtures import FixtureError, batch_from_fixture, cases, fixture_files, parse_case, read_case
+from executor.inputs import read_batch
 
 FILE = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
 DOCUMENTS: dict[str, Any] = json.loads(FILE.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from executor import provable
 from executor.errors import BatchError, UnsupportedFeature
 from executor.execute import execute
 from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.inputs import read_batch
 from executor.opcodes import OPCODES
 from executor.provable import MAX_MEMORY_GAS, check_provable
 from scripts.workloads.assembler import assemble
 
+FIXTURES = Path(__file__).parent / "fixtures"
 CODE = "0x5b"
 
 #: The largest gas limit that a block may have (EIP-1985).
@@ -277,8 +280,110 @@ def test_empty_accounts_in_the_pre_state_must_not_be_touched(builder: Any, touch
     untouched = building.copy().provable()
     assert len(untouched.trace.transactions) == 1
     building.block(building.transfer())
-    what = f"empty account 0x{address.hex()} in the pre-state"
+    what = f"empty account 0x{address.hex()} in the pre-state in block 1, transaction 0"
     assert refusal(building, UnsupportedFeature) == what
+
+
+# -- of several reasons the first one in the batch is named
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("two_reasons_to_refuse", "CALL in block 0, transaction 0, pc 29"),
+        ("blockhash_256_back", "BLOCKHASH of a block before the parent 1000 in block 0, transaction 0, pc 4"),
+    ],
+)
+def test_cases_with_several_reasons(file: str, message: str) -> None:
+    with pytest.raises(UnsupportedFeature) as caught:
+        check_provable(execute(read_batch(FIXTURES / f"{file}.json")))
+    assert str(caught.value) == message
+
+
+EMPTY, LISTED, WITHDRAWN, LONG = (bytes([byte]) * 20 for byte in (0xE0, 0xE1, 0xE2, 0x4C))
+CALLING, HASHING, WIDE, READING = (bytes([byte]) * 20 for byte in (0xCA, 0xBA, 0x3A, 0x2A))
+ENTRY = {"address": "0x" + LISTED.hex(), "storageKeys": []}
+WITHDRAWAL = {"index": 1, "validatorIndex": 1, "address": "0x" + WITHDRAWN.hex(), "amount": 1}
+
+#: Things that cannot be proved: the fields of a transaction, what its refusal says and where in the code, if there.
+REASONS: dict[str, tuple[dict[str, Any], str, int | None]] = {
+    "creation": ({"to": b"", "value": 0}, "contract creation", None),
+    "precompile": ({"to": bytes(19) + b"\4"}, f"call of precompile 0x{4:040x}", None),
+    "call": ({"to": CALLING}, "STATICCALL", 6),
+    "ancestor": ({"to": HASHING}, "BLOCKHASH of a block before the parent 300", 6),
+    "memory": ({"to": WIDE, "gas": 2**30 - 1}, "memory of more than 16 MiB", 6),
+    "long code": ({"to": LONG}, "code of more than 100 bytes", None),
+    "long code that is read": ({"to": READING}, "code of more than 100 bytes", 21),
+    "empty account": ({"to": EMPTY, "value": 0}, f"empty account 0x{EMPTY.hex()} in the pre-state", None),
+    "listed account": ({"accessList": [ENTRY], "type": 1}, f"empty account 0x{LISTED.hex()} in the pre-state", None),
+}
+
+
+def with_reasons(builder: Any, monkeypatch: pytest.MonkeyPatch, *blocks: list[dict[str, Any]]) -> Any:
+    """A batch whose blocks have these transactions after a plain one."""
+    monkeypatch.setattr(provable, "MAX_CODE_BYTES", 100)
+    building = builder(number=300, parentHash="0x" + "11" * 32, gasLimit=LARGEST, baseFeePerGas=0)
+    building.document["ancestorHashes"] = ["0x" + "11" * 32, "0x" + "22" * 32]
+    for address, source in (
+        (CALLING, "0 0 0 0 0 gas staticcall"),
+        (HASHING, "298 299 blockhash pop pop"),
+        (WIDE, f"{2**24} mload jumpdest"),
+        (READING, f"0x{LONG.hex()} extcodesize"),
+    ):
+        building.alloc(address, code="0x" + assemble(source).hex(), nonce=1)
+    building.alloc(LONG, code="0x" + "5b" * 101, nonce=1)
+    for address in (EMPTY, LISTED, WITHDRAWN):
+        building.alloc(address, balance=0)
+    fields = {"gas": 200_000, "gasPrice": 0, "value": 1}
+    for transactions in blocks:
+        building.block(
+            building.transfer(gasPrice=0), *(building.transfer(**fields | of_reason) for of_reason in transactions),
+            gasLimit=LARGEST,
+        )  # fmt: skip
+    return building
+
+
+@pytest.mark.parametrize("second", REASONS)
+@pytest.mark.parametrize("first", REASONS)
+def test_the_first_of_two_reasons_is_named(
+    builder: Any, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    fields, what, pc = REASONS[first]
+    place = ", transaction 1" + ("" if pc is None else f", pc {pc}")
+    for number, blocks in enumerate(([[fields], [REASONS[second][0]]], [[], [fields, REASONS[second][0]]])):
+        building = with_reasons(builder, monkeypatch, *blocks)
+        assert refusal(building, UnsupportedFeature) == f"{what} in block {number}{place}"
+
+
+def test_a_withdrawal_comes_after_the_transactions_of_its_block(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    what = f"empty account 0x{WITHDRAWN.hex()} in the pre-state"
+    call = REASONS["call"][0]
+    building = with_reasons(builder, monkeypatch, [], [call])
+    building.document["blocks"][0]["withdrawals"] = [WITHDRAWAL]
+    assert refusal(building, UnsupportedFeature) == f"{what} in block 0"
+    building = with_reasons(builder, monkeypatch, [call], [])
+    building.document["blocks"][0]["withdrawals"] = [WITHDRAWAL]
+    assert refusal(building, UnsupportedFeature) == "STATICCALL in block 0, transaction 1, pc 6"
+    # A withdrawal of nothing touches its account too.
+    building = with_reasons(builder, monkeypatch, [])
+    building.document["blocks"][0]["withdrawals"] = [WITHDRAWAL | {"amount": 0}]
+    assert refusal(building, UnsupportedFeature).startswith(what)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (f"{2**24} mload 0 0 0 0 0 gas staticcall", "memory of more than 16 MiB in block 0, transaction 0, pc 6"),
+        (f"0 0 0 0 0 gas staticcall {2**24} mload", "STATICCALL in block 0, transaction 0, pc 6"),
+        (f"299 blockhash {2**24} mload", "BLOCKHASH of a block before the parent 300 in block 0, transaction 0, pc 3"),
+        (f"{2**24} mload 299 blockhash", "memory of more than 16 MiB in block 0, transaction 0, pc 6"),
+    ],
+)
+def test_the_first_of_two_reasons_in_one_transaction_is_named(builder: Any, source: str, message: str) -> None:
+    building = builder(number=300, parentHash="0x" + "11" * 32, gasLimit=LARGEST, baseFeePerGas=0)
+    building.alloc(CALLING, code="0x" + assemble(source).hex(), nonce=1)
+    building.block(building.transfer(to=CALLING, gas=2**30 - 1, gasPrice=0, value=0), gasLimit=LARGEST)
+    assert refusal(building, UnsupportedFeature) == message
 
 
 ODD_NUMBERS = [None, True, -1, 0, 1, 1.5, 2**32, 2**63, 2**64 - 1, 2**64, 2**256 - 1, 2**256]

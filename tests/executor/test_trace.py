@@ -16,10 +16,10 @@ import rlp
 from eth_utils.crypto import keccak
 from trie.exceptions import MissingTrieNode
 
-from executor.batch import read_batch
 from executor.errors import BatchError
 from executor.execute import ExecutedBatch, execute
 from executor.fixtures import batch_from_fixture
+from executor.inputs import read_batch
 from executor.limbs import addresses_to_bytes, limbs_to_bytes, words_from_ints, words_to_ints
 from executor.opcodes import NAMES, OPCODES
 from executor.rebuild import rebuild_changes, rebuild_receipts, rebuild_state_roots
@@ -86,8 +86,9 @@ def test_keys_are_complete_though_nothing_reads_them(builder: Any) -> None:
     code_hash = int.from_bytes(keccak(b"\0"), "big")
     assert [values[StateKey(kind, listed)] for kind in kinds] == [5, 6, code_hash]
     assert [values[StateKey(kind, other)] for kind in kinds] == [0, 0, int.from_bytes(keccak(b""), "big")]
+    assert [values[StateKey(StateKind.EXISTS, address)] for address in (listed, other)] == [1, 0]
     for address in (building.WALLETS[0], building.FRESH, building.COINBASE):
-        assert {StateKey(kind, address) for kind in kinds} <= set(values)
+        assert {StateKey(kind, address) for kind in (*kinds, StateKind.EXISTS)} <= set(values)
     slots = {(key.address, key.slot): value for key, value in values.items() if key.kind == StateKind.STORAGE}
     assert slots == {(listed, 7): 8, (listed, 9): 0, (other, 7): 0, (other, 9): 0}
     assert (trace.keys.first == trace.keys.last)[trace.keys.kind == StateKind.STORAGE].all()
@@ -171,6 +172,20 @@ def test_frames_of_calls() -> None:
     assert frames.gas_given[3] == 50_000
     before = trace.steps.gas_before[frames.call_step[1]] - 2_600 - 6 - 9_000  # cold, two words of memory, value
     assert frames.gas_given[1] == before - before // 64 + 2_300
+
+
+def test_return_data() -> None:
+    """That the return data of every step is right is checked with every trace; here, that all kinds occur."""
+    trace = trace_of("return data")
+    own = np.flatnonzero(trace.steps.frame == 0)
+    sizes = own[trace.steps.opcode[own] == OPCODES["RETURNDATASIZE"]]
+    frames = trace.return_frame[sizes]
+    kinds = [FrameKind(trace.frames.kind[frame]).name if frame != NONE else "-" for frame in frames.tolist()]
+    assert kinds == [
+        "-", "DELEGATECALL", "CALL", "-", "STATICCALL", "-", "CREATE", "STATICCALL", "-", "-", "-", "-",
+    ]  # fmt: skip
+    outcomes = [Outcome(trace.frames.outcome[frame]).name for frame in frames.tolist() if frame != NONE]
+    assert outcomes == ["SUCCESS", "REVERT", "SUCCESS", "REVERT", "SUCCESS"]
 
 
 def test_state_accesses_of_a_reverted_frame() -> None:

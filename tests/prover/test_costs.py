@@ -10,8 +10,8 @@ import pytest
 from circuits.batch.execution import Batch, Execution
 from circuits.instructions.step import Step
 from circuits.segment import segment_circuit
-from executor.batch import read_batch
 from executor.execute import execute
+from executor.inputs import read_batch
 from executor.provable import check_provable
 from prover.costs import Costs, costs_of
 

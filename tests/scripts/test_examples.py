@@ -12,8 +12,9 @@ import pytest
 import rlp
 from eth_utils.crypto import keccak
 
-from executor.batch import Batch, read_batch
+from executor.batch import Batch
 from executor.execute import ExecutedBatch, execute
+from executor.inputs import read_batch
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.rules import EMPTY_CODE_HASH
 from executor.state_keys import StateKind

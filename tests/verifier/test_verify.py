@@ -764,6 +764,41 @@ def test_an_empty_account_in_the_pre_state_is_refused() -> None:
     assert (error.check, "empty but present" in error.reason) == ("pre-state", True)
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError(), BrokenPipeError(), Rejected("format", "so it says")])
+def test_progress_that_cannot_be_reported_changes_no_verdict(batch: Proved, error: Exception) -> None:
+    """Neither that of an honest proof nor that of a changed one; what fails once is not tried again."""
+    calls: list[tuple[str, int, int]] = []
+
+    def progress(name: str, done: int, total: int) -> None:
+        calls.append((name, done, total))
+        if done:
+            raise error
+
+    honest = encode_proof(batch.file)
+    assert verify(honest, progress=progress).statement == batch.file.statement
+    assert calls == [("format", 0, 1), ("format", 1, 1)]
+    calls.clear()
+
+    def in_the_proofs(name: str, done: int, total: int) -> None:
+        calls.append((name, done, total))
+        if name == "proofs" and done:
+            raise error
+
+    assert verify(honest, progress=in_the_proofs).segments == SEGMENTS
+    assert calls[-2:] == [("proofs", 0, 1), ("proofs", 1, SEGMENTS)]
+    with pytest.raises(Rejected) as caught:
+        verify(honest[:-1] + bytes([honest[-1] ^ 1]), progress=in_the_proofs)
+    assert caught.value.check == "proofs"
+
+
+def test_an_interruption_while_progress_is_reported_is_one(batch: Proved) -> None:
+    def progress(name: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verify(encode_proof(batch.file), progress=progress)
+
+
 def test_the_verifier_loads_neither_executor_nor_prover() -> None:
     """Also not through the modules of the circuits it uses, but for plain data: limbs and the layout of a trace."""
     program = "import sys, verifier; print(*sys.modules)"

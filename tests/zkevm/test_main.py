@@ -1,6 +1,7 @@
 """The command line: results, exit statuses, one readable line for every error."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from verifier.swirl.security import SecurityReport, security
 from zkevm import stages
 from zkevm.bench import EXAMPLES
 from zkevm.main import app
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def run(*arguments: str | Path) -> Result:
@@ -175,6 +178,21 @@ def test_verify_accepts(proved: tuple[Path, Any]) -> None:
     for_people = run("verify", proof)
     assert for_people.exit_code == 0
     assert "ACCEPTED: 8 transactions" in for_people.stdout
+
+
+@pytest.mark.parametrize("name", ["empty_blocks", "only_a_withdrawal", "base_fee_nobody_pays", "no_blocks"])
+def test_blocks_without_transactions_are_proved_and_accepted(name: str, tmp_path: Path) -> None:
+    file, proof = FIXTURES / f"{name}.json", tmp_path / "empty.proof"
+    if name == "no_blocks":
+        file = tmp_path / "no_blocks.json"
+        file.write_text(json.dumps(json.loads((FIXTURES / "empty_blocks.json").read_text()) | {"blocks": []}))
+    blocks = len(json.loads(file.read_text())["blocks"])
+    result = run("prove", file, "--out", proof, "--workers", "1", "--json")
+    assert result.exit_code == 0, result.output
+    for engine in ("native", "python"):
+        result = run("verify", proof, "--engine", engine)
+        assert result.exit_code == 0, result.output
+        assert f"ACCEPTED: 0 transactions in {blocks} blocks" in result.output
 
 
 def test_verify_rejects_with_status_1(changed: Path) -> None:
@@ -456,6 +474,18 @@ def test_conformance_tells_what_cannot_be_proved() -> None:
     report = the_object(result)
     assert (report["passed"], report["failed"], report["unsupported"]) == (0, 0, 1)
     assert "CREATE" in str(report["reasons"])
+
+
+def test_conformance_counts_what_it_leaves_out(tmp_path: Path) -> None:
+    case = next(iter(json.loads(CASES.read_text()).values()))
+    file = tmp_path / "transitions.json"
+    file.write_text(json.dumps({f"case {n}": case | {"network": "ShanghaiToCancunAtTime15k"} for n in range(3)}))
+    result = run("conformance", file)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"network ShanghaiToCancunAtTime15k, not one of cancun\s+3", result.output)
+    assert re.search(r"left out\s+3", result.output)
+    report = the_object(run("conformance", file, "--json"))
+    assert (report["passed"], report["left_out"], len(report["reasons"]["left_out"])) == (0, 3, 3)
 
 
 class TestStages:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from executor.batch import read_batch
 from executor.errors import UnsupportedFeature
 from executor.execute import execute
+from executor.inputs import read_batch
 from prover.errors import CostError
 from tests.end_to_end.conftest import EXAMPLES, first_transactions
 from tests.verifier.proving import prove_here
