@@ -22,7 +22,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
-from circuits.frames import buffer, calldata, code, frames
+from circuits.frames import buffer, calldata, code, frames, push_sites
 from circuits.functions import bitwise_bytes, poseidon2, range
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
 from circuits.instructions import (
@@ -118,6 +118,7 @@ _MODULES = (
     exceptional,
     buffer,
     calldata,
+    push_sites,
     code,
     state,
     access_tree,

@@ -19,7 +19,7 @@ from circuits.functions.poseidon2 import compress, compress_chain
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
-CIRCUIT_VERSION = 2
+CIRCUIT_VERSION = 3
 
 Digests = NDArray[np.uint32]
 
@@ -145,12 +145,11 @@ WRITE_ITEM = Item(7, (("scope", 1), ("leaf", 1), ("value", WORD), ("nonce", NONC
 #: An entry of an access list: an address, with `slot` 0, or a storage key of it.
 ACCESS_ITEM = Item(8, (("is_key", 1), ("address", ADDRESS), ("slot", WORD)))
 
-#: Tags of hashes that are no items: running hashes, keys of the access tree, code, buffers.
+#: Tags of hashes that are no items: running hashes, keys of the access tree, buffers.
 TAG_OPERATIONS = 16
 TAG_RECEIPTS = 17
 TAG_WRITES = 18
 TAG_KEY = 19
-TAG_CODE = 20
 TAG_BUFFER = 21
 TAG_ACCESS_LIST = 22
 
@@ -158,10 +157,9 @@ OPERATIONS_START = initial(TAG_OPERATIONS)
 RECEIPTS_START = initial(TAG_RECEIPTS)
 WRITES_START = initial(TAG_WRITES)
 BUFFER_START = initial(TAG_BUFFER)
-CODE_START = initial(TAG_CODE)
 ACCESS_LIST_START = initial(TAG_ACCESS_LIST)
 
-#: The two halves of a word of a buffer, and of 32 bytes of a code, are absorbed one after the other.
+#: The two halves of a word of a buffer are absorbed one after the other.
 BLOCKS_PER_WORD = 2
 
 
@@ -199,52 +197,6 @@ def buffer_digests(buffers: list[bytes]) -> Digests:
     words = [buffer_words(data) for data in buffers]
     counts = np.array([BLOCKS_PER_WORD * len(w) for w in words])
     states = ragged_chains(BUFFER_START, np.concatenate(words).reshape(-1, DIGEST), counts)
-    digests: Digests = states[np.cumsum(counts) - 1]
-    return digests
-
-
-#: Bytes behind the end of a code that are committed to: a truncated PUSH32 and the STOP that follows it.
-CODE_PADDING = 33
-CODE_BYTES = 32
-_PUSH1, _PUSH32 = 0x60, 0x7F
-
-
-def code_rows(size: int) -> int:
-    """Rows of 32 bytes that a code of this size takes, its padding included."""
-    return -(-(size + CODE_PADDING) // CODE_BYTES)
-
-
-def code_cells(code: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What is committed of a code: its bytes, zero-padded, and 1 where an instruction starts; both (rows, 32).
-
-    Behind the end zeros are instructions (STOP) except where a truncated PUSH reaches.
-    """
-    size = code_rows(len(code)) * CODE_BYTES
-    padded = np.zeros(size, dtype=np.uint8)
-    padded[: len(code)] = np.frombuffer(code, dtype=np.uint8)
-    starts = np.zeros(size, dtype=np.uint8)
-    pc = 0
-    while pc < size:  # sequential by nature: where an instruction starts depends on all before it
-        starts[pc] = 1
-        byte = padded[pc]
-        pc += 1 + (int(byte) - _PUSH1 + 1 if _PUSH1 <= byte <= _PUSH32 else 0)
-    return padded.reshape(-1, CODE_BYTES), starts.reshape(-1, CODE_BYTES)
-
-
-def code_elements(cells: NDArray[np.uint8], starts: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """The hashed elements (rows, 16): of two neighbouring bytes b0 + 2^8 b1 + 2^16 (start0 + 2 start1)."""
-    b, s = cells.astype(np.uint32), starts.astype(np.uint32)
-    elements: NDArray[np.uint32] = b[:, 0::2] + (b[:, 1::2] << 8) + (s[:, 0::2] << 16) + (s[:, 1::2] << 17)
-    return elements
-
-
-def code_digests(codes: list[bytes]) -> Digests:
-    """Digests (n, 8) of codes: the running hash of the halves of their rows."""
-    if not codes:
-        return np.zeros((0, DIGEST), dtype=np.uint32)
-    elements = [code_elements(*code_cells(code)) for code in codes]
-    counts = np.array([BLOCKS_PER_WORD * len(e) for e in elements])
-    states = ragged_chains(CODE_START, np.concatenate(elements).reshape(-1, DIGEST), counts)
     digests: Digests = states[np.cumsum(counts) - 1]
     return digests
 

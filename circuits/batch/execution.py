@@ -14,11 +14,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.batch.code_trees import CodeTrees
 from circuits.batch.leaves import BatchLeaves, LeafKind
 from circuits.batch.operations import OperationKind, Operations
 from circuits.batch.receipts import ReceiptChain
 from circuits.limbs import Limbs
-from circuits.statement import code_rows
 from circuits.widths import WORD
 from executor.opcodes import (
     DUP1,
@@ -234,8 +234,7 @@ class Execution:
         inverse = inverse.reshape(-1)
         wanted = np.isin(inverse[: len(known)], inverse[len(known) :])
         self.codes = np.unique(np.concatenate([used, leaves.code_rows[wanted]])).astype(np.int64)
-        rows = np.array([code_rows(int(size)) for size in trace.codes.size[self.codes]], dtype=np.int64)
-        self.code_ids = np.cumsum(rows) - rows
+        self.code_ids = np.arange(len(self.codes), dtype=np.int64)
         frame_code = self.code_ids[np.searchsorted(self.codes, used)] if len(used) else used
         self.frame_code = frame_code
         self.code = frame_code[self.frame - 1] if len(self.step) else self.frame
@@ -310,6 +309,12 @@ class Execution:
         return _Stack(self)
 
     # Other tables' rows.
+
+    @cached_property
+    def code_trees(self) -> CodeTrees:
+        """The trees of the segment's codes."""
+        codes = self.trace.codes
+        return CodeTrees.of([self.trace.bytes_at(codes.start[row], codes.size[row]) for row in self.codes])
 
     @cached_property
     def calldata_ids(self) -> Integers:

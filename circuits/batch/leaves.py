@@ -14,9 +14,10 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.batch.code_trees import CodeTrees
 from circuits.functions.poseidon2 import compress
 from circuits.limbs import Limbs, u64_from_ints
-from circuits.statement import TAG_KEY, Digests, code_digests
+from circuits.statement import TAG_KEY, Digests
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 from executor.state_keys import StateKind
 from executor.trace import ExecutionTrace
@@ -110,15 +111,26 @@ class LeafValues:
 
 @dataclass(frozen=True, eq=False)
 class LeafCodes:
-    """What the leaves of codes hold, one row a code in leaf order: digest (c, 8), size (c,) in bytes."""
+    """What the leaves of codes hold, one row a code in leaf order.
 
-    digest: Digests
+    Attributes:
+        root, depth: (c, 8), (c,) root of the code's tree, and its level (`circuits.batch.code_trees`).
+        size: (c,) bytes.
+    """
+
+    root: Digests
     size: NDArray[np.int64]
+    depth: NDArray[np.int64]
 
     @classmethod
     def of(cls, codes: list[bytes]) -> LeafCodes:
         """Of codes in leaf order."""
-        return cls(code_digests(codes), np.array([len(code) for code in codes], dtype=np.int64))
+        trees = CodeTrees.of(codes)
+        return cls(trees.roots, np.array([len(code) for code in codes], dtype=np.int64), trees.depths)
+
+    def at(self, places: NDArray[np.int64]) -> LeafCodes:
+        """Some of them (n,)."""
+        return LeafCodes(self.root[places], self.size[places], self.depth[places])
 
 
 def word_digests(words: Limbs) -> Digests:
@@ -134,10 +146,11 @@ def account_digests(value: Limbs, nonce: Limbs, code_hash: Limbs) -> Digests:
 
 
 def code_value_digests(codes: LeafCodes) -> Digests:
-    """Value digests (c, 8) of codes: C(digest, size)."""
+    """Value digests (c, 8) of codes: C(root, (size, depth))."""
     padded = np.zeros((len(codes.size), DIGEST), dtype=np.uint32)
     padded[:, 0] = codes.size
-    return compress(codes.digest, padded)
+    padded[:, 1] = codes.depth
+    return compress(codes.root, padded)
 
 
 def value_digests(keys: LeafKeys, values: LeafValues, codes: LeafCodes) -> Digests:

@@ -110,18 +110,47 @@ CONTEXT = Bus(
     argument="There is one provider for each kind and id.",
 )
 
+CODE_NODE = Bus(
+    index=70,
+    name="code_node",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("code", 1, "id of the code", "code: row number"),
+        BusField("level", 1, "distance from the chunks", "code: its leaf's depth; code_node: one less than its own"),
+        BusField("index", 1, "position within the level", "code_node: twice its own plus the side"),
+        BusField("digest", DIGEST, "digest of the node or chunk", "provider: poseidon2"),
+    ),
+    argument="A code's row provides its root, and a node that is itself provided on a level its children one level "
+    "below: all are nodes of the tree which the verifier has made from the code. Levels fall by one from the depth "
+    "that its leaf states, so on level 0 there are its chunks and nothing else, each at its own position.",
+)
+
+CODE_PART = Bus(
+    index=71,
+    name="code_part",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("code", 1, "id of the code", "code_chunk: code_node"),
+        BusField("index", 1, "which 16 bytes", "code_chunk: its position"),
+        BusField("limbs", WORD // 2, "the bytes as a big-endian number, least significant limb first", "code_chunk"),
+    ),
+    argument="A chunk's bytes are those that its digest hashes.",
+)
+
 INSTRUCTION = Bus(
     index=26,
     name="instruction",
     kind=BusKind.LOOKUP,
     fields=(
-        BusField("code", 1, "id of the code", "code: row of its first bytes"),
-        BusField("pc", 1, "place in the code; zeros follow the code up to a STOP behind its last instruction", "code"),
-        BusField("byte", 1, "what stands there", "code: the code's digest"),
-        BusField("start", 1, "1: an instruction begins there, 0: it is push data", "code: the code's digest"),
+        BusField("code", 1, "id of the code", "code: row number"),
+        BusField(
+            "pc", 1, "place in the code; zeros follow the code up to a STOP behind its last instruction", "code_chunk"
+        ),
+        BusField("byte", 1, "what stands there", "code_chunk: its digest"),
+        BusField("start", 1, "1: an instruction begins there, 0: it is push data", "code_chunk: its digest"),
     ),
-    argument="The code table hashes bytes and starts into the digest of the access tree's leaf for this code hash; the "
-    "verifier has made that leaf from the code.",
+    argument="A chunk hashes bytes and starts into a digest that the tree of its code has at this place; the verifier "
+    "has made the tree from the code.",
 )
 
 PUSH = Bus(
@@ -143,11 +172,11 @@ CODE = Bus(
     name="code",
     kind=BusKind.LOOKUP,
     fields=(
-        BusField("code", 1, "id of the code", "code: row of its first bytes"),
+        BusField("code", 1, "id of the code", "code: row number"),
         BusField("hash", WORD, "keccak256 of the code", "code_leaf"),
         BusField("size", 1, "bytes, at most 2^24", "code_leaf"),
     ),
-    argument="The last row of a code looks its digest up in code_leaf, which knows the hash and the size of it.",
+    argument="Ids are row numbers, so an id has one row, which looks up hash and size in a leaf.",
 )
 
 BUFFER = Bus(
@@ -158,9 +187,9 @@ BUFFER = Bus(
         BusField("kind", 1, "0: calldata, 1: code", "a constant of the provider"),
         BusField("id", 1, "id of the buffer or code", "provider: row number"),
         BusField("index", 1, "which 32 bytes", "provider: counted"),
-        BusField("word", WORD, "the bytes as a big-endian word, zeros behind the end", "provider: its digest"),
+        BusField("word", WORD, "the bytes as a big-endian word, zeros behind the end", "provider: a digest"),
     ),
-    argument="Ids are row numbers of first rows, so no two buffers of a kind share one.",
+    argument="Ids are row numbers (of calldata: of first rows), so no two buffers of a kind share one.",
 )
 
 BUFFER_SIZE = Bus(
@@ -172,7 +201,7 @@ BUFFER_SIZE = Bus(
         BusField("id", 1, "id of the buffer or code", "provider: row number"),
         BusField("size", 1, "bytes, at most 2^24", "provider"),
     ),
-    argument="Only the last row of a buffer provides it.",
+    argument="One row of a buffer provides it: of calldata the last one, of a code its only one.",
 )
 
 BUFFER_BYTES = Bus(

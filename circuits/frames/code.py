@@ -1,11 +1,13 @@
-"""Codes: every byte of the codes that run, where instructions start, and the sites of PUSH instructions.
+"""Codes: the bytes that run or are copied, and where instructions start.
 
-A code's leaf in the access tree holds a digest of its bytes and of the places where instructions start, both made by
-the verifier. The `code` table opens that digest; everything that executes or copies code asks it.
+A code's leaf in the access tree holds its hash, its size and the root of a tree over its chunks
+(`circuits.batch.code_trees`). `code` has a row for each code of the segment, `code_node` opens the tree as far as it is
+needed, `code_chunk` the chunks; everything that executes or copies code asks them. `code_word` puts words together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,278 +16,316 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import total
-from circuits.air.layout import Layout, TraceView, allocate, bit, byte, element, limb
+from circuits.air.layout import RANGE, Layout, TraceView, allocate, bit, byte, element, limb
 from circuits.air.table import Air, Table
-from circuits.batch.execution import Execution
+from circuits.batch.code_trees import CHUNK_BYTES, ELEMENT_BYTES, CodeTrees
+from circuits.batch.execution import Execution, Integers
 from circuits.component import Answering
-from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, INSTRUCTION, PUSH
+from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, CODE_NODE, CODE_PART, INSTRUCTION
 from circuits.functions.bitwise_bytes import query_xor
+from circuits.functions.poseidon2 import distinct_rows
 from circuits.hashing import constrain_compress
 from circuits.state.buses import CODE_LEAF
-from circuits.statement import CODE_BYTES, CODE_START, code_cells, code_elements, ragged_chains
 from circuits.widths import DIGEST, WORD
-from executor.opcodes import MAX_PUSH, PUSH0
 
 #: The kind of a code on the buses of buffers.
 CODE_KIND = 1
 
-_PAIRS = CODE_BYTES // 2
+#: Half a word: the greatest part of a word that fits a chunk without a rest.
+PART_BYTES = 16
+_PARTS = CHUNK_BYTES // PART_BYTES
+_PART = WORD // 2
 
-#: PUSH costs this (cancun/vm/gas.py GAS_BASE), and with data 1 more (GAS_VERY_LOW).
-_GAS_BASE = 2
-
-#: A small push site has at most this many bytes of data.
-SMALL_SITE = 4
+_LEAF = "code_leaf bus"
+_NODE = "code_node bus"
 
 
 class CodeColumns(Layout):
-    """32 bytes of a code per row. A row's number is id + index, on padding rows, too."""
+    """One code per row."""
 
-    real = bit("1 on rows that hold a part of a code")
-    first = bit("1 on the first row of a code")
-    last = bit("1 on the last row of a code")
-    id = element("id of the code: number of its first row", by="row numbers")
-    index = element("which 32 bytes of the code", by="counted from the first row")
-    data = byte("the bytes, zeros behind the end of the code", CODE_BYTES, by="a bitwise_bytes query for each pair")
-    start = bit("1: an instruction starts here", CODE_BYTES)
-    xor = byte("exclusive or of each pair of bytes", _PAIRS, by="bitwise_bytes bus")
-    state = element("running hash of the code before the row", DIGEST, by="its start, or the row before")
-    middle = element("running hash behind the first 16 bytes", DIGEST, by="poseidon2 bus")
-    after = element("running hash behind the row", DIGEST, by="poseidon2 bus")
-    hash = limb("keccak256 of the code; 0 before its last row", WORD, by="code_leaf bus")
-    size = element("bytes of the code; 0 before its last row", by="code_leaf bus")
-    instructions = element("how often each byte is looked up", CODE_BYTES, by="balance of the instruction bus")
-    words = element("how often the bytes are looked up as a word", by="balance of the buffer bus")
+    real = bit("1 on rows that stand for a code")
+    id = element("id of the code: the row's number", by="counted, on padding rows, too")
+    hash = limb("keccak256 of the code", WORD, by=_LEAF)
+    root = element("root of the tree of its chunks", DIGEST, by=_LEAF)
+    size = element("bytes of the code", by=_LEAF)
+    depth = element("level of the root", by=_LEAF)
     codes = element("how often hash and size are looked up", by="balance of the code bus")
     sizes = element("how often the size is looked up", by="balance of the buffer_size bus")
+    roots = element("how often the root is looked up", by="balance of the code_node bus")
 
 
 class Code(Table):
-    """All codes of the segment, one after the other from row 0.
-
-    A row that is real and not the last of its code is continued by the next one. The table's end cannot be, because its
-    cyclic successor is row 0, which starts a code. So every code reaches a last row, whose hash is that of a leaf: what
-    a row provides belongs to a code that the verifier knows.
-    """
+    """The codes of the segment: what a row says of its id is what the leaf of one code says."""
 
     name = "code"
     layout = CodeColumns
 
     def constraints(self, air: Air) -> None:
-        row, following = air.row, air.next
-        self._rows(air)
-        # The content of a row.
-        for k in range(_PAIRS):
-            query_xor(air, row.data[2 * k], row.data[2 * k + 1], row.xor[k], count=row.real)
-        elements = [_element(row, k) for k in range(_PAIRS)]
-        constrain_compress(air, row.state, elements[:DIGEST], row.middle, count=row.real)
-        constrain_compress(air, row.middle, elements[DIGEST:], row.after, count=row.real)
-        air.require_equal(row.state, [air.constant(int(x)) for x in CODE_START], "a code's first state", when=row.first)
-        air.require_equal(following.state, row.after, "the next state", when=row.real - row.last)
-        # What others ask for.
-        for i in range(CODE_BYTES):
-            place = row.index * CODE_BYTES + i
-            air.provide(INSTRUCTION, row.id, place, row.data[i], row.start[i], multiplicity=row.instructions[i])
-        word = [row.data[2 * k] * 256 + row.data[2 * k + 1] for k in reversed(range(_PAIRS))]
-        air.provide(BUFFER, CODE_KIND, row.id, row.index, word, multiplicity=row.words)
-        for i, cell in enumerate((*row.instructions, row.words)):
-            air.require((1 - row.real) * cell, f"padding answers nothing [{i}]")
-        # Hash and size: the leaf's.
-        air.query(CODE_LEAF, row.hash, row.after, row.size, count=row.last)
-        for i, cell in enumerate((*row.hash, row.size, row.codes, row.sizes)):
-            air.require((1 - row.last) * cell, f"hash and size on last rows only [{i}]")
+        row = air.row
+        air.require(air.is_first * row.id, "row 0 has number 0")
+        air.require(air.is_transition * (air.next.id - row.id - 1), "rows are numbered")
+        air.query(CODE_LEAF, row.hash, row.root, row.size, row.depth, count=row.real)
+        for name in ("codes", "sizes", "roots"):
+            air.require((1 - row.real) * getattr(row, name), f"padding answers nothing: {name}")
         air.provide(CODE, row.id, row.hash, row.size, multiplicity=row.codes)
         air.provide(BUFFER_SIZE, CODE_KIND, row.id, row.size, multiplicity=row.sizes)
-
-    @staticmethod
-    def _rows(air: Air) -> None:
-        """Real rows come first; all are numbered id + index; a code is a run of rows from a first to a last one."""
-        row, following = air.row, air.next
-        air.require(air.is_transition * following.real * (1 - row.real), "real rows come first")
-        air.require(row.first * (1 - row.real), "padding starts no code")
-        air.require(row.last * (1 - row.real), "padding ends no code")
-        air.require(air.is_first * (row.real - row.first), "row 0 starts a code")
-        air.require(air.is_first * (row.id + row.index), "row 0 has number 0")
-        air.require(row.first * row.index, "a code starts at its first bytes")
-        number, next_number = row.id + row.index, following.id + following.index
-        air.require(air.is_transition * (next_number - number - 1), "rows are numbered")
-        air.require((1 - row.real) * row.index, "padding has ids of its own")
-        continued = row.real - row.last
-        air.require(continued * (1 - following.real), "a code goes on in the next row")
-        air.require(continued * following.first, "a code does not start within another")
-        air.require(continued * (following.id - row.id), "a code keeps its id")
-        air.require((1 - continued) * (following.real - following.first), "behind the last row, another code starts")
+        air.provide(CODE_NODE, row.id, row.depth, 0, row.root, multiplicity=row.roots)
 
 
-def _element(row: Any, k: int) -> Expression:
-    """The hashed element of a pair of bytes, below 2^18: it tells both bytes and both starts."""
-    low = row.data[2 * k] + row.data[2 * k + 1] * (1 << 8)
-    element_: Expression = low + row.start[2 * k] * (1 << 16) + row.start[2 * k + 1] * (1 << 17)
-    return element_
+class CodeNodeColumns(Layout):
+    """One inner node above an opened chunk per row."""
+
+    real = bit("1 on rows that stand for a node")
+    id = element("id of the code", by=_NODE)
+    level = element("distance from the chunks", by=_NODE)
+    index = element("position within the level", by=_NODE)
+    children = element("digests of both children", (2, DIGEST), by="poseidon2 bus: the digest")
+    digest = element("C(children)", DIGEST, by=_NODE)
+    asked = element("how often each child is looked up", 2, by="balance of the code_node bus")
 
 
-def fill_code(
-    execution: Execution,
-    instructions: NDArray[np.uint32],
-    codes: NDArray[np.uint32],
-    words: NDArray[np.uint32],
-    sizes: NDArray[np.uint32],
-) -> Matrix | None:
-    """All codes of the segment, with the answers to these queries; wrong queries are left to unbalance their bus."""
-    if not any(map(len, (instructions, codes, words, sizes))):
-        return None
-    contents = [cells_of(execution, code) for code in execution.codes.tolist()]
-    counts = np.array([len(cells) for cells, _ in contents], dtype=np.int64)
-    height = int(counts.sum())
-    matrix, rows = allocate(CodeColumns, height)
-    number = np.arange(len(matrix))
-    TraceView(CodeColumns, matrix).id = number
-    number = number[:height]
-    ends = np.cumsum(counts) - 1
-    rows.real = 1
-    rows.first[execution.code_ids] = 1
-    rows.last[ends] = 1
-    rows.id = np.repeat(execution.code_ids, counts)
-    rows.index = number - rows.id
-    cells = np.concatenate([cells for cells, _ in contents])
-    starts = np.concatenate([starts for _, starts in contents])
-    rows.data = cells
-    rows.start = starts
-    rows.xor = cells[:, 0::2] ^ cells[:, 1::2]
-    states = ragged_chains(CODE_START, code_elements(cells, starts).reshape(-1, DIGEST), 2 * counts)
-    rows.middle = states[0::2]
-    rows.after = states[1::2]
-    rows.state[1:] = states[1:-1:2]
-    rows.state[execution.code_ids] = CODE_START
-    rows.hash[ends] = execution.trace.codes.hash[execution.codes]
-    rows.size[ends] = execution.trace.codes.size[execution.codes]
-    # Answers.
-    place, valid = _rows_of(rows, instructions[:, 0], instructions[:, 1] // CODE_BYTES)
-    at = instructions[:, 1] % CODE_BYTES
-    valid &= (cells[place, at] == instructions[:, 2]) & (starts[place, at] == instructions[:, 3])
-    rows.instructions = _count(place[valid] * CODE_BYTES + at[valid], CODE_BYTES * height).reshape(-1, CODE_BYTES)
-    place, valid = _rows_of(rows, words[:, 1], words[:, 2])
-    big_endian = cells.astype(np.uint32)
-    limbs = (big_endian[:, 0::2] << 8 | big_endian[:, 1::2])[:, ::-1]
-    valid &= (words[:, 0] == CODE_KIND) & (limbs[place] == words[:, 3:]).all(axis=1)
-    rows.words = _count(place[valid], height)
-    last, valid = _last_rows(execution, ends, codes[:, 0])
-    valid &= (rows.hash[last] == codes[:, 1 : 1 + WORD]).all(axis=1) & (rows.size[last] == codes[:, -1])
-    rows.codes = _count(last[valid], height)
-    last, valid = _last_rows(execution, ends, sizes[:, 1])
-    valid &= (sizes[:, 0] == CODE_KIND) & (rows.size[last] == sizes[:, 2])
-    rows.sizes = _count(last[valid], height)
-    return matrix
+class CodeNode(Table):
+    """Nodes that are looked up and provide their children."""
 
-
-def cells_of(execution: Execution, code: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Bytes and starts, (rows, 32) each, of a code: a row of the trace's codes."""
-    codes = execution.trace.codes
-    return code_cells(execution.trace.bytes_at(codes.start[code], codes.size[code]))
-
-
-def _rows_of(
-    rows: Any, ids: NDArray[np.uint32], index: NDArray[np.uint32]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows (n,) that hold these parts of codes, and whether there are such rows."""
-    number = ids.astype(np.int64) + index
-    place = np.minimum(number, len(rows.id) - 1)
-    return place, (place == number) & (rows.id[place] == ids)
-
-
-def _last_rows(
-    execution: Execution, ends: NDArray[np.int64], ids: NDArray[np.uint32]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Last rows (n,) of the codes with these ids, and whether there are such codes."""
-    code = np.minimum(np.searchsorted(execution.code_ids, ids), len(ends) - 1)
-    return ends[code], execution.code_ids[code] == ids
-
-
-def _count(places: NDArray[np.integer[Any]], size: int) -> NDArray[np.int64]:
-    return np.bincount(places, minlength=size)
-
-
-#: Why the place of a PUSH may change.
-_ELSEWHERE = "another true statement: of a place with the same bytes, which the instruction bus confirms"
-
-
-def site_columns(most: int) -> type[Layout]:
-    """The layout of push sites with at most this many bytes of data."""
-
-    class SiteColumns(Layout):
-        """One PUSH of a code per row; bytes from the least significant, which stands last, on."""
-
-        real = bit("1 on rows that stand for a site")
-        code = element("id of the code", by="instruction bus", free=_ELSEWHERE)
-        pc = element("place of the instruction", by="instruction bus", free=_ELSEWHERE)
-        size = element("bytes of data", by="the sum of active")
-        active = bit("1 for every byte of data that there is, the least significant first", most)
-        data = byte("the data; 0 where there is none", most, by="instruction bus")
-        multiplicity = element("how often the site is looked up", by="balance of the push bus")
-
-    return SiteColumns
-
-
-class PushSite(Table):
-    """PUSH instructions of codes, with their data and their cost."""
-
-    row_order = "rows are looked up"
-
-    def __init__(self, name: str, most: int) -> None:
-        self.name = name  # type: ignore[misc]
-        self.most = most
-        self.layout = site_columns(most)  # type: ignore[misc]
+    name = "code_node"
+    layout = CodeNodeColumns
+    row_order = "rows meet only on the code_node bus"
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        air.require(row.size - total(row.active), "size")
-        for k in range(self.most):
-            enabled = row.active[k - 1] if k else row.real
-            air.require(row.active[k] * (1 - enabled), f"byte {k} follows byte {k - 1}")
-            air.require((1 - row.active[k]) * row.data[k], f"no byte {k}")
-        air.query(INSTRUCTION, row.code, row.pc, row.size + PUSH0, 1, count=row.real)
-        # The last byte stands at pc + size. The code is padded with zeros: data that it cuts off is there, too.
-        for k in range(self.most):
-            air.query(INSTRUCTION, row.code, row.pc + row.size - k, row.data[k], 0, count=row.active[k])
-        word = [
-            row.data[2 * i] + (row.data[2 * i + 1] * 256 if 2 * i + 1 < self.most else 0)
-            for i in range((self.most + 1) // 2)
-        ]
-        word += [air.constant(0)] * (WORD - len(word))
-        cost = row.active[0] + _GAS_BASE
-        air.provide(PUSH, row.code, row.pc, row.size, cost, word, multiplicity=row.multiplicity)
-        air.require((1 - row.real) * row.multiplicity, "padding answers nothing")
+        air.query(CODE_NODE, row.id, row.level, row.index, row.digest, count=row.real)
+        constrain_compress(air, row.children[0], row.children[1], row.digest, count=row.real)
+        for side in range(2):
+            air.require((1 - row.real) * row.asked[side], f"padding has no child {side}")
+            child = 2 * row.index + side
+            air.provide(CODE_NODE, row.id, row.level - 1, child, row.children[side], multiplicity=row.asked[side])
 
 
-SITES_SMALL = PushSite("push_site_small", SMALL_SITE)
-SITES_LARGE = PushSite("push_site_large", MAX_PUSH)
+class CodeChunkColumns(Layout):
+    """One opened chunk per row."""
+
+    real = bit("1 on rows that hold a chunk")
+    id = element("id of the code", by=_NODE)
+    index = element("which 48 bytes of the code", by=_NODE)
+    data = byte("the bytes, zeros behind the end of the code", CHUNK_BYTES, by="a bitwise_bytes query for each pair")
+    start = bit("1: an instruction starts here", CHUNK_BYTES)
+    xor = byte("exclusive or of each pair of bytes", CHUNK_BYTES // 2, by="bitwise_bytes bus")
+    digest = element("digest of bytes and starts", DIGEST, by=_NODE)
+    instructions = element("how often each byte is looked up", CHUNK_BYTES, by="balance of the instruction bus")
+    halves = element("how often each 16 bytes are looked up", _PARTS, by="balance of the code_part bus")
 
 
-def _fill_sites(table: PushSite, queries: NDArray[np.uint32], smallest: int) -> Matrix | None:
-    """The sites that are asked for, of the table's sizes from the smallest on."""
-    size = queries[:, 2]
-    queries = queries[(size >= smallest) & (size <= table.most)]
-    if not len(queries):
+class CodeChunk(Table):
+    """Chunks that stand where they are said to stand, byte by byte.
+
+    Bytes are bytes and starts are bits, so the hashed elements, below 2^27, tell them all.
+    """
+
+    name = "code_chunk"
+    layout = CodeChunkColumns
+    row_order = "every row answers for itself"
+
+    def constraints(self, air: Air) -> None:
+        row = air.row
+        for k in range(CHUNK_BYTES // 2):
+            query_xor(air, row.data[2 * k], row.data[2 * k + 1], row.xor[k], count=row.real)
+        elements = [_element(row, k) for k in range(2 * DIGEST)]
+        constrain_compress(air, elements[:DIGEST], elements[DIGEST:], row.digest, count=row.real)
+        air.query(CODE_NODE, row.id, 0, row.index, row.digest, count=row.real)
+        for i in range(CHUNK_BYTES):
+            air.require((1 - row.real) * row.instructions[i], f"padding answers nothing: byte {i}")
+            place = row.index * CHUNK_BYTES + i
+            air.provide(INSTRUCTION, row.id, place, row.data[i], row.start[i], multiplicity=row.instructions[i])
+        for i in range(_PARTS):
+            air.require((1 - row.real) * row.halves[i], f"padding answers nothing: part {i}")
+            limbs = _limbs(row.data[PART_BYTES * i : PART_BYTES * (i + 1)])
+            air.provide(CODE_PART, row.id, row.index * _PARTS + i, limbs, multiplicity=row.halves[i])
+
+
+def _element(row: Any, k: int) -> Expression:
+    """The k-th hashed element of a chunk (`circuits.batch.code_trees.chunk_elements`)."""
+    cells = [row.data[ELEMENT_BYTES * k + i] * (1 << 8 * i) for i in range(ELEMENT_BYTES)]
+    flags = [row.start[ELEMENT_BYTES * k + i] * (1 << 8 * ELEMENT_BYTES + i) for i in range(ELEMENT_BYTES)]
+    return total([*cells, *flags])
+
+
+def _limbs(data: Sequence[Any]) -> list[Expression]:
+    """The limbs of a big-endian number of 16 bytes, the least significant first."""
+    return [data[2 * k] * (1 << 8) + data[2 * k + 1] for k in reversed(range(_PART))]
+
+
+class CodeWordColumns(Layout):
+    """32 bytes of a code per row."""
+
+    real = bit("1 on rows that answer a query")
+    id = element("id of the code", by="code_part bus")
+    # A limb, so that twice the index is a number of a part and nothing that is one only in the field.
+    index = limb("which 32 bytes of the code", by=RANGE)
+    word = limb("the bytes as a big-endian word", WORD, by="code_part bus")
+    asked = element("how often the word is looked up", by="balance of the buffer bus")
+
+
+class CodeWord(Table):
+    """Words that are copied from codes."""
+
+    name = "code_word"
+    layout = CodeWordColumns
+    row_order = "every row answers for itself"
+
+    def constraints(self, air: Air) -> None:
+        row = air.row
+        # The upper half, whose limbs are the last ones, comes first.
+        air.query(CODE_PART, row.id, row.index * 2, row.word[_PART:], count=row.real)
+        air.query(CODE_PART, row.id, row.index * 2 + 1, row.word[:_PART], count=row.real)
+        air.require((1 - row.real) * row.asked, "padding answers nothing")
+        air.provide(BUFFER, CODE_KIND, row.id, row.index, row.word, multiplicity=row.asked)
+
+
+# Filling. What is asked falsely, or of others (calldata, codes that are being created), is left to unbalance its bus.
+
+
+def _parts(trees: CodeTrees) -> NDArray[np.uint32]:
+    """Limbs (3 n, 8) of all parts of chunks."""
+    big_endian = np.ascontiguousarray(trees.cells).view(">u2").reshape(-1, _PART)
+    return big_endian[:, ::-1].astype(np.uint32)
+
+
+def _chunks(trees: CodeTrees, ids: NDArray[np.uint32], index: Integers) -> Integers:
+    """Rows (n,) of chunks in the trees, -1 where there is no such code or chunk."""
+    known = ids < len(trees.counts[0])
+    return np.where(known, trees.chunk(np.where(known, ids, 0).astype(np.int64), index), -1)
+
+
+def _find_parts(trees: CodeTrees, ids: NDArray[np.uint32], index: Integers) -> Integers:
+    """Rows (n,) of parts in `_parts`, -1 where there is none."""
+    chunks = _chunks(trees, ids, index // _PARTS)
+    return np.where(chunks >= 0, chunks * _PARTS + index % _PARTS, -1)
+
+
+def fill_code_word(execution: Execution, words: NDArray[np.uint32]) -> Matrix | None:
+    """The words of codes that are asked for."""
+    if not len(execution.codes):
         return None
-    # A code's bytes decide the rest of a true query.
-    key = queries[:, 0].astype(np.int64) << 32 | queries[:, 1]
-    _, first, counts = np.unique(key, return_index=True, return_counts=True)
-    sites = queries[first]
-    matrix, rows = allocate(table.layout, len(sites))
+    asked, counts = distinct_rows(words[words[:, 0] == CODE_KIND])
+    trees = execution.code_trees
+    parts = _parts(trees)
+    index = asked[:, 2].astype(np.int64)
+    upper, lower = (_find_parts(trees, asked[:, 1], 2 * index + half) for half in range(2))
+    true = (upper >= 0) & (lower >= 0)
+    true &= (np.concatenate([parts[lower], parts[upper]], axis=1) == asked[:, 3:]).all(axis=1)
+    if not true.any():
+        return None
+    matrix, rows = allocate(CodeWordColumns, int(true.sum()))
     rows.real = 1
-    rows.code = sites[:, 0]
-    rows.pc = sites[:, 1]
-    rows.size = sites[:, 2]
-    rows.active = np.arange(table.most) < sites[:, 2, None]
-    word = sites[:, 4:]
-    octets = np.stack([word & 0xFF, word >> 8], axis=2).reshape(len(sites), -1)
-    rows.data = octets[:, : table.most]
-    rows.multiplicity = counts
+    rows.id = asked[true, 1]
+    rows.index = index[true]
+    rows.word = asked[true, 3:]
+    rows.asked = counts[true]
+    return matrix
+
+
+def fill_code_chunk(execution: Execution, instructions: NDArray[np.uint32], parts: NDArray[np.uint32]) -> Matrix | None:
+    """The chunks of which something is asked."""
+    if not len(execution.codes):
+        return None
+    trees = execution.code_trees
+    at = instructions[:, 1].astype(np.int64)
+    chunk = _chunks(trees, instructions[:, 0], at // CHUNK_BYTES)
+    at %= CHUNK_BYTES
+    true = (
+        (chunk >= 0) & (trees.cells[chunk, at] == instructions[:, 2]) & (trees.starts[chunk, at] == instructions[:, 3])
+    )
+    byte_ = chunk[true] * CHUNK_BYTES + at[true]
+    part = _find_parts(trees, parts[:, 0], parts[:, 1].astype(np.int64))
+    part = part[(part >= 0) & (_parts(trees)[part] == parts[:, 2:]).all(axis=1)]
+    opened = np.unique(np.concatenate([byte_ // CHUNK_BYTES, part // _PARTS]))
+    if not len(opened):
+        return None
+    matrix, rows = allocate(CodeChunkColumns, len(opened))
+    cells, starts = trees.cells[opened], trees.starts[opened]
+    ends = np.cumsum(trees.counts[0])
+    ids = np.searchsorted(ends, opened, side="right")
+    rows.real = 1
+    rows.id = ids
+    rows.index = opened - (ends - trees.counts[0])[ids]
+    rows.data = cells
+    rows.start = starts
+    rows.xor = cells[:, 0::2] ^ cells[:, 1::2]
+    rows.digest = trees.digests[0][opened]
+    rows.instructions = _counts(byte_, trees.cells.size).reshape(-1, CHUNK_BYTES)[opened]
+    rows.halves = _counts(part, len(trees.cells) * _PARTS).reshape(-1, _PARTS)[opened]
+    return matrix
+
+
+def _counts(places: Integers, size: int) -> Integers:
+    """How often each of the numbers below `size` occurs, (size,)."""
+    return np.bincount(places, minlength=size)
+
+
+def fill_code_node(execution: Execution, nodes: NDArray[np.uint32]) -> Matrix | None:
+    """The nodes above the chunks that are asked for."""
+    if not len(execution.codes):
+        return None
+    trees = execution.code_trees
+    asked = nodes[(nodes[:, 1] == 0) & (_chunks(trees, nodes[:, 0], nodes[:, 2].astype(np.int64)) >= 0)]
+    asked = asked[(trees.nodes(0, *asked[:, [0, 2]].T.astype(np.int64)) == asked[:, 3:]).all(axis=1)]
+    ids, index = asked[:, 0].astype(np.int64), asked[:, 2].astype(np.int64)
+    depths = trees.depths
+    if not depths[ids].any():
+        return None
+    levels = []
+    for number in range(1, int(depths[ids].max()) + 1):  # one step per level of the trees, not per row
+        inner = depths[ids] >= number
+        children = np.stack([ids[inner], index[inner]])
+        (ids, index), place = np.unique(children // [[1], [2]], axis=1, return_inverse=True)
+        sides = 2 * place.reshape(-1) + children[1] % 2
+        levels.append((np.full(len(ids), number), ids, index, _counts(sides, 2 * len(ids)).reshape(-1, 2)))
+    level, ids, index, counts = (np.concatenate(parts) for parts in zip(*levels, strict=True))
+    matrix, rows = allocate(CodeNodeColumns, len(ids))
+    rows.real = 1
+    rows.id = ids
+    rows.level = level
+    rows.index = index
+    rows.asked = counts
+    for number in range(1, int(level.max()) + 1):
+        here = np.flatnonzero(level == number)
+        rows.digest[here] = trees.nodes(number, ids[here], index[here])
+        for side in range(2):
+            rows.children[here, side] = trees.nodes(number - 1, ids[here], 2 * index[here] + side)
+    return matrix
+
+
+def fill_code(
+    execution: Execution, codes: NDArray[np.uint32], sizes: NDArray[np.uint32], nodes: NDArray[np.uint32]
+) -> Matrix | None:
+    """All codes of the segment."""
+    if not len(execution.codes) or not any(map(len, (codes, sizes, nodes))):
+        return None
+    trees = execution.code_trees
+    matrix, rows = allocate(CodeColumns, len(execution.codes))
+    TraceView(CodeColumns, matrix).id = np.arange(len(matrix))
+    own = execution.trace.codes
+    rows.real = 1
+    rows.hash = own.hash[execution.codes]
+    rows.root = trees.roots
+    rows.size = own.size[execution.codes]
+    rows.depth = trees.depths
+    kind, top = np.full_like(rows.id, CODE_KIND), np.zeros_like(rows.id)
+    for name, asked, truth in (
+        ("codes", codes, (rows.id, rows.hash, rows.size)),
+        ("sizes", sizes, (kind, rows.id, rows.size)),
+        ("roots", nodes, (rows.id, rows.depth, top, rows.root)),
+    ):
+        provided = np.column_stack(truth)
+        id_ = asked[:, 1 if name == "sizes" else 0]
+        id_ = id_[(provided[np.minimum(id_, len(provided) - 1)] == asked).all(axis=1)]
+        setattr(rows, name, _counts(id_, len(provided)))
     return matrix
 
 
 COMPONENTS = (
-    Answering(SITES_SMALL, PUSH, lambda _, queries: _fill_sites(SITES_SMALL, queries, 0)),
-    Answering(SITES_LARGE, PUSH, lambda _, queries: _fill_sites(SITES_LARGE, queries, SMALL_SITE + 1)),
-    Answering(Code(), (INSTRUCTION, CODE, BUFFER, BUFFER_SIZE), fill_code),
+    Answering(CodeWord(), BUFFER, fill_code_word),
+    Answering(CodeChunk(), (INSTRUCTION, CODE_PART), fill_code_chunk),
+    Answering(CodeNode(), CODE_NODE, fill_code_node),
+    Answering(Code(), (CODE, BUFFER_SIZE, CODE_NODE), fill_code),
 )

@@ -18,10 +18,11 @@ from circuits.air.gadgets.words import constrain_sum, sum_carries
 from circuits.air.layout import RANGE, allocate, bit, byte, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
-from circuits.batch.execution import INVALID_JUMP, Execution, Integers
+from circuits.batch.code_trees import CHUNK_BYTES
+from circuits.batch.execution import INVALID_JUMP, Execution
 from circuits.component import Acting
 from circuits.frames.buses import BUFFER_SIZE, CONTEXT, HALT, INSTRUCTION
-from circuits.frames.code import CODE_KIND, cells_of
+from circuits.frames.code import CODE_KIND
 from circuits.frames.contexts import FRAME_CONTEXT, RESERVE
 from circuits.frames.frames import Ending
 from circuits.frames.gas import GasLimb
@@ -396,29 +397,20 @@ def fill_invalid_jump(execution: Execution) -> Matrix | None:
     rows.condition_then[conditional] = execution.operand_time(steps[conditional], 1)
     rows.condition_inverse[conditional] = arithmetic.inverse(_sum(condition))
     IsZero.fill(rows.small, _sum(target[:, PLACE_LIMBS:]))
-    codes = execution.codes[np.searchsorted(execution.code_ids, execution.code[steps])]
-    size = execution.trace.codes.size[codes].astype(np.int64)
+    codes = np.searchsorted(execution.code_ids, execution.code[steps])
+    size = execution.trace.codes.size[execution.codes[codes]].astype(np.int64)
     rows.size = np.stack([size & 0xFFFF, size >> 16], axis=1)
     low = target[:, 0].astype(np.int64) + (target[:, 1].astype(np.int64) << 16)
     LessThan.fill(rows.inside, low, size)
     looks = np.flatnonzero((rows.small.zero == 1) & (low < size))
     rows.looks[looks] = 1
-    byte, start = _bytes_at(execution, codes[looks], low[looks])
+    trees, at = execution.code_trees, low[looks] % CHUNK_BYTES
+    chunk = trees.chunk(codes[looks], low[looks] // CHUNK_BYTES)
+    byte, start = trees.cells[chunk, at].astype(np.int64), trees.starts[chunk, at].astype(np.int64)
     rows.found[looks] = byte
     rows.start[looks] = start
     rows.difference[looks] = arithmetic.inverse(((byte - JUMPDEST) ** 2 + 1 - start).astype(np.uint64))
     return matrix
-
-
-def _bytes_at(execution: Execution, codes: Integers, places: Integers) -> tuple[Integers, Integers]:
-    """Bytes (n,) at these places of these codes (rows of the trace), and whether an instruction starts there."""
-    byte, start = np.zeros(len(codes), dtype=np.int64), np.zeros(len(codes), dtype=np.int64)
-    for code in np.unique(codes).tolist():  # few codes are jumped about in
-        here = codes == code
-        cells, starts = cells_of(execution, code)
-        byte[here] = cells.reshape(-1)[places[here]]
-        start[here] = starts.reshape(-1)[places[here]]
-    return byte, start
 
 
 COMPONENTS = (

@@ -23,7 +23,17 @@ from circuits.air.field import Matrix
 from circuits.air.layout import Layout, allocate, bit, element, limb, nested, word
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Batch, Execution, Integers
-from circuits.batch.leaves import LeafKeys, LeafKind, LeafValues, leaf_digests, levels, root, tree_depth, word_digests
+from circuits.batch.leaves import (
+    LeafKeys,
+    LeafKind,
+    LeafValues,
+    code_value_digests,
+    leaf_digests,
+    levels,
+    root,
+    tree_depth,
+    word_digests,
+)
 from circuits.component import Acting, Answering
 from circuits.functions.poseidon2 import compress
 from circuits.hashing import constrain_compress
@@ -383,8 +393,9 @@ class CodeLeafColumns(_FixedLeafColumns):
     """One code per row."""
 
     hash = limb("keccak256 of the code", WORD, by=_PATH)
-    code_digest = element("digest of its bytes and starts", DIGEST, by=_PATH)
+    root = element("root of its tree", DIGEST, by=_PATH)
     size = element("its bytes", by=_PATH)
+    depth = element("level of the root", by=_PATH)
 
 
 class CodeLeaf(Table):
@@ -396,10 +407,10 @@ class CodeLeaf(Table):
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        size = [row.size, *[air.constant(0)] * (DIGEST - 1)]
-        constrain_compress(air, row.code_digest, size, row.value_digest, count=row.real)
+        measures = [row.size, row.depth, *[air.constant(0)] * (DIGEST - 2)]
+        constrain_compress(air, row.root, measures, row.value_digest, count=row.real)
         _constrain_fixed(air, LeafKind.CODE, row.hash)
-        air.provide(CODE_LEAF, row.hash, row.code_digest, row.size, multiplicity=row.multiplicity)
+        air.provide(CODE_LEAF, row.hash, row.root, row.size, row.depth, multiplicity=row.multiplicity)
 
 
 def fill_code_leaf(execution: Execution, queries: NDArray[np.uint32]) -> Matrix | None:
@@ -408,17 +419,15 @@ def fill_code_leaf(execution: Execution, queries: NDArray[np.uint32]) -> Matrix 
     leaf = opening.codes
     if not len(leaf):
         return None
-    codes = execution.leaves.codes
     place = leaf - opening.keys.of_kind(LeafKind.CODE)[0]  # leaves of a kind follow one another
-    digest, size = codes.digest[place], codes.size[place]
-    padded = np.zeros((len(leaf), DIGEST), dtype=np.uint32)
-    padded[:, 0] = size
+    codes = execution.leaves.codes.at(place)
     matrix, rows = allocate(CodeLeafColumns, len(leaf))
-    _fill_fixed(rows, opening, leaf, LeafKind.CODE, compress(digest, padded))
+    _fill_fixed(rows, opening, leaf, LeafKind.CODE, code_value_digests(codes))
     rows.hash = opening.keys.slot[leaf]
-    rows.code_digest = digest
-    rows.size = size
-    provided = np.concatenate([opening.keys.slot[leaf], digest, size[:, None]], axis=1)
+    rows.root = codes.root
+    rows.size = codes.size
+    rows.depth = codes.depth
+    provided = np.concatenate([rows.hash, codes.root, rows.size[:, None], rows.depth[:, None]], axis=1)
     rows.multiplicity = _multiplicities(provided, queries)
     return matrix
 

@@ -125,8 +125,9 @@ CODE_LEAF = Bus(
     kind=BusKind.LOOKUP,
     fields=(
         BusField("hash", WORD, "keccak256 of the code", "code_leaf: its tree path"),
-        BusField("digest", DIGEST, "digest of bytes and starts", "code_leaf: its tree path"),
+        BusField("root", DIGEST, "root of the tree of its chunks", "code_leaf: its tree path"),
         BusField("size", 1, "bytes of the code", "code_leaf: its tree path"),
+        BusField("depth", 1, "level of the root", "code_leaf: its tree path"),
     ),
     argument="The row is a leaf of the access tree that does not change.",
 )

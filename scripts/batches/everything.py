@@ -46,7 +46,7 @@ ARITHMETIC = f"""
     0x{"ff" * 20} {_BIG} and {_BIG} not
     {_BIG} 31 byte {_BIG} 40 byte {_BIG} 3 shl {_BIG} 3 shr {_MAX} 17 sar {_BIG} 300 shl {_MAX} 256 sar {_BIG} 16 shl
     1 224 shl {_BIG} 224 shr {_BIG} 32 shr
-    dup1 dup3 swap1 swap4 pop pop
+    dup1 dup3 swap1 swap4 pop pop 0xa9059cbb pop
     0 @end jumpi 1 @on jumpi 0xfe stop
     on: {_BIG} @big jumpi stop
     big: 0 {_BIG} jumpi @end jump

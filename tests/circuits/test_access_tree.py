@@ -201,13 +201,27 @@ def lie_other_kind(rows: Any) -> None:
         rows.leaf_after[one] = compress(rows.key_digest[one], rows.after_digest[one])
 
 
+def _rehash_code(rows: Any) -> None:
+    padded = np.zeros((1, 8), dtype=np.uint32)
+    padded[0, :2] = rows.size[0], rows.depth[0]
+    rows.value_digest[:1] = compress(rows.root[:1], padded)
+    rows.digest[:1] = compress(rows.key_digest[:1], rows.value_digest[:1])
+
+
 def lie_other_size(rows: Any) -> None:
     """A code is as long as it likes."""
     rows.size[0] += 1
-    padded = np.zeros((1, 8), dtype=np.uint32)
-    padded[0, 0] = rows.size[0]
-    rows.value_digest[:1] = compress(rows.code_digest[:1], padded)
-    rows.digest[:1] = compress(rows.key_digest[:1], rows.value_digest[:1])
+    _rehash_code(rows)
+
+
+def lie_other_depth(rows: Any) -> None:
+    """A code's chunks are nodes of its tree."""
+    rows.depth[0] -= 1
+    _rehash_code(rows)
+
+
+def lie_unhashed_depth(rows: Any) -> None:
+    rows.depth[0] -= 1
 
 
 def lie_other_hash(rows: Any) -> None:
@@ -257,6 +271,8 @@ def lie_other_level(rows: Any) -> None:
         ("storage_leaf", lie_skipped_row, "storage_state"),
         ("storage_leaf", lie_other_kind, "tree"),
         ("code_leaf", lie_other_size, "tree"),
+        ("code_leaf", lie_other_depth, "tree"),
+        ("code_leaf", lie_unhashed_depth, "poseidon2"),
         ("hash_leaf", lie_other_hash, "tree"),
         ("hash_leaf", lie_other_number, "poseidon2"),
         ("access_node", lie_secret_write, "untouched child 1 is unchanged[0]"),

@@ -1,33 +1,42 @@
-"""Codes and push sites: true answers only, for codes that the verifier knows."""
+"""Codes, opened in parts: true answers only, for codes that the verifier knows, and at their place."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from circuits.air.layout import TraceView
+from circuits.batch.code_trees import CodeTrees, chunk_elements
 from circuits.batch.execution import Execution
-from circuits.frames import code
-from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, INSTRUCTION, PUSH
+from circuits.frames import buffer, code, push_sites
+from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, CODE_NODE, CODE_PART, INSTRUCTION
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
 from circuits.functions.poseidon2 import compress
-from circuits.instructions import stack
+from circuits.instructions import copies, stack
 from circuits.state.buses import CODE_LEAF
-from circuits.statement import code_digests
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, OTHER, call_contract
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
-from tests.circuits.lying import BYTES, RANGES
+from tests.circuits.lying import BYTES, RANGES, objections, row_where
 
-FAMILY = (*stack.COMPONENTS, *code.COMPONENTS)
+FAMILY = (*stack.COMPONENTS, *push_sites.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES, BYTES)
+#: With the instructions that copy a code.
+COPYING = (*copies.COMPONENTS, *copies.COPY_COMPONENTS, *buffer.COMPONENTS)
 
 ONES = "0x" + "ff" * 32
 LONG = f"7 0 0x0102 0x010203 0x01020304 0x0102030405 0x{'1234' * 15} {ONES} 0x8000000000 dup9 swap3 pop stop"
 #: The last PUSH32 has one byte of data, the others lie behind the end; the first byte is data that looks like PUSH1.
 CUT = bytes.fromhex("6160ff7f05")
+#: Runs its first instructions only, of twenty chunks.
+SPARSE = assemble("7 0x0102 pop pop stop") + bytes(range(1, 95)) * 10
+#: Copies 70 bytes from byte 5 of itself.
+COPIES = assemble("70 5 0 codecopy stop") + bytes(range(100, 250))
 
 
 def of_codes(*codes: bytes) -> Execution:
@@ -41,13 +50,48 @@ def of_codes(*codes: bytes) -> Execution:
     return execution_of(building.block(*transactions).execute())
 
 
+def table(name: str, traces: list[Any], family: tuple[Any, ...] = FAMILY) -> TraceView:
+    place = [c.table.name for c in family].index(name)
+    assert traces[place] is not None
+    return TraceView(family[place].table.layout, traces[place])
+
+
+def id_of(execution: Execution, bytes_: bytes) -> int:
+    codes = execution.trace.codes
+    found = [execution.trace.bytes_at(codes.start[row], codes.size[row]) for row in execution.codes]
+    return found.index(bytes_)
+
+
+def as_queries(*rows: list[int]) -> NDArray[np.uint32]:
+    return np.array(rows, dtype=np.uint32)
+
+
 def test_honest_codes_are_accepted() -> None:
-    execution = of_codes(assemble(LONG), CUT, bytes.fromhex("00"), assemble("0x60 5 pop pop") * 20)
+    execution = of_codes(assemble(LONG), CUT, bytes.fromhex("00"), assemble("0x60 5 pop pop") * 20, SPARSE)
     assert not check_family(CHECKED, execution)
+
+
+def test_copied_codes_are_accepted() -> None:
+    execution = of_codes(COPIES, CUT)
+    family = (*FAMILY[: -len(code.COMPONENTS)], *COPYING, *code.COMPONENTS)
+    findings = check_family(family, execution)
+    assert not [f for f in findings if getattr(f, "bus", "") in {BUFFER.name, CODE_PART.name, CODE_NODE.name}]
+    words = table("code_word", fill_family(family, execution), family)
+    # Bytes 5 to 74: words 0, 1 and 2.
+    assert sorted(words.index[words.real == 1].tolist()) == [0, 1, 2]
 
 
 def test_nobody_asks_nobody_answers() -> None:
     assert not any(fill_family(code.COMPONENTS, of_codes(assemble(LONG))))
+
+
+def test_only_what_runs_is_opened() -> None:
+    execution = of_codes(SPARSE)
+    traces = fill_family(FAMILY, execution)
+    chunks, nodes = table("code_chunk", traces), table("code_node", traces)
+    assert (chunks.real.sum(), nodes.real.sum()) == (1, execution.code_trees.depths[0])
+    assert len(execution.code_trees.cells) > 16
+    assert chunks.index[chunks.real == 1].tolist() == [0]
 
 
 def test_codes_are_looked_up_in_the_tree_by_their_hash() -> None:
@@ -55,50 +99,81 @@ def test_codes_are_looked_up_in_the_tree_by_their_hash() -> None:
     execution = of_codes(*codes)
     open_ = np.array(open_messages(FAMILY, execution, CODE_LEAF))
     trace = execution.trace
-    table = zip(trace.codes.start, trace.codes.size, trace.codes.hash, strict=True)
-    hashes = {trace.bytes_at(start, size): hash_.tolist() for start, size, hash_ in table}
-    wanted = [[*hashes[c], *digest.tolist(), len(c)] for c, digest in zip(codes, code_digests(codes), strict=True)]
+    rows = zip(trace.codes.start, trace.codes.size, trace.codes.hash, strict=True)
+    hashes = {trace.bytes_at(start, size): hash_.tolist() for start, size, hash_ in rows}
+    trees = CodeTrees.of(codes)
+    roots = zip(codes, trees.roots.tolist(), trees.depths.tolist(), strict=True)
+    wanted = [[*hashes[c], *root, len(c), depth] for c, root, depth in roots]
     assert sorted(open_.tolist()) == sorted(wanted)
 
 
-def test_every_bus_is_answered() -> None:
-    execution = of_codes(assemble(LONG), CUT)
-    content = CUT.ljust(32, b"\0")
-    word = np.frombuffer(content, dtype=">u2")[::-1].astype(np.uint32)
-    row = int(np.flatnonzero([execution.trace.codes.size[c] == len(CUT) for c in execution.codes])[0])
-    id_, hash_ = int(execution.code_ids[row]), execution.trace.codes.hash[execution.codes[row]]
-    instructions = np.array([[id_, 3, 0x7F, 1], [id_, 3, 0x7F, 1], [id_, 1, 0x60, 0], [id_, 37, 0, 1]])
-    codes = np.array([[id_, *hash_, len(CUT)]])
-    words = np.array([[1, id_, 0, *word]] * 3)
-    sizes = np.array([[1, id_, len(CUT)]])
-    asked = [array.astype(np.uint32) for array in (instructions, codes, words, sizes)]
-    matrix = code.fill_code(execution, *asked)
-    assert matrix is not None
-    rows = TraceView(code.CodeColumns, matrix)
-    assert rows.instructions[id_, [3, 1]].tolist() == [2, 1]
-    assert rows.instructions[id_ + 1, 5] == 1
-    assert rows.words[id_] == 3
-    assert (rows.codes[id_ + 1], rows.sizes[id_ + 1]) == (1, 1)
-    # What is false is not answered: another byte, another place, another code, calldata of the same id.
-    false = [
-        np.array([[id_, 3, 0x7F, 0], [id_, 3, 0x7E, 1], [id_, 64, 0, 1], [id_ + 1, 0, 0, 1], [9999, 0, 0, 1]]),
-        np.array([[id_, *hash_, 6], [id_, *hash_[::-1], len(CUT)], [id_ + 1, *hash_, len(CUT)]]),
-        np.array([[0, id_, 0, *word], [1, id_, 1, *word], [1, id_ + 1, 0, *word], [1, id_, 9999, *word]]),
-        np.array([[0, id_, len(CUT)], [1, id_, 32], [1, id_ + 1, len(CUT)]]),
-    ]
-    matrix = code.fill_code(execution, *(array.astype(np.uint32) for array in false))
-    assert matrix is not None
-    rows = TraceView(code.CodeColumns, matrix)
-    assert not any(getattr(rows, name).any() for name in ("instructions", "words", "codes", "sizes"))
+class TestAnswers:
+    """What the tables answer, and that they leave false queries alone."""
 
+    EXECUTION = of_codes(assemble(LONG), CUT)
+    ID = id_of(EXECUTION, CUT)
+    OTHER = 1 - ID
+    WORD = np.frombuffer(CUT.ljust(32, b"\0"), dtype=">u2")[::-1].tolist()
+    HASH = EXECUTION.trace.codes.hash[EXECUTION.codes[ID]].tolist()
 
-def test_data_behind_the_end_is_zero() -> None:
-    execution = of_codes(CUT)
-    sites = fill_family(FAMILY, execution)[[c.table.name for c in FAMILY].index("push_site_large")]
-    assert sites is not None
-    rows = TraceView(code.SITES_LARGE.layout, sites)
-    assert rows.size[0] == 32
-    assert rows.data[0].tolist() == [0] * 31 + [5]
+    def test_instructions_and_parts(self) -> None:
+        i, upper = self.ID, self.WORD[8:]
+        instructions = as_queries([i, 3, 0x7F, 1], [i, 3, 0x7F, 1], [i, 1, 0x60, 0], [i, 37, 0, 1])
+        matrix = code.fill_code_chunk(self.EXECUTION, instructions, as_queries([i, 0, *upper], [i, 2, *[0] * 8]))
+        assert matrix is not None
+        rows = TraceView(code.CodeChunkColumns, matrix)
+        assert len(rows.real) == 1
+        assert rows.instructions[0, [3, 1, 37]].tolist() == [2, 1, 1]
+        assert rows.instructions.sum() == 4
+        assert rows.halves[0].tolist() == [1, 0, 1]
+
+    def test_false_instructions_and_parts(self) -> None:
+        i, j, upper = self.ID, self.OTHER, self.WORD[8:]
+        # Another start, another byte, behind the end, another code, no code, a code that is being created.
+        false = as_queries(
+            [i, 3, 0x7F, 0], [i, 3, 0x7E, 1], [i, 64, 0, 1], [j, 3, 0x7F, 1], [9999, 0, 0x61, 1], [1 << 25, 0, 0x61, 1]
+        )
+        parts = as_queries([i, 1, *upper], [j, 0, *upper], [9999, 0, *upper], [i, 3, *[0] * 8], [1 << 25, 0, *upper])
+        assert code.fill_code_chunk(self.EXECUTION, false, parts) is None
+
+    def test_words(self) -> None:
+        i, word = self.ID, self.WORD
+        matrix = code.fill_code_word(self.EXECUTION, as_queries(*[[1, i, 0, *word]] * 3))
+        assert matrix is not None
+        rows = TraceView(code.CodeWordColumns, matrix)
+        assert (rows.asked.tolist(), rows.id.tolist(), rows.index.tolist()) == ([3], [i], [0])
+
+    def test_false_words(self) -> None:
+        i, word = self.ID, self.WORD
+        false = [[0, i, 0, *word], [1, i, 1, *word], [1, 1 - i, 0, *word], [1, i, 9999, *word], [1, 1 << 25, 0, *word]]
+        assert code.fill_code_word(self.EXECUTION, as_queries(*false)) is None
+
+    def test_codes_and_sizes(self) -> None:
+        i, size = self.ID, len(CUT)
+        root = self.EXECUTION.code_trees.roots[i].tolist()
+        matrix = code.fill_code(
+            self.EXECUTION,
+            as_queries([i, *self.HASH, size]),
+            as_queries([1, i, size], [1, i, size]),
+            as_queries([i, 0, 0, *root]),
+        )
+        assert matrix is not None
+        rows = TraceView(code.CodeColumns, matrix)
+        assert (rows.codes[i], rows.sizes[i], rows.roots[i]) == (1, 2, 1)
+        assert sum(getattr(rows, name).sum() for name in ("codes", "sizes", "roots")) == 4
+
+    def test_false_codes_and_sizes(self) -> None:
+        i, size = self.ID, len(CUT)
+        root = self.EXECUTION.code_trees.roots[i].tolist()
+        matrix = code.fill_code(
+            self.EXECUTION,
+            as_queries([i, *self.HASH, 6], [i, *self.HASH[::-1], size], [1 - i, *self.HASH, size]),
+            as_queries([0, i, size], [1, i, 32], [1, 1 - i, size], [1, 1 << 25, size]),
+            as_queries([i, 1, 0, *root], [i, 0, 1, *root], [1 - i, 0, 0, *root], [i, 0, 0, *root[::-1]]),
+        )
+        assert matrix is not None
+        rows = TraceView(code.CodeColumns, matrix)
+        assert not any(getattr(rows, name).any() for name in ("codes", "sizes", "roots"))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -107,116 +182,262 @@ def test_mutations_are_rejected(seed: int) -> None:
     execution = of_codes(assemble(LONG), CUT, assemble(" ".join(f"{256 + n} pop" for n in range(30))))
     report = mutate_family(FAMILY, execution, seed=seed)
     assert not report.survivors, str(report)
-    assert {"code", "push_site_small", "push_site_large"} <= set(report.coverage)
+    assert {"code", "code_node", "code_chunk"} <= set(report.coverage)
 
 
-def _first_row_of(size: int, rows: TraceView) -> int:
-    return int(np.flatnonzero(rows.size == size)[0])
+def test_mutations_of_copied_words_are_rejected() -> None:
+    family = (*COPYING, *code.COMPONENTS)
+    report = mutate_family(family, of_codes(COPIES))
+    assert not report.survivors, str(report)
+    assert {"code_word", "code_chunk", "code_node"} <= set(report.coverage)
 
 
-def test_a_push_of_another_size_is_no_site() -> None:
-    """The liar leaves out the upper byte of the data, or takes the next instruction for data."""
-    execution = of_codes(assemble("7 0x0102 0x0304 pop pop pop stop"))
-
-    def shorter(rows: TraceView) -> None:
-        row = _first_row_of(2, rows)
-        rows.size[row], rows.active[row, 1], rows.data[row, 1] = 1, 0, 0
-
-    def longer(rows: TraceView) -> None:
-        row = _first_row_of(2, rows)
-        rows.size[row], rows.active[row, 2] = 3, 1
-        rows.data[row, :3] = (0x61, 2, 1)
-
-    for lie in (shorter, longer):
-        findings = check_family(FAMILY, execution, {"push_site_small": lie})
-        assert any("instruction" in str(finding) for finding in findings)
+def rehash(rows: TraceView, row: int) -> None:
+    """The digest of a chunk follows its bytes and starts."""
+    rows.xor[row] = rows.data[row, 0::2] ^ rows.data[row, 1::2]
+    elements = chunk_elements(rows.data[row : row + 1].astype(np.uint8), rows.start[row : row + 1].astype(np.uint8))
+    rows.digest[row] = compress(elements[:, :8], elements[:, 8:])[0]
 
 
-def test_a_site_within_data_is_refused() -> None:
-    """Byte 1 of the code is 0x60, but data."""
-    execution = of_codes(CUT)
+class TestLies:
+    """The other tables follow as far as they can; what objects is what no table can put right."""
 
-    def lie(rows: TraceView) -> None:
-        row = _first_row_of(2, rows)
-        rows.pc[row], rows.size[row], rows.active[row, 1] = 1, 1, 0
-        rows.data[row, :2] = (0xFF, 0)
+    #: Two codes of one depth with different chunks, all of which are opened.
+    ONE = assemble(" ".join(f"{256 + n} pop" for n in range(30)))
+    TWO = assemble(" ".join(f"{356 + n} pop" for n in range(30)))
+    EXECUTION = of_codes(ONE, TWO, SPARSE)
 
-    assert any("bus instruction" in str(f) for f in check_family(FAMILY, execution, {"push_site_small": lie}))
+    def objections(self, **lies: Any) -> set[str]:
+        return objections(FAMILY, self.EXECUTION, lies)
+
+    def test_honest(self) -> None:
+        assert not self.objections()
+
+    def test_a_chunk_of_another_code(self) -> None:
+        def lie(rows: TraceView) -> None:
+            rows.id[row_where(rows.id == id_of(self.EXECUTION, self.ONE))] = id_of(self.EXECUTION, self.TWO)
+
+        assert CODE_NODE.name in self.objections(code_chunk=lie)
+
+    def test_a_chunk_of_another_place(self) -> None:
+        def lie(rows: TraceView) -> None:
+            rows.index[row_where(rows.index == 1)] = 2
+
+        assert CODE_NODE.name in self.objections(code_chunk=lie)
+
+    def test_two_chunks_that_change_places(self) -> None:
+        def lie(rows: TraceView) -> None:
+            first, second = row_where(rows.index == 0), row_where(rows.index == 1)
+            rows.index[first], rows.index[second] = 1, 0
+
+        assert CODE_NODE.name in self.objections(code_chunk=lie)
+
+    def test_a_shifted_chunk(self) -> None:
+        """All bytes stand one further."""
+
+        def lie(rows: TraceView) -> None:
+            row = row_where(rows.index == 0)
+            rows.data[row], rows.start[row] = np.roll(rows.data[row], 1), np.roll(rows.start[row], 1)
+            rehash(rows, row)
+
+        assert CODE_NODE.name in self.objections(code_chunk=lie)
+        # A number between two of them shifts a chunk, too: half of the bytes would be those of the next one.
+        half = pow(2, -1, 2013265921)
+
+        def between(rows: TraceView) -> None:
+            rows.index[row_where(rows.index == 1)] = half
+
+        assert CODE_NODE.name in self.objections(code_chunk=between)
+
+    def test_a_node_as_a_chunk(self) -> None:
+        """Its children are no bytes, and it is a node of another level."""
+        nodes = table("code_node", fill_family(FAMILY, self.EXECUTION))
+        node = row_where((nodes.level == 1) & (nodes.index == 0))
+
+        def lie(rows: TraceView) -> None:
+            row = row_where((rows.index == 0) & (rows.id == nodes.id[node]))
+            rows.data[row], rows.start[row], rows.xor[row] = 0, 0, 0
+            rows.data[row, 0::3] = nodes.children[node].reshape(-1)
+            rows.digest[row] = nodes.digest[node]
+
+        assert {CODE_NODE.name, BITWISE_BYTES.name} <= self.objections(code_chunk=lie)
+
+    def test_a_chunk_as_a_node(self) -> None:
+        """The chunk's elements pass for digests of the level below, where chunks would be as the liar likes."""
+
+        def lie(rows: TraceView) -> None:
+            row = row_where((rows.level == 1) & (rows.index == 0))
+            rows.level[row] = 0
+
+        assert CODE_NODE.name in self.objections(code_node=lie)
+
+    def test_a_start_flag_flipped(self) -> None:
+        def lie(rows: TraceView) -> None:
+            rows.start[row_where(rows.index == 0), 1] ^= 1
+
+        def hashed(rows: TraceView) -> None:
+            lie(rows)
+            rehash(rows, row_where(rows.index == 0))
+
+        assert POSEIDON2.name in self.objections(code_chunk=lie)
+        assert CODE_NODE.name in self.objections(code_chunk=hashed)
+
+    def test_a_node_that_provides_what_it_does_not_hash(self) -> None:
+        def chunk(rows: TraceView) -> None:
+            row = row_where((rows.index == 0) & (rows.id == id_of(self.EXECUTION, self.ONE)))
+            rows.data[row, 3] ^= 1
+            rehash(rows, row)
+
+        def node(rows: TraceView) -> None:
+            row = row_where((rows.level == 1) & (rows.index == 0) & (rows.id == id_of(self.EXECUTION, self.ONE)))
+            chunks = table("code_chunk", fill_family(FAMILY, self.EXECUTION, {"code_chunk": chunk}))
+            lied = row_where((chunks.index == 0) & (chunks.id == id_of(self.EXECUTION, self.ONE)))
+            rows.children[row, 0] = chunks.digest[lied]
+            rows.asked[row, 0] = 1
+
+        def hashed(rows: TraceView) -> None:
+            node(rows)
+            row = row_where((rows.level == 1) & (rows.index == 0) & (rows.id == id_of(self.EXECUTION, self.ONE)))
+            rows.digest[row] = compress(*(rows.children[row : row + 1, side] for side in range(2)))[0]
+
+        # The false chunk opens no path by itself; a true one beside it does.
+        assert POSEIDON2.name in self.objections(code_chunk=chunk, code_node=node)
+        found = self.objections(code_chunk=chunk, code_node=hashed)
+        assert CODE_NODE.name in found
+        assert POSEIDON2.name not in found
+
+    @pytest.mark.parametrize("column", ["size", "depth", "hash", "root"])
+    def test_a_leaf_that_says_something_else(self, column: str) -> None:
+        def lie(rows: TraceView) -> None:
+            cells = getattr(rows, column)
+            cells[0] += 1
+
+        assert CODE_LEAF.name in self.objections(code=lie)
+
+    def test_a_code_that_is_opened_twice(self) -> None:
+        """Two codes have one id, so that it depends on the liar which byte stands at a place."""
+
+        def lie(rows: TraceView) -> None:
+            rows.id[1] = 0
+
+        assert "rows are numbered" in self.objections(code=lie)
+
+    def test_a_chunk_that_is_opened_twice(self) -> None:
+        """The copy differs in a byte, which an instruction of another opcode asks for."""
+
+        def lie(rows: TraceView) -> None:
+            row, padding = row_where(rows.index == 0), row_where(rows.real == 0)
+            rows._matrix[padding] = rows._matrix[row]
+            rows.data[padding, 3] ^= 1
+            rehash(rows, padding)
+
+        assert CODE_NODE.name in self.objections(code_chunk=lie)
+
+    @pytest.mark.parametrize("name", ["code", "code_node", "code_chunk"])
+    def test_padding_that_answers(self, name: str) -> None:
+        columns = {
+            "code": ("codes", "sizes", "roots"),
+            "code_node": ("asked",),
+            "code_chunk": ("instructions", "halves"),
+        }
+
+        for column in columns[name]:
+
+            def lie(rows: TraceView, column: str = column) -> None:
+                getattr(rows, column)[row_where(rows.real == 0)] = 1
+
+            assert any("padding" in place for place in self.objections(**{name: lie}))
+
+    def test_a_chunk_behind_the_end(self) -> None:
+        """There the tree has zeros, which nothing hashes to."""
+
+        def lie(rows: TraceView) -> None:
+            row = row_where(rows.real == 0)
+            rows.real[row], rows.id[row] = 1, id_of(self.EXECUTION, SPARSE)
+            rows.index[row] = int(self.EXECUTION.code_trees.counts[0][rows.id[row]])
+            rows.start[row] = 1
+
+        assert POSEIDON2.name in self.objections(code_chunk=lie)
+
+    def test_bytes_are_bytes(self) -> None:
+        """A start moved into a byte, or a byte into its neighbour, leaves the hashed element as it is."""
+
+        def neighbour(rows: TraceView) -> None:
+            rows.data[0, 0] += 256
+            rows.data[0, 1] -= 1
+            rows.xor[0, 0] = rows.data[0, 0] ^ rows.data[0, 1]
+
+        def start(rows: TraceView) -> None:
+            assert rows.start[0, 0] == 1
+            rows.start[0, 0] = 0
+            rows.data[0, 2] += 256
+            rows.xor[0, 1] = rows.data[0, 2] ^ rows.data[0, 3]
+
+        for lie in (neighbour, start):
+            found = self.objections(code_chunk=lie)
+            assert BITWISE_BYTES.name in found
+            assert POSEIDON2.name not in found
 
 
-def test_two_codes_do_not_share_an_id() -> None:
-    execution = of_codes(assemble(LONG), CUT)
+class TestLiesAboutWords:
+    """The words that a code's copy reads."""
 
-    def lie(rows: TraceView) -> None:
-        first = int(np.flatnonzero(rows.first)[1])
-        rows.id[first:] = 0
-        rows.index[first:] = np.arange(len(rows.index) - first)
+    EXECUTION = of_codes(COPIES)
+    FAMILY = (*COPYING, *code.COMPONENTS)
 
-    assert any("rows are numbered" in str(f) for f in check_family(FAMILY, execution, {"code": lie}))
+    def objections(self, lie: Any) -> set[str]:
+        return objections(self.FAMILY, self.EXECUTION, {"code_word": lie})
 
+    def test_another_word(self) -> None:
+        def lie(rows: TraceView) -> None:
+            rows.word[0, 3] += 1
 
-def test_a_code_without_an_end_is_refused() -> None:
-    """Without a last row nothing ties the bytes to a leaf; with a full table, no padding row betrays that."""
-    execution = of_codes(bytes.fromhex("600100"))
+        assert CODE_PART.name in self.objections(lie)
 
-    def lie(rows: TraceView) -> None:
-        assert rows.real.all()
-        last = int(np.flatnonzero(rows.last)[0])
-        for cells in (rows.last, rows.hash, rows.size, rows.codes, rows.sizes):
-            cells[last] = 0
+    def test_another_place(self) -> None:
+        def lie(rows: TraceView) -> None:
+            rows.index[0] += 1
 
-    findings = check_family(FAMILY, execution, {"code": lie})
-    assert any("does not start within another" in str(f) for f in findings)
+        assert CODE_PART.name in self.objections(lie)
 
+    def test_halves_that_change_places(self) -> None:
+        def lie(rows: TraceView) -> None:
+            rows.word[0] = np.roll(rows.word[0], 8)
 
-def test_bytes_are_bytes() -> None:
-    """A start moved into a byte, or a byte into its neighbour, leaves the hashed element as it is."""
-    execution = of_codes(assemble("7 0x0102 pop pop stop"))
+        assert CODE_PART.name in self.objections(lie)
 
-    def neighbour(rows: TraceView) -> None:
-        rows.data[0, 0] += 256
-        rows.data[0, 1] -= 1
-        rows.xor[0, 0] = rows.data[0, 0] ^ rows.data[0, 1]
+    def test_a_word_between_two_indices(self) -> None:
+        """The second half of one word and the first of the next, at an index that is half an integer."""
+        half = pow(2, -1, 2013265921)
 
-    def start(rows: TraceView) -> None:
-        assert rows.start[0, 0] == 1
-        rows.start[0, 0] = 0
-        rows.data[0, 1] += 256
-        rows.xor[0, 0] = rows.data[0, 0] ^ rows.data[0, 1]
+        def lie(rows: TraceView) -> None:
+            first, second = row_where(rows.index == 0), row_where(rows.index == 1)
+            word = np.concatenate([rows.word[second, 8:], rows.word[first, :8]])
+            rows.index[first], rows.word[first] = half, word
 
-    for lie in (neighbour, start):
-        findings = [str(f) for f in check_family(CHECKED, execution, {"code": lie})]
-        assert any("bus bitwise_bytes" in finding for finding in findings)
-        assert not any("bus poseidon2" in finding for finding in findings)
+        found = self.objections(lie)
+        assert "range16" in found
+        assert CODE_PART.name not in found
 
+    def test_padding_that_answers(self) -> None:
+        def lie(rows: TraceView) -> None:
+            rows.asked[row_where(rows.real == 0)] = 1
 
-def test_another_code_has_another_leaf() -> None:
-    """A liar who executes other bytes reaches a digest which the tree does not hold."""
-    execution = of_codes(assemble("7 0x0102 pop pop stop"))
-    before = open_messages(FAMILY, execution, CODE_LEAF)
-
-    def lie(rows: TraceView) -> None:
-        rows.data[0, 1] = 8
-        rows.xor[0, 0] = rows.data[0, 0] ^ 8
-        pairs = (rows.data[:, 0::2] + (rows.data[:, 1::2] << 8)).astype(np.uint32)
-        pairs += (rows.start[:, 0::2] << 16) + (rows.start[:, 1::2] << 17)
-        for row in range(len(pairs)):
-            rows.state[row] = rows.after[row - 1] if row else rows.state[0]
-            rows.middle[row] = compress(rows.state[row : row + 1], pairs[row : row + 1, :8])[0]
-            rows.after[row] = compress(rows.middle[row : row + 1], pairs[row : row + 1, 8:])[0]
-
-    traces = fill_family(FAMILY, execution, {"code": lie})
-    assert traces[-1] is not None
-    rows = TraceView(code.CodeColumns, traces[-1])
-    assert rows.last.sum() == 1
-    assert [*before[0][16:24]] != rows.after[rows.last == 1][0].tolist()
+        assert "padding answers nothing" in self.objections(lie)
 
 
 def test_tables_ask_only_the_buses_they_should() -> None:
     asked = {i.bus for c in code.COMPONENTS for i in c.table.air.interactions if not i.provides}
     answered = {i.bus for c in code.COMPONENTS for i in c.table.air.interactions if i.provides}
-    assert asked == {INSTRUCTION, CODE_LEAF, POSEIDON2, BITWISE_BYTES}
-    assert answered == {PUSH, INSTRUCTION, CODE, BUFFER, BUFFER_SIZE}
+    assert {bus.name for bus in asked} == {
+        "code_leaf",
+        "code_node",
+        "code_part",
+        "poseidon2",
+        "bitwise_bytes",
+        "range16",
+    }
+    assert answered == {INSTRUCTION, CODE, BUFFER, BUFFER_SIZE, CODE_NODE, CODE_PART}
 
 
 def test_codes_of_other_accounts_are_there() -> None:

@@ -12,7 +12,7 @@ from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
 from circuits.batch.execution import INVALID_JUMP, Execution
 from circuits.component import Component
-from circuits.frames import code
+from circuits.frames import code, push_sites
 from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, stack
@@ -24,7 +24,7 @@ from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES
 
-FAMILY: tuple[Component, ...] = (*stack.COMPONENTS, *control_flow.COMPONENTS, *code.COMPONENTS)
+FAMILY: tuple[Component, ...] = (*stack.COMPONENTS, *control_flow.COMPONENTS, *push_sites.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES)
 
 BIG = "0x" + "ff" * 32

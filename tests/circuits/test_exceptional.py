@@ -12,7 +12,7 @@ from circuits.air.checker import check_table
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
 from circuits.batch.execution import CONSTANT_GAS, RETURN_DATA_BOUNDS, STATIC_FAILURE, Execution
-from circuits.frames import code
+from circuits.frames import code, push_sites
 from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, exceptional, stack
@@ -24,7 +24,13 @@ from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES
 
-FAMILY = (*stack.COMPONENTS, *control_flow.COMPONENTS, *exceptional.COMPONENTS, *code.COMPONENTS)
+FAMILY = (
+    *stack.COMPONENTS,
+    *control_flow.COMPONENTS,
+    *exceptional.COMPONENTS,
+    *push_sites.COMPONENTS,
+    *code.COMPONENTS,
+)
 CHECKED = (*FAMILY, RANGES)
 
 INTRINSIC = 21_000

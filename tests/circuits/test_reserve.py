@@ -13,7 +13,7 @@ from circuits.air.field import MODULUS
 from circuits.air.gadgets.words import fill_decrease, fill_increase, sum_carries
 from circuits.batch.execution import MAX_GAS, OUT_OF_MEMORY, Execution
 from circuits.component import Component
-from circuits.frames import code, frames
+from circuits.frames import code, frames, push_sites
 from circuits.instructions import control_flow, exceptional, out_of_memory, stack, storage, system
 from circuits.memory import expansion
 from circuits.statement import gas_limbs
@@ -37,6 +37,7 @@ FAMILY: tuple[Component, ...] = (
     *storage.COMPONENTS,
     *expansion.COMPONENTS,
     *frames.COMPONENTS,
+    *push_sites.COMPONENTS,
     *code.COMPONENTS,
     *transaction.COMPONENTS,
 )

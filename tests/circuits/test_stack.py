@@ -12,7 +12,7 @@ from circuits.air.gadgets import TimeLimbs
 from circuits.air.layout import TraceView
 from circuits.batch.execution import MAX_AGE, Execution
 from circuits.component import Component
-from circuits.frames import code
+from circuits.frames import code, push_sites
 from circuits.frames.buses import EXEC, PUSH
 from circuits.instructions import control_flow, stack
 from circuits.instructions.buses import STACK
@@ -23,7 +23,7 @@ from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES
 
-FAMILY: tuple[Component, ...] = (*stack.COMPONENTS, *control_flow.COMPONENTS, *code.COMPONENTS)
+FAMILY: tuple[Component, ...] = (*stack.COMPONENTS, *control_flow.COMPONENTS, *push_sites.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES)
 
 BIG = "0x" + "ff" * 32

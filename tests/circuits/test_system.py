@@ -9,7 +9,7 @@ import pytest
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
 from circuits.batch.execution import OUT_OF_MEMORY, Execution
-from circuits.frames import code
+from circuits.frames import code, push_sites
 from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, stack, system
@@ -22,7 +22,7 @@ from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import RANGES
 
-FAMILY = (*stack.COMPONENTS, *control_flow.COMPONENTS, *system.COMPONENTS, *code.COMPONENTS)
+FAMILY = (*stack.COMPONENTS, *control_flow.COMPONENTS, *system.COMPONENTS, *push_sites.COMPONENTS, *code.COMPONENTS)
 CHECKED = (*FAMILY, RANGES)
 
 BIG = "0x" + "ff" * 32

@@ -221,13 +221,13 @@ class TestAccessTree:
                 array[number] = LeafKind.TRANSIENT if old != LeafKind.TRANSIENT else LeafKind.STORAGE
             add()
             array[number] = old
-        for array in (codes.digest, codes.size):
+        for array in (codes.root, codes.size, codes.depth):
             for number in range(len(array)):
                 old = array[number].copy()
                 array[number] = old + 1
                 add()
                 array[number] = old
-        tried = 1 + len(changed) + 2 * len(codes.size)
+        tried = 1 + len(changed) + 3 * len(codes.size)
         skipped = int(np.isin(keys.kind, (LeafKind.ACCOUNT, LeafKind.CODE)).sum())
         assert len(roots) == tried - skipped
 
