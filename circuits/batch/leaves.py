@@ -20,7 +20,7 @@ from circuits.limbs import Limbs, u64_from_ints
 from circuits.statement import TAG_KEY, Digests
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 from executor.state_keys import StateKind
-from executor.trace import ExecutionTrace
+from executor.trace import ExecutionTrace, FrameKind, HashPurpose
 
 
 class LeafKind(IntEnum):
@@ -191,6 +191,25 @@ def root(leaves: Digests, depth: int) -> Digests:
     return top
 
 
+def _only_creates(trace: ExecutionTrace) -> NDArray[np.bool_]:
+    """Which of the trace's codes (codes,) ran as initcode only: no leaf stands for these."""
+    frames, codes = trace.frames, trace.codes
+    creates = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    created, others = (np.zeros(len(codes.size), dtype=bool) for _ in range(2))
+    created[frames.code[creates]] = True
+    others[frames.code[~creates]] = True
+    # An account may have the same code.
+    hashes = np.flatnonzero(trace.keys.kind == StateKind.CODE_HASH)
+    known = np.concatenate([trace.keys.first[hashes], trace.accesses.after[np.isin(trace.accesses.key, hashes)]])
+    # Those of CREATE2 are shown to have their hash.
+    hashed = trace.hashes.digest[np.isin(trace.hashes.purpose, (HashPurpose.CODE, HashPurpose.INITCODE))]
+    both = np.concatenate([codes.hash, known, hashed])
+    _, inverse = np.unique(both, axis=0, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    others |= np.isin(inverse[: len(codes.size)], inverse[len(codes.size) :])
+    return created & ~others
+
+
 @dataclass(frozen=True, eq=False)
 class BatchLeaves:
     """The leaves of an executed batch, and their values at any moment of it.
@@ -216,7 +235,7 @@ class BatchLeaves:
         kind[trace.keys.kind == StateKind.TRANSIENT] = LeafKind.TRANSIENT
         has = np.flatnonzero(kind)
         slots = np.where((kind[has] == LeafKind.ACCOUNT)[:, None], 0, trace.keys.slot[has]).astype(np.uint16)
-        stored = np.flatnonzero(trace.codes.size > 0)
+        stored = np.flatnonzero((trace.codes.size > 0) & ~_only_creates(trace))
         numbers = np.zeros((len(trace.ancestors.number), WORD), dtype=np.uint16)
         numbers[:, :U64] = u64_from_ints(trace.ancestors.number.tolist())
         fixed = [LeafKind.CODE] * len(stored) + [LeafKind.BLOCK_HASH] * len(numbers)

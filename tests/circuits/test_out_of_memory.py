@@ -11,7 +11,7 @@ import pytest
 from circuits.batch.execution import OUT_OF_MEMORY
 from circuits.instructions.out_of_memory import ACCESSES
 from tests.circuits.family import mutate_family
-from tests.circuits.memory_family import FAMILY, objections, run
+from tests.circuits.memory_family import FAMILY, RETURNING, objections, run
 
 LIMIT = 1 << 24
 HUGE = (1 << 256) - 1
@@ -39,6 +39,7 @@ PROGRAMS = (
     f"33 5 {LIMIT - 32} calldatacopy",
     f"{LIMIT} 0 1 codecopy",
     f"{LIMIT} 0 1 0x1234 extcodecopy",
+    f"0 0 0 0 0x{RETURNING.hex()} 5000 staticcall 33 5 {LIMIT - 32} returndatacopy",
     f"1 {LIMIT} 0 mcopy",
     f"1 0 {LIMIT} mcopy",
     f"{HUGE} 3 3 mcopy",

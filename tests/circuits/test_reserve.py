@@ -14,7 +14,7 @@ from circuits.air.gadgets.words import fill_decrease, fill_increase, sum_carries
 from circuits.batch.execution import MAX_GAS, OUT_OF_MEMORY, Execution
 from circuits.component import Component
 from circuits.frames import code, frames, push_sites
-from circuits.instructions import control_flow, exceptional, out_of_memory, stack, storage, system
+from circuits.instructions import control_flow, exceptional, out_of_memory, return_data, stack, storage, system
 from circuits.memory import expansion
 from circuits.statement import gas_limbs
 from circuits.transactions import fees, transaction
@@ -32,6 +32,7 @@ FAMILY: tuple[Component, ...] = (
     *stack.COMPONENTS,
     *control_flow.COMPONENTS,
     *exceptional.COMPONENTS,
+    *return_data.COMPONENTS,
     *out_of_memory.COMPONENTS,
     *system.COMPONENTS,
     *storage.COMPONENTS,
@@ -160,9 +161,14 @@ def test_a_frame_with_a_reserve_that_lacks_gas() -> None:
     assert "halt" in objections(FAMILY, execution, {"frame": other})
 
     def denied(rows: Any) -> None:
-        rows.reserve[0] = 0
+        rows.reserve_end[0] = 0
 
-    assert "message" in objections(FAMILY, execution, {"frame": denied})
+    assert "frame_state" in objections(FAMILY, execution, {"frame": denied})
+
+    def never_given(rows: Any) -> None:
+        rows.reserve[0] = rows.reserve_end[0] = 0
+
+    assert "message" in objections(FAMILY, execution, {"frame": never_given})
 
     def vast(rows: Any) -> None:
         rows.vast[0] = 1
@@ -185,17 +191,17 @@ def test_another_halt_as_lack_of_gas(source: str) -> None:
 
 
 def lie_no_reserve(rows: Any) -> None:
-    rows.reserve[0] = 0
+    rows.state.reserve[0] = 0
     rows.carry[0] = 0
     rows.value[0] = gas_limbs(rows.gas[:1] - 2)[0]
 
 
 def lie_twice(rows: Any) -> None:
-    rows.value[0] = gas_limbs(amount(rows.value)[:1] + amount(rows.reserve)[:1])[0]
+    rows.value[0] = gas_limbs(amount(rows.value)[:1] + amount(rows.state.reserve)[:1])[0]
 
 
 def lie_larger_reserve(rows: Any) -> None:
-    rows.reserve[0, 2] += 1
+    rows.state.reserve[0, 2] += 1
     rows.value[0, 2] += 1
 
 
@@ -209,9 +215,9 @@ def lie_lost_carry(rows: Any) -> None:
 @pytest.mark.parametrize(
     ("lie", "objection"),
     [
-        (lie_no_reserve, "context"),
+        (lie_no_reserve, "frame_state"),
         (lie_twice, "sum: limb 0"),
-        (lie_larger_reserve, "context"),
+        (lie_larger_reserve, "frame_state"),
         (lie_lost_carry, "range16"),
     ],
 )
@@ -234,17 +240,16 @@ def settle(rows: Any) -> None:
     rows.quotient = gas_limbs(spent // 5)[:, :2]
     rows.remainder = spent % 5
     rows.refund_margin = (amount(rows.quotient) - rows.earned) & np.uint64(0xFFFF)
-    counted = gas_limbs(spent - rows.refund)
-    rows.counted_low = counted[:, 0]
-    taken = rows.halted[:, None] * rows.reserve
-    rows.gas_used = gas_limbs(amount(counted) + amount(taken))
-    rows.gas_used_carry = sum_carries(counted, taken)
-    settle_unused(rows, amount(rows.gas_limit) - amount(rows.gas_used))
+    back = gas_limbs(rows.gas_left.astype(np.int64) + rows.refund)
+    rows.back_low = back[:, 0]
+    rows.back_carry = sum_carries(back, rows.reserve_left)
+    settle_unused(rows, amount(back) + amount(rows.reserve_left))
 
 
 def settle_unused(rows: Any, unused: np.ndarray) -> None:
     """And everything that follows from the gas that is not used."""
     rows.unused = gas_limbs(unused)
+    rows.gas_used = gas_limbs(amount(rows.gas_limit) - unused)
     rows.unused_carry = sum_carries(rows.gas_used, rows.unused)
     rows.returned = fees.gas_products(rows.price.after, unused)
     rows.reward = fees.gas_products(rows.tip, amount(rows.gas_used))
@@ -262,6 +267,7 @@ def test_settling_is_honest() -> None:
 def _not_large(rows: Any) -> None:
     rows.is_large = 0
     rows.reserve = 0
+    rows.reserve_left = 0
     rows.reserve_carry = 0
     rows.counted = rows.gas_limit[:, 0].astype(np.int64) + (rows.gas_limit[:, 1].astype(np.int64) << 16)
     if not rows.runs[0]:
@@ -309,9 +315,11 @@ def test_a_smaller_reserve() -> None:
 
     def lie(rows: Any) -> None:
         rows.reserve[0, 0] -= 1
+        rows.reserve_left[0, 0] -= 1
 
     def frame(rows: Any) -> None:
         rows.reserve[0, 0] -= 1
+        rows.reserve_end[0, 0] -= 1
 
     found = objections(FAMILY, of(REVERTING, 2**40), {"transaction": lie, "frame": frame})
     assert "reserve: limb 0" in found
@@ -319,26 +327,24 @@ def test_a_smaller_reserve() -> None:
 
 def lie_kept(rows: Any) -> None:
     """The reserve comes back after an exceptional halt."""
-    rows.halted[0] = 0
+    rows.reserve_left = rows.reserve
     settle(rows)
 
 
 def lie_kept_in_the_sum(rows: Any) -> None:
-    halted = rows.halted.copy()
-    rows.halted[0] = 0
-    settle(rows)
-    rows.halted = halted
+    lie_kept(rows)
+    rows.reserve_left = 0
 
 
 def lie_spent(rows: Any) -> None:
     """The reserve is taken although the frame reverted, or succeeded."""
-    rows.halted[0] = 1
+    rows.reserve_left = 0
     settle(rows)
 
 
 def lie_spent_in_the_sum(rows: Any) -> None:
     lie_spent(rows)
-    rows.halted[0] = 0
+    rows.reserve_left = rows.reserve
 
 
 def _unused(by: int) -> Callable[[Any], None]:
@@ -353,10 +359,10 @@ def _unused(by: int) -> Callable[[Any], None]:
     [
         (HALTING["invalid"], lie_kept, "result"),
         (HALTING["huge offset"], lie_kept, "result"),
-        (HALTING["invalid"], lie_kept_in_the_sum, "gas used: limb 0"),
+        (HALTING["invalid"], lie_kept_in_the_sum, "unused gas: limb 0"),
         (REVERTING, lie_spent, "result"),
         (SUCCEEDING, lie_spent, "result"),
-        (REVERTING, lie_spent_in_the_sum, "gas used: limb 0"),
+        (REVERTING, lie_spent_in_the_sum, "unused gas: limb 0"),
         (REVERTING, _unused(1), "unused gas: limb 0"),
         (SUCCEEDING, _unused(-1), "unused gas: limb 0"),
         (SUCCEEDING, _unused(1 << 48), "unused gas: limb 3"),
@@ -371,7 +377,7 @@ def test_a_halt_without_code() -> None:
     building = Builder(gasLimit=LARGEST).alloc(Builder.WALLETS[0], balance=RICH)
     executed = building.block(building.transfer(gas=2**40), gasLimit=LARGEST).execute()
     found = objections(FAMILY, execution_of(executed), {"transaction": lie_spent})
-    assert "without code it does not halt" in found
+    assert "without code all of the reserve is left[0]" in found
 
 
 def test_a_halt_that_is_a_revert() -> None:

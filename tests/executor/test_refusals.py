@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlp
+from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -282,6 +284,28 @@ def test_empty_accounts_in_the_pre_state_must_not_be_touched(builder: Any, touch
     building.block(building.transfer())
     what = f"empty account 0x{address.hex()} in the pre-state in block 1, transaction 0"
     assert refusal(building, UnsupportedFeature) == what
+
+
+def test_accounts_with_storage_alone_must_not_be_touched(builder: Any) -> None:
+    """No contract may be created there (EIP-7610), which neither circuits nor py-evm look at in general."""
+    building = builder().alloc(builder.FRESH, balance=3, storage={"1": "1"})
+    building.alloc(builder.COINBASE, balance=3, nonce=1, storage={"1": "1"})
+    building.block(building.transfer(1, to=builder.WALLETS[0]))
+    untouched = building.copy().provable()
+    assert len(untouched.trace.transactions) == 1
+    building.block(building.transfer())
+    what = f"account 0x{builder.FRESH.hex()} with storage, but neither nonce nor code in block 1, transaction 0"
+    assert refusal(building, UnsupportedFeature) == what
+
+
+def test_the_contract_of_eip_4788_must_not_be_created(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    created = keccak(rlp.encode([builder.WALLETS[0], 0]))[12:]
+    monkeypatch.setattr(provable, "BEACON_ROOTS_ADDRESS", created)
+    monkeypatch.setattr(provable, "_transactions", lambda *_: ())
+    building = builder()
+    building.block(building.transfer(0, to=b"", value=0, gas=100_000, data="0x600160005360016000f3"))
+    message = refusal(building, UnsupportedFeature)
+    assert message.startswith("creation of the contract of EIP-4788 in block 0, transaction 0")
 
 
 # -- of several reasons the first one in the batch is named
