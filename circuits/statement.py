@@ -19,7 +19,7 @@ from circuits.functions.poseidon2 import compress, compress_chain
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
-CIRCUIT_VERSION = 3
+CIRCUIT_VERSION = 4
 
 Digests = NDArray[np.uint32]
 
@@ -92,9 +92,8 @@ BLOCK_ITEM = Item(
     ),
 )
 
-#: A transaction; `to` is 0 where it creates a contract. Calldata and blob hashes are committed to by `buffer_digests`,
-#: the access list by `access_digests`; `access_addresses` and `access_keys` count its entries, repetitions included;
-#: `blobs` is at most 2^8.
+#: A transaction; `to` is 0 where it creates a contract. Calldata and blob hashes are committed to by `buffer_digests`, the access list by `access_digests`;
+#: `access_addresses` and `access_keys` count its entries, repetitions included; `blobs` is at most 2^8.
 TRANSACTION_ITEM = Item(
     2,
     (

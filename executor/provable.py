@@ -6,18 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from eth_utils.crypto import keccak
 from numpy.typing import NDArray
-from trie.constants import BLANK_NODE_HASH
 
 from executor.errors import UnsupportedFeature
 from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, OPCODES
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKind
-from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
-from executor.witness import StateTrie
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
+from executor.trace import NONE, ExecutionTrace, FrameKind, Outcome
 
 if TYPE_CHECKING:
     from executor.execute import ExecutedBatch
@@ -112,7 +108,6 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
-            *_storage_alone(executed, trace),
             *_new_beacon_roots(trace),
         ),
         default=None,
@@ -254,7 +249,7 @@ def _counted_gas(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.u
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = frame[1:] != frame[:-1]
     renewed = is_first.copy()
-    renewed[1:] |= ((trace.opened_frame != NONE) | _collides(trace))[order[:-1]]
+    renewed[1:] |= trace.opened_frame[order[:-1]] != NONE
     given = before.copy()
     outermost = np.flatnonzero(is_first & (frames.parent[frame] == NONE) & (frames.transaction[frame] != NONE))
     given[outermost] = trace.transactions.gas_limit[frames.transaction[frame[outermost]]]
@@ -267,18 +262,6 @@ def _counted_gas(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.u
     back = np.empty_like(reserve)
     back[order] = reserve
     return counted, back, following
-
-
-def _collides(trace: ExecutionTrace) -> NDArray[np.bool_]:
-    """Which steps (steps,) create nothing because the address is taken: they count the creator's nonce all the same."""
-    steps, accesses = trace.steps, trace.accesses
-    found = np.zeros(len(steps), dtype=bool)
-    counts = (
-        (accesses.mode == Mode.WRITE) & (trace.keys.kind[accesses.key] == StateKind.NONCE) & (accesses.step != NONE)
-    )
-    found[accesses.step[counts]] = True
-    found &= np.isin(steps.opcode, sorted(CREATIONS)) & (steps.failed == 0) & (trace.opened_frame == NONE)
-    return found
 
 
 def _memory_gas(trace: ExecutionTrace, steps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -370,20 +353,6 @@ def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
     )
     for address in sorted(found):
         yield Refusal(_first_access(trace, address), f"empty account 0x{address.hex()} in the pre-state")
-
-
-def _storage_alone(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
-    """Accounts of the pre-state that have storage but neither nonce nor code: no contract is created there (EIP-7610).
-
-    There is none on the main network that anybody can create a contract at.
-    """
-    nodes = {keccak(node): node for node in executed.state_nodes}
-    state = StateTrie(nodes, executed.pre_state_root)
-    for address in sorted(_without_nonce_and_code(trace)):
-        account = state.account(address)
-        if account is not None and account.storage_root != BLANK_NODE_HASH:
-            what = f"account 0x{address.hex()} with storage, but neither nonce nor code"
-            yield Refusal(_first_access(trace, address), what)
 
 
 def _new_beacon_roots(trace: ExecutionTrace) -> Iterator[Refusal]:

@@ -61,8 +61,8 @@ PROGRAMS = {
 AGAIN = f"""
     0 calldataload @in jumpi
     1 sload pop 1 tload pop 0x{FRESH.hex()} balance pop selfbalance pop {_call(_address(0xC1), 3, data=1)}
-    1 sload pop 1 tload pop 0x{FRESH.hex()} balance pop 0x{HELPER.hex()} balance pop 2 sload pop selfbalance pop
-    0 3 sstore stop
+    1 sload pop 1 tload pop 0x{FRESH.hex()} balance pop 0x{HELPER.hex()} balance pop 2 sload pop selfbalance pop 0 3 sstore
+    stop
     in: 5 1 sstore 5 1 tstore {_call(FRESH, 2)} 0x{HELPER.hex()} balance pop 2 sload pop 0 4 sstore 0 0 revert
 """
 
@@ -75,17 +75,6 @@ def reentrant() -> Execution:
     building.alloc(_address(0xC1), code="0x" + assemble(AGAIN).hex(), nonce=1, balance=50, storage=storage)
     building.alloc(HELPER, balance=1)
     return execution_of(building.block(call_contract(building, to=_address(0xC1))).execute())
-
-
-@cache
-def destroying() -> Execution:
-    """A transaction that creates and destroys, and one that destroys nothing."""
-    building = Builder()
-    for address in (MAKER, HELPER):
-        code = "0x" + assemble(PROGRAMS[address]).hex()
-        building.alloc(address, code=code, nonce=1, balance=100, storage={"0x2": "0x6"})
-    building.alloc(LOOKER, code="0x" + assemble("1 1 sstore").hex(), nonce=1)
-    return execution_of(building.block(*(call_contract(building, to=to) for to in (MAKER, LOOKER))).execute())
 
 
 #: What a static frame must not do, and what it may: a CALL without value.

@@ -18,14 +18,14 @@ from circuits.frames.buses import CONTEXT_OF, HALT
 from circuits.frames.contexts import CREATION
 from circuits.frames.frames import Ending
 from circuits.instructions import deposit, keccak
-from circuits.instructions.deposit import GAS_CODE_DEPOSIT, Deposit
+from circuits.instructions.deposit import GAS_CODE_DEPOSIT, Deposit, deposits
 from circuits.limbs import words_from_bytes
 from circuits.memory.buses import EXPANSION, MEMORY_BYTES
 from circuits.memory.expansion import memory_cost
 from circuits.state.buses import ACCOUNT
 from circuits.state.state_view import AccountAccesses
 from circuits.widths import NONCE, WORD
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
@@ -196,7 +196,7 @@ def test_too_large_a_code_asks_for_no_memory() -> None:
 def test_other_frames_return_to_their_own_table() -> None:
     building = Builder().alloc(CONTRACT, code="0x" + assemble("1 0 return").hex())
     execution = execution_of(building.block(call_contract(building)).execute())
-    assert len(execution.deposits) == 0
+    assert len(deposits(execution)) == 0
     assert deposit.fill_deposit(execution) is None
 
 
