@@ -92,9 +92,8 @@ BLOCK_ITEM = Item(
     ),
 )
 
-#: A transaction; `to` is 0 where it creates a contract. Calldata and blob hashes are committed to by `buffer_digests`,
-#: the access list by `access_digests`; `access_addresses` and `access_keys` count its entries, repetitions included;
-#: `blobs` is at most 2^8.
+#: A transaction; `to` is 0 where it creates a contract. Calldata and blob hashes are committed to by `buffer_digests`, the access list by `access_digests`;
+#: `access_addresses` and `access_keys` count its entries, repetitions included; `blobs` is at most 2^8.
 TRANSACTION_ITEM = Item(
     2,
     (

@@ -16,7 +16,7 @@ from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, OPCODES
 from executor.rules import EMPTY_CODE_HASH
 from executor.state_keys import StateKind
-from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
+from executor.trace import NONE, ExecutionTrace, FrameKind, Outcome
 from executor.witness import StateTrie
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _counted_gas(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.u
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = frame[1:] != frame[:-1]
     renewed = is_first.copy()
-    renewed[1:] |= ((trace.opened_frame != NONE) | _collides(trace))[order[:-1]]
+    renewed[1:] |= trace.opened_frame[order[:-1]] != NONE
     given = before.copy()
     outermost = np.flatnonzero(is_first & (frames.parent[frame] == NONE) & (frames.transaction[frame] != NONE))
     given[outermost] = trace.transactions.gas_limit[frames.transaction[frame[outermost]]]
@@ -267,18 +267,6 @@ def _counted_gas(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.u
     back = np.empty_like(reserve)
     back[order] = reserve
     return counted, back, following
-
-
-def _collides(trace: ExecutionTrace) -> NDArray[np.bool_]:
-    """Which steps (steps,) create nothing because the address is taken: they count the creator's nonce all the same."""
-    steps, accesses = trace.steps, trace.accesses
-    found = np.zeros(len(steps), dtype=bool)
-    counts = (
-        (accesses.mode == Mode.WRITE) & (trace.keys.kind[accesses.key] == StateKind.NONCE) & (accesses.step != NONE)
-    )
-    found[accesses.step[counts]] = True
-    found &= np.isin(steps.opcode, sorted(CREATIONS)) & (steps.failed == 0) & (trace.opened_frame == NONE)
-    return found
 
 
 def _memory_gas(trace: ExecutionTrace, steps: NDArray[np.int64]) -> NDArray[np.int64]:

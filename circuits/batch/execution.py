@@ -103,9 +103,8 @@ RETURN_DATA_BOUNDS = 4  # by `return_data_bounds`: RETURNDATACOPY of more than t
 STATIC_VIOLATION = 5  # by `static_violation`: what changes the state in a frame that must not
 
 #: Instructions that a static frame does not allow (EIP-214); CALL only if it sends value, which is this operand.
-STATIC_CHANGES = (
-    *(OPCODES[name] for name in ("SSTORE", "TSTORE", "CREATE", "CREATE2", "SELFDESTRUCT", "CALL")),
-    *(OPCODES[f"LOG{topics}"] for topics in range(5)),
+STATIC_CHANGES = tuple(
+    OPCODES[name] for name in "SSTORE TSTORE LOG0 LOG1 LOG2 LOG3 LOG4 CREATE CREATE2 SELFDESTRUCT CALL".split()
 )
 VALUE_OPERAND = 2
 
@@ -166,7 +165,7 @@ class Execution:
         transactions: rows of the segment's transactions in the trace; transaction_operations: their numbers.
         reserve: (transactions,) uint64: gas limit beyond MAX_GAS.
         step_reserve: (n,) uint64: the reserve of the step's frame at the step.
-        opened: (n,) id of the frame that the step opens, 0 for none; own_next: (n,) next step of its frame, or -1.
+        opened: (n,) id of the frame that the step opens, 0 for none; own_next: (n,) next step of its frame, -1 for none.
         counts_nonce: (n,) bool: the step is a creation that counts its creator's nonce.
         lead: (n,) time from a step that opens a frame to the frame's beginning.
         blocks: rows of the segment's blocks in the trace, in the order of the block table.
@@ -187,6 +186,7 @@ class Execution:
 
     opcode: Integers
     pc: Integers
+    gas_after: Integers
     gas: Integers
     stack_size: Integers
     memory_words: Integers
@@ -260,7 +260,8 @@ class Execution:
     def _split_gas(self) -> None:
         """Gas before each step, and what of it is its frame's reserve.
 
-        The reserve changes where a frame begins, and where one that it has opened ends: what exceeds MAX_GAS then.
+        The reserve changes where a frame begins, and where one that it has opened ends: what exceeds MAX_GAS then. In an
+        outermost frame what is counted leaves room for the refund, which the transaction adds to it.
         """
         before = self.trace.steps.gas_before[self.step]
         own = np.argsort(self.frame, kind="stable")  # the steps of each frame, one frame after the other
@@ -274,7 +275,9 @@ class Execution:
         outermost = self.frame_parent == 0
         given[outermost] = limits[self.frame_transaction[outermost]]
         self.frame_reserve = beyond(given)
-        reserve = beyond(before[own])
+        refunded = self.trace.transactions.gas_refunded[self.transactions][self.frame_transaction]
+        room = np.where(outermost, refunded, np.uint64(0))[frame - 1]
+        reserve = beyond(before[own], room)
         reserve[is_first] = self.frame_reserve[frame[is_first] - 1]
         source = np.maximum.accumulate(np.where(renewed, np.arange(len(own)), 0)) if len(own) else own
         reserve = reserve[source]
@@ -324,7 +327,7 @@ class Execution:
         return found
 
     def collides(self, steps: Integers) -> NDArray[np.bool_]:
-        """Which of these steps are creations at an address that is taken: the creator's nonce counts all the same."""
+        """Which of these steps are creations at an address that is taken: the creator's nonce counts them all the same."""
         creations = np.isin(self.opcode[steps], _CREATIONS) & ~self.failed[steps] & (self.opened[steps] == 0)
         found = np.zeros(len(steps), dtype=bool)
         here = np.flatnonzero(creations)
@@ -569,7 +572,7 @@ class Execution:
         key = trace.accesses.key[at].astype(np.int64)
         # The last access of a key in a transaction decides, which is the first one from behind.
         pairs, position = np.unique(np.stack([owner, key], axis=1)[::-1], axis=0, return_index=True)
-        stays: NDArray[np.bool_] = trace.accesses.after[at[::-1][position], 0] == 1
+        stays = trace.accesses.after[at[::-1][position], 0] == 1
         own = np.isin(pairs[:, 0], self.transactions) & stays
         operation = self.transaction_operations[np.searchsorted(self.transactions, pairs[own, 0])]
         return operation, trace.keys.address[pairs[own, 1]]
@@ -581,8 +584,7 @@ class Execution:
 
     def frame_row(self, frame: Integers) -> Integers:
         """Rows in the trace's frames of these frame ids."""
-        rows: Integers = self.frames[frame - 1]
-        return rows
+        return self.frames[frame - 1]
 
     def initcode_hashes(self, steps: Integers) -> Limbs:
         """Hashes (n, 16) of the initcodes of steps of CREATE2 that have computed one."""
@@ -749,9 +751,10 @@ def _stack_writes(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     return np.concatenate(steps), np.concatenate(slots), np.concatenate(words)
 
 
-def beyond(gas: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """What these amounts (n,) have beyond MAX_GAS."""
-    return np.where(gas > MAX_GAS, gas - np.uint64(MAX_GAS), np.uint64(0))
+def beyond(gas: NDArray[np.uint64], room: NDArray[np.uint64] | int = 0) -> NDArray[np.uint64]:
+    """What these amounts (n,) have beyond MAX_GAS, less some room (n,) that is to be left."""
+    most = np.uint64(MAX_GAS) - np.asarray(room, dtype=np.uint64)
+    return np.where(gas > most, gas - most, np.uint64(0))
 
 
 def words_of(size: Integers) -> Integers:

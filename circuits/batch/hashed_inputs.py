@@ -25,8 +25,8 @@ NO_STEP = -1
 class HashedInputs:
     """The hashes of an execution that the sponge computes.
 
-    Left out are those of steps that fail, KECCAK256 of nothing, which is a constant, and the hashes of codes and
-    initcodes, which the verifier computes.
+    Left out are those of steps that fail, KECCAK256 of nothing, which is a constant, and the hashes of codes and initcodes,
+    which the verifier computes.
 
     Attributes (n hashes, in the order in which they were made; d distinct inputs):
         purpose: (n,) values of `executor.trace.HashPurpose`.

@@ -35,8 +35,8 @@ MESSAGE = Bus(
         BusField("reserve", U64, "gas given beyond that, in limbs", "sender: range check"),
     ),
     argument="A frame row receives the one message that names its row number, so every frame that is opened runs once. "
-    "A frame's steps come after the step that opened it, so frames form a tree: a circle of frames that open each "
-    "other would need times that come around the field.",
+    "A frame's steps come after the step that opened it, so frames form a tree: a circle of frames that open each other "
+    "would need times that come around the field.",
 )
 
 RESULT = Bus(

@@ -78,9 +78,9 @@ class CallGas(Table):
 
     def __init__(self, name: str, limbs: int) -> None:
         """For available gas of this many limbs."""
-        self.name = name
+        self.name = name  # type: ignore[misc]
         self.limbs = limbs
-        self.layout = call_gas_columns(limbs)
+        self.layout = call_gas_columns(limbs)  # type: ignore[misc]
 
     def constraints(self, air: Air) -> None:
         row, limbs = air.row, self.limbs

@@ -25,7 +25,6 @@ from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, CODE_NODE, CODE_PAR
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.buses import HASH_WORD, KNOWN_CODE
 from circuits.hashing import constrain_compress
-from circuits.limbs import Limbs
 from circuits.state.buses import CODE_LEAF
 from circuits.widths import DIGEST, WORD
 
@@ -194,13 +193,13 @@ def _parts(trees: CodeTrees) -> NDArray[np.uint32]:
     return big_endian[:, ::-1].astype(np.uint32)
 
 
-def _chunks(trees: CodeTrees, ids: NDArray[np.integer], index: Integers) -> Integers:
+def _chunks(trees: CodeTrees, ids: NDArray[np.uint32], index: Integers) -> Integers:
     """Rows (n,) of chunks in the trees, -1 where there is no such code or chunk."""
     known = ids < len(trees.counts[0])
     return np.where(known, trees.chunk(np.where(known, ids, 0).astype(np.int64), index), -1)
 
 
-def _find_parts(trees: CodeTrees, ids: NDArray[np.integer], index: Integers) -> Integers:
+def _find_parts(trees: CodeTrees, ids: NDArray[np.uint32], index: Integers) -> Integers:
     """Rows (n,) of parts in `_parts`, -1 where there is none."""
     chunks = _chunks(trees, ids, index // _PARTS)
     return np.where(chunks >= 0, chunks * _PARTS + index % _PARTS, -1)
@@ -213,11 +212,11 @@ class CodeContents:
         self._trees = execution.code_trees
         self._parts = _parts(self._trees)
 
-    def words(self, ids: Integers, index: Integers) -> Limbs:
+    def words(self, ids: Integers, index: Integers) -> NDArray[np.uint32]:
         """Words (n, 16) of codes; zeros where there is none."""
         places = [_find_parts(self._trees, ids, 2 * index + half) for half in range(2)]
         upper, lower = (np.where(at[:, None] >= 0, self._parts[at], 0) for at in places)
-        return np.concatenate([lower, upper], axis=1).astype(np.uint16)
+        return np.concatenate([lower, upper], axis=1).astype(np.uint32)
 
     def known(self, ids: Integers, index: Integers) -> NDArray[np.bool_]:
         """Which of these words (n,) there are."""
@@ -225,7 +224,9 @@ class CodeContents:
         return known
 
 
-def fill_code_word(execution: Execution, copied: NDArray[np.uint32], compared: NDArray[np.uint32]) -> Matrix | None:
+def fill_code_word(
+    execution: Execution, copied: NDArray[np.uint32], compared: NDArray[np.uint32]
+) -> Matrix | None:
     """The words of codes that are asked for: on the buffer bus, and on the hash_word bus, (n, 19) each."""
     if not len(execution.codes):
         return None

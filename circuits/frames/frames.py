@@ -99,9 +99,7 @@ class Columns(Layout):
     success = bit("1: neither reverted nor halted exceptionally")
     halted = bit("1: halted exceptionally, but not for lack of gas")
     unpaid = bit("1: halted exceptionally for lack of gas")
-    world = element(
-        "id of the innermost failing frame from this one outwards, 0: none", by="success and the outer world"
-    )
+    world = element("id of the innermost failing frame from this one outwards, 0: none", by="success and the outer world")
     gas_left = element("gas left without the reserve, below 2^30", by=_HALT)
     return_start = element("first byte of what it returns, in its memory", by=_HALT)
     return_size = element("bytes", by=_HALT)
@@ -210,7 +208,9 @@ class Frames(Table):
             multiplicity=row.caller_count,
         )  # fmt: skip
         air.require(row.success * row.failure_count, "only what fails is undone")
-        air.provide(FAILURE, row.frame, row.outer, row.operation, row.scope, row.time, multiplicity=row.failure_count)
+        air.provide(
+            FAILURE, row.frame, row.outer, row.operation, row.scope, row.time, multiplicity=row.failure_count
+        )
         # The kind is 0 or 2; a buffer knows its size itself.
         size = row.calldata_kind * row.calldata_size * _HALF
         source = (row.calldata_kind, row.calldata_id, row.calldata_start, size)
@@ -296,7 +296,7 @@ def fill(
     rows.unpaid = ending == Ending.UNPAID
     for name, column in (("gas_left", 2), ("return_start", 3), ("return_size", 4), ("end_time", 5)):
         getattr(rows, name)[here] = halts[:, column]
-    rows.world = np.where(rows.success == 1, rows.outer, rows.frame)
+    rows.world = execution.worlds.own
     rows.reserve_end = gas_limbs(execution.frame_reserve_end)
     rows.state_time = FrameStates.of(execution).last
     left = return_data(execution, 1 + np.arange(count), np.full(count, len(execution.step)))
@@ -317,4 +317,6 @@ def fill(
     return matrix
 
 
-COMPONENTS = (Answering(Frames(), (FRAME, CALLER, FAILURE, CALLDATA_OF, CONTEXT_OF, CONTEXT, HALT), fill),)
+COMPONENTS = (
+    Answering(Frames(), (FRAME, CALLER, FAILURE, CALLDATA_OF, CONTEXT_OF, CONTEXT, HALT), fill),
+)

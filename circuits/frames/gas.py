@@ -90,8 +90,8 @@ def constrain_total(
 ) -> None:
     """The sum of at most four amounts of four limbs is `result`, without a carry out of the last limb.
 
-    `carries`: two bits for each limb but the last, so both sides of a limb's equation are below 2^18 + 4. Limbs are
-    pinned by their owners.
+    `carries`: two bits for each limb but the last, so both sides of a limb's equation are below 2^18 + 4. Limbs are pinned
+    by their owners.
     """
     carry: Operand = 0
     for i in range(U64):

@@ -52,9 +52,9 @@ class PushSite(Table):
     row_order = "rows are looked up"
 
     def __init__(self, name: str, most: int) -> None:
-        self.name = name
+        self.name = name  # type: ignore[misc]
         self.most = most
-        self.layout = site_columns(most)
+        self.layout = site_columns(most)  # type: ignore[misc]
 
     def constraints(self, air: Air) -> None:
         row = air.row

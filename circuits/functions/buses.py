@@ -49,9 +49,7 @@ HASH_WORD = Bus(
     name="hash_word",
     kind=BusKind.LOOKUP,
     fields=(
-        BusField(
-            "function", 1, "0: Keccak-256, 1: SHA-256, 2: RIPEMD-160; 3: known code", "a constant of the provider"
-        ),
+        BusField("function", 1, "0: Keccak-256, 1: SHA-256, 2: RIPEMD-160; 3: known code", "a constant of the provider"),
         BusField("id", 1, "name of an input of that function; id of the code", "provider: row of its first block"),
         BusField("index", 1, "which 32 bytes of the input", "provider: its row, and the block's phase"),
         BusField("word", WORD, "these bytes as a big-endian 256-bit word, zeros behind the end", "provider: its bytes"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,6 @@ from circuits.limbs import Limbs
 from circuits.widths import WORD, WORD_BYTES
 
 Integers = NDArray[np.int64]
-
-
-class HashedWords(Protocol):
-    """Named inputs whose words can be asked for."""
-
-    def words(self, ids: Integers, index: Integers) -> Limbs:
-        """The `index`-th 32 bytes (n, 16) of the inputs that `ids` (n,) name."""
 
 
 @dataclass(frozen=True)

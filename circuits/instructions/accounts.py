@@ -31,12 +31,12 @@ from circuits.frames.gas import Charge
 from circuits.instructions.buses import COPY
 from circuits.instructions.copies import EXPANSION_BUS, Place, Size, constrain_reach
 from circuits.instructions.frame_fields import FrameFields, WritingFrameFields, require_idle
+from circuits.instructions.same_words import SameWords, constrain_same, fill_same
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.limbs import Limbs, words_from_bytes
 from circuits.memory.buses import EXPANSION
 from circuits.state.account_replay import created
 from circuits.state.buses import ACCOUNT, SUBSTATE
-from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import (
     GAS_COPY_WORD,
     GAS_SELFDESTRUCT,

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from circuits.air import field as arithmetic
 from circuits.air.expression import Expression
@@ -34,11 +33,12 @@ from circuits.instructions.frame_fields import require_idle
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.memory.buses import EXPANSION
 from circuits.memory.expansion import expand
-from circuits.state.state_view import GAS_CALL_VALUE, GAS_WARM_ACCESS, StateView
+from circuits.state.state_view import GAS_WARM_ACCESS, StateView
 from circuits.widths import ADDRESS, WORD
 from executor.opcodes import OPCODES
 
 #: Source: cancun/vm/gas.py.
+GAS_CALL_VALUE = 9000
 GAS_NEW_ACCOUNT = 25000
 GAS_CALL_STIPEND = 2300
 #: A frame at this depth opens no further one (cancun/vm/interpreter.py STACK_DEPTH_LIMIT).
@@ -97,9 +97,7 @@ class Window(Layout):
     empty = nested(IsZero, "whether there are none")
 
     @staticmethod
-    def constrain(
-        air: Air, table: InstructionTable, cells: Any, index: Any
-    ) -> tuple[Expression, Expression, Expression]:
+    def constrain(air: Air, table: InstructionTable, cells: Any, index: Any) -> tuple[Expression, Expression, Expression]:
         """The operands at this place of the stack (an offset and a size behind it).
 
         Returns:
@@ -177,11 +175,8 @@ class CallColumns(Step):
 class _Calling(InstructionTable):
     """What all calls do, however they go on."""
 
-    def call(self, air: Air, looks: Expression) -> tuple[Expression, Expression, Expression, Expression]:
-        """Returns the cost, whether there is a value (a bit), start and size of the input.
-
-        `looks`: whether the account is looked at; elsewhere the cost is what the call costs whatever the account is.
-        """
+    def call(self, air: Air) -> tuple[Expression, Expression, Expression, Expression]:
+        """Returns the cost, whether there is a value (a bit), start and size of the input."""
         row, real = air.row, air.row.real
         flags = (row.call, row.callcode, row.delegatecall, row.staticcall)
         one_hot(air, flags, real, "instruction")
@@ -201,9 +196,9 @@ class _Calling(InstructionTable):
         air.query(EXPANSION, row.memory_words, input_end, between, row.input_cost, count=real)
         air.query(EXPANSION, between, output_end, row.words_after, row.output_cost, count=real)
         address = row.to[:ADDRESS]
-        AccountToken.constrain(air, row.callee, row.own, address, row.time, looks)
-        Coldness.constrain(air, row.coldness, row.own, address, row.callee.warm, looks)
-        Emptiness.constrain(air, row.emptiness, row.callee, looks)
+        AccountToken.constrain(air, row.callee, row.own, address, row.time, real)
+        Coldness.constrain(air, row.coldness, row.own, address, row.callee.warm, real)
+        Emptiness.constrain(air, row.emptiness, row.callee, real)
         # 16 limbs sum to less than 2^20: 0 only if all are.
         IsZero.constrain(air, row.no_value, total(row.value), when=valued, name="no value")
         has_value = valued - row.no_value.zero
@@ -226,9 +221,7 @@ class _Calling(InstructionTable):
         return words
 
 
-def _fill_calling(
-    layout: type[CallColumns], matrix: Matrix, rows: Any, execution: Execution, steps: Integers
-) -> tuple[Integers, NDArray[np.bool_], Integers, Integers]:
+def _fill_calling(rows: Any, execution: Execution, steps: Integers) -> tuple[Integers, Integers, Integers, Integers]:
     """The columns of `CallColumns`; returns costs, values other than 0 (bool), and the ranges of input and output."""
     fill_step(rows, execution, steps)
     opcode = execution.opcode[steps]
@@ -242,7 +235,7 @@ def _fill_calling(
     then = np.zeros(len(steps), dtype=np.int64)
     value[valued], then[valued] = execution.operand(steps[valued], 2), execution.operand_time(steps[valued], 2)
     rows.value, rows.value_then = value, then
-    some: NDArray[np.bool_] = (value != 0).any(axis=1)
+    some = value.any(axis=1)
     # Idle where the instruction has no such operand.
     sums = value.astype(np.uint64).sum(axis=1)
     IsZero.fill(rows.no_value, sums)
@@ -255,16 +248,10 @@ def _fill_calling(
     rows.words_between, rows.input_cost = between, input_cost
     rows.words_after, rows.output_cost = after, output_cost
     OwnFrame.fill(rows.own, execution, steps)
-    view = StateView.of(execution)
-    at = np.flatnonzero(view.takes_account(steps))
-    looking = matrix[at]
-    block: Any = TraceView(layout, looking)
-    access = view.account_instruction(steps[at])
-    AccountToken.fill(block.callee, access)
-    cold, empty = np.zeros(len(steps), dtype=bool), np.zeros(len(steps), dtype=bool)
-    cold[at] = Coldness.fill(block.coldness, access)
-    empty[at] = Emptiness.fill(block.emptiness, access)
-    matrix[at] = looking
+    access = StateView.of(execution).account_instruction(steps)
+    AccountToken.fill(rows.callee, access)
+    cold = Coldness.fill(rows.coldness, access)
+    empty = Emptiness.fill(rows.emptiness, access)
     sends = (opcode == OPCODES["CALL"]) & some
     rows.sends = sends
     rows.creates = sends & empty
@@ -310,7 +297,7 @@ class Call(_Calling):
     def constraints(self, air: Air) -> None:
         row, real = air.row, air.row.real
         own, division = row.own, row.division
-        cost, has_value, input_start, input_size = self.call(air, real)
+        cost, has_value, input_start, input_size = self.call(air)
         air.require(own.static * row.sends, "a static frame sends no value")
         # GAS
         rest = row.gas - cost
@@ -372,8 +359,6 @@ class Call(_Calling):
         air.require(row.copied - room - short * (row.return_size - room), "the smaller size")
         air.require(row.copied * row.copied_inverse - row.copies, "copies: copied is not 0")
         air.require((1 - row.copies) * row.copied, "copies: copied is 0")
-        # No push says what the room is there.
-        air.require(row.copies * (1 - real), "padding copies nothing")
         air.require((1 - row.copies) * row.copied_inverse, "idle inverse")
         range_check(air, row.slack, 5, real)
         range_check(air, row.words[1], 4, real)
@@ -394,7 +379,7 @@ def fill_call(execution: Execution) -> Matrix | None:
     if not len(steps):
         return None
     matrix, rows = allocate(OpenedColumns, len(steps))
-    cost, some, _, room = _fill_calling(OpenedColumns, matrix, rows, execution, steps)
+    cost, some, _, room = _fill_calling(rows, execution, steps)
     opened = execution.opened[steps]
     place = opened - 1
     frames, frame = execution.trace.frames, execution.frames[place]
@@ -443,7 +428,6 @@ class StoppedColumns(CallColumns):
     """One call that opens no frame per row."""
 
     charge = nested(Charge, "fails: the cost is above the gas left")
-    looks = bit("1: the account is looked at; 0: the gas does not suffice whatever it is")
     deep = bit("1: the frame is too deep to open another one")
     poor = bit("1: the account has less than the value")
     account = nested(AccountToken, "the account of the frame, where it is too poor")
@@ -459,12 +443,9 @@ class CallStopped(_Calling):
 
     def constraints(self, air: Air) -> None:
         row, real, own = air.row, air.row.real, air.row.own
-        cost, has_value, _, _ = self.call(air, row.looks)
-        require_idle(air, 1 - row.looks, AccountToken.flat(row.callee), "not looked at")
+        cost, has_value, _, _ = self.call(air)
         # GAS
         Charge.constrain(air, row.charge, row.gas, cost)
-        air.require((real - row.looks) * (1 - row.charge.fails), "who can pay looks")
-        air.require(row.looks * (1 - real), "padding looks at nothing")
         goes_on = real - row.charge.fails
         air.require(goes_on * own.static * row.sends, "a static frame sends no value")
         # OPERATION
@@ -498,8 +479,7 @@ def fill_call_stopped(execution: Execution) -> Matrix | None:
     if not len(steps):
         return None
     matrix, rows = allocate(StoppedColumns, len(steps))
-    cost, _, _, _ = _fill_calling(StoppedColumns, matrix, rows, execution, steps)
-    rows.looks = StateView.of(execution).takes_account(steps)
+    cost, _, _, _ = _fill_calling(rows, execution, steps)
     Charge.fill(rows.charge, execution.gas[steps], cost)
     goes_on = ~execution.failed[steps]
     deep = goes_on & (rows.own.depth == MAX_DEPTH)

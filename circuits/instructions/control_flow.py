@@ -151,8 +151,8 @@ class Jumpi(InstructionTable):
     """JUMPI that jumps to a JUMPDEST, or does not jump, as far as its operands fit the table's limbs."""
 
     def __init__(self, name: str, target_limbs: int, condition_limbs: int) -> None:
-        self.name = name
-        self.layout = jumpi_columns(target_limbs, condition_limbs)
+        self.name = name  # type: ignore[misc]
+        self.layout = jumpi_columns(target_limbs, condition_limbs)  # type: ignore[misc]
 
     def constraints(self, air: Air) -> None:
         row = air.row

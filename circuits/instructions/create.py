@@ -24,19 +24,19 @@ from circuits.air.table import Air
 from circuits.batch.execution import OPENING, Execution, Integers, beyond, words_of
 from circuits.component import Acting
 from circuits.frames.buses import CODE, CREATE2_ADDRESS, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
-from circuits.frames.frame_state import FrameState
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge, Division, GasLimb
 from circuits.functions.buses import KNOWN_CODE
 from circuits.instructions.accounts import EMPTY_CODE, AccountToken, empty_code
+from circuits.frames.frame_state import FrameState
 from circuits.instructions.call import MAX_DEPTH, OwnFrame, Window
 from circuits.instructions.copies import EXPANSION_BUS, MEMORY_SOURCE
 from circuits.instructions.frame_fields import require_idle
 from circuits.instructions.keccak import EMPTY_HASH
+from circuits.instructions.same_words import SameWords, constrain_same, fill_same
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.memory.buses import EXPANSION, HASH_READ
 from circuits.memory.expansion import expand
-from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import StateView
 from circuits.widths import ADDRESS, NONCE, WORD
 from executor.forks import CANCUN
@@ -355,7 +355,9 @@ class CreateStopped(_Creating):
         # STACK
         self.push(air, self.pops(air), [], goes_on)
         # PROGRAM COUNTER
-        self.proceed(air, stack=1 - self.pops(air), gas=row.cost, memory_words=row.words_after, count=goes_on)
+        self.proceed(
+            air, stack=1 - self.pops(air), gas=row.cost, memory_words=row.words_after, count=goes_on
+        )
         self.fail(air, row.charge.fails + row.large, Ending.UNPAID + row.large * (Ending.HALTED - Ending.UNPAID))
 
 

@@ -23,7 +23,7 @@ from circuits.frames.code import CodeContents
 from circuits.frames.gas import Charge
 from circuits.functions import keccak_f, keccak_sponge
 from circuits.functions.buses import HASH_OUT, HASH_WORD, KECCAK256_FUNCTION, KNOWN_CODE
-from circuits.functions.hash_inputs import HashedWords, asked_of
+from circuits.functions.hash_inputs import asked_of
 from circuits.instructions.memory_range import MemoryRange
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.limbs import words_from_bytes
@@ -162,7 +162,7 @@ def fill_keccak256_empty(execution: Execution) -> Matrix | None:
 
 def fill_hash_read(execution: Execution, tokens: NDArray[np.uint32]) -> Matrix | None:
     """All words that are read to be hashed; `tokens`: what is sent on the hash_read bus."""
-    hashed: dict[int, HashedWords] = {
+    hashed = {
         KECCAK256_FUNCTION: HashedInputs.of(execution).distinct,
         KNOWN_CODE: CodeContents(execution),
         **PrecompileCalls.of(execution).distinct,

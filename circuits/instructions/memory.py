@@ -59,8 +59,9 @@ class Aligned(InstructionTable):
     """
 
     def __init__(self, name: str, opcode: int, layout: type[LoadColumns]) -> None:
-        super().__init__(name, layout)
+        self.name = name  # type: ignore[misc]
         self.opcode = opcode
+        self.layout = layout  # type: ignore[misc]
 
     def constraints(self, air: Air) -> None:
         row, real, grows = air.row, air.row.real, air.row.grows

@@ -22,9 +22,9 @@ from circuits.batch.leaves import LeafKind
 from circuits.component import Acting
 from circuits.frames.gas import Charge, GasLimb
 from circuits.instructions.frame_fields import FrameFields, WritingFrameFields, require_idle
+from circuits.instructions.same_words import SameWords, constrain_same, fill_same
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.state.buses import ORIGINAL, STORAGE, SUBSTATE
-from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import (
     GAS_COLD_SLOAD,
     GAS_STORAGE_CLEAR_REFUND,

@@ -12,7 +12,7 @@ from circuits.air.gadgets import range_check
 from circuits.air.layout import Layout, allocate, bit, element, limb
 from circuits.air.table import Air, Table
 from circuits.functions.buses import HASH_WORD
-from circuits.functions.hash_inputs import HashedWords
+from circuits.functions.hash_inputs import HashInputs
 from circuits.memory.buses import HASH_READ, MEMORY_BYTES
 from circuits.widths import WORD, WORD_BYTES
 
@@ -68,7 +68,7 @@ class HashRead(Table):
         air.query(HASH_WORD, row.function, row.id, row.index, row.word, count=row.real)
 
 
-def fill(tokens: NDArray[np.uint32], inputs: Mapping[int, HashedWords]) -> Matrix | None:
+def fill(tokens: NDArray[np.uint32], inputs: Mapping[int, HashInputs]) -> Matrix | None:
     """All words that are read.
 
     Args:

@@ -341,25 +341,16 @@ def _precompiles(execution: Execution) -> Moves:
     )
 
 
-def only_access(execution: Execution, steps: Integers) -> Integers:
-    """Where the bytes lie (n,) that steps read which make one access, if they read any.
-
-    Accesses are in the order of time, not of steps: a call writes its output after the steps of the frame it opened.
-    """
-    memory = execution.trace.memory
-    if not len(memory.step):
-        return np.zeros(len(steps), dtype=np.int64)
-    order = np.argsort(memory.step, kind="stable")
-    found = np.searchsorted(memory.step[order], execution.step[steps])
-    return memory.after_start[order[np.minimum(found, len(order) - 1)]].astype(np.int64)
-
-
 def _initcodes(execution: Execution) -> Moves:
     """Initcodes: those of CREATE2 are compared with known codes, those of CREATE are read to be run."""
     steps = np.flatnonzero(execution.counts_nonce)
     offset, size = (small_integers(execution.operand(steps, operand)) for operand in (1, 2))
     frame, time = execution.frame[steps], execution.time[steps] + OPENING
-    place = only_access(execution, steps)
+    # The trace has the access of each of them that has bytes.
+    memory = execution.trace.memory
+    row = np.searchsorted(memory.step, execution.step[steps])
+    row = np.minimum(row, max(len(memory.step) - 1, 0))
+    place = memory.after_start[row].astype(np.int64) if len(memory.step) else np.zeros(len(steps), dtype=np.int64)
     read = (execution.opcode[steps] == _CREATE2) | (execution.opened[steps] > 0)
     return Moves.make(steps, frame, time, False, offset, size * read, place)
 
@@ -371,7 +362,9 @@ def _deposits(execution: Execution) -> Moves:
     outcomes = execution.trace.frames.outcome[execution.frame_row(execution.frame[steps])]
     reserved = outcomes == Outcome.RESERVED_CODE
     size = np.where(outcomes == Outcome.SUCCESS, size, reserved & (size <= MAX_CODE_SIZE))
-    place = only_access(execution, steps)
+    memory = execution.trace.memory
+    row = np.minimum(np.searchsorted(memory.step, execution.step[steps]), max(len(memory.step) - 1, 0))
+    place = memory.after_start[row].astype(np.int64) if len(memory.step) else np.zeros(len(steps), dtype=np.int64)
     return Moves.make(steps, execution.frame[steps], execution.time[steps] + 1, False, offset, size, place)
 
 

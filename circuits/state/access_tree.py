@@ -197,7 +197,7 @@ class AccountLeaf(Table):
     """Both ends of an account's history in the segment, which keeps its code, and its leaf before and after."""
 
     name = "account_leaf"
-    layout: ClassVar[type[Layout]] = AccountLeafColumns  # type: ignore[misc]
+    layout: ClassVar[type[Layout]] = AccountLeafColumns
     row_order = "rows meet the tree and the accounts only on buses"
 
     def constraints(self, air: Air) -> None:
@@ -244,7 +244,7 @@ class AccountCodeLeaf(AccountLeaf):
     """Both ends of an account's history in the segment, which changes its code, and its leaf before and after."""
 
     name = "account_code_leaf"
-    layout: ClassVar[type[Layout]] = AccountCodeLeafColumns  # type: ignore[misc]
+    layout = AccountCodeLeafColumns
 
     def constraints(self, air: Air) -> None:
         row, real = air.row, air.row.real

@@ -64,7 +64,7 @@ from circuits.statement import CODE_ITEM, WRITE_ITEM, WRITES_START, running_chai
 from circuits.widths import NONCE, WORD
 from executor.errors import ExecutionMismatch
 from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.opcodes import CALLS, OPCODES
+from executor.opcodes import OPCODES
 
 __all__ = ["AccountAccesses", "Role", "StateView", "Writes"]
 
@@ -76,7 +76,6 @@ SSTORE_STIPEND = 2300
 GAS_SELFDESTRUCT = 5000
 GAS_WARM_ACCESS = 100
 GAS_COPY_WORD = 3
-GAS_CALL_VALUE = 9000
 
 #: Source of these: cancun/vm/gas.py and storage.py of the execution specs.
 GAS_COLD_SLOAD = 2100
@@ -527,33 +526,10 @@ def extcodecopy_costs(execution: Execution, steps: Integers) -> tuple[Integers, 
     """Words of memory after EXTCODECOPY (n,) and its gas for a warm account (n,)."""
     offset, size = (small_integers(execution.operand(steps, index)) for index in (1, 3))
     words = -(-size // 32)
-    after, expansion = _expansion(execution, steps, (offset, size))
-    return after, GAS_WARM_ACCESS + GAS_COPY_WORD * words + expansion
-
-
-def _call_costs(execution: Execution, steps: Integers) -> Integers:
-    """Gas of calls (n,) for a warm account that is not empty."""
-    valued = np.isin(execution.opcode[steps], (OPCODES["CALL"], OPCODES["CALLCODE"]))
-    has_value = np.zeros(len(steps), dtype=bool)
-    has_value[valued] = execution.operand(steps[valued], 2).any(axis=1)
-    operands = np.zeros((4, len(steps)), dtype=np.int64)
-    for value in (False, True):
-        here = np.flatnonzero(valued == value)
-        for k in range(4):
-            operands[k, here] = small_integers(execution.operand(steps[here], 2 + value + k))
-    _, expansion = _expansion(execution, steps, (operands[0], operands[1]), (operands[2], operands[3]))
-    return GAS_WARM_ACCESS + GAS_CALL_VALUE * has_value + expansion
-
-
-def _expansion(
-    execution: Execution, steps: Integers, *accesses: tuple[Integers, Integers]
-) -> tuple[Integers, Integers]:
-    """Words of memory (n,) after accesses of offset and size (n,), and the gas of the growth (n,)."""
     before = execution.memory_words[steps]
-    after = before
-    for offset, size in accesses:
-        after = np.maximum(after, np.where(size == 0, 0, -(-(offset + size) // 32)))
-    return after, 3 * (after - before) + after * after // 512 - before * before // 512
+    after = np.maximum(before, np.where(size == 0, 0, -(-(offset + size) // 32)))
+    expansion = 3 * (after - before) + after * after // 512 - before * before // 512
+    return after, GAS_WARM_ACCESS + GAS_COPY_WORD * words + expansion
 
 
 def _fails_untouched(execution: Execution) -> NDArray[np.bool_]:
@@ -562,8 +538,6 @@ def _fails_untouched(execution: Execution) -> NDArray[np.bool_]:
     least = np.where(opcode == OPCODES["SELFDESTRUCT"], GAS_SELFDESTRUCT, 0).astype(np.int64)
     copies = execution.rows(OPCODES["EXTCODECOPY"])
     least[copies] = extcodecopy_costs(execution, copies)[1]
-    calls = execution.rows(*CALLS)
-    least[calls] = _call_costs(execution, calls)
     return gas < least
 
 

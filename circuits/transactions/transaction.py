@@ -32,7 +32,7 @@ from circuits.air.gadgets.words import (
     increase,
     sum_carries,
 )
-from circuits.air.layout import RANGE, TraceView, allocate, bit, element, limb, nested
+from circuits.air.layout import RANGE, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Execution
@@ -45,7 +45,6 @@ from circuits.frames.gas import GAS_BITS, GasLimb, constrain_total, total_carrie
 from circuits.hashing import constrain_compress, constrain_item
 from circuits.limbs import words_from_bytes
 from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE, SUBSTATE, TRANSFER
-from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import Role, StateView
 from circuits.statement import ACCESS_LIST_START, RECEIPT_ITEM, TRANSACTION_ITEM, gas_limbs
 from circuits.transactions import fees
@@ -156,21 +155,19 @@ class Columns(OperationColumns):
     destructions = element("accounts that it has destroyed", by="substate bus")
     substate_time = element("time of the last change of either", by="substate bus")
     earned = nested(GasLimb, "the counter in limbs")
+    refund = element("gas refunded, the smaller one of counter and quotient", by="a choice")
     uncapped = limb("quotient - counter modulo 2^64", U64, by=RANGE)
     borrow = bit("borrow into each limb's successor, the last one where the counter exceeds the quotient", U64)
+    back_low = limb("low limb of gas left + refund", by=RANGE)
     gas_used = limb("gas used: gas limit - unused", U64, by=RANGE)
-    back_carry = bit("bits of the carry out of each limb of gas left + refund + reserve left", (U64 - 1, 2))
+    back_carry = bit("carry out of each limb of gas left + refund + reserve left", U64 - 1)
     unused = limb("gas limit - gas used", U64, by=RANGE)
     unused_carry = bit("carry out of each limb of gas used + unused", U64 - 1)
 
     # Execution
-    recipient = limb(
-        "the recipient's address, of a creation the new account's", ADDRESS, by="to, or create_address bus"
-    )
+    recipient = limb("the recipient's address, of a creation the new account's", ADDRESS, by="to, or create_address bus")
     no_nonce = nested(IsZero, "whether the recipient has no nonce")
     coded = bit("1: the recipient has code")
-    no_code = nested(SameWords(1), "of a creation: whether the new account has no code")
-    known = bit("1: the recipient's code is looked up, which a creation at a taken address does not need")
     code_id = element("id of that code, or 0", by="code bus, or 0")
     code_size = element("its bytes, or 0", by="code bus, or 0")
     small = bit("1: the recipient's address is below 2^16, and not 0")
@@ -343,11 +340,8 @@ class Transaction(Table):
         # The empty code has no leaf in the access tree.
         air.require(row.coded * (1 - real), "padding has no code")
         air.require_equal(row.recipient_code, _EMPTY_CODE, "no code", when=real - row.coded)
-        air.require(row.known - row.coded * (1 - creates), "a code that may run is known")
-        air.query(CODE, row.code_id, row.recipient_code, row.code_size, count=row.known)
-        air.require_equal((row.code_id, row.code_size), (0, 0), "no known code", when=1 - row.known)
-        constrain_same(air, row.no_code, ((row.recipient_code, [air.constant(x) for x in _EMPTY_CODE]),), creates)
-        air.require(creates * (1 - row.coded - row.no_code.same[0]), "the new account of a creation has code or not")
+        air.query(CODE, row.code_id, row.recipient_code, row.code_size, count=row.coded)
+        air.require_equal((row.code_id, row.code_size), (0, 0), "no code", when=1 - row.coded)
         # An account is taken if it has a nonce or a code (EIP-684). At most 4 * 2^16: 0 only if all limbs are.
         IsZero.constrain(air, row.no_nonce, total(row.recipient_nonce), when=real, name="no nonce")
         unused = row.no_nonce.zero * (1 - row.coded)
@@ -453,9 +447,16 @@ class Transaction(Table):
             difference = row.quotient[i] - earned[i] - borrow
             air.require(difference - row.uncapped[i] + out * (1 << 16), f"quotient - counter: limb {i}")
             borrow = out
-        # The refund is at most a fifth of what was spent, so the sum is below the gas limit.
-        refund = [e + row.borrow[-1] * (q - e) for e, q in zip(earned, row.quotient, strict=True)]
-        constrain_total(air, (left, refund, row.reserve_left), row.back_carry, row.unused, name="unused gas")
+        # The counter exceeds the quotient, which is then below 2^30.
+        air.require(
+            row.refund - row.refund_counter - borrow * (_amount(row.quotient) - row.refund_counter), "the refund"
+        )
+
+        # The refund is at most a fifth of what was spent, so what comes back of the counted gas is in [0, 2^30).
+        high = (row.gas_left + row.refund - row.back_low) * _INVERSE_2_16
+        range_check(air, high, GAS_BITS - 16, real)
+        back = [row.back_low, high, air.constant(0), air.constant(0)]
+        constrain_sum(air, back, row.reserve_left, row.back_carry, row.unused, name="unused gas")
         constrain_sum(air, row.gas_used, row.unused, row.unused_carry, row.gas_limit, name="gas used")
 
     def _balances(self, air: Air) -> None:
@@ -636,25 +637,15 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     IsZero.fill(rows.no_nonce, access.nonce.astype(np.uint64).sum(axis=1))
     coded = (access.code_hash != np.array(_EMPTY_CODE)).any(axis=1)
     rows.coded = coded
-    known = coded & ~creates
-    rows.known = known
     ids, code_sizes = execution.codes_of(access.code_hash)
-    rows.code_id, rows.code_size = np.where(known, ids, 0), np.where(known, code_sizes, 0)
-    here = np.flatnonzero(creates)
-    if len(here):
-        chosen = rows._matrix[here]
-        hashes = access.code_hash[here]
-        fill_same(TraceView(Columns, chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
-        rows._matrix[here] = chosen
+    rows.code_id, rows.code_size = np.where(coded, ids, 0), np.where(coded, code_sizes, 0)
     free = creates & no_nonce & ~coded
     rows.free = free
     inits = free & (sizes > 0)
     rows.inits = inits
     rows.runs = inits | (coded & ~precompiled & ~creates)
     # The outermost frame is the first one of its transaction, if it has a row.
-    place = np.minimum(
-        np.searchsorted(execution.frames, table.first_frame[of_trace]), max(len(execution.frames) - 1, 0)
-    )
+    place = np.minimum(np.searchsorted(execution.frames, table.first_frame[of_trace]), max(len(execution.frames) - 1, 0))
     opens = np.zeros(len(of_trace), dtype=bool)
     if len(execution.frames):
         opens = execution.frames[place] == table.first_frame[of_trace]
@@ -718,6 +709,7 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
     counter, destructions, time = StateView.of(execution).substate_end(execution.transaction_operations)
     rows.refund_counter, rows.destructions, rows.substate_time = counter, destructions, time
     GasLimb.fill(rows.earned, counter)
+    rows.refund = np.minimum(counter, np.minimum(quotient, np.uint64(MAX_GAS)).astype(np.int64))
     earned = counter.astype(np.uint64)
     rows.uncapped = gas_limbs(quotient - earned)  # modulo 2^64
     borrow = np.zeros(len(counter), dtype=np.int64)
@@ -725,13 +717,14 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
         limbs = (gas_limbs(x)[:, i].astype(np.int64) for x in (quotient, earned))
         borrow = (next(limbs) - next(limbs) - borrow < 0).astype(np.int64)
         rows.borrow[:, i] = borrow
+    back = left + rows.refund.astype(np.int64)
+    rows.back_low = back & 0xFFFF
     used, unused = (
         gas_limbs(x).astype(np.int64)
         for x in (table.gas_used[of_trace], table.gas_limit[of_trace] - table.gas_used[of_trace])
     )
     rows.gas_used = used
-    refund = np.minimum(earned, quotient)
-    rows.back_carry = total_carries(gas_limbs(left), gas_limbs(refund), gas_limbs(reserve_left))
+    rows.back_carry = sum_carries(gas_limbs(back), rows.reserve_left)
     rows.unused = unused
     rows.unused_carry = sum_carries(used, unused)
 

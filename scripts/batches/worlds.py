@@ -61,31 +61,26 @@ PROGRAMS = {
 AGAIN = f"""
     0 calldataload @in jumpi
     1 sload pop 1 tload pop 0x{FRESH.hex()} balance pop selfbalance pop {_call(_address(0xC1), 3, data=1)}
-    1 sload pop 1 tload pop 0x{FRESH.hex()} balance pop 0x{HELPER.hex()} balance pop 2 sload pop selfbalance pop
-    0 3 sstore stop
+    1 sload pop 1 tload pop 0x{FRESH.hex()} balance pop 0x{HELPER.hex()} balance pop 2 sload pop selfbalance pop 0 3 sstore
+    stop
     in: 5 1 sstore 5 1 tstore {_call(FRESH, 2)} 0x{HELPER.hex()} balance pop 2 sload pop 0 4 sstore 0 0 revert
 """
 
 
 @cache
-def reentrant() -> Execution:
+def reentrant_builder() -> Builder:
     """One transaction that calls a contract which calls itself and reverts."""
     building = Builder()
     storage = {f"0x{slot}": "0x9" for slot in range(1, 5)}
     building.alloc(_address(0xC1), code="0x" + assemble(AGAIN).hex(), nonce=1, balance=50, storage=storage)
     building.alloc(HELPER, balance=1)
-    return execution_of(building.block(call_contract(building, to=_address(0xC1))).execute())
+    return building.block(call_contract(building, to=_address(0xC1)))
 
 
 @cache
-def destroying() -> Execution:
-    """A transaction that creates and destroys, and one that destroys nothing."""
-    building = Builder()
-    for address in (MAKER, HELPER):
-        code = "0x" + assemble(PROGRAMS[address]).hex()
-        building.alloc(address, code=code, nonce=1, balance=100, storage={"0x2": "0x6"})
-    building.alloc(LOOKER, code="0x" + assemble("1 1 sstore").hex(), nonce=1)
-    return execution_of(building.block(*(call_contract(building, to=to) for to in (MAKER, LOOKER))).execute())
+def reentrant() -> Execution:
+    """This batch as one segment."""
+    return execution_of(reentrant_builder().execute())
 
 
 #: What a static frame must not do, and what it may: a CALL without value.
@@ -97,7 +92,7 @@ VIOLATIONS = (
 
 
 @cache
-def static() -> Execution:
+def static_builder() -> Builder:
     """Static calls of frames that change the state, with gas and with too little; and of one that another one opens."""
     building = Builder()
     calls = ""
@@ -110,7 +105,13 @@ def static() -> Execution:
     building.alloc(through, code="0x" + assemble(_call(_address(0x10))).hex())
     calls += f"0 0 0 0 0x{through.hex()} 200000 staticcall pop 1 1 sstore"
     building.alloc(_address(0x31), code="0x" + assemble(calls).hex(), nonce=1)
-    return execution_of(building.block(call_contract(building, to=_address(0x31), gas=4_000_000)).execute())
+    return building.block(call_contract(building, to=_address(0x31), gas=4_000_000))
+
+
+@cache
+def static() -> Execution:
+    """This batch as one segment."""
+    return execution_of(static_builder().execute())
 
 
 @cache

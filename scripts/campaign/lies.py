@@ -6,9 +6,17 @@ A lie is a sequence of `Change`s. They are made where their place says, in this 
   open a frame or have no instruction, `value` what is added: to the word on top of the stack afterwards (column
   `result`), to one below it (`stack`, `element` words down), to the gas that is left (`gas`), to the place of the next
   instruction (`pc`), or to a byte of memory (`memory`, `element`), each modulo its range.
+- *call*: py-evm errs where one frame opens another one. `row` is the call or the creation, counted over the batch:
+  `value` is added to its result (column `result`), to the gas its caller is left with (`gas`), or to a byte (`element`)
+  of the address that a creation computes (`created`).
+- *frame*: py-evm errs in how a frame begins or ends, and goes on. `row` is the frame, in order of opening. To what it
+  is told `value` is added: its gas (`given`), `depth`, `value`, the byte `element` of `caller`, `address` or `calldata`;
+  it is static or not (`static`). To how it ends as well: the gas that is `left`, a byte of its `output`; what failed
+  succeeds or the other way round (`outcome`), when its effects are undone already, or kept.
 - *replay*: the replay of the state errs, and goes on: an access to an account adds to its balance or nonce (`row`: its
-  number, `value`: how much more), or an access to a slot has another part in its history (`row`: the number of the
-  access, `column`: one of the arguments of `StateView._find_values`).
+  number, `value`: how much more), leaves another `life` or happens in another `world`; a frame is in
+  another world (columns `own`, `outer` of `circuits.batch.worlds`); or an access to a slot has another part in its history (`row`: the number of the access, `column`: one of the arguments of
+  `StateView._find_values`).
 - *trace*: an element of a table of `executor.trace`.
 - *events*: an element of an array of `circuits.batch.execution` or `circuits.state.state_view`, behind the replay of
   the state.
@@ -27,6 +35,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from eth.exceptions import Revert
 from eth.vm.opcode import _FastOpcode
 
 import executor.tracer
@@ -38,6 +47,7 @@ from circuits.air.layout import TraceView
 from circuits.air.mutation.judge import COUNT, Objection, TableRows
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
+from circuits.batch.worlds import Worlds
 from circuits.segment import FilledSegment
 from circuits.state.account_replay import AccountReplay
 from circuits.state.histories import Histories
@@ -48,6 +58,7 @@ from executor.forks import CANCUN, Fork
 from executor.machine import Instruction, instructions
 from executor.opcodes import CALLS, CREATIONS, RESULTS
 from executor.provable import check_provable
+from executor.recorder import Recorder
 from executor.trace import ExecutionTrace
 from scripts.campaign.batches import Document
 from scripts.campaign.bounds import bounded_memory, bounded_time
@@ -55,6 +66,14 @@ from scripts.campaign.changes import Change, Columns, apply, cells, random_chang
 from scripts.campaign.target import Honest, is_function
 from scripts.forging.segments import KNOWN, Lie, differing, tell
 
+#: Kinds of lies that py-evm tells.
+_OF_MACHINE = ("machine", "call", "frame")
+#: What it says otherwise of how a frame begins, and of how it ends.
+_BEGIN = ("given", "depth", "value", "static", "caller", "address", "calldata")
+_END = ("left", "output", "outcome")
+#: What the replay says otherwise of accesses to accounts, of frames, and of accesses to slots.
+_OF_ACCOUNTS = ("balance", "nonce", "life", "world")
+_OF_WORLDS = ("own", "outer")
 #: Seconds that it may take to fill tables from a lie.
 _SECONDS = 10
 
@@ -98,7 +117,8 @@ def told(honest: Honest, changes: Sequence[Change]) -> FilledSegment:
     lie = Lie(in_trace, in_events, {name: in_table(of_table) for name, of_table in by_name["table"].items()})
     try:
         with bounded_time(_SECONDS), bounded_memory(), _erring_replay(at["replay"]):
-            trace = _erring(honest.document, at["machine"]) if at["machine"] else honest.trace
+            errors = [change for kind in _OF_MACHINE for change in at[kind]]
+            trace = _erring(honest.document, errors) if errors else honest.trace
             return tell(trace, lie, honest.target.components)
     except Exception as error:  # whatever a filler makes of nonsense
         raise UntellableError(f"{type(error).__name__}: {error}") from error
@@ -192,7 +212,7 @@ def _objections(findings: Sequence[Finding]) -> set[Objection]:
 
 def random_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     """A lie at random; sometimes two at once."""
-    kinds = {"machine": 0.2, "trace": 0.15, "events": 0.15, "replay": 0.35, "table": 0.15}
+    kinds = {"machine": 0.15, "call": 0.05, "frame": 0.2, "trace": 0.1, "events": 0.1, "replay": 0.3, "table": 0.1}
     chosen = rng.choice(list(kinds), 1 + int(rng.random() < 0.2), p=list(kinds.values()))
     return tuple(change for kind in chosen.tolist() for change in _random(rng, honest, kind))
 
@@ -200,6 +220,10 @@ def random_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
 def _random(rng: np.random.Generator, honest: Honest, kind: str) -> tuple[Change, ...]:
     if kind == "machine":
         return _machine_lie(rng, honest)
+    if kind == "call":
+        return _call_lie(rng, honest)
+    if kind == "frame":
+        return _frame_lie(rng, honest)
     if kind == "replay":
         return _replay_lie(rng, honest)
     if kind == "trace":
@@ -233,19 +257,61 @@ def _machine_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]
     return (Change("machine", step, column, element, value),)
 
 
+def _call_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
+    opcodes = honest.trace.steps.opcode
+    opcodes = opcodes[np.isin(opcodes, list(CALLS | CREATIONS))]
+    if not len(opcodes):
+        return ()
+    row = int(rng.integers(len(opcodes)))
+    creates = int(opcodes[row]) in CREATIONS
+    column = str(rng.choice(["gas", "created", "created"] if creates else ["gas", "result"]))
+    element = int(rng.integers(20)) if column == "created" else 0
+    return (Change("call", row, column, element, _near(rng, 4)),)
+
+
+def _frame_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
+    frames = honest.trace.frames
+    if not len(frames):
+        return ()
+    row = int(rng.integers(len(frames)))
+    column = str(rng.choice([*_BEGIN, *_END, "left", "outcome", "outcome"]))
+    size = {"caller": 20, "address": 20, "calldata": int(frames.input_size[row]), "output": int(frames.output_size[row])}
+    if column == "outcome" or not size.get(column, 1):
+        return (Change("frame", row, "outcome", 0, 1),)
+    element = int(rng.integers(size[column])) if column in size else 0
+    return (Change("frame", row, column, element, 1 if column in ("static", "depth") else _near(rng, 4)),)
+
+
+def _near(rng: np.random.Generator, count: int) -> int:
+    """One of the first so many differences that a machine errs by."""
+    return _NEAR[int(rng.integers(count))]
+
+
 def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     execution = Execution(honest.batch, 0, len(honest.batch.operations))
     view = StateView.of(execution)
     accounts = len(view._accounts)
     slots = int(sum((of >= 0).sum() for of in (view._storage_of_step, view._entry_slots, view._beacon_access)))
+    worlds = execution.worlds
+    if len(worlds.own) and rng.random() < 1 / 4:
+        row = int(rng.integers(len(worlds.own)))
+        column = str(rng.choice(["own", "own", "outer"]))
+        value = int(rng.choice([0, row + 1, worlds.outer[row], worlds.own[row]]))
+        return (Change("replay", row, column, 0, value),)
     if accounts and (not slots or rng.random() < 2 / 3):
-        column = str(rng.choice(["balance", "balance", "nonce"]))
+        column = str(rng.choice(["balance", "balance", "nonce", "life", "world"]))
         value = int(rng.choice([1, -1]))
         if column == "balance" and rng.random() < 1 / 3:
             value <<= 16 * int(rng.integers(1, 5))  # in another limb
-        before, after = getattr(view._accounts, column), getattr(view._accounts, f"{column}_after")
-        changing = np.flatnonzero((before != after).any(axis=1))
-        chosen = changing if len(changing) and rng.random() < 2 / 3 else np.arange(accounts)
+        chosen = np.arange(accounts)
+        if column == "world":
+            value = int(rng.choice([0, *worlds.own]))
+        elif column == "life":
+            value = int(rng.choice([0, *view._accounts.life, *view._accounts.life_after]))
+        elif rng.random() < 2 / 3:
+            before, after = getattr(view._accounts, column), getattr(view._accounts, f"{column}_after")
+            changing = np.flatnonzero((before != after).any(axis=1))
+            chosen = changing if len(changing) else chosen
         return (Change("replay", int(rng.choice(chosen)), column, 0, value),)
     if not slots:
         return ()
@@ -277,11 +343,11 @@ def event_columns(execution: Execution, view: StateView) -> dict[str, Columns]:
 
 
 def _erring(document: Document, changes: Sequence[Change]) -> ExecutionTrace:
-    """The trace of a machine that errs in some steps."""
-    errors: dict[int, list[Change]] = defaultdict(list)
+    """The trace of a machine that errs in some steps, calls and frames."""
+    errors: dict[str, dict[int, list[Change]]] = {kind: defaultdict(list) for kind in _OF_MACHINE}
     for change in changes:
-        errors[change.row].append(change)
-    steps = count()
+        errors[change.place][change.row].append(change)
+    steps, calls, creations = count(), count(), count()
 
     def with_errors(instruction: Any) -> Instruction:
         plain = instruction.logic_fn if isinstance(instruction, _FastOpcode) else instruction
@@ -289,19 +355,95 @@ def _erring(document: Document, changes: Sequence[Change]) -> ExecutionTrace:
         def run(computation: Any) -> None:
             step = next(steps)
             plain(computation)
-            for change in errors.get(step, ()):
+            for change in errors["machine"].get(step, ()):
                 _err(computation, change)
 
         if isinstance(instruction, _FastOpcode):
             return _FastOpcode(run, instruction.mnemonic, instruction.gas_cost)
         return run
 
+    def of_calls(instruction: Any) -> Instruction:
+        class Erring(type(instruction)):  # type: ignore[misc]
+            def __call__(self, computation: Any) -> None:
+                self.number = number = next(calls)
+                super().__call__(computation)
+                for change in errors["call"].get(number, ()):
+                    if change.column != "created":
+                        _err(computation, change)
+
+            def generate_contract_address(self, *arguments: Any) -> bytes:
+                address: bytes = super().generate_contract_address(*arguments)
+                for change in errors["call"].get(self.number, ()):
+                    if change.column == "created":
+                        address = _other_byte(address, change)
+                return address
+
+        return Erring()  # type: ignore[no-any-return]
+
     def erring(fork: Fork) -> dict[int, Instruction]:
         own = instructions(fork)
-        return own | {opcode: with_errors(own[opcode]) for opcode in own.keys() - CALLS - CREATIONS}
+        opening = CALLS | CREATIONS
+        return {op: of_calls(one) if op in opening else with_errors(one) for op, one in own.items()}
 
-    with patch.object(executor.tracer, "instructions", erring):
+    with patch.object(executor.tracer, "instructions", erring), _erring_frames(errors["frame"]):
         return check_provable(execute(batch_from_document(document)))
+
+
+@contextmanager
+def _erring_frames(errors: dict[int, list[Change]]) -> Iterator[None]:
+    """While this is open, frames begin and end otherwise."""
+    begin, end, opened = Recorder.open_frame, Recorder.close_frame, count()
+
+    def opening(self: Recorder, message: Any) -> None:
+        for change in errors.get(next(opened), ()):
+            if change.column in _BEGIN:
+                _begin(message, change)
+        begin(self, message)
+
+    def closing(self: Recorder, computation: Any) -> None:
+        for change in errors.get(self._open[-1].number, ()):
+            if change.column in _END:
+                _end(computation, change)
+        end(self, computation)
+
+    with patch.object(Recorder, "open_frame", opening), patch.object(Recorder, "close_frame", closing):
+        yield
+
+
+def _begin(message: Any, change: Change) -> None:
+    """Tell a frame something else."""
+    match change.column:
+        case "static":
+            message.is_static = not message.is_static
+        case "caller":
+            message.sender = _other_byte(message.sender, change)
+        case "address":
+            message.storage_address = _other_byte(message.storage_address, change)
+        case "calldata":
+            message.data = _other_byte(bytes(message.data), change)
+        case "given":
+            message.gas += change.value
+        case _:
+            setattr(message, change.column, getattr(message, change.column) + change.value)
+
+
+def _end(computation: Any, change: Change) -> None:
+    """End a frame otherwise."""
+    match change.column:
+        case "left":
+            computation._gas_meter.gas_remaining += change.value
+        case "output":
+            computation._output = _other_byte(computation._output, change)
+        case _:
+            computation._error = None if computation.is_error else Revert(b"")
+
+
+def _other_byte(content: bytes, change: Change) -> bytes:
+    """A byte of it is another one, if there is such a byte."""
+    altered = bytearray(content)
+    if change.element < len(altered):
+        altered[change.element] = (altered[change.element] + change.value) % 256
+    return bytes(altered)
 
 
 def _err(computation: Any, change: Change) -> None:
@@ -323,11 +465,12 @@ def _err(computation: Any, change: Change) -> None:
 def _erring_replay(changes: Sequence[Change]) -> Iterator[None]:
     """While this is open, replays of the state err."""
     of_accounts: dict[int, list[Change]] = defaultdict(list)
-    of_slots = [change for change in changes if change.column not in ("balance", "nonce")]
+    of_worlds = [change for change in changes if change.column in _OF_WORLDS]
+    of_slots = [change for change in changes if change.column not in (*_OF_ACCOUNTS, *_OF_WORLDS)]
     for change in changes:
-        if change.column in ("balance", "nonce"):
+        if change.column in _OF_ACCOUNTS:
             of_accounts[change.row].append(change)
-    access, find = AccountReplay.access, StateView._find_values
+    access, find, worlds = AccountReplay.access, StateView._find_values, Worlds.of
 
     def erring_access(
         self: AccountReplay, operation: int, leaf: int, time: int, amount: int = 0, nonce: int = 0, **others: Any
@@ -335,11 +478,22 @@ def _erring_replay(changes: Sequence[Change]) -> Iterator[None]:
         for change in of_accounts.get(len(self._accesses), ()):
             amount += change.value * (change.column == "balance")
             nonce += change.value * (change.column == "nonce")
+            if change.column in ("life", "world"):
+                others[change.column] = change.value
         return access(self, operation, leaf, time, amount, nonce, **others)
 
     def erring_values(self: StateView, histories: Histories, *arguments: Any) -> None:
         apply(dict(zip(list(signature(find).parameters)[2:], arguments, strict=True)), of_slots)
         find(self, histories, *arguments)
 
-    with patch.object(AccountReplay, "access", erring_access), patch.object(StateView, "_find_values", erring_values):
+    def erring_worlds(*arguments: Any) -> Worlds:
+        found = worlds(*arguments)
+        apply({name: getattr(found, name) for name in _OF_WORLDS}, of_worlds)
+        return found
+
+    with (
+        patch.object(AccountReplay, "access", erring_access),
+        patch.object(StateView, "_find_values", erring_values),
+        patch.object(Worlds, "of", erring_worlds),
+    ):
         yield

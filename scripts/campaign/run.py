@@ -27,7 +27,7 @@ _ROUND = 45.0
 _REPORT = 1.0
 _MINIMISING = 15.0
 #: Cells beyond which a batch is left out: its honest check alone would take long.
-_LARGE = 3_000_000
+_LARGE = 4_000_000
 #: Rounds that are left out when a process was killed.
 _SKIPPED = 1000
 #: Lies about a batch.

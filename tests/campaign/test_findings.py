@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from circuits.air.mutation.judge import Objection
+from scripts.batches.everything import OF_CALLS
 from scripts.batches.state import program
 from scripts.campaign import lies
 from scripts.campaign.__main__ import FINDINGS, main
@@ -147,9 +148,10 @@ def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_everything_is_there() -> None:
-    """The batch of the first rounds has all tables but two."""
+    """The batch of the first rounds has all tables but two, and those of calls."""
     target = Target.segment()
     assert set(target.circuit.names) - set(Honest(target, everything_document()).present) == {
         "stack_refresh",
         "memory_refresh",
+        *OF_CALLS,
     }

@@ -20,6 +20,7 @@ from circuits.instructions.buses import COPY
 from circuits.instructions.copies import BufferCopyColumns, CopyColumns, LoadColumns, McopyColumns, fill_copy
 from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
 from circuits.memory.buses import EXPANSION, MEMORY, MEMORY_BYTES
+from executor.opcodes import OPCODES
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of

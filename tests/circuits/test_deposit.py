@@ -18,7 +18,7 @@ from circuits.frames.buses import CONTEXT_OF, HALT
 from circuits.frames.contexts import CREATION
 from circuits.frames.frames import Ending
 from circuits.instructions import deposit, keccak
-from circuits.instructions.deposit import GAS_CODE_DEPOSIT, Deposit
+from circuits.instructions.deposit import GAS_CODE_DEPOSIT, Deposit, deposits
 from circuits.limbs import words_from_bytes
 from circuits.memory.buses import EXPANSION, MEMORY_BYTES
 from circuits.memory.expansion import memory_cost
@@ -196,7 +196,7 @@ def test_too_large_a_code_asks_for_no_memory() -> None:
 def test_other_frames_return_to_their_own_table() -> None:
     building = Builder().alloc(CONTRACT, code="0x" + assemble("1 0 return").hex())
     execution = execution_of(building.block(call_contract(building)).execute())
-    assert len(execution.deposits) == 0
+    assert len(deposits(execution)) == 0
     assert deposit.fill_deposit(execution) is None
 
 

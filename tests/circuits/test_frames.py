@@ -22,7 +22,7 @@ from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import objections
-from tests.circuits.worlds import asking, halting, others
+from tests.circuits.worlds import asking, others
 
 SOURCE = "address caller callvalue calldatasize codesize origin number stop"
 
@@ -53,7 +53,6 @@ def _family(execution: Execution) -> list[Component]:
     return [
         *environment.COMPONENTS,
         asking(FRAME, asked),
-        halting(execution, []),
         *frames.COMPONENTS,
         others(CONTEXT, lambda queries: queries[:, 0] != FRAME_CONTEXT),
     ]
@@ -72,7 +71,7 @@ def test_programs(name: str) -> None:
 
 def test_nothing_runs() -> None:
     execution = execution_of(Builder().block(Builder().transfer()).execute())
-    assert frames.fill(execution, *(np.zeros((0, 30), dtype=np.uint32),) * 7) is None
+    assert frames.fill(execution, *(np.zeros((0, 30), dtype=np.uint32),) * 4) is None
 
 
 def test_mutations() -> None:
@@ -101,8 +100,8 @@ def _set(column: str, value: Any, row: int = 0) -> Any:
         ("gas_left", 5, "halt"),
         ("end_time", 5, "halt"),
         ("gas", 5, "exec"),
-        ("code", 7, "message"),
-        ("code_size", 7, "message"),
+        ("code", 7, "code"),
+        ("code_size", 7, "code"),
         ("calldata_size", 7, "message"),
         ("scope", 7, "message"),
         ("time", 7, "message"),
@@ -141,4 +140,4 @@ def test_worlds_of_frames() -> None:
 
     asked = [[1, 0, 0, 0, times[0]]]
     family = [asking(FAILURE, asked), *_family(execution)]
-    assert objections(family, execution, {"frame": fails_openly}) == {"only what fails is undone"}
+    assert objections(family, execution, {"frame": fails_openly}) == {"what succeeds is no failure"}

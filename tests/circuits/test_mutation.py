@@ -34,7 +34,7 @@ def absent(filled: FilledSegment) -> set[str]:
 
 def test_some_tables() -> None:
     circuit = segment_circuit()
-    assert absent(segment(waits=False)) == {"stack_refresh", "memory_refresh"}
+    assert absent(segment(waits=False)) == {"stack_refresh", "memory_refresh"} | everything.OF_CALLS
     seed = int(circuit.digest, 16) % (1 << 32)
     present = sorted(set(circuit.names) - absent(segment(waits=False)))
     tables = set(np.random.default_rng(seed).choice(present, SAMPLE, replace=False).tolist())
@@ -47,9 +47,9 @@ def test_some_tables() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_all_tables(seed: int) -> None:
     found = report(None, 5, seed, waits=True)
-    assert absent(segment(waits=True)) == set()
+    assert absent(segment(waits=True)) == everything.OF_CALLS
     assert found.survivors == [], str(found)
-    assert set(found.coverage) == set(segment_circuit().names)
+    assert set(found.coverage) == set(segment_circuit().names) - everything.OF_CALLS
     # Cells of padding and declared ones are few: mutations are rejected, not excused.
     for name, coverage in found.coverage.items():
         assert coverage.rejected > 0, name

@@ -209,7 +209,7 @@ def test_for_want_of_gas() -> None:
     before = run([f"{call(0)} 64 0 0 returndatacopy stop"], callee, gas=100_000)
     step = int(np.flatnonzero(before.opcode == OPCODES["RETURNDATACOPY"])[0])
     used = 100_000 - int(before.gas[step])
-    cost = int(before.gas[step]) - int(before.trace.steps.gas_after[before.step[step]])
+    cost = int(before.gas[step] - before.gas_after[step])
     assert cost == 3 + 2 * 3 + 2 * 3
     for gas, route in ((cost, None), (cost - 1, PLAIN), (3, PLAIN), (2, STATIC_FAILURE)):
         source = f"{call(0).replace('200000', '1000')} 64 0 0 returndatacopy stop"
@@ -410,7 +410,7 @@ def test_gas_changes_nothing(cell: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("cell", "value", "expected"),
     [
-        ("source", 2, "frame_state"),
+        ("state_source", 2, "frame_state"),
         ("state_time", 5, "frame_state"),
         ("reserve_end", (0, 0, 0, 1), "frame_state"),
         ("reserve", (0, 0, 0, 1), "message"),

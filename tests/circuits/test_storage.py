@@ -12,8 +12,8 @@ from circuits.air.gadgets.basic import IsZero
 from circuits.air.layout import TraceView, allocate
 from circuits.batch.execution import Execution
 from circuits.instructions import storage
+from circuits.instructions.same_words import fill_same
 from circuits.state import access_tree, state, undo
-from circuits.state.same_words import fill_same
 from circuits.state.state_view import StateView, refund_change
 from executor.opcodes import OPCODES
 from scripts.batches.programs import REVERTING
@@ -85,8 +85,7 @@ def test_costs_and_refunds_are_those_of_the_execution(case: Any) -> None:
     assert matrix is not None
     rows: Any = TraceView(storage.SstoreColumns, matrix)
     stored = execution.rows(OPCODES["SSTORE"])
-    of_trace = execution.step[stored]
-    paid = (trace.steps.gas_before[of_trace] - trace.steps.gas_after[of_trace]).astype(np.int64)
+    paid = execution.gas[stored] - execution.gas_after[stored]
     good = ~execution.failed[stored]
     np.testing.assert_array_equal(rows.cost[: len(stored)][good], paid[good])
     assert len(steps) == good.sum()

@@ -56,7 +56,7 @@ def test_honest_ends_are_accepted(name: str) -> None:
     assert expansion == (0, end, -(-end // 32), cost)
     (halt,) = open_messages(FAMILY, execution, HALT)
     ending = Ending.SUCCEEDED if returns else Ending.REVERTED
-    assert halt[1:3] == (ending, int(execution.trace.steps.gas_after[execution.step[-1]]))
+    assert halt[1:3] == (ending, int(execution.gas_after[-1]))
     size, offset = (int(word, 0) for word in source.split()[-3:-1])
     assert halt[3:5] == ((offset, size) if size else (0, 0))
 
