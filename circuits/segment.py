@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -257,26 +256,7 @@ def answer(execution: Execution, acting: dict[str, Matrix | None]) -> list[Matri
     return traces
 
 
-class TableHeight(NamedTuple):
-    """How high a table of a segment is: rows that stand for something, and all rows, padding included."""
-
-    rows: int
-    height: int
-
-    @classmethod
-    def of(cls, table: Table, matrix: Matrix) -> TableHeight:
-        """Of a filled table."""
-        if table.selector is not None:
-            return cls(int((matrix[:, table.layout.offsets[table.selector]] != 0).sum()), len(matrix))
-        # Where no column selects rows, padding repeats the last one of them.
-        return cls(1 + int((matrix != matrix[-1]).any(axis=1).sum()), len(matrix))
-
-
-def heights_of(execution: Execution) -> dict[str, TableHeight]:
-    """Heights of the tables that a segment has; exact, because they are filled to find out."""
+def heights_of(execution: Execution) -> dict[str, int]:
+    """Rows of the tables that a segment has, padding included; exact, because they are filled to find out."""
     traces = answer(execution, fill_acting(execution))
-    return {
-        table.name: TableHeight.of(table, matrix)
-        for table, matrix in zip(segment_circuit().tables, traces, strict=True)
-        if matrix is not None
-    }
+    return {t.name: len(m) for t, m in zip(segment_circuit().tables, traces, strict=True) if m is not None}

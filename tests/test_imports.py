@@ -32,14 +32,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "executor.transactions",
     ),
     "verifier": ("circuits",),
-    # The proof file, the pinned keys, how large a segment may be, and what it states.
+    # The proof file, the pinned keys, and what a segment states.
     "prover": (
         "executor",
         "circuits",
         "verifier.container",
-        "verifier.errors",
         "verifier.keys",
-        "verifier.sizes",
+        "verifier.segments",
         "verifier.statement",
     ),
     "zkevm": ("executor", "circuits", "prover", "verifier"),

@@ -19,11 +19,14 @@ from verifier.container import CodeWrites, SegmentRecord, Writes
 from verifier.errors import Invalid
 from verifier.keys import PinnedKey
 from verifier.operations import Digests, Operations
-from verifier.sizes import check_heights, check_security
 from verifier.state import BEACON_ROOTS_ADDRESS, BatchState
 
+MIN_SECURITY_BITS: Final = 100.0
 PUBLIC_TABLE: Final = "segment"
 """The table that holds the public values of a segment; no other table has any."""
+
+MAX_LOG_HEIGHT: Final = 21
+"""Tables of a segment are at most this high, which bounds its steps, their gas (`circuits.frames.gas`) and time."""
 
 
 def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
@@ -201,6 +204,9 @@ def verify_segment(segment: SegmentRecord, expected: list[int], key: PinnedKey) 
     # Public values of an absent table are empty, so this demands the segment table, too.
     if [list(values) for values in verified.public_values] != wanted:
         raise Invalid("the proof is one of other public values")
-    check_heights(key.tables, verified.log_heights)
-    check_security(verified.security_bits)
-    return verified.security_bits
+    if any(height is not None and height > MAX_LOG_HEIGHT for height in verified.log_heights):
+        raise Invalid(f"the proof has a table of more than 2^{MAX_LOG_HEIGHT} rows")
+    bits = verified.security_bits
+    if bits < MIN_SECURITY_BITS:
+        raise Invalid(f"the proof has {bits:.1f} bits of security, {MIN_SECURITY_BITS:.0f} are needed")
+    return bits

@@ -13,10 +13,10 @@ from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import read_batch
 from executor.provable import check_provable
-from prover.assemble import assemble, check_assembled
+from prover.assemble import assemble
 from prover.costs import costs_of
 from prover.errors import CostError
-from prover.planner import plan_whole
+from prover.planner import SegmentPlan, planner_for
 from prover.segment import SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
 from verifier.container import encode_proof
 from verifier.verify import verify
@@ -68,12 +68,11 @@ def _bench(name: str, file: Path, plot: Path | None, output: Output) -> dict[str
     executed, execution = _bench_execution(name, file, output)
     try:
         batch = Batch.of(check_provable(executed))
-        (job,) = segment_jobs(batch, [plan_whole(batch)])
-        check_assembled(executed, batch, [job])
+        plan = planner_for(batch).segment(0, 0, len(batch.operations))
     except (UnsupportedFeature, CostError) as error:
         output.facts(f"{name}: one segment", [("cannot be proved", str(error))])
         return {"execution": execution, "unsupported": str(error)}
-    return {"execution": execution, **_bench_proof(name, executed, batch, job, plot, output)}
+    return {"execution": execution, **_bench_proof(name, executed, batch, plan, plot, output)}
 
 
 def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBatch, dict[str, Any]]:
@@ -111,9 +110,9 @@ def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBat
 
 
 def _bench_proof(
-    name: str, executed: ExecutedBatch, batch: Batch, job: SegmentJob, plot: Path | None, output: Output
+    name: str, executed: ExecutedBatch, batch: Batch, plan: SegmentPlan, plot: Path | None, output: Output
 ) -> dict[str, Any]:
-    plan = job.plan
+    (job,) = segment_jobs(batch, [plan])
     threads = os.cpu_count() or 1
     with (
         output.progress("Proving") as (advance,),

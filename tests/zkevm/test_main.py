@@ -13,23 +13,20 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from circuits.batch.execution import Batch
 from circuits.segment import FilledSegment, segment_circuit
 from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
-from executor.provable import check_provable
 from executor.trace_file import load_trace
-from prover.planner import UNLIMITED, Budget, plan_batch
+from prover.planner import Budget
 from prover.segment import SegmentProof
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
 from scripts.batches.tokens import token_batch, write_batch
 from scripts.workloads.assembler import assemble
-from verifier import sizes
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.key import decode as decode_key
 from verifier.swirl.security import SecurityReport, security
-from zkevm import bench, stages
+from zkevm import stages
 from zkevm.bench import EXAMPLES
 from zkevm.main import app
 
@@ -326,60 +323,6 @@ def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> N
     assert error["message"] in result.stderr
 
 
-@pytest.fixture
-def too_high(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A batch whose last transaction has more than 2^12 steps of one kind, where the verifier allows no more rows."""
-    monkeypatch.setattr(sizes, "MAX_LOG_HEIGHT", 12)
-    file = tmp_path / "high.json"
-    file.write_text(json.dumps(landing(5000).document))
-    return file
-
-
-def landing(times: int) -> Builder:
-    """Two blocks, the last transaction of which runs so many JUMPDEST."""
-    rounds, rest = divmod(times, 1000)
-    loop = f"{rounds} loop: {'jumpdest ' * 999} 1 swap1 sub dup1 @loop jumpi"
-    code = assemble(f"{loop} {'jumpdest ' * rest} stop")
-    building = Builder().alloc(CONTRACT, code="0x" + code.hex(), nonce=1)
-    building.block(building.transfer())
-    return building.block(building.transfer(), call_contract(building, gas=10_000_000))
-
-
-TOO_HIGH = (
-    "a segment that the verifier refuses (table jumpdest has 8,192 rows, padding included; 4,096 are allowed) "
-    "in block 1, transaction 1"
-)
-
-
-def test_what_is_too_large_for_the_verifier_is_refused_the_same_everywhere(
-    too_high: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for command in (("check",), ("prove", "--out", tmp_path / "high.proof")):
-        result = run(command[0], too_high, *command[1:], "--json")
-        assert result.exit_code == 2, result.output
-        error = the_object(result)["error"]
-        assert (error["kind"], error["message"]) == ("UnsupportedFeature", f"UnsupportedFeature: {TOO_HIGH}")
-    assert [file.name for file in tmp_path.iterdir()] == [too_high.name]
-    assert the_object(run("inspect", too_high, "--json"))["unsupported"] == TOO_HIGH
-    monkeypatch.setattr(bench, "EXAMPLES", tmp_path)
-    assert the_object(run("bench", "high", "--json"))["workloads"]["high"]["unsupported"] == TOO_HIGH
-    executed = landing(5000).execute()
-    for stage in (stages.check_executed, stages.prove_executed):
-        with pytest.raises(UnsupportedFeature) as error:
-            stage(executed)
-        assert str(error.value) == TOO_HIGH
-
-
-@pytest.mark.deep
-def test_a_table_of_more_than_2_21_rows_is_refused() -> None:
-    executed = landing(2**21 + 1).execute()
-    batch = Batch.of(check_provable(executed))
-    with pytest.raises(UnsupportedFeature, match=r"table jumpdest has 4,194,304 rows.* in block 1, transaction 1$"):
-        plan_batch(batch, UNLIMITED)
-    with pytest.raises(UnsupportedFeature, match=r"table jumpdest has 4,194,304 rows.* in block 1, transaction 1$"):
-        plan_batch(batch)
-
-
 def test_prove_refuses_before_it_makes_anything(unsupported: Path, tmp_path: Path) -> None:
     out = tmp_path / "batch.proof"
     result = run("prove", unsupported, "--out", out)
@@ -575,8 +518,8 @@ class TestStages:
     def test_check_fails_a_case_with_violations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         executed = token_batch(1).execute()
         stages.check_executed(executed)
-        honest = stages.fill_segment
-        monkeypatch.setattr(stages, "fill_segment", lambda batch, job: self.spoil(honest(batch, job)))
+        honest = stages.fill
+        monkeypatch.setattr(stages, "fill", lambda execution: self.spoil(honest(execution)))
         with pytest.raises(Failed, match="violations, the first one: "):
             stages.check_executed(executed)
 
@@ -600,6 +543,7 @@ class TestStages:
                 stage(executed)
 
     def test_operations_that_do_not_fit_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stages, "SMALL_STEPS", 0)  # so that it is planned
         plan = stages.plan_batch
         monkeypatch.setattr(stages, "plan_batch", lambda batch, budget: plan(batch, Budget(memory=1 << 20)))
         executed = token_batch(1).execute()
