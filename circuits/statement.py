@@ -19,7 +19,7 @@ from circuits.functions.poseidon2 import compress, compress_chain
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
-CIRCUIT_VERSION = 3
+CIRCUIT_VERSION = 4
 
 Digests = NDArray[np.uint32]
 

@@ -6,18 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from eth_utils.crypto import keccak
 from numpy.typing import NDArray
-from trie.constants import BLANK_NODE_HASH
 
 from executor.errors import UnsupportedFeature
 from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, OPCODES
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKind
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
-from executor.witness import StateTrie
 
 if TYPE_CHECKING:
     from executor.execute import ExecutedBatch
@@ -112,7 +108,6 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
-            *_storage_alone(executed, trace),
             *_new_beacon_roots(trace),
         ),
         default=None,
@@ -370,20 +365,6 @@ def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
     )
     for address in sorted(found):
         yield Refusal(_first_access(trace, address), f"empty account 0x{address.hex()} in the pre-state")
-
-
-def _storage_alone(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
-    """Accounts of the pre-state that have storage but neither nonce nor code: no contract is created there (EIP-7610).
-
-    There is none on the main network that anybody can create a contract at.
-    """
-    nodes = {keccak(node): node for node in executed.state_nodes}
-    state = StateTrie(nodes, executed.pre_state_root)
-    for address in sorted(_without_nonce_and_code(trace)):
-        account = state.account(address)
-        if account is not None and account.storage_root != BLANK_NODE_HASH:
-            what = f"account 0x{address.hex()} with storage, but neither nonce nor code"
-            yield Refusal(_first_access(trace, address), what)
 
 
 def _new_beacon_roots(trace: ExecutionTrace) -> Iterator[Refusal]:

@@ -109,7 +109,8 @@ class AccessTree:
 
     def __init__(self, state: BatchState) -> None:
         self._keys = state.keys
-        self._values = LeafValues(state.values.value.copy(), state.values.nonce.copy(), state.values.code_hash.copy())
+        now = state.values
+        self._values = LeafValues(now.value.copy(), now.nonce.copy(), now.code_hash.copy(), now.stored)
         self._key_digests = state.keys.digests()
         self.depth = tree_depth(len(state.keys))
         self._levels = levels(leaf_digests(state.keys, self._values, state.codes), self.depth)
@@ -134,7 +135,9 @@ class AccessTree:
         is_account = self._keys.kind[touched] == LeafKind.ACCOUNT
         accounts, slots = touched[is_account], touched[~is_account]
         digests = np.empty((len(touched), 8), dtype=np.uint32)
-        digests[is_account] = account_digests(value[accounts], nonce[accounts], self._values.code_hash[accounts])
+        digests[is_account] = account_digests(
+            value[accounts], nonce[accounts], self._values.code_hash[accounts], self._values.stored[accounts]
+        )
         digests[~is_account] = word_digests(value[slots])
         self._levels[0][touched] = compress(self._key_digests[touched], digests)
         for below, level in zip(self._levels, self._levels[1:], strict=False):

@@ -90,9 +90,8 @@ class BatchState:
         keys, codes, hashes: as `check_keys` accepts them.
 
     Raises:
-        Invalid: if the witness does not show an account or a slot, or shows an account that is empty yet present, or
-            one that has storage but neither nonce nor code. Executing an operation could delete the first (EIP-161),
-            and creating a contract must not meet the second (EIP-7610); the circuits represent neither.
+        Invalid: if the witness does not show an account or a slot, or shows an account that is empty yet present:
+            executing an operation could delete it (EIP-161), which the circuits do not represent.
 
     Attributes:
         keys, values, codes: of the leaves.
@@ -117,7 +116,7 @@ class BatchState:
                 wanted, trie.read_slots(address, self._accounts[address].storage_root, wanted), strict=True
             )
         }
-        values, nonces, code_hashes = [], [], []
+        values, nonces, code_hashes, alone = [], [], [], []
         for kind, address, slot in keys:
             account = self._accounts[address] if kind == LeafKind.ACCOUNT else None
             first = {
@@ -128,12 +127,18 @@ class BatchState:
             values.append(first.get(LeafKind(kind), 0))
             nonces.append(account.nonce if account else 0)
             code_hashes.append(int.from_bytes(account.code_hash, "big") if account else 0)
+            alone.append(account is not None and account.has_only_storage)
         self.keys = LeafKeys(
             np.array([kind for kind, _, _ in keys], dtype=np.uint8),
             addresses_from_bytes([address for _, address, _ in keys]),
             words_from_ints([slot for _, _, slot in keys]),
         )
-        self.values = LeafValues(words_from_ints(values), u64_from_ints(nonces), words_from_ints(code_hashes))
+        self.values = LeafValues(
+            words_from_ints(values),
+            u64_from_ints(nonces),
+            words_from_ints(code_hashes),
+            np.array(alone, dtype=np.uint8),
+        )
         self.codes = LeafCodes.of(list(codes))
 
     def _read(self, address: bytes) -> None:
@@ -141,8 +146,6 @@ class BatchState:
             account = self._trie.read(address)
             if account is not None and account.is_empty:
                 raise Invalid(f"account 0x{address.hex()} is empty but present in the pre-state")
-            if account is not None and account.has_only_storage:
-                raise Invalid(f"account 0x{address.hex()} has storage but neither nonce nor code")
             self._accounts[address] = account or Account()
 
     def write(

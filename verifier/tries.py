@@ -55,7 +55,7 @@ class Account:
 
     @property
     def has_only_storage(self) -> bool:
-        """Whether the account has storage, but neither nonce nor code: nothing on the chain made one after EIP-158."""
+        """Whether the account has storage, but neither nonce nor code: no contract is created there (EIP-7610)."""
         return self.nonce == 0 and self.code_hash == EMPTY_CODE_HASH and self.storage_root != EMPTY_TRIE_ROOT
 
     def encode(self) -> bytes:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from circuits.batch.code_trees import CodeTrees
 from circuits.functions.poseidon2 import compress
-from circuits.limbs import Limbs, u64_from_ints
+from circuits.limbs import Limbs, u64_from_ints, words_from_bytes
 from circuits.statement import TAG_KEY, Digests
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
-from executor.state_keys import StateKind
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.trace import ExecutionTrace, FrameKind, HashPurpose
 
 
@@ -34,8 +34,16 @@ class LeafKind(IntEnum):
 
 
 #: Kinds of state keys that an account's leaf, a slot's and a transient slot's stand for.
-_ACCOUNT_KINDS = (StateKind.BALANCE, StateKind.NONCE, StateKind.CODE_HASH, StateKind.WARM_ADDRESS)
+_ACCOUNT_KINDS = (
+    StateKind.BALANCE,
+    StateKind.NONCE,
+    StateKind.CODE_HASH,
+    StateKind.HAS_STORAGE,
+    StateKind.WARM_ADDRESS,
+)
 _SLOT_KINDS = (StateKind.STORAGE, StateKind.WARM_SLOT, StateKind.ORIGINAL)
+
+_EMPTY_CODE = words_from_bytes([EMPTY_CODE_HASH])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +110,14 @@ class LeafValues:
         value: (K, 16): an account's balance, a slot's value, a block's hash.
         nonce: (K, 4): an account's.
         code_hash: (K, 16): an account's; that of the empty code for an account that does not exist.
+        stored: (K,) uint8: 1 for an account that has storage, but neither nonce nor code, in the batch's pre-state: no
+            contract is created there (EIP-7610). It stays, for without code nothing touches the storage.
     """
 
     value: Limbs
     nonce: Limbs
     code_hash: Limbs
+    stored: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +149,17 @@ def word_digests(words: Limbs) -> Digests:
     return compress(words[:, :DIGEST].astype(np.uint32), words[:, DIGEST:].astype(np.uint32))
 
 
-def account_digests(value: Limbs, nonce: Limbs, code_hash: Limbs) -> Digests:
-    """Value digests (n, 8) of accounts: C(C(C(balance), C(code hash)), nonce)."""
+def account_digests(value: Limbs, nonce: Limbs, code_hash: Limbs, stored: NDArray[np.integer]) -> Digests:
+    """Value digests (n, 8) of accounts: C(C(C(balance), C(code hash)), (nonce, stored))."""
+    return compress(compress(word_digests(value), word_digests(code_hash)), nonce_blocks(nonce, stored))
+
+
+def nonce_blocks(nonce: Limbs, stored: NDArray[np.integer]) -> Digests:
+    """What an account's value digest hashes last, (n, 8): its nonce (n, 4), and whether it is stored alone (n,)."""
     padded = np.zeros((len(nonce), DIGEST), dtype=np.uint32)
     padded[:, :NONCE] = nonce
-    return compress(compress(word_digests(value), word_digests(code_hash)), padded)
+    padded[:, NONCE] = stored
+    return padded
 
 
 def code_value_digests(codes: LeafCodes) -> Digests:
@@ -157,7 +174,9 @@ def value_digests(keys: LeafKeys, values: LeafValues, codes: LeafCodes) -> Diges
     """Value digests (K, 8) of all leaves."""
     digests = np.empty((len(keys), DIGEST), dtype=np.uint32)
     accounts = keys.of_kind(LeafKind.ACCOUNT)
-    digests[accounts] = account_digests(values.value[accounts], values.nonce[accounts], values.code_hash[accounts])
+    digests[accounts] = account_digests(
+        values.value[accounts], values.nonce[accounts], values.code_hash[accounts], values.stored[accounts]
+    )
     slots = np.flatnonzero(np.isin(keys.kind, (LeafKind.STORAGE, LeafKind.TRANSIENT, LeafKind.BLOCK_HASH)))
     digests[slots] = word_digests(values.value[slots])
     digests[keys.of_kind(LeafKind.CODE)] = code_value_digests(codes)
@@ -265,6 +284,7 @@ class BatchLeaves:
             np.zeros((len(self.keys), WORD), dtype=np.uint16),
             np.zeros((len(self.keys), NONCE), dtype=np.uint16),
             np.zeros((len(self.keys), WORD), dtype=np.uint16),
+            self._stored(),
         )
         for kind, column in (
             (StateKind.BALANCE, values.value),
@@ -277,3 +297,14 @@ class BatchLeaves:
         # Ancestors are sorted by number, as their leaves are.
         values.value[self.keys.of_kind(LeafKind.BLOCK_HASH)] = trace.ancestors.hash
         return values
+
+    def _stored(self) -> NDArray[np.uint8]:
+        """Which accounts have storage alone in the pre-state, (K,)."""
+        keys = self.trace.keys
+        stored = np.zeros(len(self.keys), dtype=np.uint8)
+        has_storage = (keys.kind == StateKind.HAS_STORAGE) & keys.first.any(axis=1)
+        stored[self.leaf_of_key[has_storage]] = 1
+        has_nonce = (keys.kind == StateKind.NONCE) & keys.first.any(axis=1)
+        has_code = (keys.kind == StateKind.CODE_HASH) & (keys.first != _EMPTY_CODE).any(axis=1)
+        stored[self.leaf_of_key[has_nonce | has_code]] = 0
+        return stored

@@ -48,7 +48,7 @@ from circuits.state.state_view import (
 from circuits.widths import ADDRESS, NONCE, WORD
 from executor.forks import CANCUN
 from executor.opcodes import OPCODES
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 
 #: Source: cancun/vm/gas.py.
 GAS_COLD_ACCOUNT = 2600

@@ -135,7 +135,7 @@ class CreateColumns(CreationColumns):
     nonce_carry = bit("carry out of each limb of nonce + 1", NONCE - 1)
     address = limb("address of the new account", ADDRESS, by="create_address bus, or create2_address bus")
     new = nested(AccountToken, "the account at that address")
-    no_nonce = nested(IsZero, "whether it has no nonce")
+    vacant = nested(IsZero, "whether it has neither nonce nor life")
     no_code = nested(SameWords(1), "whether it has no code")
     opens = bit("1: a frame is opened; 0: the address is taken")
     hash_words = element("words of the initcode for CREATE2, else 0", by="its constraint")
@@ -187,10 +187,12 @@ class Create(_Creating):
         AccountToken.constrain(air, creator, own, own.address, row.time, real, nonce_after=row.nonce_after)
         self._address(air, start, size, words)
         AccountToken.constrain(air, row.new, own, row.address, row.time + 1, real)
-        # At most 4 * 2^16: 0 only if all limbs are.
-        IsZero.constrain(air, row.no_nonce, total(row.new.nonce), when=real, name="no nonce")
+        # The address is taken if there is nonce, code (EIP-684) or storage (EIP-7610). An account that an operation has
+        # created and none deleted has a nonce: where that is 0, only storage gives life. Below 2^18 + 2^26: 0 only if
+        # all parts are.
+        IsZero.constrain(air, row.vacant, total(row.new.nonce) + row.new.life, when=real, name="vacant")
         constrain_same(air, row.no_code, ((row.new.code_hash, empty_code(air)),), real)
-        air.require(row.opens - row.no_nonce.zero * row.no_code.same[0], "the address is free")
+        air.require(row.opens - row.vacant.zero * row.no_code.same[0], "the address is free")
         air.require(row.runs - row.opens * (1 - row.input.empty.zero), "initcode runs")
         # What CREATE2 has compared with a known code runs as that code.
         first = row.time + OPENING
@@ -283,7 +285,7 @@ def fill_create(execution: Execution) -> Matrix | None:
     rows.nonce_carry = np.logical_and.accumulate(creator.nonce[:, : NONCE - 1] == _LIMB, axis=1)
     rows.address = new.address
     AccountToken.fill(rows.new, new)
-    IsZero.fill(rows.no_nonce, new.nonce.astype(np.uint64).sum(axis=1))
+    IsZero.fill(rows.vacant, new.nonce.astype(np.uint64).sum(axis=1) + new.life.astype(np.uint64))
     empty = np.broadcast_to(EMPTY_CODE, new.code_hash.shape)
     fill_same(rows.no_code, ((new.code_hash, empty),))
     rows.opens = opens

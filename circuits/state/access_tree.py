@@ -31,6 +31,7 @@ from circuits.batch.leaves import (
     code_value_digests,
     leaf_digests,
     levels,
+    nonce_blocks,
     root,
     tree_depth,
     word_digests,
@@ -142,27 +143,28 @@ def _constrain_changed(air: Air, changed: Expression, pairs: Sequence[tuple[Any,
 
 
 class AccountValueColumns(Layout):
-    """Digests of an account's balance, nonce and code hash."""
+    """Digests of what an account's leaf holds."""
 
     balance = element("C(balance)", DIGEST, by=_HASHED)
     pair = element("C(C(balance), C(code hash))", DIGEST, by=_HASHED)
-    value = element("C(pair, nonce)", DIGEST, by=_HASHED)
+    value = element("C(pair, (nonce, stored))", DIGEST, by=_HASHED)
 
     @staticmethod
-    def constrain(air: Air, cells: Any, balance: Sequence[Any], nonce: Sequence[Any], code: Any, *, count: Any) -> None:
+    def constrain(
+        air: Air, cells: Any, balance: Sequence[Any], nonce: Sequence[Any], code: Any, stored: Any, *, count: Any
+    ) -> None:
         """`code`: the digest of the code hash."""
         _constrain_word(air, balance, cells.balance, count=count)
         constrain_compress(air, cells.balance, code, cells.pair, count=count)
-        constrain_compress(air, cells.pair, [*nonce, *[air.constant(0)] * (DIGEST - NONCE)], cells.value, count=count)
+        padding = [air.constant(0)] * (DIGEST - NONCE - 1)
+        constrain_compress(air, cells.pair, [*nonce, stored, *padding], cells.value, count=count)
 
     @staticmethod
-    def fill(cells: Any, balance: NDArray[Any], nonce: NDArray[Any], code: Digests) -> Digests:
+    def fill(cells: Any, balance: NDArray[Any], nonce: NDArray[Any], code: Digests, stored: NDArray[Any]) -> Digests:
         """Returns the value digests (n, 8)."""
-        padded = np.zeros((len(nonce), DIGEST), dtype=np.uint32)
-        padded[:, :NONCE] = nonce
         digest = word_digests(balance)
         pair = compress(digest, code)
-        value = compress(pair, padded)
+        value = compress(pair, nonce_blocks(nonce, stored))
         cells.balance, cells.pair, cells.value = digest, pair, value
         return value
 
@@ -173,6 +175,7 @@ class _AccountLeafColumns(Layout):
     real = bit("1 on rows that stand for an account")
     leaf = element("index of the leaf", by="tree bus: the parent's index")
     address = limb("address", ADDRESS, by=_PATH)
+    stored = element("1: storage, but neither nonce nor code, in the batch's pre-state", by=_PATH)
     code_hash = limb("code hash at the segment's start", WORD, by=_PATH)
     balance_before = limb("balance at the segment's start", WORD, by=_PATH)
     nonce_before = limb("nonce at the segment's start", NONCE, by=_PATH)
@@ -223,13 +226,13 @@ class AccountLeaf(Table):
             (row.before, row.balance_before, row.nonce_before, row.code_digest, row.leaf_before, real),
             (row.after, row.balance_after, row.nonce_after, code_after[1], row.leaf_after, changed),
         ):
-            AccountValueColumns.constrain(air, cells, balance, nonce, code, count=count)
+            AccountValueColumns.constrain(air, cells, balance, nonce, code, row.stored, count=count)
             constrain_compress(air, row.key_digest, cells.value, leaf, count=count)
         for send, balance, nonce, code, scope in (
             (air.send, row.balance_before, row.nonce_before, row.code_hash, air.constant(0)),
             (air.receive, row.balance_after, row.nonce_after, code_after[0], row.scope),
         ):
-            send(ACCOUNT_STATE, row.leaf, row.address, balance, nonce, code, scope, count=real)
+            send(ACCOUNT_STATE, row.leaf, row.address, row.stored, balance, nonce, code, scope, count=real)
         air.send(TREE, 0, row.leaf, row.leaf_before, row.leaf_after, count=real)
 
 
@@ -299,8 +302,10 @@ def _fill_account_leaf(rows: Any, execution: Execution, leaf: Integers) -> None:
     rows.key_digest = account_key_digests(np.full(len(leaf), LeafKind.ACCOUNT), opening.keys.address[leaf])
     code = word_digests(before.code_hash[leaf])
     rows.code_digest = code
-    AccountValueColumns.fill(rows.before, before.value[leaf], before.nonce[leaf], code)
-    AccountValueColumns.fill(rows.after, after.value[leaf], after.nonce[leaf], word_digests(after.code_hash[leaf]))
+    rows.stored = stored = before.stored[leaf]
+    code_after = word_digests(after.code_hash[leaf])
+    AccountValueColumns.fill(rows.before, before.value[leaf], before.nonce[leaf], code, stored)
+    AccountValueColumns.fill(rows.after, after.value[leaf], after.nonce[leaf], code_after, stored)
     rows.leaf_before = opening.levels_before[0][leaf]
     rows.leaf_after = opening.levels_after[0][leaf]
 

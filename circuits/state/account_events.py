@@ -28,7 +28,7 @@ from circuits.state.rows import (
 from circuits.widths import ADDRESS
 from executor.forks import CANCUN
 from executor.opcodes import CALLS, CREATIONS, OPCODES
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import NONE, FrameKind, HashPurpose, Outcome
 
 _GWEI = 10**9

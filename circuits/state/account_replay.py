@@ -29,7 +29,10 @@ class _Token:
 
 
 def created(operation: Any) -> Any:
-    """The life of an account that an operation has created; one more when the operation has destroyed it, too."""
+    """The life of an account that an operation has created; one more when the operation has destroyed it, too.
+
+    Other accounts have life 0, or 1 for those with storage, but neither nonce nor code (EIP-7610).
+    """
     return 2 * (1 + operation)
 
 
@@ -120,13 +123,14 @@ class AccountReplay:
         row = self._row_of.get(leaf)
         if row is not None and self._rows[row][1] == scope:
             return self._tokens[0, leaf]
+        stored = int(self._before.stored[leaf])
         if row is None:
             balance = words_to_ints(self._before.value[leaf : leaf + 1])[0]
             nonce = u64_to_ints(self._before.nonce[leaf : leaf + 1])[0]
-            token, previous = _Token(balance, nonce, leaf, 0, 0, FIRST_TIME), 0
+            token, previous = _Token(balance, nonce, leaf, 0, stored, FIRST_TIME), 0
         else:
             token, previous = self._copy(self._tokens[0, leaf]), self._rows[row][1] + 1
-            token.warm, token.life, token.time = 0, 0, FIRST_TIME
+            token.warm, token.life, token.time = 0, stored, FIRST_TIME
         self._tokens[0, leaf] = token
         self._row_of[leaf] = len(self._rows)
         self._rows.append((leaf, scope, previous))

@@ -26,6 +26,12 @@ ACCOUNT_STATE = Bus(
     fields=(
         BusField("leaf", 1, "index of the account's leaf in the access tree", "account_leaf: its tree path"),
         BusField("address", ADDRESS, "address limbs", "account_leaf: its leaf digest"),
+        BusField(
+            "stored",
+            1,
+            "1: storage, but neither nonce nor code, in the batch's pre-state (EIP-7610); else 0",
+            "account_leaf: its leaf digest",
+        ),
         BusField("balance", WORD, "word limbs", "sender; the first: the leaf digest"),
         BusField("nonce", NONCE, "u64 limbs", "sender; the first: the leaf digest"),
         BusField("code_hash", WORD, "word limbs", "sender; the first: the leaf digest"),
@@ -66,8 +72,9 @@ ACCOUNT = Bus(
         BusField(
             "life",
             1,
-            "0, or 2 (1 + operation) of the one that created the account, and 1 more if that has destroyed it; < 2^26",
-            "sender; the first: 0",
+            "0; 1: storage alone, where nothing is created (EIP-7610); or 2 (1 + operation) of the one that created "
+            "the account, and 1 more if that has destroyed it; < 2^26",
+            "sender; the first: account_state",
         ),
         BusField("time", 1, "time of the access", "sender"),
     ),

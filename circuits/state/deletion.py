@@ -27,7 +27,7 @@ from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE
 from circuits.state.rows import AccountAccesses
 from circuits.state.state_view import StateView
 from circuits.widths import ADDRESS, NONCE, WORD
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 
 _ACCOUNT = "account bus: the last sender"
 _EMPTY_CODE = [int(x) for x in words_from_bytes([EMPTY_CODE_HASH])[0]]

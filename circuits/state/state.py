@@ -106,6 +106,7 @@ class AccountColumns(Layout):
     scope = element("scope of the block", by="range check; account bus")
     order = nested(ScopeOrder)
     address = limb("address", ADDRESS, by="account_state bus")
+    stored = element("1: storage, but neither nonce nor code, in the batch's pre-state", by="account_state bus")
     code_hash = limb("code hash before", WORD, by="account_state bus")
     balance = word("balance before", by="account_state bus")
     nonce = limb("nonce before", NONCE, by="account_state bus")
@@ -132,13 +133,14 @@ class Account(Table):
         row = air.row
         real = row.real
         ScopeOrder.constrain(air, row.order, row.scope, real)
-        leaf = (row.leaf, row.address)
+        leaf = (row.leaf, row.address, row.stored)
         before, after = (row.balance, row.nonce, row.code_hash), (row.balance_after, row.nonce_after, code_after)
         air.receive(ACCOUNT_STATE, *leaf, *before, row.order.previous, count=real)
         air.send(ACCOUNT_STATE, *leaf, *after, row.scope + 1, count=real)
         # No operation of the block has touched, created or destroyed the account before; the last one's marks end here.
+        # A life of 1 says that there is storage without nonce or code.
         key = (row.scope, 0, row.address)
-        air.send(ACCOUNT, *key, *before, 0, 0, FIRST_TIME, count=real)
+        air.send(ACCOUNT, *key, *before, 0, row.stored, FIRST_TIME, count=real)
         air.receive(ACCOUNT, *key, *after, row.last_warm, row.last_life, row.last_time, count=real)
         parts = {"scope": row.scope, "leaf": row.leaf}
         constrain_emission(air, WRITE_ITEM, row.write, **parts, value=row.balance_after, nonce=row.nonce_after)
@@ -188,6 +190,7 @@ def _fill_account(execution: Execution, layout: type[AccountColumns], which: np.
     matrix, rows = allocate(layout, len(own))
     rows.real = 1
     rows.address = execution.leaves.keys.address[accounts.leaf]
+    rows.stored = view.before.stored[accounts.leaf]
     for name in (
         "leaf", "scope", "code_hash", "balance", "nonce", "balance_after", "nonce_after", "last_time", "last_warm",
         "last_life",
@@ -244,7 +247,7 @@ class Storage(Table):
         ScopeOrder.constrain(air, row.order, row.operation, real)
         kind = transient * (LeafKind.TRANSIENT - LeafKind.STORAGE) + int(LeafKind.STORAGE)
         # A transient slot opens with 0: its leaf holds 0, and every row leaves what it opened with. So do the slots of
-        # an account that is created: it had neither nonce nor code, and what has neither has no storage.
+        # an account that is created: in the pre-state it had neither nonce nor code, and no storage (EIP-7610).
         stays = lasting - row.destroyed
         result = select_all(stays, row.last, row.value)
         leaf = (row.leaf, kind, row.address, row.slot)

@@ -491,8 +491,8 @@ class StateView:
         """Every leaf has the value that the execution left."""
         left = self._left()
         same = np.ones(len(self._keys), dtype=bool)
-        for field_ in fields(LeafValues):
-            same &= (getattr(left, field_.name) == getattr(self.after, field_.name)).all(axis=1)
+        for name in ("value", "nonce", "code_hash"):
+            same &= (getattr(left, name) == getattr(self.after, name)).all(axis=1)
         if not same.all():
             leaf = int(np.flatnonzero(~same)[0])
             kind = LeafKind(int(self._keys.kind[leaf])).name.lower()

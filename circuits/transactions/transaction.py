@@ -53,7 +53,7 @@ from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUC
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
 from executor.opcodes import OPCODES
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import Outcome
 
 #: Gas of a transaction by itself, of calldata bytes (EIP-2028) and of access-list entries (EIP-2930).
@@ -167,7 +167,7 @@ class Columns(OperationColumns):
     recipient = limb(
         "the recipient's address, of a creation the new account's", ADDRESS, by="to, or create_address bus"
     )
-    no_nonce = nested(IsZero, "whether the recipient has no nonce")
+    vacant = nested(IsZero, "whether the recipient has neither nonce nor life")
     coded = bit("1: the recipient has code")
     no_code = nested(SameWords(1), "of a creation: whether the new account has no code")
     known = bit("1: the recipient's code is looked up, which a creation at a taken address does not need")
@@ -348,9 +348,10 @@ class Transaction(Table):
         air.require_equal((row.code_id, row.code_size), (0, 0), "no known code", when=1 - row.known)
         constrain_same(air, row.no_code, ((row.recipient_code, [air.constant(x) for x in _EMPTY_CODE]),), creates)
         air.require(creates * (1 - row.coded - row.no_code.same[0]), "the new account of a creation has code or not")
-        # An account is taken if it has a nonce or a code (EIP-684). At most 4 * 2^16: 0 only if all limbs are.
-        IsZero.constrain(air, row.no_nonce, total(row.recipient_nonce), when=real, name="no nonce")
-        unused = row.no_nonce.zero * (1 - row.coded)
+        # As for `create`: nonce, code or storage take an address.
+        held = total(row.recipient_nonce) + row.lives[Role.RECIPIENT_BEGIN]
+        IsZero.constrain(air, row.vacant, held, when=real, name="vacant")
+        unused = row.vacant.zero * (1 - row.coded)
         air.require(row.free - creates * unused, "a free address")
         IsZero.constrain(air, row.no_input, size, when=real, name="no input")
         air.require(row.inits - row.free * (1 - row.no_input.zero), "initcode runs")
@@ -632,8 +633,8 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     rows.init_words = np.where(creates, -(-sizes // WORD_BYTES), 0)
     access = StateView.of(execution).account_access(execution.transaction_operations, Role.RECIPIENT_BEGIN)
     rows.recipient = access.address
-    no_nonce = ~access.nonce.any(axis=1)
-    IsZero.fill(rows.no_nonce, access.nonce.astype(np.uint64).sum(axis=1))
+    held = access.nonce.astype(np.uint64).sum(axis=1) + access.life.astype(np.uint64)
+    IsZero.fill(rows.vacant, held)
     coded = (access.code_hash != np.array(_EMPTY_CODE)).any(axis=1)
     rows.coded = coded
     known = coded & ~creates
@@ -646,7 +647,7 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
         hashes = access.code_hash[here]
         fill_same(TraceView(Columns, chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
         rows._matrix[here] = chosen
-    free = creates & no_nonce & ~coded
+    free = creates & (held == 0) & ~coded
     rows.free = free
     inits = free & (sizes > 0)
     rows.inits = inits

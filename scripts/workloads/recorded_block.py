@@ -24,7 +24,7 @@ from eth_utils.crypto import keccak
 
 from executor.batch import Batch, Witness, batch_from_document
 from executor.execute import execute
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 from scripts.workloads.build_examples import EXAMPLES, MAINNET, file_text
 
 COMMIT = "ef388619ffbd5305209519a3a5bc0396185d68ac"

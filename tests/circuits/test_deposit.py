@@ -25,7 +25,7 @@ from circuits.memory.expansion import memory_cost
 from circuits.state.buses import ACCOUNT
 from circuits.state.state_view import AccountAccesses
 from circuits.widths import NONCE, WORD
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of

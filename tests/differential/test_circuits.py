@@ -28,6 +28,7 @@ from prover.assemble import assemble
 from prover.planner import SegmentPlan
 from prover.segment import SegmentProof, segment_jobs
 from scripts.batches import many_frames, single_frames
+from scripts.batches.programs import PROGRAMS as PROGRAMS_OF_BATCHES
 from scripts.batches.single_frames import ALONE
 from tests.differential.agreement import report, run
 from tests.differential.happenings import Happened
@@ -106,6 +107,14 @@ def test_random_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     print(ran)
     assert ran.programs == FEW * PROGRAMS
     assert ran.outcomes["SUCCESS"] > ran.programs / 4
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_collisions(monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
+    """Creations at addresses that are taken: the verifier finds in the pre-state which are so by storage alone."""
+    ran = Ran()
+    assert problems(PROGRAMS_OF_BATCHES["collision"]().document, ran, monkeypatch, cut) == []
+    assert ran.outcomes["COLLISION"] == 2
 
 
 @pytest.mark.deep

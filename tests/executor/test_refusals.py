@@ -286,18 +286,6 @@ def test_empty_accounts_in_the_pre_state_must_not_be_touched(builder: Any, touch
     assert refusal(building, UnsupportedFeature) == what
 
 
-def test_accounts_with_storage_alone_must_not_be_touched(builder: Any) -> None:
-    """No contract may be created there (EIP-7610), which neither circuits nor py-evm look at in general."""
-    building = builder().alloc(builder.FRESH, balance=3, storage={"1": "1"})
-    building.alloc(builder.COINBASE, balance=3, nonce=1, storage={"1": "1"})
-    building.block(building.transfer(1, to=builder.WALLETS[0]))
-    untouched = building.copy().provable()
-    assert len(untouched.trace.transactions) == 1
-    building.block(building.transfer())
-    what = f"account 0x{builder.FRESH.hex()} with storage, but neither nonce nor code in block 1, transaction 0"
-    assert refusal(building, UnsupportedFeature) == what
-
-
 def test_the_contract_of_eip_4788_must_not_be_created(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     created = keccak(rlp.encode([builder.WALLETS[0], 0]))[12:]
     monkeypatch.setattr(provable, "BEACON_ROOTS_ADDRESS", created)

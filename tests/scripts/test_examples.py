@@ -16,8 +16,7 @@ from executor.batch import Batch
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import read_batch
 from executor.limbs import addresses_to_bytes, words_to_ints
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKind
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.transactions import Transaction
 from scripts.workloads import build_examples, traffic_others
 from scripts.workloads.build_examples import EXAMPLES, MAINNET, NAMES, example, file_text

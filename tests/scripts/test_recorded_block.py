@@ -14,7 +14,7 @@ from executor.batch import parse_batch
 from executor.errors import BatchError
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import read_batch
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 from scripts.batches.programs import PROGRAMS
 from scripts.workloads.build_examples import MAINNET, file_text
 from scripts.workloads.recorded_block import (

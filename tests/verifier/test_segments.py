@@ -245,6 +245,7 @@ class TestAccessTree:
         return root
 
     def test_writing_gives_the_tree_of_the_new_values(self, state: BatchState) -> None:
+        state.values.stored[state.keys.of_kind(LeafKind.ACCOUNT)[0]] = 1
         tree = AccessTree(state)
         assert tree.root.tolist() == self.rebuilt(state)
         accounts, slots = state.keys.of_kind(LeafKind.ACCOUNT), state.keys.of_kind(LeafKind.STORAGE)
@@ -288,7 +289,7 @@ class TestAccessTree:
             if keys.kind[number] != LeafKind.ACCOUNT:
                 changed.append((keys.slot, number))
             else:
-                changed += [(values.nonce, number), (values.code_hash, number)]
+                changed += [(values.nonce, number), (values.code_hash, number), (values.stored, number)]
             if keys.kind[number] != LeafKind.CODE:
                 changed.append((values.value, number))
         for array, number in changed:

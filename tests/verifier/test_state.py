@@ -495,15 +495,25 @@ class TestBatchState:
         changed = replace(changed, storage_root=storage_trie({1: 2**255}).root_hash)
         assert root == state_trie({ABSENT: changed, NEWCOMER: Account(nonce=4, balance=8)}).root_hash
 
-    @pytest.mark.parametrize("balance", [0, 3])
-    def test_an_account_with_storage_alone_is_refused(self, balance: int) -> None:
-        account = Account(balance=balance, storage_root=storage_trie({1: 1}).root_hash)
-        whole = state_trie({ABSENT: account, NEWCOMER: Account(balance=1)})
-        nodes = paths(whole, ABSENT)
-        with pytest.raises(Invalid, match="empty but present" if not balance else "neither nonce nor code"):
-            BatchState(StateTrie(whole.root_hash, nodes), [(ACCOUNT, ABSENT, 0)], [], {})
-        for other in (replace(account, nonce=1), replace(account, code_hash=b"\x22" * 32)):
-            whole = state_trie({ABSENT: other, NEWCOMER: Account(balance=1)})
+    def test_leaves_say_which_accounts_have_storage_alone(self) -> None:
+        """Such an account keeps its leaf's mark and its storage when ether comes, and when its nonce counts."""
+        alone = Account(balance=3, storage_root=storage_trie({1: 1}).root_hash)
+        others = {SENDERS[0]: replace(alone, nonce=1), SENDERS[1]: replace(alone, code_hash=b"\x22" * 32)}
+        whole = state_trie({ABSENT: alone, **others})
+        addresses = sorted([ABSENT, NEWCOMER, *others])
+        nodes = {*paths(whole, *addresses), *TestStorage.nodes(storage_trie({1: 1}), 1)}
+        keys = [*((ACCOUNT, address, 0) for address in addresses), (STORAGE, ABSENT, 1)]
+        state = BatchState(StateTrie(whole.root_hash, sorted(nodes)), keys, [], {})
+        mark = [int(address == ABSENT) for address in addresses] + [0]
+        assert state.values.stored.tolist() == mark
+        leaf = mark.index(1)
+        root = state.write(np.array([leaf]), words_from_ints([4]), nonces(1))
+        assert root == state_trie({ABSENT: replace(alone, nonce=1, balance=4), **others}).root_hash
+        assert state.values.stored.tolist() == mark
+
+    def test_an_empty_account_with_storage_is_refused(self) -> None:
+        whole = state_trie({ABSENT: Account(storage_root=storage_trie({1: 1}).root_hash), NEWCOMER: Account(balance=1)})
+        with pytest.raises(Invalid, match="empty but present"):
             BatchState(StateTrie(whole.root_hash, paths(whole, ABSENT)), [(ACCOUNT, ABSENT, 0)], [], {})
 
     def test_codes_are_written_and_the_rest_of_the_account_stays(self) -> None:
