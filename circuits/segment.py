@@ -268,7 +268,7 @@ class TableHeight(NamedTuple):
         """Of a filled table."""
         if table.selector is not None:
             return cls(int((matrix[:, table.layout.offsets[table.selector]] != 0).sum()), len(matrix))
-        # Where no column selects rows, padding repeats the last one of them.
+        # No column selects rows: those that differ from the last one, which padding repeats, and that one.
         return cls(1 + int((matrix != matrix[-1]).any(axis=1).sum()), len(matrix))
 
 

@@ -85,7 +85,7 @@ class _Distinct:
 
 
 class Estimator:
-    """Estimates segments of a batch."""
+    """Estimates segments of a batch that has operations."""
 
     def __init__(self, batch: Batch) -> None:
         trace, operations = batch.trace, batch.operations
@@ -148,5 +148,8 @@ class Estimator:
 
 
 def _operations(first: Integers, count: int) -> Integers:
-    """Operation (count,) of each of so many events, of which each operation has those from its first one on."""
-    return np.repeat(np.arange(len(first)), np.diff(np.append(first, count)))
+    """Operation (count,) of each of so many events, of which each operation has those from its first one on.
+
+    The first operation has what comes before it, too: blocks without operations may.
+    """
+    return np.repeat(np.arange(len(first)), np.diff(np.concatenate([[0], first[1:], [count]])))

@@ -298,7 +298,7 @@ def _last_within(cuts: Sequence[int], low: int, high: int, expected: Callable[[i
 
 
 def planner_for(batch: Batch) -> Planner:
-    """The planner of a batch, with the segment circuit and what the verifier says of it."""
+    """The planner of a batch that has operations, with the segment circuit and what the verifier says of it."""
     circuit = segment_circuit()
     return Planner(
         {table.name: TableSize(table.columns, table.interactions) for table in circuit.statistics},
@@ -317,6 +317,8 @@ def plan_batch(batch: Batch, budget: Budget | None = None) -> list[SegmentPlan]:
         CostError: an operation takes more than the budget.
         UnsupportedFeature: it is larger than the verifier allows a segment to be.
     """
+    if not len(batch.operations):
+        return []
     return planner_for(batch).plan(batch.operations.cuts.tolist(), budget)
 
 

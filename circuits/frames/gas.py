@@ -2,10 +2,11 @@
 
 A step with a small constant cost only subtracts it. Where the cost is large or depends on data, and wherever a
 frame ends successfully or gas is read, `Charge` or `GasLimb` proves that gas is in [0, 2^30). The tables that do not
-look cost at most 180 gas together for one row of each, and the verifier admits 2^21 rows a table: unchecked steps of a
-frame take at most 361 * 2^20 gas, what small memories cost included. So gas stays above -361 * 2^20 > -2^29, and since
-the modulus minus 2^30 is above 2^29 a negative balance never looks like one in [0, 2^30). Running on below zero changes
-nothing, because such a frame can only end by an exceptional halt, which takes all gas and undoes all effects.
+look cost at most `UNCHECKED_GAS` together for one row of each (`tests.circuits.test_bounds` adds it up), and the
+verifier admits 2^21 rows a table: unchecked steps of a frame take at most 361 * 2^20 gas, what small memories cost
+included. So gas stays above -361 * 2^20 > -2^29, and since the modulus minus 2^30 is above 2^29 a negative balance
+never looks like one in [0, 2^30). Running on below zero changes nothing, because such a frame can only end by an
+exceptional halt, which takes all gas and undoes all effects.
 
 A transaction may have a gas limit of up to 64 bits. What exceeds `MAX_GAS` is set aside as the frame's *reserve*: steps
 count down the rest, which must do for all of them. A frame with a reserve cannot be proved to lack gas.
@@ -29,6 +30,14 @@ from circuits.air.table import Air
 from circuits.frames.buses import CALL_GAS
 from circuits.statement import gas_limbs
 from circuits.widths import U64
+
+#: Gas of all tables that do not prove it to be payable, one row of each, and what small memories cost a frame
+#: (`circuits.instructions.memory`).
+UNCHECKED_GAS = 180
+MAX_SMALL_MEMORY_GAS = 3 * 2**11 + 2**22 // 512
+
+#: What `Charge` may subtract from gas that is negative perhaps.
+MAX_COST = 2**29 + 2**23
 
 #: Gas stays below 2^30; its upper limb has 14 bits.
 GAS_BITS = 30
@@ -62,7 +71,7 @@ class Charge(Layout):
     def constrain(air: Air, cells: Any, gas: Expression, cost: Expression) -> None:
         """Padding has a cost and a gas of 0.
 
-        Costs must be at most 2^29 + 2^23, which pays all of the memory and moves it, unless gas is known not to be
+        Costs must be at most `MAX_COST`, which pays all of the memory and moves it, unless gas is known not to be
         negative: then below 2^30 - 2^27. The modulus minus 2^30 is 2^30 - 2^27 + 1. So where it does not fail, the
         amount in [0, 2^30) is gas - cost itself: with gas above -361 * 2^20 (see above) the difference is above
         -(2^30 - 2^27). Where it fails, the amount in [0, 2^30 - 2^27) is cost - gas - 1, which is at least -2^30.

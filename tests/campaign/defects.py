@@ -144,7 +144,7 @@ DEFECTS = (
     # What is paid.
     Defect("free gas", "the gas left changes between two steps", None, left_out("exec", "gas")),
     Defect("free write", "SSTORE names its price", "sstore", without("cost")),
-    Defect("free memory", "memory grows for any price", "expansion", without("the cost is the difference")),
+    Defect("free memory", "memory grows for any price", "expansion", without("cost")),
     Defect("always warm", "an account is warm at its first access", None, left_out("account", "warm")),
     # State and public values.
     Defect(

@@ -397,6 +397,6 @@ def test_a_buffer_for_memory() -> None:
     """The calldata is said to lie in a buffer."""
 
     def lie(rows: Any) -> None:
-        rows.calldata_in_memory[1] = 0
+        rows.calldata_kind[1] = 0
 
     assert {"calldata_of", "message"} <= objections(FAMILY, short(), {"frame": lie})

@@ -13,6 +13,7 @@ from circuits.batch.execution import Batch, Execution
 from circuits.batch.hashed_inputs import NO_STEP, NOT_HASHED, HashedInputs
 from circuits.functions import keccak_sponge
 from circuits.instructions.keccak import fill_permutations
+from circuits.limbs import Limbs
 from executor.opcodes import OPCODES
 from executor.trace import HashPurpose
 from scripts.batches.programs import PROGRAMS
@@ -28,11 +29,13 @@ def _execution(name: str) -> Execution:
 
 @pytest.mark.parametrize("name", [*CREATING, "arithmetic"])
 def test_all_hashes_of_a_batch(name: str) -> None:
-    """Every hash of the trace has the name of its input, but for KECCAK256 of nothing."""
+    """Every hash of the trace has the name of its input, but for those of nothing, of codes and of initcodes."""
     execution = _execution(name)
     trace, hashed = execution.trace, HashedInputs.of(execution)
     table = trace.hashes
-    kept = np.flatnonzero((table.purpose != HashPurpose.INSTRUCTION) | (table.input_size != 0))
+    of_codes = np.isin(table.purpose, (HashPurpose.INITCODE, HashPurpose.CODE))
+    assert of_codes.any() == (name in ("creations", "destruction"))
+    kept = np.flatnonzero(~of_codes & ((table.purpose != HashPurpose.INSTRUCTION) | (table.input_size != 0)))
     contents = [trace.bytes_at(table.input_start[row], table.input_size[row]) for row in kept]
     assert len(contents) == len(hashed.id) > 0
     assert hashed.distinct.data == tuple(dict.fromkeys(contents))
@@ -58,19 +61,26 @@ def test_by_step() -> None:
     steps = execution.rows(OPCODES["CREATE2"])
     steps = steps[~execution.failed[steps] & np.isin(steps, hashed.step)]
     assert len(steps) > 3
-    for purpose, prefix in ((HashPurpose.CREATE2_ADDRESS, b"\xff"), (HashPurpose.INITCODE, b"")):
-        made = hashed.made_by(steps, purpose)
-        assert hashed.step[made].tolist() == steps.tolist()
-        for row in made.tolist():
-            content = trace.bytes_at(hashed.start[row], hashed.size[row])
-            assert content.startswith(prefix)
-            digest = hashed.digest_of(hashed.id[[row]])[0]
-            assert digest[::-1].astype(">u2").tobytes() == keccak(content)
-    # The initcode's hash is the end of what is hashed for the address.
-    address, initcode = (hashed.made_by(steps, p) for p in (HashPurpose.CREATE2_ADDRESS, HashPurpose.INITCODE))
-    ends = [trace.bytes_at(start + 53, 32) for start in hashed.start[address].tolist()]
-    places = zip(hashed.start[initcode].tolist(), hashed.size[initcode].tolist(), strict=True)
-    assert ends == [keccak(trace.bytes_at(*place)) for place in places]
+    made = hashed.made_by(steps, HashPurpose.CREATE2_ADDRESS)
+    assert hashed.step[made].tolist() == steps.tolist()
+    ends = []
+    for row in made.tolist():
+        content = trace.bytes_at(hashed.start[row], hashed.size[row])
+        assert content.startswith(b"\xff")
+        assert _bytes(hashed.digest_of(hashed.id[[row]])[0]) == keccak(content)
+        ends.append(content[53:])
+    # The end of what is hashed for the address is the hash of the initcode, which is not hashed here.
+    table = trace.hashes
+    rows = np.flatnonzero(table.purpose == HashPurpose.INITCODE)
+    rows = rows[np.isin(table.step[rows], execution.step[steps])]
+    assert ends == [keccak(trace.bytes_at(table.input_start[row], table.input_size[row])) for row in rows.tolist()]
+    assert ends == [_bytes(word) for word in execution.initcode_hashes(steps)]
+    with pytest.raises(ValueError, match="no hash of the purpose INITCODE"):
+        hashed.made_by(steps, HashPurpose.INITCODE)
+
+
+def _bytes(word: Limbs) -> bytes:
+    return word[::-1].astype(">u2").tobytes()
 
 
 def test_a_step_without_a_hash() -> None:

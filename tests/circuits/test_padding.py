@@ -35,7 +35,7 @@ class _Columns(Layout):
     real = bit("")
     flag = bit("")
     other = bit("")
-    size = element("", by="")
+    size = element("", by="nobody")
     moves = bit("")
 
 

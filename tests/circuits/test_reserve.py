@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from circuits.air.field import MODULUS
-from circuits.air.gadgets.words import fill_decrease, fill_increase, sum_carries
+from circuits.air.gadgets.words import fill_increase, sum_carries
 from circuits.batch.execution import MAX_GAS, OUT_OF_MEMORY, Execution
 from circuits.component import Component
 from circuits.frames import code, frames, push_sites
+from circuits.frames.gas import total_carries
 from circuits.instructions import control_flow, exceptional, out_of_memory, return_data, stack, storage, system
 from circuits.memory import expansion
 from circuits.statement import gas_limbs
@@ -39,8 +40,8 @@ FAMILY: tuple[Component, ...] = (
     *expansion.COMPONENTS,
     *frames.COMPONENTS,
     *push_sites.COMPONENTS,
-    *code.COMPONENTS,
     *transaction.COMPONENTS,
+    *code.COMPONENTS,
 )
 
 #: The largest gas limit that a block may have (EIP-1985).
@@ -233,17 +234,28 @@ def amount(limbs: np.ndarray) -> np.ndarray:
 
 
 def settle(rows: Any) -> None:
-    """Everything that follows from what is counted, the reserve, the ending and the gas left."""
-    given = rows.counted.astype(np.int64) - 21_000 * rows.real
-    spent = rows.counted.astype(np.int64) - rows.gas_left
-    rows.given.low, rows.spent.low = given & 0xFFFF, spent & 0xFFFF
-    rows.quotient = gas_limbs(spent // 5)[:, :2]
-    rows.remainder = spent % 5
-    rows.refund_margin = (amount(rows.quotient) - rows.earned) & np.uint64(0xFFFF)
-    back = gas_limbs(rows.gas_left.astype(np.int64) + rows.refund)
-    rows.back_low = back[:, 0]
-    rows.back_carry = sum_carries(back, rows.reserve_left)
-    settle_unused(rows, amount(back) + amount(rows.reserve_left))
+    """Everything that follows from the gas limit, what is counted, the refund counter and what is left of the gas."""
+    rows.given.low = (rows.counted.astype(np.int64) - 21_000 * rows.real) & 0xFFFF
+    left, kept, earned = (
+        rows.gas_left.astype(np.uint64),
+        amount(rows.reserve_left),
+        rows.refund_counter.astype(np.uint64),
+    )
+    rows.left.low = left & np.uint64(0xFFFF)
+    spent = amount(rows.gas_limit) - left - kept
+    rows.spent = gas_limbs(spent)
+    rows.spent_carry = total_carries(gas_limbs(spent), gas_limbs(left), rows.reserve_left)
+    quotient, remainder = spent // np.uint64(5), spent % np.uint64(5)
+    rows.quotient, rows.remainder = gas_limbs(quotient), remainder
+    rows.uncapped = gas_limbs(quotient - earned)
+    for i, bits in enumerate((16, 32, 48)):
+        carry = (np.uint64(5) * (quotient % np.uint64(1 << bits)) + remainder) >> np.uint64(bits)
+        rows.quotient_carry[:, i] = carry[:, None] >> np.arange(3, dtype=np.uint64) & np.uint64(1)
+    for i, above in enumerate((48, 32, 16, 0)):
+        rows.borrow[:, i] = quotient << np.uint64(above) < earned << np.uint64(above)
+    refund = np.minimum(earned, quotient)
+    rows.back_carry = total_carries(gas_limbs(left), gas_limbs(refund), rows.reserve_left)
+    settle_unused(rows, left + refund + kept)
 
 
 def settle_unused(rows: Any, unused: np.ndarray) -> None:
@@ -253,9 +265,7 @@ def settle_unused(rows: Any, unused: np.ndarray) -> None:
     rows.unused_carry = sum_carries(rows.gas_used, rows.unused)
     rows.returned = fees.gas_products(rows.price.after, unused)
     rows.reward = fees.gas_products(rows.tip, amount(rows.gas_used))
-    failed = (rows.real - rows.success)[:, None]
-    fill_decrease(rows.recipient_after, rows.recipient_ended, failed * rows.value)
-    fill_increase(rows.sender_after, rows.sender_ended, rows.returned, failed * rows.value)
+    fill_increase(rows.sender_after, rows.sender_ended, rows.returned)
     fill_increase(rows.coinbase_after, rows.coinbase_balance, rows.reward)
 
 
@@ -377,7 +387,7 @@ def test_a_halt_without_code() -> None:
     building = Builder(gasLimit=LARGEST).alloc(Builder.WALLETS[0], balance=RICH)
     executed = building.block(building.transfer(gas=2**40), gasLimit=LARGEST).execute()
     found = objections(FAMILY, execution_of(executed), {"transaction": lie_spent})
-    assert "without code all of the reserve is left[0]" in found
+    assert "the reserve without a frame[0]" in found
 
 
 def test_a_halt_that_is_a_revert() -> None:
@@ -412,8 +422,10 @@ def test_a_vast_access_as_one_that_lacks_gas() -> None:
         rows.vast[0] = rows.vast_inverse[0] = 0
         rows.unpaid.low[0] = (int(rows.cost[0]) - int(rows.gas[0]) - 1) & 0xFFFF
 
-    # More gas is counted than the memory up to its limit costs; and the frame cannot lack any.
-    assert {"range16", "halt"} <= objections(FAMILY, execution, {"out_of_memory": lie})
+    # More gas is counted than the memory up to its limit costs; and the frame, which ends as its halt says, cannot lack
+    # any.
+    unpaid = "a frame with a reserve does not lack gas"
+    assert {"range16", unpaid} <= objections(FAMILY, execution, {"out_of_memory": lie})
 
 
 def test_the_family_is_complete() -> None:

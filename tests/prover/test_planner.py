@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,6 +237,15 @@ def test_an_estimate_counts_what_a_segment_has_once_once() -> None:
     assert estimator(0, 8).rows["keccak_f"] < sum(part.rows["keccak_f"] for part in parts)
     assert estimator(0, 8).rest < sum(part.rest for part in parts)
     assert all(part.rest > 0 for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "segments"), [("empty_blocks", 0), ("only_a_withdrawal", 1), ("base_fee_nobody_pays", 0)]
+)
+def test_blocks_without_transactions_are_planned(name: str, segments: int) -> None:
+    file = Path(__file__).parents[1] / "zkevm" / "fixtures" / f"{name}.json"
+    batch = Batch.of(check_provable(execute(read_batch(file))))
+    assert len(plan_batch(batch)) == segments
 
 
 @pytest.mark.parametrize("mebibytes", [700, 1024])

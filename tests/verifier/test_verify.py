@@ -758,11 +758,11 @@ class TestUntrustedBytes:
 
 
 def test_an_invalid_transaction_is_named(file: ProofFile) -> None:
-    transactions = put(file.blocks[2].transactions, 1, Transfer(0, b"").sign(2))
+    transactions = put(file.blocks[2].transactions, 1, Transfer(0, b"", data=bytes(49_153)).sign(2))
     error = rejection(
         reheader(change_block(file, 2, transactions=transactions), 2, transactions_root=list_root(transactions))
     )
-    assert str(error) == "transactions: block 3, transaction 1: contract creation"
+    assert str(error) == "transactions: block 3, transaction 1: initcode of 49153 bytes, at most 49152 are allowed"
 
 
 def test_failures_of_any_kind_are_rejections(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> None:
