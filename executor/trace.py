@@ -32,6 +32,7 @@ from executor.tables import U8, U16, U32, U64, Address, Table, Word
 
 NONE = 2**32 - 1
 TOPICS = ("topic0", "topic1", "topic2", "topic3")  # columns of Logs
+# Written out: the verifier loads this module, and no tables of instructions.
 _OPENING = (0xF0, 0xF1, 0xF2, 0xF4, 0xF5, 0xFA)  # CREATE, CALL, CALLCODE, DELEGATECALL, CREATE2, STATICCALL
 
 

@@ -30,6 +30,7 @@ CHUNK_BYTES = 2 * DIGEST * ELEMENT_BYTES
 #: Bytes behind the end of a code that are committed to at least: a truncated PUSH32 and the STOP that follows it.
 CODE_PADDING = 33
 
+#: Written out, like all that the verifier loads: it knows no tables of instructions.
 _PUSH1, _PUSH32 = 0x60, 0x7F
 
 

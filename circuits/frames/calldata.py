@@ -6,8 +6,6 @@ follows from the hash, which the item of its transaction states together with th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +17,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution, Integers, ranges
 from circuits.component import Answering
 from circuits.frames.buses import BUFFER, BUFFER_SIZE, CALLDATA
+from circuits.frames.contexts import count_by
 from circuits.hashing import constrain_compress
 from circuits.limbs import Limbs
 from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, ragged_chains
@@ -121,7 +120,7 @@ def padded_words(data: NDArray[np.uint8], starts: Integers, sizes: Integers, row
 
 
 def bytes_to_words(cells: NDArray[np.uint8]) -> Limbs:
-    """Rows of 32 bytes (n, 32), the most significant first, as limbs (n, 16)."""
+    """Rows of bytes (n, 2 k), the most significant first, as limbs (n, k)."""
     limbs: Limbs = np.ascontiguousarray(cells).view(">u2")[:, ::-1].astype(np.uint16)
     return limbs
 
@@ -165,15 +164,10 @@ def fill_calldata(
     rows.upper[last] = counts - 1 >= 1 << 16
     # What no row can answer is left to unbalance its bus.
     own = words[words[:, 0] == CALLDATA_KIND]
-    rows.words_asked = _asked(own[:, 1].astype(np.int64) + own[:, 2], total)
-    rows.size_asked[last] = _asked(sizes[sizes[:, 0] == CALLDATA_KIND, 1], total)[ids]
-    rows.digest_asked[last] = _asked(digests[:, 0], total)[ids]
+    rows.words_asked = count_by(own[:, 1].astype(np.int64) + own[:, 2], total)
+    rows.size_asked[last] = count_by(sizes[sizes[:, 0] == CALLDATA_KIND, 1], total)[ids]
+    rows.digest_asked[last] = count_by(digests[:, 0], total)[ids]
     return matrix
-
-
-def _asked(numbers: NDArray[np.integer[Any]], total: int) -> Integers:
-    """How often each of the numbers 0 .. total - 1 occurs."""
-    return np.bincount(numbers[numbers < total].astype(np.int64), minlength=total)
 
 
 COMPONENTS = (Answering(Calldata(), (BUFFER, BUFFER_SIZE, CALLDATA), fill_calldata),)

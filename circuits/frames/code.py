@@ -22,9 +22,12 @@ from circuits.batch.code_trees import CHUNK_BYTES, ELEMENT_BYTES, CodeTrees
 from circuits.batch.execution import Execution, Integers
 from circuits.component import Answering
 from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, CODE_NODE, CODE_PART, INSTRUCTION
+from circuits.frames.calldata import bytes_to_words
+from circuits.frames.contexts import count_by
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.poseidon2 import distinct_rows
 from circuits.hashing import constrain_compress
+from circuits.limbs import Limbs
 from circuits.state.buses import CODE_LEAF
 from circuits.widths import DIGEST, WORD
 
@@ -184,10 +187,9 @@ class CodeWord(Table):
 # Filling. What is asked falsely, or of others (calldata, codes that are being created), is left to unbalance its bus.
 
 
-def _parts(trees: CodeTrees) -> NDArray[np.uint32]:
+def _parts(trees: CodeTrees) -> Limbs:
     """Limbs (3 n, 8) of all parts of chunks."""
-    big_endian = np.ascontiguousarray(trees.cells).view(">u2").reshape(-1, _PART)
-    return big_endian[:, ::-1].astype(np.uint32)
+    return bytes_to_words(trees.cells.reshape(-1, PART_BYTES))
 
 
 def _chunks(trees: CodeTrees, ids: NDArray[np.uint32], index: Integers) -> Integers:
@@ -252,14 +254,9 @@ def fill_code_chunk(execution: Execution, instructions: NDArray[np.uint32], part
     rows.start = starts
     rows.xor = cells[:, 0::2] ^ cells[:, 1::2]
     rows.digest = trees.digests[0][opened]
-    rows.instructions = _counts(byte_, trees.cells.size).reshape(-1, CHUNK_BYTES)[opened]
-    rows.halves = _counts(part, len(trees.cells) * _PARTS).reshape(-1, _PARTS)[opened]
+    rows.instructions = count_by(byte_, trees.cells.size).reshape(-1, CHUNK_BYTES)[opened]
+    rows.halves = count_by(part, len(trees.cells) * _PARTS).reshape(-1, _PARTS)[opened]
     return matrix
-
-
-def _counts(places: Integers, size: int) -> Integers:
-    """How often each of the numbers below `size` occurs, (size,)."""
-    return np.bincount(places, minlength=size)
 
 
 def fill_code_node(execution: Execution, nodes: NDArray[np.uint32]) -> Matrix | None:
@@ -279,7 +276,7 @@ def fill_code_node(execution: Execution, nodes: NDArray[np.uint32]) -> Matrix | 
         children = np.stack([ids[inner], index[inner]])
         (ids, index), place = np.unique(children // [[1], [2]], axis=1, return_inverse=True)
         sides = 2 * place.reshape(-1) + children[1] % 2
-        levels.append((np.full(len(ids), number), ids, index, _counts(sides, 2 * len(ids)).reshape(-1, 2)))
+        levels.append((np.full(len(ids), number), ids, index, count_by(sides, 2 * len(ids)).reshape(-1, 2)))
     level, ids, index, counts = (np.concatenate(parts) for parts in zip(*levels, strict=True))
     matrix, rows = allocate(CodeNodeColumns, len(ids))
     rows.real = 1
@@ -319,7 +316,7 @@ def fill_code(
         provided = np.column_stack(truth)
         id_ = asked[:, 1 if name == "sizes" else 0]
         id_ = id_[(provided[np.minimum(id_, len(provided) - 1)] == asked).all(axis=1)]
-        setattr(rows, name, _counts(id_, len(provided)))
+        setattr(rows, name, count_by(id_, len(provided)))
     return matrix
 
 

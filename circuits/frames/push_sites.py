@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import total
+from circuits.air.gadgets.words import limb_bytes
 from circuits.air.layout import Layout, allocate, bit, byte, element
 from circuits.air.table import Air, Table
 from circuits.component import Answering
@@ -98,9 +99,7 @@ def _fill_sites(table: PushSite, queries: NDArray[np.uint32], smallest: int) -> 
     rows.pc = sites[:, 1]
     rows.size = sites[:, 2]
     rows.active = np.arange(table.most) < sites[:, 2, None]
-    word = sites[:, 4:]
-    octets = np.stack([word & 0xFF, word >> 8], axis=2).reshape(len(sites), -1)
-    rows.data = octets[:, : table.most]
+    rows.data = limb_bytes(sites[:, 4:])[:, : table.most]
     rows.multiplicity = counts
     return matrix
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import one_hot, range_check, total
-from circuits.air.gadgets.words import full
+from circuits.air.gadgets.words import full, limb_bytes, product_limbs
 from circuits.air.layout import RANGE, Layout, allocate, bit, byte, element, limb
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
@@ -183,7 +183,7 @@ def answer_multiply(queries: NDArray[np.uint32], table: Multiply) -> Matrix | No
     long = ~small & (high != 0).any(axis=1)
     mine = {MULTIPLY_SMALL.name: small, MULTIPLY_LOW.name: ~small & ~long, MULTIPLY_FULL.name: long}[table.name]
     chosen = np.flatnonzero(mine & limbs)
-    products, carry = _multiply(a[chosen], b[chosen])
+    products, carry = product_limbs(a[chosen], b[chosen])
     true = (products[:, :WORD] == low[chosen]).all(axis=1)
     true &= (np.where(whole[chosen, None], products[:, WORD:], 0) == high[chosen]).all(axis=1)
     chosen, products, carry = chosen[true], products[true], carry[true]
@@ -191,7 +191,7 @@ def answer_multiply(queries: NDArray[np.uint32], table: Multiply) -> Matrix | No
         return None
     matrix, rows = allocate(table.layout, len(chosen))
     for factor, cells, xor in ((a, rows.a, rows.a_xor), (b, rows.b, rows.b_xor)):
-        bytes_ = _bytes(factor[chosen])[:, : 2 * table.limbs]
+        bytes_ = limb_bytes(factor[chosen])[:, : 2 * table.limbs]
         cells[...] = bytes_
         xor[...] = bytes_[:, 0::2] ^ bytes_[:, 1::2]
     rows.product = products[:, : table.length]
@@ -200,26 +200,6 @@ def answer_multiply(queries: NDArray[np.uint32], table: Multiply) -> Matrix | No
         rows.whole = whole[chosen]
     rows.multiplicity = counts[chosen]
     return matrix
-
-
-def _bytes(words: Integers) -> Integers:
-    return np.stack([words & 0xFF, words >> 8], axis=2).reshape(len(words), 2 * WORD)
-
-
-def _multiply(a: Integers, b: Integers) -> tuple[Integers, Integers]:
-    """Limbs (n, 32) of the products of words (n, 16), and the carry out of each limb."""
-    x, y = _bytes(a), _bytes(b)
-    sums = np.zeros((len(a), 4 * WORD), dtype=np.int64)
-    for j in range(2 * WORD):
-        sums[:, j : j + 2 * WORD] += x * y[:, j : j + 1]
-    product = sums[:, 0::2] + 256 * sums[:, 1::2]
-    carry = np.zeros_like(product)
-    for k in range(2 * WORD):
-        if k:
-            product[:, k] += carry[:, k - 1]
-        carry[:, k] = product[:, k] >> 16
-        product[:, k] &= 0xFFFF
-    return product, carry
 
 
 class PowerColumns(Layout):

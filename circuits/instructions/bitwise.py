@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, total
+from circuits.air.gadgets.words import limb_bytes
 from circuits.air.layout import RANGE, Layout, allocate, bit, byte, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
@@ -156,12 +157,6 @@ def _limbs(bytes_: Any) -> list[Expression]:
     return [bytes_[2 * i] + bytes_[2 * i + 1] * 256 for i in range(WORD)]
 
 
-def _bytes(words: Limbs) -> NDArray[np.int64]:
-    """Bytes (n, 32) of words, least significant first."""
-    limbs = words.astype(np.int64)
-    return np.stack([limbs & 0xFF, limbs >> 8], axis=2).reshape(len(words), BYTES)
-
-
 def fill_bitwise(execution: Execution) -> Matrix | None:
     """AND and OR without a mask, and XOR."""
     steps = execution.rows(AND, OR, XOR)
@@ -175,7 +170,7 @@ def fill_bitwise(execution: Execution) -> Matrix | None:
     rows.is_xor = execution.opcode[steps] == XOR
     rows.left_then = execution.operand_time(steps, 0)
     rows.right_then = execution.operand_time(steps, 1)
-    left, right = _bytes(execution.operand(steps, 0)), _bytes(execution.operand(steps, 1))
+    left, right = (limb_bytes(execution.operand(steps, i)) for i in range(2))
     rows.left, rows.right, rows.xor = left, right, left ^ right
     return matrix
 

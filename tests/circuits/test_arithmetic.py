@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.air.gadgets.words import product_limbs
 from circuits.air.layout import TraceView
 from circuits.batch.execution import Execution
 from circuits.frames.gas import Charge
-from circuits.functions import products
 from circuits.functions.products import MAX_CARRIES, carry_bounds, carry_groups
 from circuits.instructions import arithmetic
 from circuits.instructions.arithmetic import COMPONENTS
@@ -396,7 +396,7 @@ def test_carries(limbs: int, length: int) -> None:
     """The bounds are those of the largest factors; every carry is in one group, and no group is too large."""
     largest = (1 << (16 * limbs)) - 1
     words = np.array([[largest >> (16 * i) & 0xFFFF for i in range(16)]])
-    _, carry = products._multiply(words, words)
+    _, carry = product_limbs(words, words)
     bounds = carry_bounds(limbs, length)
     assert carry[0, :length].tolist() == bounds
     groups = carry_groups(bounds)

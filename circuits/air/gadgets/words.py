@@ -244,19 +244,27 @@ def _diagonal(a: list[Expression], b: list[Expression], index: int) -> Expressio
 
 def fill_multiply(cells: Any, a: Words, b: Words) -> NDArray[np.int64]:
     """`a`: limbs (rows, limbs_a), `b`: (rows, limbs_b). Returns the product's limbs (rows, limbs_a + limbs_b)."""
-    a, b = a.astype(np.int64), b.astype(np.int64)
-    rows, limbs = len(a), a.shape[1] + b.shape[1]
     cells.a_low = a & 0xFF
     cells.b_low = b & 0xFF
-    a_bytes = np.stack([a & 0xFF, a >> 8], axis=2).reshape(rows, -1)
-    b_bytes = np.stack([b & 0xFF, b >> 8], axis=2).reshape(rows, -1)
-    diagonals = np.zeros((rows, 2 * limbs), dtype=np.int64)
-    for j in range(b_bytes.shape[1]):
-        diagonals[:, j : j + a_bytes.shape[1]] += a_bytes * b_bytes[:, j : j + 1]
-    product, carries = _propagate(diagonals[:, 0::2] + 256 * diagonals[:, 1::2])
+    product, carries = product_limbs(a, b)
     cells.product = product
     cells.carry = carries[:, :-1]
     return product
+
+
+def product_limbs(a: Words, b: Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Products of limbs (rows, m) and (rows, n), and the carry out of each limb: (rows, m + n) both."""
+    a_bytes, b_bytes = limb_bytes(a), limb_bytes(b)
+    diagonals = np.zeros((len(a), a_bytes.shape[1] + b_bytes.shape[1]), dtype=np.int64)
+    for j in range(b_bytes.shape[1]):
+        diagonals[:, j : j + a_bytes.shape[1]] += a_bytes * b_bytes[:, j : j + 1]
+    return _propagate(diagonals[:, 0::2] + 256 * diagonals[:, 1::2])
+
+
+def limb_bytes(words: Words) -> NDArray[np.int64]:
+    """Bytes (rows, 2 * limbs) of limbs (rows, limbs), the least significant first."""
+    limbs = words.astype(np.int64)
+    return np.stack([limbs & 0xFF, limbs >> 8], axis=2).reshape(len(limbs), 2 * limbs.shape[1])
 
 
 def _propagate(limbs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
