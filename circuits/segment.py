@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,30 +23,37 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
-from circuits.frames import buffer, calldata, code, frames, push_sites
+from circuits.frames import buffer, call_gas, calldata, code, create_address, frames, init_code, push_sites
 from circuits.functions import bitwise_bytes, poseidon2, range
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
 from circuits.instructions import (
     accounts,
     arithmetic,
     bitwise,
+    call,
+    calldata_memory,
     comparison,
     control_flow,
     copies,
+    create,
+    deposit,
     environment,
     exceptional,
     keccak,
     log,
     memory,
     out_of_memory,
+    return_data,
     sign_extend,
     stack,
+    static_violation,
     storage,
     system,
 )
 from circuits.instructions import block as block_instructions
-from circuits.memory import expansion, memory_parts, memory_tables
-from circuits.state import access_tree, state
+from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
+from circuits.precompiles import hashes
+from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
@@ -85,7 +93,7 @@ def _fill_segment(execution: Execution) -> Matrix:
     matrix = np.zeros((1, Columns.width), dtype=np.uint32)
     matrix[0, Columns.offsets["real"]] = 1
     matrix[0, Columns.offsets["end_time"]] = execution.next_time
-    matrix[0, Columns.offsets["writes"]] = len(StateView.of(execution).writes.scope)
+    matrix[0, Columns.offsets["writes"]] = len(StateView.of(execution).writes.chain) - 1
     return matrix
 
 
@@ -97,6 +105,9 @@ _MODULES = (
     block_instructions,
     block,
     frames,
+    call_gas,
+    create_address,
+    init_code,
     stack,
     control_flow,
     arithmetic,
@@ -105,22 +116,33 @@ _MODULES = (
     bitwise,
     memory,
     memory_tables,
+    memory_shifted,
     memory_parts,
     out_of_memory,
     expansion,
     environment,
     keccak,
     copies,
+    calldata_memory,
+    return_data,
     storage,
     accounts,
     log,
     system,
+    call,
+    create,
+    deposit,
+    hashes,
     exceptional,
+    static_violation,
     buffer,
     calldata,
     push_sites,
     code,
+    transfer,
+    undo,
     state,
+    deletion,
     access_tree,
 )
 
@@ -235,7 +257,26 @@ def answer(execution: Execution, acting: dict[str, Matrix | None]) -> list[Matri
     return traces
 
 
-def heights_of(execution: Execution) -> dict[str, int]:
-    """Rows of the tables that a segment has, padding included; exact, because they are filled to find out."""
+class TableHeight(NamedTuple):
+    """How high a table of a segment is: rows that stand for something, and all rows, padding included."""
+
+    rows: int
+    height: int
+
+    @classmethod
+    def of(cls, table: Table, matrix: Matrix) -> TableHeight:
+        """Of a filled table."""
+        if table.selector is not None:
+            return cls(int((matrix[:, table.layout.offsets[table.selector]] != 0).sum()), len(matrix))
+        # No column selects rows: those that differ from the last one, which padding repeats, and that one.
+        return cls(1 + int((matrix != matrix[-1]).any(axis=1).sum()), len(matrix))
+
+
+def heights_of(execution: Execution) -> dict[str, TableHeight]:
+    """Heights of the tables that a segment has; exact, because they are filled to find out."""
     traces = answer(execution, fill_acting(execution))
-    return {t.name: len(m) for t, m in zip(segment_circuit().tables, traces, strict=True) if m is not None}
+    return {
+        table.name: TableHeight.of(table, matrix)
+        for table, matrix in zip(segment_circuit().tables, traces, strict=True)
+        if matrix is not None
+    }

@@ -19,7 +19,7 @@ from circuits.functions.poseidon2 import compress, compress_chain
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
-CIRCUIT_VERSION = 3
+CIRCUIT_VERSION = 4
 
 Digests = NDArray[np.uint32]
 
@@ -92,14 +92,16 @@ BLOCK_ITEM = Item(
     ),
 )
 
-#: A transaction. Calldata and blob hashes are committed to by `buffer_digests`, the access list by `access_digests`;
-#: `access_addresses` and `access_keys` count its entries, repetitions included; `blobs` is at most 2^8.
+#: A transaction; `to` is 0 where it creates a contract. Calldata and blob hashes are committed to by `buffer_digests`,
+#: the access list by `access_digests`; `access_addresses` and `access_keys` count its entries, repetitions included;
+#: `blobs` is at most 2^8.
 TRANSACTION_ITEM = Item(
     2,
     (
         ("block_digest", DIGEST),
         ("sender", ADDRESS),
         ("to", ADDRESS),
+        ("creates", 1),
         ("nonce", NONCE),
         ("gas_limit", U64),
         ("value", WORD),
@@ -144,6 +146,9 @@ WRITE_ITEM = Item(7, (("scope", 1), ("leaf", 1), ("value", WORD), ("nonce", NONC
 
 #: An entry of an access list: an address, with `slot` 0, or a storage key of it.
 ACCESS_ITEM = Item(8, (("is_key", 1), ("address", ADDRESS), ("slot", WORD)))
+
+#: A new code hash of an account's leaf; `scope`: the block's first operation.
+CODE_ITEM = Item(9, (("scope", 1), ("leaf", 1), ("code_hash", WORD)))
 
 #: Tags of hashes that are no items: running hashes, keys of the access tree, buffers.
 TAG_OPERATIONS = 16

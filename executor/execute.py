@@ -22,7 +22,7 @@ from executor.limits import NO_LIMITS, Limits, Watch
 from executor.machine import Confined, confined_machine
 from executor.recorder import Recorder
 from executor.rules import Surroundings, check_validity
-from executor.state_keys import StateKey, StateKind
+from executor.state_keys import LASTING_KINDS, StateKey, StateKind
 from executor.trace import ExecutionTrace
 from executor.trace_builder import TraceBuilder
 from executor.tracer import traced_machine
@@ -242,7 +242,7 @@ class _Run:
                 for address, listed in transaction.access_list:
                     addresses.add(address)
                     slots.update((address, int.from_bytes(slot, "big")) for slot in listed)
-        kinds = (StateKind.BALANCE, StateKind.NONCE, StateKind.CODE_HASH, StateKind.EXISTS)
+        kinds = LASTING_KINDS - {StateKind.STORAGE}
         wanted = {StateKey(kind, address) for address in addresses for kind in kinds}
         wanted.update(StateKey(StateKind.STORAGE, address, slot) for address, slot in slots)
         state = StateTrie(database, self._parent.state_root)

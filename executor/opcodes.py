@@ -115,6 +115,7 @@ MEMORY_OPERANDS: Mapping[int, tuple[tuple[int, int | None, int], ...]] = {
     OPCODES["KECCAK256"]: ((0, 1, 0),),
     OPCODES["CALLDATACOPY"]: ((0, 2, 0),),
     OPCODES["CODECOPY"]: ((0, 2, 0),),
+    OPCODES["RETURNDATACOPY"]: ((0, 2, 0),),
     OPCODES["EXTCODECOPY"]: ((1, 3, 0),),
     OPCODES["MLOAD"]: ((0, None, 32),),
     OPCODES["MSTORE"]: ((0, None, 32),),
@@ -123,6 +124,12 @@ MEMORY_OPERANDS: Mapping[int, tuple[tuple[int, int | None, int], ...]] = {
     OPCODES["RETURN"]: ((0, 1, 0),),
     OPCODES["REVERT"]: ((0, 1, 0),),
     **{OPCODES[f"LOG{topics}"]: ((0, 1, 0),) for topics in range(5)},
+    OPCODES["CREATE"]: ((1, 2, 0),),
+    OPCODES["CREATE2"]: ((1, 2, 0),),
+    OPCODES["CALL"]: ((3, 4, 0), (5, 6, 0)),
+    OPCODES["CALLCODE"]: ((3, 4, 0), (5, 6, 0)),
+    OPCODES["DELEGATECALL"]: ((2, 3, 0), (4, 5, 0)),
+    OPCODES["STATICCALL"]: ((2, 3, 0), (4, 5, 0)),
 }
 
 OPERANDS: NDArray[np.uint8]  # (256,) words an instruction reads from the stack

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import FORKS
+from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
 from executor.limbs import addresses_to_bytes, words_to_ints
-from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, NAMES, OPCODES, REACH
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKind
-from executor.trace import NONE, ExecutionTrace, FrameKind, Outcome
+from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, OPCODES
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
+from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
 
 if TYPE_CHECKING:
     from executor.execute import ExecutedBatch
@@ -26,12 +26,13 @@ MAX_CALLDATA_BYTES = 2**22
 MAX_ACCESS_LIST = 2**16  # addresses and storage keys together
 MAX_CHAIN_ID = 2**64 - 1
 MAX_CODE_BYTES = 2**20
+MAX_INITCODE_BYTES = CANCUN.max_initcode_bytes
 MAX_MEMORY_BYTES = 2**24
 #: Gas of memory of that size: 3 w + w^2 / 512 for w = 2^19 words. Whoever has less cannot reach beyond.
 MAX_MEMORY_GAS = 3 * 2**19 + 2**29
 
 #: A step of a transaction with a larger gas limit must leave so much of `MAX_GAS`: no check of gas comes near the end.
-GAS_MARGIN = 2**20
+GAS_MARGIN = 2**23
 #: Memory from here on takes more gas than 64 bits hold.
 VAST_BYTES = 2**48
 
@@ -42,6 +43,22 @@ BEACON_ROOTS_CODE = bytes.fromhex(
 )
 
 _CALLING = np.array(sorted(CALLS | CREATIONS), dtype=np.uint8)
+_ENDINGS = np.array([OPCODES["RETURN"], OPCODES["REVERT"]], dtype=np.uint8)
+
+#: Precompiles by the names that the execution specs have for them, and those that have tables.
+PRECOMPILE_NAMES = {
+    1: "ecrecover",
+    2: "sha256",
+    3: "ripemd160",
+    4: "identity",
+    5: "modexp",
+    6: "alt_bn128_add",
+    7: "alt_bn128_mul",
+    8: "alt_bn128_pairing_check",
+    9: "blake2f",
+    10: "point_evaluation",
+}
+PROVED_PRECOMPILES = (2, 3, 4)
 
 
 class Place(NamedTuple):
@@ -91,6 +108,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
+            *_new_beacon_roots(trace),
         ),
         default=None,
     )
@@ -125,6 +143,12 @@ def _place_of_frame(trace: ExecutionTrace, frame: int) -> Place:
     return place_of_transaction(trace, transaction)
 
 
+def _place_of_frame_opening(trace: ExecutionTrace, frame: int) -> Place:
+    """Where a frame is opened: a step, or a transaction."""
+    step = int(trace.frames.call_step[frame])
+    return _place_of_frame(trace, frame) if step == NONE else _place_of_step(trace, step)
+
+
 def _place_of_step(trace: ExecutionTrace, step: int) -> Place:
     return _place_of_frame(trace, int(trace.steps.frame[step]))._replace(step=step)
 
@@ -143,78 +167,151 @@ def _place_of_access(trace: ExecutionTrace, access: int) -> Place:
 
 
 def _transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
-    precompiles = FORKS[executed.fork].precompiles
     table = trace.transactions
-    to = addresses_to_bytes(table.to)
     entries = table.access_addresses.astype(np.int64) + table.access_keys
     for row in range(len(table)):
         reason = None
-        if table.is_creation[row]:
-            reason = "contract creation"
-        elif table.gas_limit[row] > MAX_GAS_LIMIT:
+        if table.gas_limit[row] > MAX_GAS_LIMIT:
             reason = f"gas limit above {MAX_GAS_LIMIT}"
         elif table.input_size[row] > MAX_CALLDATA_BYTES:
             reason = f"calldata of more than {MAX_CALLDATA_BYTES} bytes"
         elif entries[row] > MAX_ACCESS_LIST:
             reason = f"access list of more than {MAX_ACCESS_LIST} entries"
-        elif to[row] in precompiles:
-            reason = f"call of precompile 0x{to[row].hex()}"
         if reason:
             yield Refusal(place_of_transaction(trace, row), reason)
 
 
 def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
-    """Calls and creations, and memory beyond the bound."""
-    steps = trace.steps
-    own = trace.frames.kind[steps.frame] != FrameKind.SYSTEM
-    # A call that lacks operands halts for that; any other is none that can be proved.
-    lacking = (steps.failed != 0) & (steps.stack_height < REACH[steps.opcode])
-    calling = own & np.isin(steps.opcode, _CALLING) & ~lacking
-    if calling.any():
-        step = int(np.argmax(calling))
-        yield Refusal(_place_of_step(trace, step), NAMES[int(steps.opcode[step])])
-    wide = own & (steps.memory_size.astype(np.int64) > MAX_MEMORY_BYTES)
+    """Precompiles without tables, and memory beyond the bound."""
+    steps, frames = trace.steps, trace.frames
+    own = frames.kind != FrameKind.SYSTEM
+    number = _precompile_numbers(trace)
+    for frame in np.flatnonzero(own & (number > 0) & ~np.isin(number, PROVED_PRECOMPILES)).tolist():
+        name = PRECOMPILE_NAMES[int(number[frame])]
+        yield Refusal(_place_of_frame_opening(trace, frame), f"precompile {int(number[frame])}, {name}")
+        break
+    of_own = own[steps.frame]
+    wide = of_own & (steps.memory_size.astype(np.int64) > MAX_MEMORY_BYTES)
     if wide.any():
         yield Refusal(_place_of_step(trace, int(np.argmax(wide))), "memory of more than 16 MiB")
+    # What grows in the last step of a frame shows in no step behind it.
+    endings = np.flatnonzero(of_own & (steps.failed == 0) & np.isin(steps.opcode, _ENDINGS))
+    offset, size = (_small(trace.operands.word[trace.operands_start[endings] + k]) for k in range(2))
+    wide = endings[(size > 0) & (offset + size > MAX_MEMORY_BYTES)]
+    if len(wide):
+        yield Refusal(_place_of_step(trace, int(wide[0])), "memory of more than 16 MiB")
+
+
+def _precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
+    """Number of the precompile that each frame calls, 0 for others, (frames,)."""
+    address = trace.frames.code_address
+    number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)
+    created = np.isin(trace.frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    return np.where(created | (number > max(PRECOMPILE_NAMES)), 0, number)
 
 
 def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
-    """A transaction with a gas limit above `MAX_GAS` must neither use more than that nor lack gas.
+    """Frames with more than `MAX_GAS`: what exceeds it is a reserve, which is divided anew with each call.
 
-    Where it has less, an access to memory beyond the bound must be one that its gas does not pay for.
+    Until then a frame must neither use up what it counts nor lack gas. Where there is no reserve, an access to memory
+    beyond the bound must be one that the gas does not pay for.
     """
     steps, frames = trace.steps, trace.frames
+    if not len(steps):
+        return
     own = frames.kind[steps.frame] != FrameKind.SYSTEM
-    transaction = frames.transaction[steps.frame]
-    limits = trace.transactions.gas_limit.astype(np.uint64)
-    limit = limits[np.where(own, transaction, 0)] if len(limits) else np.zeros(len(steps), dtype=np.uint64)
-    large = own & (limit > MAX_GAS)
-    lacks = (steps.failed != 0) & (frames.outcome[steps.frame] == Outcome.OUT_OF_GAS)
-    vast = np.zeros(len(steps), dtype=bool)
-    for step in np.flatnonzero(lacks & own).tolist():
-        vast[step] = _is_vast(trace, step)
-    used = large & (limit - steps.gas_before > MAX_GAS - GAS_MARGIN)
-    unpaid = own & lacks & ~vast & (large | (steps.gas_before >= MAX_MEMORY_GAS))
+    counted, reserve, following = _counted_gas(trace)
+    large = own & (reserve > 0)
+    # What a step that opens a frame costs by itself: its memory, and little else.
+    cost = np.where(following >= 0, _memory_gas(trace, following) - _memory_gas(trace, np.arange(len(steps))), 0)
+    used = large & (counted < GAS_MARGIN + np.where(np.isin(steps.opcode, _CALLING), cost, 0))
+    lacks = own & (steps.failed != 0) & (frames.outcome[steps.frame] == Outcome.OUT_OF_GAS)
+    beyond = np.zeros(len(steps), dtype=bool)
+    for step in np.flatnonzero(lacks).tolist():
+        reach = _reach(trace, step)
+        paid = 0 if reach <= MAX_MEMORY_BYTES else int(_memory_gas(trace, np.array([step]))[0])
+        affordable = reach > MAX_MEMORY_BYTES and int(counted[step]) >= MAX_MEMORY_GAS - paid
+        oversized = steps.opcode[step] in CREATIONS and _operand(trace, step, 2) > MAX_INITCODE_BYTES
+        beyond[step] = not _is_vast(trace, step) and (affordable or (bool(large[step]) and not oversized))
     for which, what in (
-        (used, f"use of more than {MAX_GAS - GAS_MARGIN} gas"),
-        (unpaid, f"lack of gas with a gas limit above {MAX_GAS}, or memory of more than 16 MiB"),
+        (used, f"use of more than {MAX_GAS - GAS_MARGIN} gas without a call"),
+        (beyond, f"lack of gas of a frame with more than {MAX_GAS}, or memory of more than 16 MiB"),
     ):
         if which.any():
             yield Refusal(_place_of_step(trace, int(np.argmax(which))), what)
 
 
+def _counted_gas(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Gas that each step's frame counts before it, its reserve, and the next step of the frame (-1: none)."""
+    steps, frames = trace.steps, trace.frames
+    order = np.argsort(steps.frame, kind="stable")
+    frame, before = steps.frame[order], steps.gas_before[order].astype(np.uint64)
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = frame[1:] != frame[:-1]
+    renewed = is_first.copy()
+    renewed[1:] |= ((trace.opened_frame != NONE) | _collides(trace))[order[:-1]]
+    given = before.copy()
+    outermost = np.flatnonzero(is_first & (frames.parent[frame] == NONE) & (frames.transaction[frame] != NONE))
+    given[outermost] = trace.transactions.gas_limit[frames.transaction[frame[outermost]]]
+    reserve = np.where(given > MAX_GAS, given - np.uint64(MAX_GAS), np.uint64(0))
+    reserve = reserve[np.maximum.accumulate(np.where(renewed, np.arange(len(order)), 0))]
+    counted = np.empty(len(order), dtype=np.int64)
+    counted[order] = (before - reserve).astype(np.int64)
+    following = np.full(len(order), -1, dtype=np.int64)
+    following[order[:-1]] = np.where(is_first[1:], -1, order[1:])
+    back = np.empty_like(reserve)
+    back[order] = reserve
+    return counted, back, following
+
+
+def _collides(trace: ExecutionTrace) -> NDArray[np.bool_]:
+    """Which steps (steps,) create nothing because the address is taken: they count the creator's nonce all the same."""
+    steps, accesses = trace.steps, trace.accesses
+    found = np.zeros(len(steps), dtype=bool)
+    counts = (
+        (accesses.mode == Mode.WRITE) & (trace.keys.kind[accesses.key] == StateKind.NONCE) & (accesses.step != NONE)
+    )
+    found[accesses.step[counts]] = True
+    found &= np.isin(steps.opcode, sorted(CREATIONS)) & (steps.failed == 0) & (trace.opened_frame == NONE)
+    return found
+
+
+def _memory_gas(trace: ExecutionTrace, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Gas (n,) that the memory of steps has cost."""
+    words = trace.steps.memory_size[steps].astype(np.int64) // 32
+    return 3 * words + words * words // 512
+
+
+def _operand(trace: ExecutionTrace, step: int, index: int) -> int:
+    """An operand of a step; 0 if it has fewer."""
+    if index >= int(trace.steps.operands[step]):
+        return 0
+    return words_to_ints(trace.operands.word[int(trace.operands_start[step]) + index][None])[0]
+
+
+def _small(words: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Words (n, 16) as integers (n,); those from 2^40 on become 2^40."""
+    limbs = words.astype(np.int64)
+    value = limbs[:, 0] + (limbs[:, 1] << 16) + (limbs[:, 2] << 32)
+    return np.where(limbs[:, 3:].any(axis=1), 1 << 40, np.minimum(value, 1 << 40))
+
+
 def _is_vast(trace: ExecutionTrace, step: int) -> bool:
     """Whether an instruction accesses memory beyond 2^48 bytes, for which no gas of 64 bits pays."""
-    start, count = int(trace.operands_start[step]), int(trace.steps.operands[step])
-    words = words_to_ints(trace.operands.word[start : start + count])
-    for offset, size, _ in MEMORY_OPERANDS.get(int(trace.steps.opcode[step]), ()):
-        if (
-            max(offset, size or 0) < count
-            and (size is None or words[size])
-            and max(words[offset], 0 if size is None else words[size]) >= VAST_BYTES
-        ):
+    for offset, size, constant in MEMORY_OPERANDS.get(int(trace.steps.opcode[step]), ()):
+        bytes_ = constant if size is None else _operand(trace, step, size)
+        if bytes_ and max(_operand(trace, step, offset), bytes_) >= VAST_BYTES:
             return True
     return False
+
+
+def _reach(trace: ExecutionTrace, step: int) -> int:
+    """Bytes that memory must have for an instruction; 0 if it accesses none."""
+    ends = [0]
+    for offset, size, constant in MEMORY_OPERANDS.get(int(trace.steps.opcode[step]), ()):
+        bytes_ = constant if size is None else _operand(trace, step, size)
+        ends.append(_operand(trace, step, offset) + bytes_ if bytes_ else 0)
+    return max(ends)
 
 
 def _beacon_roots(trace: ExecutionTrace) -> Iterator[Refusal]:
@@ -260,21 +357,40 @@ def _ancestors(trace: ExecutionTrace) -> Iterator[Refusal]:
 def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
     """Accounts that are in the pre-state although they are empty: touching one deletes it (EIP-161)."""
     keys = trace.keys
-    empty = int.from_bytes(EMPTY_CODE_HASH, "big")
-    code = np.frombuffer(empty.to_bytes(32, "little"), dtype="<u2")
-
-    def addresses(kind: StateKind, matches: Any) -> set[bytes]:
-        return set(addresses_to_bytes(keys.address[(keys.kind == kind) & matches]))
-
     zero = ~keys.first.any(axis=1)
     found = (
-        addresses(StateKind.EXISTS, keys.first[:, 0] == 1)
-        & addresses(StateKind.BALANCE, zero)
-        & addresses(StateKind.NONCE, zero)
-        & addresses(StateKind.CODE_HASH, (keys.first == code).all(axis=1))
+        _addresses(trace, StateKind.EXISTS, keys.first[:, 0] == 1)
+        & _addresses(trace, StateKind.BALANCE, zero)
+        & _without_nonce_and_code(trace)
     )
     for address in sorted(found):
-        of_account = (keys.address == np.frombuffer(address[::-1], dtype="<u2")).all(axis=1)
-        accesses = np.flatnonzero(of_account[trace.accesses.key])[:1].tolist()
-        place = _place_of_access(trace, accesses[0]) if accesses else NOWHERE
-        yield Refusal(place, f"empty account 0x{address.hex()} in the pre-state")
+        yield Refusal(_first_access(trace, address), f"empty account 0x{address.hex()} in the pre-state")
+
+
+def _new_beacon_roots(trace: ExecutionTrace) -> Iterator[Refusal]:
+    """A contract that comes to the address of the beacon roots: the blocks behind it would call it (EIP-4788)."""
+    keys = trace.keys
+    own = (keys.address == np.frombuffer(BEACON_ROOTS_ADDRESS[::-1], dtype="<u2")).all(axis=1)
+    changes = own & (keys.kind == StateKind.CODE_HASH) & (keys.first != keys.last).any(axis=1)
+    if changes.any():
+        yield Refusal(_first_access(trace, BEACON_ROOTS_ADDRESS), "creation of the contract of EIP-4788")
+
+
+def _without_nonce_and_code(trace: ExecutionTrace) -> set[bytes]:
+    keys = trace.keys
+    empty = int.from_bytes(EMPTY_CODE_HASH, "big")
+    code = np.frombuffer(empty.to_bytes(32, "little"), dtype="<u2")
+    nothing = _addresses(trace, StateKind.CODE_HASH, (keys.first == code).all(axis=1))
+    return nothing & _addresses(trace, StateKind.NONCE, ~keys.first.any(axis=1))
+
+
+def _addresses(trace: ExecutionTrace, kind: StateKind, matches: Any) -> set[bytes]:
+    """Addresses of the keys of this kind that match (keys,)."""
+    return set(addresses_to_bytes(trace.keys.address[(trace.keys.kind == kind) & matches]))
+
+
+def _first_access(trace: ExecutionTrace, address: bytes) -> Place:
+    """The place of the first access to an account."""
+    of_account = (trace.keys.address == np.frombuffer(address[::-1], dtype="<u2")).all(axis=1)
+    accesses = np.flatnonzero(of_account[trace.accesses.key])[:1].tolist()
+    return _place_of_access(trace, accesses[0]) if accesses else NOWHERE

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from executor.errors import BatchError
 from executor.forks import BLOB_TYPE, Fork
+from executor.state_keys import EMPTY_CODE_HASH
 from executor.transactions import MAX_NONCE, Transaction
-
-EMPTY_CODE_HASH = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")  # keccak256("")
 
 
 @dataclass(frozen=True)

@@ -178,8 +178,8 @@ class Keys(Table):
     """The state keys that were touched, each once: sorted by kind, bytes of the address, slot.
 
     Complete for what was touched: an address that has a key, takes part in a transaction or a withdrawal, is in an
-    access list or a coinbase has its BALANCE, NONCE and CODE_HASH here, and a slot its STORAGE, though nothing read
-    them.
+    access list or a coinbase has its BALANCE, NONCE, CODE_HASH, EXISTS and HAS_STORAGE here, and a slot its STORAGE,
+    though nothing read them.
 
     ``first`` and ``last`` are the values before and after the batch; 0 for kinds that begin anew with a transaction.
     """

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from executor.recorder import Recorder
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKind
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
 
 _NO_CODE = int.from_bytes(EMPTY_CODE_HASH, "big")
 

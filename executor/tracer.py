@@ -386,6 +386,7 @@ def _with_address_hashes(instruction: Any, recorder: Recorder) -> Any:
             else:
                 initcode_hash = keccak(call_data)
                 recorder.hash(HashPurpose.INITCODE, call_data, initcode_hash)
+                recorder.code(call_data)
                 content = b"\xff" + creator + stack_data.salt.to_bytes(32, "big") + initcode_hash
                 purpose = HashPurpose.CREATE2_ADDRESS
             recorder.hash(purpose, content, keccak(content))

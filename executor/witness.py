@@ -14,8 +14,7 @@ from trie.hexary import HexaryTrie
 
 from executor.errors import ExecutionMismatch
 from executor.rlp_lists import decode_list
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKey, StateKind
+from executor.state_keys import EMPTY_CODE_HASH, StateKey, StateKind
 
 _MAX_NODE_NESTING = (
     8  # a node stands in another one if it takes less than 32 bytes: a branch that has no value takes 17
@@ -83,13 +82,14 @@ class StateTrie:
         return (self.account(address) or NO_ACCOUNT).code_hash
 
     def value(self, key: StateKey) -> int:
-        """Value of a key of kind BALANCE, NONCE, CODE_HASH, STORAGE or EXISTS."""
+        """Value of a key of a lasting kind."""
         if key.kind == StateKind.STORAGE:
             return self.storage(key.address, key.slot)
         found = self.account(key.address)
         account = found or NO_ACCOUNT
         return {
             StateKind.EXISTS: int(found is not None),
+            StateKind.HAS_STORAGE: int(account.storage_root != BLANK_NODE_HASH),
             StateKind.BALANCE: account.balance,
             StateKind.NONCE: account.nonce,
             StateKind.CODE_HASH: int.from_bytes(account.code_hash, "big"),

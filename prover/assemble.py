@@ -6,12 +6,32 @@ import numpy as np
 import rlp
 
 from circuits.batch.execution import Batch
+from circuits.segment import segment_circuit
+from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.limbs import limbs_to_bytes, limbs_to_ints
 from executor.trace import NONE, TOPICS, ExecutionTrace
+from prover.errors import CostError
 from prover.segment import SegmentJob, SegmentProof
-from verifier.container import BlockRecord, LogRecord, ProofFile, ReceiptRecord, SegmentRecord, Writes
+from verifier.container import (
+    MAX_FILE_BYTES,
+    MAX_SEGMENTS,
+    BlockRecord,
+    CodeWrites,
+    LogRecord,
+    ProofFile,
+    ReceiptRecord,
+    SegmentRecord,
+    Writes,
+    decode_proof,
+    encode_proof,
+)
+from verifier.errors import Invalid
+from verifier.sizes import check_segment_size
 from verifier.statement import BatchStatement
+
+#: A proof makes the prefixes of the lists and strings around it longer by no more than this.
+_RLP_BYTES = 16
 
 
 def statement_of(executed: ExecutedBatch) -> BatchStatement:
@@ -86,7 +106,30 @@ def assemble(
     )
 
 
+def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[SegmentJob]) -> None:
+    """Check that the verifier reads the proof file that the proofs of these segments, of all operations, will make.
+
+    Raises:
+        UnsupportedFeature: the batch has more of something than a file may have.
+        CostError: there are too many segments for one.
+    """
+    file = encode_proof(assemble(executed, batch, jobs, [SegmentProof(b"")] * len(jobs)))
+    proofs = [check_segment_size(segment_circuit(), job.plan.heights, job.plan.log_stacked_height) for job in jobs]
+    size = len(file) + sum(proofs) + _RLP_BYTES * len(jobs)
+    if len(jobs) > MAX_SEGMENTS or size > MAX_FILE_BYTES:
+        raise CostError(
+            f"{len(jobs):,} segments make a proof file of {size >> 20:,} MiB ({MAX_SEGMENTS:,} segments and "
+            f"{MAX_FILE_BYTES >> 20:,} MiB are allowed)",
+            "choose larger segments with --segment-memory",
+        )
+    try:
+        decode_proof(file)
+    except Invalid as error:
+        raise UnsupportedFeature(f"a proof file that the verifier refuses ({error})") from error
+
+
 def _segment(job: SegmentJob, proof: SegmentProof) -> SegmentRecord:
     made = job.writes
     writes = Writes(made.scope.astype(np.uint32), made.leaf.astype(np.uint32), made.value, made.nonce)
-    return SegmentRecord(job.plan.first, job.plan.end, job.plan.log_stacked_height, writes, proof.proof)
+    codes = CodeWrites(made.code_scope.astype(np.uint32), made.code_leaf.astype(np.uint32), made.code_hash)
+    return SegmentRecord(job.plan.first, job.plan.end, job.plan.log_stacked_height, writes, proof.proof, codes)

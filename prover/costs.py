@@ -12,7 +12,7 @@ from circuits.air.field import Matrix
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.instructions.step import Step
-from circuits.segment import answer, fill_acting, segment_circuit
+from circuits.segment import TableHeight, answer, fill_acting, segment_circuit
 from executor.opcodes import NAMES
 
 
@@ -21,7 +21,7 @@ class TableCost:
     """A table of a segment.
 
     Attributes:
-        rows: that stand for something (all of them in tables without a selector).
+        rows: that stand for something.
         height: rows, padding included.
         columns, interactions: per row.
         is_instruction: whether its rows are steps.
@@ -106,7 +106,8 @@ def costs_of(execution: Execution) -> Costs:
         if matrix is None:
             continue
         is_instruction = issubclass(table.layout, Step)
-        cost = TableCost(table.name, _rows(table, matrix), len(matrix), size.columns, size.interactions, is_instruction)
+        rows, height = TableHeight.of(table, matrix)
+        cost = TableCost(table.name, rows, height, size.columns, size.interactions, is_instruction)
         tables.append(cost)
         if is_instruction:
             opcodes = _opcodes(table, matrix, execution)
@@ -126,12 +127,6 @@ def costs_of(execution: Execution) -> Costs:
         tuple(sorted(tables, key=lambda t: -weight(t.cells, t.messages))),
         tuple(sorted(instructions, key=lambda i: -weight(i.cells, i.messages))),
     )
-
-
-def _rows(table: Table, matrix: Matrix) -> int:
-    if table.selector is None:
-        return len(matrix)
-    return int((matrix[:, table.layout.offsets[table.selector]] != 0).sum())
 
 
 def _opcodes(table: Table, matrix: Matrix, execution: Execution) -> NDArray[np.int64]:

@@ -114,12 +114,14 @@ def _run(
     batch: Batch, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     """Proofs in order of completion."""
-    needed = max(job.plan.memory for job in jobs)
+    largest = max(jobs, key=lambda job: job.plan.memory)
+    needed = largest.plan.memory
     if needed > session.largest_node_memory:
         raise CostError(
-            f"a segment needs about {needed >> 20} MiB of memory, the workers have "
+            f"{_name(largest)} needs about {needed >> 20} MiB of memory, the workers have "
             f"{int(session.largest_node_memory) >> 20} MiB",
             "choose smaller segments with --segment-memory",
+            *batch.operations.place(largest.plan.first),
         )
     parallel = min(workers.count or session.cores, len(jobs))
     threads = workers.threads or max(1, min(session.smallest_node_cores, session.cores // parallel))

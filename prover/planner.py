@@ -5,18 +5,21 @@ and one made with twenty consist of the same segments, and a run can be resumed 
 are those of the filled tables, padding included.
 """
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-
-import numpy as np
+from functools import cache, partial
+from typing import NoReturn
 
 from circuits.batch.execution import Batch, Execution
-from circuits.segment import heights_of, segment_circuit
+from circuits.segment import TableHeight, heights_of, segment_circuit
+from executor.errors import UnsupportedFeature
 from prover.errors import CostError
+from prover.estimate import Estimate, Estimator
+from verifier.errors import Invalid
 from verifier.keys import SUPPORTED_HEIGHTS
-from verifier.segments import MAX_LOG_HEIGHT
+from verifier.sizes import check_segment_size
 
 #: Peak memory of filling and proving: for each cell and each interaction (padding included; the engine holds a tree of
 #: fractions over the interactions), and for the interpreter, the keys and what does not grow with the trace.
@@ -27,9 +30,6 @@ WORKER_BYTES = 512 << 20
 #: Memory of one segment unless said otherwise.
 DEFAULT_SEGMENT_BYTES = 1 << 30
 
-#: The engine stacks all columns of a proof into at most this many columns of height 2^log_stacked_height.
-MAX_STACKED_WIDTH = 2048
-
 #: Wanted width of the stacked matrix: proofs of wider ones are longer, narrower ones pay for their height in time. That
 #: price is measured: nothing to speak of up to 2^18, where proofs are short for free, about doubling from there on.
 FREE_STACKED_HEIGHT = 18
@@ -39,14 +39,14 @@ TARGET_HIGH_STACKED_WIDTH = 96
 #: The engine works on 2^4 rows at a time: shorter tables are lifted to this height when they are stacked.
 MIN_STACKED_ROWS = 16
 
-#: A segment is taken when none that is longer by this part of it can fit: sizes are found by filling the tables, which
-#: takes time.
+#: A segment is taken when none that is longer by this part of it can fit, or is expected to: sizes are found by filling
+#: the tables, which takes time.
 TOLERANCE = 1 / 8
 
-#: First guess at what a segment takes beyond WORKER_BYTES, in bytes: in all, per operation and per step.
-GUESS_FIXED = 40 << 20
-GUESS_OPERATION = 1300 << 10
-GUESS_STEP = 3 << 10
+#: Tables are filled so often for a segment, more often only if none of the ends tried has fitted; what is tried last
+#: leaves this part of the budget free.
+MAX_FILLINGS = 3
+LAST_MARGIN = 1 / 16
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,10 @@ class Budget:
 
     memory: int = DEFAULT_SEGMENT_BYTES
     operations: int | None = None
+
+
+#: As large as the verifier allows.
+UNLIMITED = Budget(memory=sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -113,21 +117,26 @@ class Planner:
         tables: sizes of all tables of the circuit, by name.
         heights: heights of the tables that are present in the segment of operations `first .. end - 1`, by name.
         stacked_heights: the values of log_stacked_height for which keys exist.
-        guess: about how much memory the segment of operations `first .. end - 1` takes, in bytes; it makes the search
-            short and has no other influence.
+        estimate: of the segment of operations `first .. end - 1`; it makes the search short and has no other influence.
+        check: raises `Invalid` for heights that the verifier refuses with a value of log_stacked_height.
+        place: block of an operation in the batch, and its transaction in the block, None for another operation.
     """
 
     def __init__(
         self,
         tables: Mapping[str, TableSize],
-        heights: Callable[[int, int], Mapping[str, int]],
+        heights: Callable[[int, int], Mapping[str, TableHeight]],
         stacked_heights: tuple[int, ...],
-        guess: Callable[[int, int], int] = lambda first, end: WORKER_BYTES + GUESS_OPERATION * (end - first),
+        estimate: Callable[[int, int], Estimate],
+        check: Callable[[Mapping[str, int], int], object] = lambda heights, log_stacked_height: None,
+        place: Callable[[int], tuple[int | None, int | None]] = lambda operation: (None, None),
     ) -> None:
-        self._guess = guess
         self._tables = tables
         self._heights = cache(heights)
         self._stacked_heights = tuple(sorted(stacked_heights))
+        self._estimate = estimate
+        self._check = check
+        self._place = place
 
     def plan(self, cuts: Sequence[int], budget: Budget | None = None) -> list[SegmentPlan]:
         """Segments that cover all operations, in order; none for an empty batch.
@@ -139,7 +148,8 @@ class Planner:
             budget: of every segment.
 
         Raises:
-            CostError: what lies between two cuts does not fit into a segment.
+            CostError: what lies between two cuts takes more than the budget.
+            UnsupportedFeature: it is larger than the verifier allows a segment to be.
         """
         budget = budget or Budget()
         segments: list[SegmentPlan] = []
@@ -154,9 +164,16 @@ class Planner:
         """The plan of the segment of operations `first .. end - 1`.
 
         Raises:
-            CostError: it is larger than any key allows.
+            CostError: it is larger than the verifier allows.
         """
-        heights = self._heights(first, end)
+        reason = self._refusal(first, end)
+        if reason is not None:
+            raise CostError(
+                f"operations {first} to {end - 1} are no segment ({reason})",
+                "choose smaller segments with --segment-memory",
+                *self._place(first),
+            )
+        heights = {name: found.height for name, found in self._heights(first, end).items()}
         return SegmentPlan(
             index,
             first,
@@ -170,9 +187,38 @@ class Planner:
     def _sum(self, heights: Mapping[str, int], what: str) -> int:
         return sum(int(getattr(self._tables[name], what)) * height for name, height in heights.items())
 
-    def _memory(self, first: int, end: int) -> int:
-        heights = self._heights(first, end)
+    def _memory_of(self, heights: Mapping[str, int]) -> int:
         return memory_of(self._sum(heights, "columns"), self._sum(heights, "interactions"))
+
+    def _memory(self, first: int, end: int) -> int:
+        return self._memory_of({name: found.height for name, found in self._heights(first, end).items()})
+
+    def _refusal(self, first: int, end: int) -> str | None:
+        """Why the verifier would refuse the segment for its size."""
+        heights = {name: found.height for name, found in self._heights(first, end).items()}
+        try:
+            self._check(heights, self._stacked_height(heights))
+        except Invalid as error:
+            return str(error)
+        return None
+
+    def _guess(self, first: int, end: int) -> int:
+        """The memory that a segment is expected to take."""
+        estimate = self._estimate(first, end)
+        heights = {name: _padded(rows) for name, rows in estimate.rows.items() if rows and name in self._tables}
+        return int(self._memory_of(heights) + estimate.rest)
+
+    def _scaled(self, first: int, filled: int, end: int) -> int:
+        """The memory that the segment up to `end` is expected to take, seen that of the one up to `filled`.
+
+        The rows of each table grow as the estimates do.
+        """
+        old, new = self._estimate(first, filled), self._estimate(first, end)
+        heights = {}
+        for name, found in self._heights(first, filled).items():
+            ratio = new.rows[name] / old.rows[name] if old.rows.get(name) else new.rest / old.rest
+            heights[name] = _padded(round(ratio * found.rows))
+        return self._memory_of(heights)
 
     def _end(self, cuts: Sequence[int], position: int, budget: Budget) -> int:
         """Index of the cut where the segment that starts at a cut ends: about as late as the budget allows."""
@@ -180,71 +226,110 @@ class Planner:
         last = len(cuts) - 1
         if budget.operations is not None:
             last = max(position + 1, bisect_right(cuts, first + budget.operations) - 1)
-
-        def guess(factor: float) -> int:
-            """The last cut where a segment ends that takes no more than the budget, if guesses are off by a factor."""
-            found = bisect_right(
-                range(position + 1, last + 1),
-                budget.memory,
-                key=lambda end: int(factor * self._guess(first, cuts[end])),
-            )
-            return position + found
-
         low, high = position, last + 1  # low fits (or is nothing), high does not
-        end = guess(1.0)
+        top = last  # nothing higher is tried next
+        expected = partial(self._guess, first)
+        fillings = 0
         while high - low > 1:
-            end = min(max(end, low + 1), high - 1)
-            memory = self._memory(first, cuts[end])
-            if memory <= budget.memory:
-                low = end
-            else:
-                high = end
-            if low > position and high - low <= 1 + TOLERANCE * (low - position):
-                if high <= last:
+            allowed = budget.memory
+            if low == position and fillings >= MAX_FILLINGS - 1:
+                margin = LAST_MARGIN * 2 ** (fillings + 1 - MAX_FILLINGS)
+                allowed -= int(margin * (budget.memory - WORKER_BYTES))
+            end = _last_within(cuts, low, top, expected, allowed)
+            if low > position:
+                near = TOLERANCE * (low - position)
+                if high > last and last - low <= 1 + near:
+                    # Nothing is known not to fit, and what is left over would be a segment of its own.
+                    end = last
+                if fillings >= MAX_FILLINGS or end - low <= near < last - low:
                     break
-                # Nothing is known not to fit, and what is left over would be a segment of its own.
-                end = last
-                continue
-            # Where the corrected guess is of no use, the middle is.
-            end = guess(memory / self._guess(first, cuts[end]))
-            end = end if low < end < high else (low + high) // 2
+            end = max(end, low + 1)
+            fillings += 1
+            refused = self._refusal(first, cuts[end]) is not None
+            if refused or self._memory(first, cuts[end]) > budget.memory:
+                high = end
+            else:
+                low = end
+            # Estimates are of memory alone: they do not tell where the verifier's bounds are.
+            top = max(low + 1, (low + high) // 2) if refused else high - 1
+            expected = partial(self._scaled, first, cuts[end])
         if low == position:
-            needed = self._memory(first, cuts[position + 1])
-            raise CostError(
-                f"operations {first} to {cuts[position + 1] - 1} need a segment of about {-(-needed >> 20):,} MiB, "
-                f"{budget.memory >> 20:,} MiB are allowed",
-                f"allow at least {(needed >> 20) + 1} with --segment-memory",
-            )
+            self._refuse(first, cuts[position + 1], budget)
         return low
 
+    def _refuse(self, first: int, end: int, budget: Budget) -> NoReturn:
+        """Say why the operations `first .. end - 1`, which nothing divides, fit into no segment."""
+        place = self._place(first)
+        reason = self._refusal(first, end)
+        if reason is not None:
+            raise UnsupportedFeature(f"a segment that the verifier refuses ({reason})", *place)
+        needed = self._memory(first, end)
+        raise CostError(
+            f"operations {first} to {end - 1} need a segment of about {-(-needed >> 20):,} MiB "
+            f"({budget.memory >> 20:,} MiB are allowed)",
+            f"allow at least {(needed >> 20) + 1} with --segment-memory",
+            *place,
+        )
+
     def _stacked_height(self, heights: Mapping[str, int]) -> int:
+        """The value that gives the wanted width; the largest there is if none does."""
         stacked = sum(self._tables[name].columns * max(height, MIN_STACKED_ROWS) for name, height in heights.items())
         tallest = max(heights.values()).bit_length() - 1
         for log_height in self._stacked_heights:
             wanted = TARGET_STACKED_WIDTH if log_height <= FREE_STACKED_HEIGHT else TARGET_HIGH_STACKED_WIDTH
             if log_height >= tallest and stacked <= wanted << log_height:
                 return log_height
-        highest = self._stacked_heights[-1]
-        if min(highest, MAX_LOG_HEIGHT) < tallest or stacked > MAX_STACKED_WIDTH << highest:
-            raise CostError(
-                f"a segment of {stacked:,} cells and tables of 2^{tallest} rows is larger than the engine's keys allow",
-                "choose smaller segments with --segment-memory",
-            )
-        return highest
+        return self._stacked_heights[-1]
+
+
+def _padded(rows: int) -> int:
+    """Rows and padding."""
+    return 1 << max(0, rows - 1).bit_length()
+
+
+def _last_within(cuts: Sequence[int], low: int, high: int, expected: Callable[[int], int], allowed: int) -> int:
+    """Index from `low` to `high` of the last cut up to which a segment is expected to take no more than allowed."""
+    stride = 1
+    while low + stride <= high and expected(cuts[low + stride]) <= allowed:
+        low += stride
+        stride *= 2
+    high = min(high, low + stride - 1)
+    return low + bisect_right(range(low + 1, high + 1), allowed, key=lambda end: expected(cuts[end]))
 
 
 def planner_for(batch: Batch) -> Planner:
-    """The planner of a batch, with the segment circuit and its pinned keys."""
-    tables = {table.name: TableSize(table.columns, table.interactions) for table in segment_circuit().statistics}
-    steps = np.append(batch.operations.first_step, len(batch.trace.steps))
-
-    def guess(first: int, end: int) -> int:
-        own = int(steps[end] - steps[first])
-        return WORKER_BYTES + GUESS_FIXED + GUESS_OPERATION * (end - first) + GUESS_STEP * own
-
-    return Planner(tables, lambda first, end: heights_of(Execution(batch, first, end)), SUPPORTED_HEIGHTS, guess)
+    """The planner of a batch that has operations, with the segment circuit and what the verifier says of it."""
+    circuit = segment_circuit()
+    return Planner(
+        {table.name: TableSize(table.columns, table.interactions) for table in circuit.statistics},
+        lambda first, end: heights_of(Execution(batch, first, end)),
+        SUPPORTED_HEIGHTS,
+        Estimator(batch),
+        partial(check_segment_size, circuit),
+        batch.operations.place,
+    )
 
 
 def plan_batch(batch: Batch, budget: Budget | None = None) -> list[SegmentPlan]:
-    """The segments of a batch."""
+    """The segments of a batch.
+
+    Raises:
+        CostError: an operation takes more than the budget.
+        UnsupportedFeature: it is larger than the verifier allows a segment to be.
+    """
+    if not len(batch.operations):
+        return []
     return planner_for(batch).plan(batch.operations.cuts.tolist(), budget)
+
+
+def plan_whole(batch: Batch) -> SegmentPlan:
+    """All operations of a batch, of which there are some, as one segment, whatever memory it takes.
+
+    Raises:
+        CostError: they are more than the verifier allows in one segment.
+        UnsupportedFeature: one of them is.
+    """
+    planner = planner_for(batch)
+    # What no segment can hold is the reason where there is such a thing.
+    planner.plan(batch.operations.cuts.tolist(), UNLIMITED)
+    return planner.segment(0, 0, len(batch.operations))

@@ -9,7 +9,7 @@ from circuits.batch.execution import Batch
 from executor.execute import execute
 from executor.inputs import read_batch
 from executor.provable import check_provable
-from prover.assemble import assemble
+from prover.assemble import assemble, check_assembled
 from prover.driver import SegmentEvent, Workers, prove_segments
 from prover.errors import ProverError
 from prover.planner import Budget, SegmentPlan, plan_batch
@@ -112,6 +112,7 @@ def prove(
     clock.lap("execute")
     batch = Batch.of(check_provable(executed))
     jobs = segment_jobs(batch, plan_batch(batch, budget))
+    check_assembled(executed, batch, jobs)
     clock.lap("plan")
     segments = SegmentStore(store or default_store(out))
     reused: list[int] = []

@@ -32,13 +32,14 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "executor.transactions",
     ),
     "verifier": ("circuits",),
-    # The proof file, the pinned keys, and what a segment states.
+    # The proof file, the pinned keys, how large a segment may be, and what it states.
     "prover": (
         "executor",
         "circuits",
         "verifier.container",
+        "verifier.errors",
         "verifier.keys",
-        "verifier.segments",
+        "verifier.sizes",
         "verifier.statement",
     ),
     "zkevm": ("executor", "circuits", "prover", "verifier"),
@@ -57,10 +58,13 @@ ROOMS: dict[str, str] = {
     "component": "air batch",
     "memory": "air batch component functions limbs widths",
     "state": "air batch component functions hashing limbs statement widths",
-    "frames": "air batch component functions hashing limbs state statement widths",
+    "frames": "air batch component functions hashing limbs memory state statement widths",
     "transactions": "air batch component frames hashing limbs state statement widths",
     "instructions": ("air batch component frames functions hashing limbs memory state statement transactions widths"),
-    "segment": ("air batch component frames functions instructions memory state statement transactions widths"),
+    "precompiles": "air batch component frames functions instructions memory widths",
+    "segment": (
+        "air batch component frames functions instructions memory precompiles state statement transactions widths"
+    ),
 }
 
 #: Rooms of `scripts`, in the same way.

@@ -11,15 +11,16 @@
     codes         [code, ...] of the leaves of that kind, in their order
     state nodes   [RLP of a node of the pre-state's tries, ...], strictly increasing as byte strings
     receipts      [[status, gas used, [[address, topics (32 bytes each), data], ...]], ...] for each transaction
-    segments      [[first operation, end operation, log stacked height, writes, engine proof], ...]
+    segments      [[first operation, end operation, log stacked height, writes, code writes, engine proof], ...]
     writes        one string, 48 bytes for each: scope (4), leaf (4), value (32), nonce (8), big-endian
+    code writes   one string, 40 bytes for each: scope (4), leaf (4), code hash (32), big-endian
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
-VERSION: Final = 2
+VERSION: Final = 3
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a Cancun header takes less than 720 bytes
@@ -51,6 +52,7 @@ MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file 
 
 _KEY_BYTES: Final = 53
 _WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
+_CODE_WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("code_hash", ">u2", (16,))])
 
 StateKey = tuple[int, bytes, int]
 """Key of a leaf of the access tree: kind (`circuits.batch.leaves.LeafKind`), address (20 bytes), slot."""
@@ -130,12 +132,54 @@ class Writes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CodeWrites:
+    """The new code hashes of accounts that a segment leaves; its proof commits to them behind its `Writes`.
+
+    Attributes:
+        scope: (n,) uint32, first operation of the block.
+        leaf: (n,) uint32.
+        code_hash: (n, 16) uint16, little-endian limbs.
+    """
+
+    scope: NDArray[np.uint32]
+    leaf: NDArray[np.uint32]
+    code_hash: NDArray[np.uint16]
+
+    def __len__(self) -> int:
+        return len(self.scope)
+
+    def to_bytes(self) -> bytes:
+        """40 bytes for each write (see the module)."""
+        records = np.zeros(len(self), dtype=_CODE_WRITE)
+        records["scope"] = self.scope
+        records["leaf"] = self.leaf
+        records["code_hash"] = self.code_hash[:, ::-1]
+        return records.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CodeWrites:
+        """Inverse of `to_bytes`.
+
+        Raises:
+            Invalid: if the length is not a multiple of 40.
+        """
+        if len(data) % _CODE_WRITE.itemsize:
+            raise Invalid(f"code writes: {len(data)} bytes are no multiple of {_CODE_WRITE.itemsize}")
+        records = np.frombuffer(data, dtype=_CODE_WRITE)
+        return cls(
+            scope=records["scope"].astype(np.uint32),
+            leaf=records["leaf"].astype(np.uint32),
+            code_hash=records["code_hash"][:, ::-1].astype(np.uint16),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SegmentRecord:
     """The proof of the operations `first` to `end` (exclusive), numbered through the batch.
 
     Attributes:
         log_stacked_height: selects the verifying key.
-        writes: what it leaves.
+        writes, code_writes: what it leaves.
         proof: the engine's own encoding.
     """
 
@@ -144,6 +188,7 @@ class SegmentRecord:
     log_stacked_height: int
     writes: Writes
     proof: bytes | memoryview
+    code_writes: CodeWrites = field(default_factory=lambda: CodeWrites.from_bytes(b""))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,6 +234,7 @@ def encode_proof(file: ProofFile) -> bytes:
                 _uint(segment.end),
                 _uint(segment.log_stacked_height),
                 segment.writes.to_bytes(),
+                segment.code_writes.to_bytes(),
                 bytes(segment.proof),
             ]
             for segment in file.segments
@@ -331,9 +377,11 @@ def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
         height = segment.uint(f"{what}: log stacked height", 8)
         writes = Writes.from_bytes(segment.string(f"{what}: writes", left * _WRITE.itemsize))
         left -= len(writes)
+        code_writes = CodeWrites.from_bytes(segment.string(f"{what}: code writes", left * _CODE_WRITE.itemsize))
+        left -= len(code_writes)
         proof = segment.view(f"{what}: proof", MAX_SEGMENT_PROOF_BYTES)
         segment.finish(what)
-        segments.append(SegmentRecord(first, end, height, writes, proof))
+        segments.append(SegmentRecord(first, end, height, writes, proof, code_writes))
     return tuple(segments)
 
 

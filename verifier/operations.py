@@ -126,7 +126,8 @@ def _transaction_digests(blocks: Sequence[BlockContents], contexts: Digests) -> 
     return TRANSACTION_ITEM.digests(
         block_digest=np.repeat(contexts, counts, axis=0),
         sender=addresses_from_bytes([t.sender for t in flat]),
-        to=addresses_from_bytes([t.to for t in flat]),
+        to=addresses_from_bytes([t.to.rjust(20, b"\0") for t in flat]),
+        creates=np.array([not t.to for t in flat], dtype=np.uint32),
         nonce=u64_from_ints([t.nonce for t in flat]),
         gas_limit=gas_limbs(np.array([t.gas_limit for t in flat], dtype=np.uint64)),
         value=words_from_ints([t.value for t in flat]),

@@ -13,19 +13,17 @@ import numpy as np
 
 from circuits.batch.leaves import LeafKind, LeafValues, account_digests, leaf_digests, levels, tree_depth, word_digests
 from circuits.functions.poseidon2 import compress
-from circuits.statement import CIRCUIT_VERSION, WRITE_ITEM, WRITES_START, SegmentPublicValues, running_chain
-from verifier.container import SegmentRecord, Writes
+from circuits.limbs import addresses_from_bytes
+from circuits.statement import CIRCUIT_VERSION, CODE_ITEM, WRITE_ITEM, WRITES_START, SegmentPublicValues, running_chain
+from verifier.container import CodeWrites, SegmentRecord, Writes
 from verifier.errors import Invalid
 from verifier.keys import PinnedKey
 from verifier.operations import Digests, Operations
-from verifier.state import BatchState
+from verifier.sizes import check_heights, check_security
+from verifier.state import BEACON_ROOTS_ADDRESS, BatchState
 
-MIN_SECURITY_BITS: Final = 100.0
 PUBLIC_TABLE: Final = "segment"
 """The table that holds the public values of a segment; no other table has any."""
-
-MAX_LOG_HEIGHT: Final = 21
-"""Tables of a segment are at most this high, which bounds its steps, their gas (`circuits.frames.gas`) and time."""
 
 
 def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
@@ -48,25 +46,46 @@ def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
 def check_writes(segments: Sequence[SegmentRecord], operations: Operations, state: BatchState) -> None:
     """Check that every write is one to an account or a slot, at a time within its segment.
 
+    No code is written to the address of the beacon roots (EIP-4788): what stands there before the batch decides which
+    operations its blocks have.
+
     Raises:
         Invalid: naming the segment.
     """
     kinds, scopes = state.keys.kind, np.array(operations.scopes)
+    beacon_roots = (state.keys.address == addresses_from_bytes([BEACON_ROOTS_ADDRESS])).all(axis=1)
     for number, segment in enumerate(segments):
-        writes = segment.writes
-        if (writes.leaf >= len(kinds)).any():
+        writes, codes = segment.writes, segment.code_writes
+        scope = np.concatenate([writes.scope, codes.scope]).astype(np.int64)
+        leaf = np.concatenate([writes.leaf, codes.leaf])
+        if (leaf >= len(kinds)).any():
             raise Invalid(f"segment {number} writes to a leaf that there is not")
-        kind = kinds[writes.leaf]
+        kind = kinds[leaf]
         if not np.isin(kind, (LeafKind.ACCOUNT, LeafKind.STORAGE)).all():
             raise Invalid(f"segment {number} writes to a leaf that cannot change")
+        if not (kind[len(writes) :] == LeafKind.ACCOUNT).all():
+            raise Invalid(f"segment {number} writes a code to a leaf that has none")
+        if beacon_roots[codes.leaf].any():
+            raise Invalid(f"segment {number} writes a code to the address of the beacon roots (EIP-4788)")
         # Of an account: the first operation of a block of which the segment has some.
         # Of blocks without operations, which share their scope with the next one, the search finds the last.
-        block = np.searchsorted(scopes, writes.scope.astype(np.int64), side="right") - 1
+        block = np.searchsorted(scopes, scope, side="right") - 1
         ends = scopes[np.minimum(block + 1, len(scopes) - 1)]
-        of_block = (scopes[block] == writes.scope) & (writes.scope < segment.end) & (ends > segment.first)
-        of_operation = (writes.scope >= segment.first) & (writes.scope < segment.end)
+        of_block = (scopes[block] == scope) & (scope < segment.end) & (ends > segment.first)
+        of_operation = (scope >= segment.first) & (scope < segment.end)
         if not np.where(kind == LeafKind.ACCOUNT, of_block, of_operation).all():
             raise Invalid(f"segment {number} writes outside of its operations")
+
+
+def ordered_code_writes(segments: Sequence[SegmentRecord]) -> CodeWrites:
+    """The code writes of all segments in the order of time: by segment, within one by scope."""
+    order = [np.argsort(segment.code_writes.scope, kind="stable") for segment in segments]
+    pairs = list(zip(segments, order, strict=True))
+    return CodeWrites(
+        scope=np.concatenate([np.zeros(0, np.uint32), *(s.code_writes.scope[o] for s, o in pairs)]),
+        leaf=np.concatenate([np.zeros(0, np.uint32), *(s.code_writes.leaf[o] for s, o in pairs)]),
+        code_hash=np.concatenate([np.zeros((0, 16), np.uint16), *(s.code_writes.code_hash[o] for s, o in pairs)]),
+    )
 
 
 def ordered_writes(segments: Sequence[SegmentRecord]) -> Writes:
@@ -90,7 +109,8 @@ class AccessTree:
 
     def __init__(self, state: BatchState) -> None:
         self._keys = state.keys
-        self._values = LeafValues(state.values.value.copy(), state.values.nonce.copy(), state.values.code_hash)
+        now = state.values
+        self._values = LeafValues(now.value.copy(), now.nonce.copy(), now.code_hash.copy(), now.stored)
         self._key_digests = state.keys.digests()
         self.depth = tree_depth(len(state.keys))
         self._levels = levels(leaf_digests(state.keys, self._values, state.codes), self.depth)
@@ -101,17 +121,23 @@ class AccessTree:
         root: Digests = self._levels[-1][0].copy()
         return root
 
-    def write(self, writes: Writes) -> None:
-        """Write values; of several writes to a leaf the last one in the order of scopes stays."""
-        order = np.argsort(writes.scope, kind="stable")[::-1]
-        touched, last = np.unique(writes.leaf[order], return_index=True)
+    def write(self, writes: Writes, codes: CodeWrites) -> None:
+        """Write values and codes; of several writes to a leaf the last one in the order of scopes stays."""
         value, nonce = self._values.value, self._values.nonce
-        value[touched] = writes.value[order][last]
-        nonce[touched] = writes.nonce[order][last]
+        order = np.argsort(writes.scope, kind="stable")[::-1]
+        written, last = np.unique(writes.leaf[order], return_index=True)
+        value[written] = writes.value[order][last]
+        nonce[written] = writes.nonce[order][last]
+        order = np.argsort(codes.scope, kind="stable")[::-1]
+        coded, last = np.unique(codes.leaf[order], return_index=True)
+        self._values.code_hash[coded] = codes.code_hash[order][last]
+        touched = np.union1d(written, coded)
         is_account = self._keys.kind[touched] == LeafKind.ACCOUNT
         accounts, slots = touched[is_account], touched[~is_account]
         digests = np.empty((len(touched), 8), dtype=np.uint32)
-        digests[is_account] = account_digests(value[accounts], nonce[accounts], self._values.code_hash[accounts])
+        digests[is_account] = account_digests(
+            value[accounts], nonce[accounts], self._values.code_hash[accounts], self._values.stored[accounts]
+        )
         digests[~is_account] = word_digests(value[slots])
         self._levels[0][touched] = compress(self._key_digests[touched], digests)
         for below, level in zip(self._levels, self._levels[1:], strict=False):
@@ -119,10 +145,11 @@ class AccessTree:
             level[touched] = compress(below[2 * touched], below[2 * touched + 1])
 
 
-def writes_digest(writes: Writes) -> Digests:
-    """Running hash over writes in the order in which they are listed, (8,)."""
+def writes_digest(writes: Writes, codes: CodeWrites) -> Digests:
+    """Running hash over writes, then over code writes, in the order in which they are listed, (8,)."""
     digests = WRITE_ITEM.digests(scope=writes.scope, leaf=writes.leaf, value=writes.value, nonce=writes.nonce)
-    digest: Digests = running_chain(WRITES_START, digests)[-1]
+    of_codes = CODE_ITEM.digests(scope=codes.scope, leaf=codes.leaf, code_hash=codes.code_hash)
+    digest: Digests = running_chain(WRITES_START, np.concatenate([digests, of_codes]))[-1]
     return digest
 
 
@@ -139,7 +166,7 @@ def expected_public_values(
     expected = []
     for segment in segments:
         access_in = tree.root
-        tree.write(segment.writes)
+        tree.write(segment.writes, segment.code_writes)
         values = SegmentPublicValues(
             version=CIRCUIT_VERSION,
             first_operation=segment.first,
@@ -149,7 +176,7 @@ def expected_public_values(
             operations_out=operations[segment.end],
             receipts_in=receipts[segment.first],
             receipts_out=receipts[segment.end],
-            writes_out=writes_digest(segment.writes),
+            writes_out=writes_digest(segment.writes, segment.code_writes),
             access_in=access_in,
             access_out=tree.root,
         )
@@ -177,9 +204,6 @@ def verify_segment(segment: SegmentRecord, expected: list[int], key: PinnedKey) 
     # Public values of an absent table are empty, so this demands the segment table, too.
     if [list(values) for values in verified.public_values] != wanted:
         raise Invalid("the proof is one of other public values")
-    if any(height is not None and height > MAX_LOG_HEIGHT for height in verified.log_heights):
-        raise Invalid(f"the proof has a table of more than 2^{MAX_LOG_HEIGHT} rows")
-    bits = verified.security_bits
-    if bits < MIN_SECURITY_BITS:
-        raise Invalid(f"the proof has {bits:.1f} bits of security, {MIN_SECURITY_BITS:.0f} are needed")
-    return bits
+    check_heights(key.tables, verified.log_heights)
+    check_security(verified.security_bits)
+    return verified.security_bits

@@ -8,6 +8,7 @@ values into the tries and comparing roots.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,8 @@ BEACON_ROOTS_CODE: Final = bytes.fromhex(
 BEACON_ROOTS_CODE_HASH: Final = keccak(BEACON_ROOTS_CODE)
 
 _NO_ADDRESS: Final = bytes(20)
+_NO_LEAVES: Final = np.zeros(0, dtype=np.uint32)
+_NO_WORDS: Final = np.zeros((0, 16), dtype=np.uint16)
 
 
 def check_keys(keys: Sequence[StateKey], codes: Sequence[bytes], hashes: Mapping[int, bytes]) -> None:
@@ -66,7 +69,7 @@ def check_keys(keys: Sequence[StateKey], codes: Sequence[bytes], hashes: Mapping
 def has_beacon_roots(trie: StateTrie) -> bool:
     """Whether the system call of EIP-4788 writes: whether the contract of the EIP stands at its address.
 
-    No block of the batch can change this: no operation that is proved creates code.
+    No block of the batch can change this: a code that is written there is refused (`verifier.segments.check_writes`).
 
     Raises:
         Invalid: if there is other code or an empty account, or the witness does not show what there is.
@@ -87,8 +90,8 @@ class BatchState:
         keys, codes, hashes: as `check_keys` accepts them.
 
     Raises:
-        Invalid: if the witness does not show an account or a slot, or shows an account that is empty yet present.
-            Executing an operation could delete that one (EIP-161), which the circuits do not represent.
+        Invalid: if the witness does not show an account or a slot, or shows an account that is empty yet present:
+            executing an operation could delete it (EIP-161), which the circuits do not represent.
 
     Attributes:
         keys, values, codes: of the leaves.
@@ -113,7 +116,7 @@ class BatchState:
                 wanted, trie.read_slots(address, self._accounts[address].storage_root, wanted), strict=True
             )
         }
-        values, nonces, code_hashes = [], [], []
+        values, nonces, code_hashes, alone = [], [], [], []
         for kind, address, slot in keys:
             account = self._accounts[address] if kind == LeafKind.ACCOUNT else None
             first = {
@@ -124,12 +127,18 @@ class BatchState:
             values.append(first.get(LeafKind(kind), 0))
             nonces.append(account.nonce if account else 0)
             code_hashes.append(int.from_bytes(account.code_hash, "big") if account else 0)
+            alone.append(account is not None and account.has_only_storage)
         self.keys = LeafKeys(
             np.array([kind for kind, _, _ in keys], dtype=np.uint8),
             addresses_from_bytes([address for _, address, _ in keys]),
             words_from_ints([slot for _, _, slot in keys]),
         )
-        self.values = LeafValues(words_from_ints(values), u64_from_ints(nonces), words_from_ints(code_hashes))
+        self.values = LeafValues(
+            words_from_ints(values),
+            u64_from_ints(nonces),
+            words_from_ints(code_hashes),
+            np.array(alone, dtype=np.uint8),
+        )
         self.codes = LeafCodes.of(list(codes))
 
     def _read(self, address: bytes) -> None:
@@ -139,12 +148,20 @@ class BatchState:
                 raise Invalid(f"account 0x{address.hex()} is empty but present in the pre-state")
             self._accounts[address] = account or Account()
 
-    def write(self, leaves: NDArray[np.integer], values: NDArray[np.uint16], nonces: NDArray[np.uint16]) -> bytes:
-        """Write values in order, the later one winning, and bring the tries up to date.
+    def write(
+        self,
+        leaves: NDArray[np.integer],
+        values: NDArray[np.uint16],
+        nonces: NDArray[np.uint16],
+        code_leaves: NDArray[np.integer] = _NO_LEAVES,
+        code_hashes: NDArray[np.uint16] = _NO_WORDS,
+    ) -> bytes:
+        """Write values and codes in order, the later one winning, and bring the tries up to date.
 
         Args:
             leaves: (m,) indices of accounts and slots.
             values, nonces: (m, 16), (m, 4), little-endian limbs.
+            code_leaves, code_hashes: (n,) indices of accounts, (n, 16) little-endian limbs.
 
         Returns:
             The state root afterwards, 32 bytes.
@@ -157,6 +174,12 @@ class BatchState:
         self.values.value[touched] = values[::-1][last]
         self.values.nonce[touched] = nonces[::-1][last]
         changed: dict[bytes, dict[int, int]] = {}
+        coded, last = np.unique(np.asarray(code_leaves)[::-1], return_index=True)
+        self.values.code_hash[coded] = code_hashes[::-1][last]
+        for leaf, code_hash in zip(coded.tolist(), words_to_ints(self.values.code_hash[coded]), strict=True):
+            address = self._list[leaf][1]
+            changed.setdefault(address, {})
+            self._accounts[address] = replace(self._accounts[address], code_hash=code_hash.to_bytes(32, "big"))
         slot_values = words_to_ints(self.values.value[touched])
         account_nonces = u64_to_ints(self.values.nonce[touched])
         for leaf, value, nonce in zip(touched.tolist(), slot_values, account_nonces, strict=True):

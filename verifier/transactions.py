@@ -22,6 +22,7 @@ SECP256K1_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25
 GAS_PER_BLOB: Final = 2**17  # EIP-4844
 VERSIONED_HASH_VERSION: Final = 0x01  # EIP-4844
 MAX_BLOBS: Final = 6  # what the blob gas of a block allows
+MAX_INITCODE_BYTES: Final = 49_152  # EIP-3860
 
 # Bounds of what the circuits represent.
 MAX_CALLDATA_BYTES: Final = 2**22
@@ -36,7 +37,7 @@ class Transaction:
 
     Attributes:
         type: 0, 1, 2 or 3.
-        sender, to: addresses, 20 bytes.
+        sender, to: addresses, 20 bytes; `to` is empty where a contract is created.
         nonce: at most `MAX_NONCE`.
         gas_limit: below 2**64, gas.
         value, max_fee, max_priority: below 2**256, wei; both fees are the gas price where the type has only that.
@@ -111,11 +112,11 @@ def _blob_hashes(reader: RlpReader) -> tuple[bytes, ...]:
     return tuple(hashes)
 
 
-def _recipient(reader: RlpReader) -> bytes:
+def _recipient(reader: RlpReader, kind: int) -> bytes:
     to = reader.string("recipient", 20)
-    if not to:
-        raise Invalid("contract creation")
-    if len(to) != 20:
+    if not to and kind == 3:
+        raise Invalid("a blob transaction that creates a contract")
+    if len(to) not in (0, 20):
         raise Invalid("recipient: not 20 bytes")
     return to
 
@@ -142,8 +143,8 @@ def decode_transaction(raw: bytes, chain_id: int) -> Transaction:
         chain_id: of the batch. A legacy transaction without EIP-155 is valid on every chain.
 
     Raises:
-        Invalid: not canonical, of another type or chain, a contract creation, out of the bounds of the circuits, or
-            with a bad signature.
+        Invalid: not canonical, of another type or chain, with more initcode than EIP-3860 allows, out of the bounds of
+            the circuits, or with a bad signature.
     """
     if not raw:
         raise Invalid("empty")
@@ -163,10 +164,14 @@ def decode_transaction(raw: bytes, chain_id: int) -> Transaction:
     has_two_fees = kind in (2, 3)
     max_priority = reader.uint("max priority fee" if has_two_fees else "gas price", 256)
     max_fee = reader.uint("max fee", 256) if has_two_fees else max_priority
+    if max_fee < max_priority:
+        raise Invalid("max fee: below the max priority fee")
     gas_limit = reader.uint("gas limit", 64)
-    to = _recipient(reader)
+    to = _recipient(reader, kind)
     value = reader.uint("value", 256)
     data = reader.string("calldata", MAX_CALLDATA_BYTES)
+    if not to and len(data) > MAX_INITCODE_BYTES:
+        raise Invalid(f"initcode of {len(data)} bytes, at most {MAX_INITCODE_BYTES} are allowed")
     access_list = _access_list(reader.list("access list")) if kind else ()
     max_blob_fee = reader.uint("max fee per blob gas", 256) if kind == 3 else 0
     blob_hashes = _blob_hashes(reader.list("blob hashes")) if kind == 3 else ()

@@ -53,6 +53,11 @@ class Account:
         """Whether the account is empty in the sense of EIP-161, whatever its storage root."""
         return self.nonce == 0 and self.balance == 0 and self.code_hash == EMPTY_CODE_HASH
 
+    @property
+    def has_only_storage(self) -> bool:
+        """Whether the account has storage, but neither nonce nor code: no contract is created there (EIP-7610)."""
+        return self.nonce == 0 and self.code_hash == EMPTY_CODE_HASH and self.storage_root != EMPTY_TRIE_ROOT
+
     def encode(self) -> bytes:
         """RLP of the account, as it stands in a leaf."""
         encoded: bytes = rlp.encode([self.nonce, self.balance, self.storage_root, self.code_hash])

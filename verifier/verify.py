@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuits.functions.poseidon2 import in_python
 from verifier import keys
@@ -30,6 +31,7 @@ from verifier.segments import (
     check_plan,
     check_writes,
     expected_public_values,
+    ordered_code_writes,
     ordered_writes,
     verify_segment,
 )
@@ -299,15 +301,23 @@ def _segments(
 
 
 def _state_roots(file: ProofFile, headers: list[Header], operations: Operations, state: BatchState) -> None:
-    writes = ordered_writes(file.segments)
-    # Blocks are in order, scopes within one need not be: a block may be cut by segments.
-    blocks = np.searchsorted(operations.scopes, writes.scope.astype(np.int64), side="right") - 1
-    ends = np.searchsorted(blocks, np.arange(len(headers)), side="right")
-    start = 0
-    for header, end in zip(headers, ends.tolist(), strict=True):
-        if state.write(writes.leaf[start:end], writes.value[start:end], writes.nonce[start:end]) != header.state_root:
+    writes, codes = ordered_writes(file.segments), ordered_code_writes(file.segments)
+    ends, code_ends = (_ends_of_blocks(w.scope, operations, len(headers)) for w in (writes, codes))
+    start = code_start = 0
+    for header, end, code_end in zip(headers, ends, code_ends, strict=True):
+        own, own_codes = slice(start, end), slice(code_start, code_end)
+        values = (writes.leaf[own], writes.value[own], writes.nonce[own])
+        if state.write(*values, codes.leaf[own_codes], codes.code_hash[own_codes]) != header.state_root:
             raise Invalid(f"block {header.number}: state root is not the one that its writes give")
-        start = end
+        start, code_start = end, code_end
+
+
+def _ends_of_blocks(scopes: NDArray[np.uint32], operations: Operations, blocks: int) -> list[int]:
+    """How many of the writes with these scopes, in the order of time, come up to the end of each block."""
+    # Blocks are in order, scopes within one need not be: a block may be cut by segments.
+    own = np.searchsorted(operations.scopes, scopes.astype(np.int64), side="right") - 1
+    ends: list[int] = np.searchsorted(own, np.arange(blocks), side="right").tolist()
+    return ends
 
 
 def _statement(file: ProofFile, parent: Header, headers: list[Header], receipts: list[list[bytes]]) -> None:

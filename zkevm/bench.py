@@ -13,9 +13,10 @@ from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import read_batch
 from executor.provable import check_provable
-from prover.assemble import assemble
+from prover.assemble import assemble, check_assembled
 from prover.costs import costs_of
-from prover.planner import planner_for
+from prover.errors import CostError
+from prover.planner import plan_whole
 from prover.segment import SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
 from verifier.container import encode_proof
 from verifier.verify import verify
@@ -46,14 +47,14 @@ class _Measured:
 
 
 def bench_workloads(names: list[str], plot: Path | None, output: Output) -> None:
-    """Measure workloads and report: their execution, and what can be proved as one segment of all operations.
+    """Measure workloads and report: their execution, and the proof of all operations as one segment, or why none is.
 
     Args:
         plot: draws the costs of the (last) workload to this file.
 
     Raises:
         UsageError: there is no such workload, or it has no transactions.
-        BatchError, UnsupportedFeature, ProverError.
+        BatchError, ProverError.
     """
     files = {name: EXAMPLES / f"{name}.json" for name in names}
     missing = [name for name, file in files.items() if not file.is_file()]
@@ -67,10 +68,12 @@ def _bench(name: str, file: Path, plot: Path | None, output: Output) -> dict[str
     executed, execution = _bench_execution(name, file, output)
     try:
         batch = Batch.of(check_provable(executed))
-    except UnsupportedFeature as error:
-        output.line(f"{name}: cannot be proved yet: {error}", style="yellow")
+        (job,) = segment_jobs(batch, [plan_whole(batch)])
+        check_assembled(executed, batch, [job])
+    except (UnsupportedFeature, CostError) as error:
+        output.facts(f"{name}: one segment", [("cannot be proved", str(error))])
         return {"execution": execution, "unsupported": str(error)}
-    return {"execution": execution, **_bench_proof(name, executed, batch, plot, output)}
+    return {"execution": execution, **_bench_proof(name, executed, batch, job, plot, output)}
 
 
 def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBatch, dict[str, Any]]:
@@ -107,10 +110,10 @@ def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBat
     return executed, facts
 
 
-def _bench_proof(name: str, executed: ExecutedBatch, batch: Batch, plot: Path | None, output: Output) -> dict[str, Any]:
-    operations = len(batch.operations)
-    plan = planner_for(batch).segment(0, 0, operations)
-    (job,) = segment_jobs(batch, [plan])
+def _bench_proof(
+    name: str, executed: ExecutedBatch, batch: Batch, job: SegmentJob, plot: Path | None, output: Output
+) -> dict[str, Any]:
+    plan = job.plan
     threads = os.cpu_count() or 1
     with (
         output.progress("Proving") as (advance,),
@@ -122,7 +125,7 @@ def _bench_proof(name: str, executed: ExecutedBatch, batch: Batch, plot: Path | 
     assert statistics is not None, "a proof made here has statistics"
     proof_file = encode_proof(assemble(executed, batch, [job], [measured.proof]))
     report = verify(proof_file)
-    costs = costs_of(Execution(batch, 0, operations))
+    costs = costs_of(Execution(batch, plan.first, plan.end))
     transactions = len(batch.trace.transactions)
     cells_per_step, interactions_per_step = costs.per_step()
     cells, interactions = statistics.cells, statistics.interactions

@@ -19,7 +19,7 @@ from executor.limits import NO_LIMITS, Limits
 from executor.provable import check_provable
 from executor.trace import ExecutionTrace
 from executor.trace_file import save_trace
-from prover.assemble import statement_of
+from prover.assemble import check_assembled, statement_of
 from prover.costs import Costs, costs_of
 from prover.driver import SegmentEvent, Workers
 from prover.planner import Budget, SegmentPlan, plan_batch
@@ -62,8 +62,10 @@ def check_batch(file: Path, budget: Budget, output: Output) -> bool:
     start = time.perf_counter()
     with output.progress("Checking") as (advance,):
         plans = plan_batch(batch, budget)
+        jobs = segment_jobs(batch, plans)
+        check_assembled(executed, batch, jobs)
         advance(0, len(plans))
-        for done, job in enumerate(segment_jobs(batch, plans), start=1):
+        for done, job in enumerate(jobs, start=1):
             filled = fill_segment(batch, job)
             findings = check_circuit(circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
             found += [(job.plan, finding) for finding in findings]
@@ -209,6 +211,7 @@ def inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
         batch = Batch.of(check_provable(executed))
         with output.progress("Planning"):
             plans = plan_batch(batch)
+            check_assembled(executed, batch, segment_jobs(batch, plans))
             if plans:
                 costs = costs_of(Execution(batch, plans[0].first, plans[0].end))
     except UnsupportedFeature as error:

@@ -73,7 +73,7 @@ def inspect_proof(file: Path, output: Output) -> None:
             "first_operation": segment.first,
             "end_operation": segment.end,
             "log_stacked_height": segment.log_stacked_height,
-            "writes": len(segment.writes),
+            "writes": len(segment.writes) + len(segment.code_writes),
             "proof_bytes": len(segment.proof),
         }
         for segment in proof.segments

@@ -10,17 +10,17 @@ import numpy as np
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
-from circuits.batch.execution import Batch, Execution
-from circuits.segment import fill, segment_circuit
+from circuits.batch.execution import Batch
+from circuits.segment import segment_circuit
 from executor.case_pool import Verdict
 from executor.conformance import Failed, Further, judge_case
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.provable import Refusal, check_provable, place_of_transaction, unsupported
-from prover.assemble import assemble
+from prover.assemble import assemble, check_assembled
 from prover.errors import CostError
-from prover.planner import Budget, plan_batch
-from prover.segment import prove_segment, segment_jobs
+from prover.planner import UNLIMITED, Budget, plan_batch
+from prover.segment import fill_segment, prove_segment, segment_jobs
 from verifier.container import encode_proof
 from verifier.errors import Rejected
 from verifier.verify import verify
@@ -44,15 +44,12 @@ def findings(executed: ExecutedBatch, budget: Budget = _CHECK_BUDGET) -> list[Fi
         CostError: an operation takes more than the budget.
     """
     batch = _batch_of(executed)
-    operations = len(batch.operations)
-    if not operations:
-        return []
-    # Planning fills the tables, too: what is small is taken as it is.
     small = len(batch.trace.steps) <= SMALL_STEPS
-    segments = [(0, operations)] if small else [(plan.first, plan.end) for plan in plan_batch(batch, budget)]
+    jobs = segment_jobs(batch, plan_batch(batch, UNLIMITED if small else budget))
+    check_assembled(executed, batch, jobs)
     found: list[Finding] = []
-    for first, end in segments:
-        filled = fill(Execution(batch, first, end))
+    for job in jobs:
+        filled = fill_segment(batch, job)
         found += check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
     return found
 
@@ -70,6 +67,7 @@ def prove_executed(executed: ExecutedBatch) -> None:
     batch = _batch_of(executed)
     with _too_large():
         jobs = segment_jobs(batch, plan_batch(batch, _BUDGET))
+        check_assembled(executed, batch, jobs)
     proofs = [prove_segment(batch, job, threads=1) for job in jobs]
     try:
         verify(encode_proof(assemble(executed, batch, jobs, proofs)))
@@ -93,7 +91,7 @@ def _too_large() -> Iterator[None]:
     try:
         yield
     except CostError as error:
-        raise UnsupportedFeature(str(error)) from error
+        raise UnsupportedFeature(error.what, error.block, error.transaction) from error
 
 
 STAGES: Mapping[str, Further | None] = {"execute": None, "check": check_executed, "prove": prove_executed}

@@ -10,7 +10,7 @@ from circuits.air.bus import Bus, BusField, BusKind
 from circuits.air.circuit import Circuit, TableStatistics
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS
-from circuits.air.layout import RANGE, Layout, bit, byte, element, limb, nested, word
+from circuits.air.layout import RANGE, C, Layout, Size, bit, byte, element, limb, nested, word
 from circuits.air.table import Air, Table
 
 __all__ = [
@@ -20,9 +20,11 @@ __all__ = [
     "Bus",
     "BusField",
     "BusKind",
+    "C",
     "Circuit",
     "Expression",
     "Layout",
+    "Size",
     "Table",
     "TableStatistics",
     "bit",

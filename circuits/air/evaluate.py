@@ -227,6 +227,12 @@ def _closure(graph: Graph, wanted: Iterable[int]) -> list[int]:
     return sorted(found)
 
 
+def columns_read(graph: Graph, node: int) -> set[int]:
+    """The columns of the row itself that a node reads."""
+    found = (graph.nodes[index] for index in _closure(graph, [node]))
+    return {column for op, column, _ in found if op == Op.LOCAL}
+
+
 def program(graph: Graph, wanted: Iterable[int]) -> Program:
     """The program for these nodes; those used last are kept."""
     key = tuple(wanted)

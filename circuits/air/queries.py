@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -37,6 +38,15 @@ def queries(bus: Bus, filled: Iterable[tuple[Table, Matrix]], fields: slice | No
             interaction, row = np.nonzero(values[plan.counts])
             found.append(values[plan.messages[interaction], row[:, None]].astype(np.uint32))
     return np.concatenate(found) if found else np.zeros((0, len(chosen)), dtype=np.uint32)
+
+
+def multiplicities(provided: NDArray[Any], asked: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """How often each provided message (n, w), all different, is among the queries (q, w)."""
+    both = np.concatenate([provided.astype(np.uint32), asked])
+    _, inverse = np.unique(both, axis=0, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    counts = np.bincount(inverse[len(provided) :], minlength=int(inverse.max(initial=0)) + 1)
+    return counts[inverse[: len(provided)]]
 
 
 @dataclass(frozen=True)

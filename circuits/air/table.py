@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, cast, get_args, get_origin
+
+import numpy as np
 
 from circuits.air.bus import Bus, BusKind
 from circuits.air.expression import Expression, Graph, Op, Operand
-from circuits.air.layout import RANGE, CellType, Layout, View
+from circuits.air.layout import RANGE, CellType, Column, L, Layout, Symbols, arrange
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,19 @@ class Interaction:
         return 0 if self.provides else 1
 
 
-class Air:
-    """Collects the constraints and interactions of one table."""
+class Air(Generic[L]):
+    """Collects the constraints and interactions of one table with this layout."""
 
-    def __init__(self, layout: type[Layout], public: type[Layout]) -> None:
+    row: L
+    next: L
+
+    def __init__(self, layout: type[L], public: type[Layout]) -> None:
         self.graph = Graph()
         self.constraints: list[Constraint] = []
         self.interactions: list[Interaction] = []
-        self.row: Any = View(layout, lambda i: self.graph.node(Op.LOCAL, i))
-        self.next: Any = View(layout, lambda i: self.graph.node(Op.NEXT, i))
-        self.public: Any = View(public, lambda i: self.graph.node(Op.PUBLIC, i))
+        self.row = layout(Symbols(lambda i: self.graph.node(Op.LOCAL, i)))
+        self.next = layout(Symbols(lambda i: self.graph.node(Op.NEXT, i)))
+        self.public: Any = public(Symbols(lambda i: self.graph.node(Op.PUBLIC, i)))
         self.is_first = self.graph.node(Op.IS_FIRST)
         self.is_last = self.graph.node(Op.IS_LAST)
         self.is_transition = self.graph.node(Op.IS_TRANSITION)
@@ -106,33 +111,84 @@ def flatten(items: Iterable[Any]) -> Iterable[Any]:
             yield item
 
 
+@dataclass(frozen=True)
+class DerivedCell:
+    """A flat column of a layout, its dotted name, and what it equals."""
+
+    index: int
+    name: str
+    expression: Expression
+
+
+def derived_cells(row: Layout[Expression], graph: Graph) -> Iterator[DerivedCell]:
+    """The derived columns of a row, those of nested layouts included, in the order of declaration.
+
+    Raises:
+        ValueError: a block has another number of expressions than columns.
+    """
+    return _derived(row, graph, 0, "")
+
+
+def _derived(row: Layout[Any], graph: Graph, base: int, prefix: str) -> Iterator[DerivedCell]:
+    for name, part in row.parts.items() if row.derives else ():
+        start = base + row.offsets[name]
+        names = [f"{prefix}{name}{''.join(f'[{k}]' for k in index)}" for index in np.ndindex(part.shape)]
+        if not isinstance(part, Column):
+            places = flatten([arrange(part.shape, part.layout.width, start, int)])
+            for place, of, inner in zip(places, names, flatten([getattr(row, name)]), strict=True):
+                yield from _derived(inner, graph, place, f"{of}.")
+        elif part.equals is not None:
+            values: list[Operand] = list(flatten([part.equals(row)]))
+            if len(values) != len(names):
+                raise ValueError(f"{prefix}{name}: {len(values)} expressions for {len(names)} columns")
+            for i, (of, value) in enumerate(zip(names, values, strict=True)):
+                yield DerivedCell(start + i, of, graph.lift(value))
+
+
 class NoColumns(Layout):
     """The layout of a table without public values."""
 
 
-class Table(ABC):
-    """A table of a circuit.
+class Table(ABC, Generic[L]):
+    """A table of a circuit: `class Transfers(Table[Columns])`.
 
-    Subclasses set `name`, `layout`, usually `selector` (the column that is 1 on real rows: automatic range checks count
-    only there), and write `constraints`. Filling is a plain function beside the class.
+    Subclasses set `name`, usually `selector` (the column that is 1 on real rows: automatic range checks count only
+    there), and write `constraints`. Filling is a plain function beside the class. A table with parameters, such as
+    sizes of its layout, is given name and layout when it is made: `Transfers("small", Columns.sized(limbs=4))`.
 
     Attributes:
+        layout: the layout that the class names, or the one that the table is given.
         row_order: why the order of rows carries no meaning, or None when it does (mutation by swapping is then caught).
     """
 
-    name: ClassVar[str]
-    layout: ClassVar[type[Layout]]
+    name: str
+    layout: type[L]
     public: ClassVar[type[Layout]] = NoColumns
     selector: ClassVar[str | None] = "real"
     row_order: ClassVar[str | None] = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        arguments = (argument for base in vars(cls).get("__orig_bases__", ()) for argument in get_args(base))
+        for argument in arguments:
+            named: Any = get_origin(argument) or argument
+            if isinstance(named, type) and issubclass(named, Layout):
+                cls.layout = cast(Any, named)
+
+    def __init__(self, name: str | None = None, layout: type[L] | None = None) -> None:
+        """A table of this name and layout where the class has none."""
+        if name is not None:
+            self.name = name
+        if layout is not None:
+            self.layout = layout
+
     @abstractmethod
-    def constraints(self, air: Air) -> None:
+    def constraints(self, air: Air[L]) -> None:
         """State the constraints and interactions on `air.row`, `air.next` and `air.public`."""
 
     @cached_property
-    def air(self) -> Air:
-        """The constraints, with those that follow from the column types."""
+    def air(self) -> Air[L]:
+        """The constraints, with those that follow from the declarations of the columns."""
         from circuits.air.range_buses import BYTE_RANGE_FACTOR, RANGE16
 
         air = Air(self.layout, self.public)
@@ -148,6 +204,8 @@ class Table(ABC):
                 if cell.column.type is CellType.BYTE:
                     # x and 256 x below 2^16, and 256 x cannot wrap: hence x < 2^8.
                     air.query(RANGE16, x * BYTE_RANGE_FACTOR, count=active)
+        for derived in derived_cells(air.row, air.graph):
+            air.require(air.graph.node(Op.LOCAL, derived.index) - derived.expression, derived.name)
         self.constraints(air)
         return air
 

@@ -15,12 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.batch.code_trees import CodeTrees
+from circuits.batch.deposits import deposit_words
+from circuits.batch.init_codes import init_code_ids
 from circuits.batch.leaves import BatchLeaves, LeafKind
 from circuits.batch.operations import OperationKind, Operations
+from circuits.batch.precompiles import precompile_duration, precompile_output
 from circuits.batch.receipts import ReceiptChain
+from circuits.batch.worlds import Worlds
 from circuits.limbs import Limbs
 from circuits.widths import WORD
+from executor.forks import CANCUN
 from executor.opcodes import (
+    CALLS,
+    CREATIONS,
     DUP1,
     MAX_DUP,
     MAX_SWAP,
@@ -34,14 +41,22 @@ from executor.opcodes import (
     is_dup,
 )
 from executor.state_keys import StateKind
-from executor.trace import ExecutionTrace, Outcome
+from executor.trace import NONE, ExecutionTrace, FrameKind, HashPurpose, Mode, Outcome
 
 Integers = NDArray[np.int64]
 
 #: Time between the beginning of a transaction and the first entry of its access list: its first three accesses lie in
-#: between. The first step follows the last entry; behind the last step come the three last accesses.
+#: between. The outermost frame follows the last entry; behind the last step come the transaction's last accesses, and
+#: one for each account that it destroys.
 TRANSACTION_BEGIN = 4
-TRANSACTION_END = 4
+TRANSACTION_END = 6
+#: Time from an instruction that opens a frame to the frame's beginning: it accesses two accounts in between, and a
+#: creation reads its initcode after that.
+OPENING = 2
+#: Time that a call takes which opens no frame: it may access two accounts as well.
+STOPPED_TIME = 2
+#: Time from the beginning of a frame to its first step: what is undone when it fails is set apart, and value moves.
+FRAME_BEGIN = 3
 #: Time that a beacon-root write and a withdrawal take.
 BEACON_TIME = 3
 WITHDRAWAL_TIME = 2
@@ -58,9 +73,14 @@ _MOVES = {
     OPCODES["CALLDATACOPY"]: (2, 1),
     OPCODES["CODECOPY"]: (2, 1),
     OPCODES["EXTCODECOPY"]: (3, 1),
+    OPCODES["RETURNDATACOPY"]: (2, 1),
     OPCODES["MCOPY"]: (2, 2),
     **{OPCODES[f"LOG{topics}"]: (1, 1) for topics in range(5)},
 }
+
+_CALLS = tuple(sorted(CALLS))
+_RETURN, _REVERT = OPCODES["RETURN"], OPCODES["REVERT"]
+_CREATIONS = tuple(sorted(CREATIONS))
 
 #: Limb of an offset or a size from which on an access lies beyond 2^48 bytes: 2^43 words cost 2^77 gas.
 FAR_LIMB = 3
@@ -80,6 +100,14 @@ STATIC_FAILURE = 1  # by `exceptional`: undefined opcode, too small or large a s
 INVALID_JUMP = 2  # by `invalid_jump`
 OUT_OF_MEMORY = 3  # by `out_of_memory`: an access beyond MAX_MEMORY_WORDS
 RETURN_DATA_BOUNDS = 4  # by `return_data_bounds`: RETURNDATACOPY of more than there is
+STATIC_VIOLATION = 5  # by `static_violation`: what changes the state in a frame that must not
+
+#: Instructions that a static frame does not allow (EIP-214); CALL only if it sends value, which is this operand.
+STATIC_CHANGES = (
+    *(OPCODES[name] for name in ("SSTORE", "TSTORE", "CREATE", "CREATE2", "SELFDESTRUCT", "CALL")),
+    *(OPCODES[f"LOG{topics}"] for topics in range(5)),
+)
+VALUE_OPERAND = 2
 
 #: Gas that every execution of an instruction costs at least, as far as it is constant: what `exceptional` compares
 #: with; 0 for instructions without a constant part worth a check of its own. Source: cancun/vm/gas.py.
@@ -130,21 +158,35 @@ class Execution:
         frame, code: (n,) ids.
         operation: (n,) number of the step's transaction in the batch.
         time, duration: (n,) time of the step; until the next one.
-        route: (n,) PLAIN, STATIC_FAILURE, INVALID_JUMP, OUT_OF_MEMORY or RETURN_DATA_BOUNDS.
+        route: (n,) PLAIN, STATIC_FAILURE, INVALID_JUMP, OUT_OF_MEMORY, RETURN_DATA_BOUNDS or STATIC_VIOLATION.
         failed: (n,) bool: the step ends its frame by an exceptional halt.
-        begin_time, step_time, end_time: (operations,) when an operation begins; when its first step does (for others
-            than transactions the same); when its last one is done (see TRANSACTION_END).
+        begin_time, frame_time, end_time: (operations,) when an operation begins; when its outermost frame does (for
+            others than transactions the same); when its last step is done (see TRANSACTION_END).
         next_time: time after the last operation.
         transactions: rows of the segment's transactions in the trace; transaction_operations: their numbers.
         reserve: (transactions,) uint64: gas limit beyond MAX_GAS.
+        step_reserve: (n,) uint64: the reserve of the step's frame at the step.
+        opened: (n,) id of the frame that the step opens, 0 for none; own_next: (n,) next step of its frame, or -1.
+        counts_nonce: (n,) bool: the step is a creation that counts its creator's nonce.
+        lead: (n,) time from a step that opens a frame to the frame's beginning.
         blocks: rows of the segment's blocks in the trace, in the order of the block table.
-        frames: rows of the segment's frames in the trace, in the order of the frame table.
+        frames: (m,) rows of the segment's frames in the trace, in the order of the frame table: all but the outermost
+            frames of transactions that run nothing. A frame's id is 1 + its place in here.
+        frame_operation, frame_transaction: (m,) number of its transaction; place of that in `transactions`.
+        frame_parent: (m,) id of its caller, 0 for none; frame_opener: (m,) step that opened it, -1 for none.
+        frame_precompile: (m,) number of the precompile that it calls, or 0.
+        frame_creates, frame_runs, frame_success, frame_halted: (m,) bool: it is a creation; it runs code; it neither
+            reverted nor halted exceptionally; it halted exceptionally.
+        frame_reserve, frame_reserve_end: (m,) uint64: its reserve of gas at first and at its last step.
+        frame_last_step: (m,) its last own step, -1 for none.
+        frame_begin_time, frame_end_time: (m,) when it begins, FRAME_BEGIN before its first step; when it has ended.
+        frame_return_start, frame_return_size: (m,) the range of its memory that it returns.
+        frame_copied: (m,) bytes of what it returned that its caller's instruction copies to memory.
         codes: rows of the segment's codes in the trace, in the order of the code table.
     """
 
     opcode: Integers
     pc: Integers
-    gas_after: Integers
     gas: Integers
     stack_size: Integers
     memory_words: Integers
@@ -160,9 +202,32 @@ class Execution:
         self.transaction_operations = numbers[self.kind == OperationKind.TRANSACTION]
         self.transactions = self.operations.row[self.transaction_operations]
         self.blocks = np.unique(self.operations.block[first:end])
+        self._find_frames()
         self._find_steps()
         self._find_codes()
         self._set_times()
+
+    def _find_frames(self) -> None:
+        """The frames of the segment's transactions, but outermost ones that run nothing."""
+        trace, table = self.trace, self.trace.transactions
+        counts = (table.end_frame[self.transactions] - table.first_frame[self.transactions]).astype(np.int64)
+        rows = ranges(table.first_frame[self.transactions], counts)
+        frames = trace.frames
+        precompile = _precompiles(frames.kind[rows], frames.code_address[rows])
+        acts = (frames.parent[rows] != NONE) | (frames.end_step[rows] > frames.first_step[rows]) | (precompile > 0)
+        acts |= (frames.kind[rows] == FrameKind.CREATION) & (frames.outcome[rows] != Outcome.COLLISION)
+        local = np.repeat(np.arange(len(self.transactions)), counts)[acts]
+        self.frames = rows = rows[acts]
+        self.frame_transaction = local
+        self.frame_operation = self.transaction_operations[local]
+        self.frame_precompile = precompile[acts]
+        self.frame_creates = np.isin(frames.kind[rows], (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+        parent = frames.parent[rows].astype(np.int64)
+        self.frame_parent = np.where(parent == NONE, 0, np.searchsorted(rows, parent) + 1)
+        outcome = frames.outcome[rows]
+        self.frame_success = outcome == Outcome.SUCCESS
+        self.frame_halted = ~self.frame_success & (outcome != Outcome.REVERT)
+        self.frame_runs = frames.end_step[rows] > frames.first_step[rows]
 
     def _find_steps(self) -> None:
         trace, steps = self.trace, self.trace.steps
@@ -171,24 +236,106 @@ class Execution:
         starts = table.first_step[self.transactions].astype(np.int64)
         self.step = ranges(starts, counts)
         self.operation = np.repeat(self.transaction_operations, counts)
-        for name in ("opcode", "pc", "gas_after"):
+        for name in ("opcode", "pc"):
             setattr(self, name, getattr(steps, name)[self.step].astype(np.int64))
-        limits = table.gas_limit[self.transactions]
-        self.reserve = np.where(limits > MAX_GAS, limits - np.uint64(MAX_GAS), np.uint64(0))
-        self.gas = (steps.gas_before[self.step] - np.repeat(self.reserve, counts)).astype(np.int64)
         self.stack_size = steps.stack_height[self.step].astype(np.int64)
         self.memory_words = steps.memory_size[self.step].astype(np.int64) // WORD // 2
         self.failed = steps.failed[self.step].astype(bool)
-        frame = steps.frame[self.step].astype(np.int64)
-        self.frames = np.unique(frame)
-        self.frame = np.searchsorted(self.frames, frame) + 1
+        self.frame = np.searchsorted(self.frames, steps.frame[self.step].astype(np.int64)) + 1
         self.operand_counts = steps.operands[self.step].astype(np.int64)
         self._operands_start = trace.operands_start[self.step].astype(np.int64)
         self._results_start = trace.results_start[self.step].astype(np.int64)
-        self.route = self._route(frame)
+        self.opened = np.full(len(self.step), 0, dtype=np.int64)
+        inner = np.flatnonzero(self.frame_parent)
+        self.frame_opener = np.full(len(self.frames), -1, dtype=np.int64)
+        self.frame_opener[inner] = np.searchsorted(self.step, trace.frames.call_step[self.frames[inner]])
+        self.opened[self.frame_opener[inner]] = inner + 1
+        self._split_gas()
+        self.counts_nonce = np.zeros(len(self.step), dtype=bool)
+        creations = np.flatnonzero(np.isin(self.opcode, _CREATIONS))
+        self.counts_nonce[creations] = (self.opened[creations] > 0) | self.collides(creations)
+        self._find_returns()
+        self.route = self._route()
 
-    def _route(self, frame: Integers) -> NDArray[np.uint8]:
-        outcome = self.trace.frames.outcome[frame]
+    def _split_gas(self) -> None:
+        """Gas before each step, and what of it is its frame's reserve.
+
+        The reserve changes where a frame begins, and where one that it has opened ends: what exceeds MAX_GAS then.
+        """
+        before = self.trace.steps.gas_before[self.step]
+        own = np.argsort(self.frame, kind="stable")  # the steps of each frame, one frame after the other
+        frame = self.frame[own]
+        is_first = np.ones(len(own), dtype=bool)
+        is_first[1:] = frame[1:] != frame[:-1]
+        renewed = is_first.copy()
+        renewed[1:] |= self._renews(own[:-1])
+        given = self.trace.frames.gas_given[self.frames]
+        limits = self.trace.transactions.gas_limit[self.transactions]
+        outermost = self.frame_parent == 0
+        given[outermost] = limits[self.frame_transaction[outermost]]
+        self.frame_reserve = beyond(given)
+        reserve = beyond(before[own])
+        reserve[is_first] = self.frame_reserve[frame[is_first] - 1]
+        source = np.maximum.accumulate(np.where(renewed, np.arange(len(own)), 0)) if len(own) else own
+        reserve = reserve[source]
+        self.step_reserve = np.empty_like(reserve)
+        self.step_reserve[own] = reserve
+        self.gas = (before - self.step_reserve).astype(np.int64)
+        # Own steps of a frame in a row, for what follows a step in its frame.
+        self.own_next = np.full(len(own), -1, dtype=np.int64)
+        self.own_next[own[:-1]] = np.where(frame[1:] == frame[:-1], own[1:], -1)
+        is_last = np.ones(len(own), dtype=bool)
+        is_last[:-1] = frame[1:] != frame[:-1]
+        self.frame_last_step = np.full(len(self.frames), -1, dtype=np.int64)
+        self.frame_last_step[frame[is_last] - 1] = own[is_last]
+        self.frame_reserve_end = self.frame_reserve.copy()
+        runs = self.frame_last_step >= 0
+        self.frame_reserve_end[runs] = self.step_reserve[self.frame_last_step[runs]]
+        self.reserve = beyond(limits)
+
+    def _renews(self, steps: Integers) -> NDArray[np.bool_]:
+        """Which of these steps divide the gas of their frame anew: those that open a frame, and collisions."""
+        renews: NDArray[np.bool_] = (self.opened[steps] > 0) | self.collides(steps)
+        return renews
+
+    def _find_returns(self) -> None:
+        """What each frame returns: a range of its own memory."""
+        self.frame_return_start = np.zeros(len(self.frames), dtype=np.int64)
+        self.frame_return_size = np.zeros(len(self.frames), dtype=np.int64)
+        frames = np.flatnonzero(self.frame_runs & ~self.frame_halted)
+        last = self.frame_last_step[frames]
+        # What a creation returns becomes its code.
+        returns = (self.opcode[last] == _REVERT) | ((self.opcode[last] == _RETURN) & ~self.frame_creates[frames])
+        frames, last = frames[returns], last[returns]
+        size = small_integers(self.operand(last, 1))
+        self.frame_return_size[frames] = size
+        self.frame_return_start[frames] = np.where(size > 0, small_integers(self.operand(last, 0)), 0)
+        frames = np.flatnonzero((self.frame_precompile > 0) & self.frame_success)
+        start, size = precompile_output(
+            self.frame_precompile[frames], self.trace.frames.input_size[self.frames[frames]].astype(np.int64)
+        )
+        self.frame_return_start[frames], self.frame_return_size[frames] = start, size
+
+    @cached_property
+    def deposits(self) -> Integers:
+        """Steps of RETURN in creations, as far as they reach into memory that can be proved."""
+        steps = self.rows(_RETURN)
+        found: Integers = steps[self.frame_creates[self.frame[steps] - 1]]
+        return found
+
+    def collides(self, steps: Integers) -> NDArray[np.bool_]:
+        """Which of these steps are creations at an address that is taken: the creator's nonce counts all the same."""
+        creations = np.isin(self.opcode[steps], _CREATIONS) & ~self.failed[steps] & (self.opened[steps] == 0)
+        found = np.zeros(len(steps), dtype=bool)
+        here = np.flatnonzero(creations)
+        if len(here):
+            trace = self.trace
+            nonces = (trace.accesses.mode == Mode.WRITE) & (trace.keys.kind[trace.accesses.key] == StateKind.NONCE)
+            found[here] = np.isin(self.step[steps[here]], trace.accesses.step[nonces])
+        return found
+
+    def _route(self) -> NDArray[np.uint8]:
+        outcome = self.trace.frames.outcome[self.frame_row(self.frame)]
         route = np.zeros(len(self.step), dtype=np.uint8)
         static = np.isin(
             outcome,
@@ -202,11 +349,17 @@ class Execution:
         # Where both operands and gas lack, py-evm may name the gas.
         static |= self.stack_size < REACH[self.opcode]
         route[self.failed & static] = STATIC_FAILURE
-        # There is no return data in a frame that has called nothing. Where gas is short as well, of which a size of 0
-        # takes no more than the constant cost, the bounds are the reason that is proved.
-        bounds = self.failed & (route == PLAIN) & (self.opcode == OPCODES["RETURNDATACOPY"])
-        route[bounds] = RETURN_DATA_BOUNDS
+        # Where gas is short as well, though it pays the constant cost, the bounds are the reason that is proved.
+        route[self.failed & (route == PLAIN) & (outcome == Outcome.RETURN_DATA_BOUNDS)] = RETURN_DATA_BOUNDS
         route[self.failed & (route == PLAIN) & (outcome == Outcome.INVALID_JUMP)] = INVALID_JUMP
+        # A step that would change the state fails in a static frame, whatever else it lacks.
+        changes = np.isin(self.opcode, STATIC_CHANGES)
+        calls = np.flatnonzero((self.opcode == OPCODES["CALL"]) & (self.operand_counts > VALUE_OPERAND))
+        sends = np.zeros(len(self.step), dtype=bool)
+        sends[calls] = self.operand(calls, VALUE_OPERAND).any(axis=1)
+        changes &= (self.opcode != OPCODES["CALL"]) | sends
+        in_static = self.trace.frames.is_static[self.frame_row(self.frame)] == 1
+        route[self.failed & (route == PLAIN) & in_static & changes] = STATIC_VIOLATION
         for opcode, accesses in MEMORY_OPERANDS.items():
             rows = np.flatnonzero(self.failed & (route == PLAIN) & (self.opcode == opcode))
             for offset, size, constant in accesses:
@@ -223,10 +376,20 @@ class Execution:
 
     def _find_codes(self) -> None:
         trace = self.trace
-        used = trace.frames.code[self.frames].astype(np.int64)
-        # Codes of other accounts, asked for by EXTCODESIZE and EXTCODECOPY.
+        # The initcode of CREATE2 is a known code like those of accounts.
+        kind = trace.frames.kind[self.frames]
+        proved = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE))
+        running = self.frame_runs & ~proved
+        used = trace.frames.code[self.frames[running]].astype(np.int64)
+        # Codes of other accounts, asked for by EXTCODESIZE and EXTCODECOPY, and by creations whose address is taken.
         asked = self.rows(OPCODES["EXTCODESIZE"], OPCODES["EXTCODECOPY"])
-        hashes = self.code_hash_of(self.operand(asked, 0)[:, :10])
+        taken = self.transactions[trace.transactions.is_creation[self.transactions] == 1]
+        addresses = trace.frames.address[trace.transactions.first_frame[taken]]
+        hashes = self._code_hashes_of(np.concatenate([self.operand(asked, 0)[:, :10], addresses]))
+        # Codes that are stored, and initcodes of CREATE2.
+        made = np.isin(trace.hashes.purpose, (HashPurpose.CODE, HashPurpose.INITCODE))
+        made &= np.isin(trace.hashes.step, self.step)
+        hashes = np.concatenate([hashes, trace.hashes.digest[made]])
         leaves = self.leaves
         known = leaves.keys.slot[leaves.keys.of_kind(LeafKind.CODE)]
         both = np.concatenate([known, hashes])
@@ -235,40 +398,101 @@ class Execution:
         wanted = np.isin(inverse[: len(known)], inverse[len(known) :])
         self.codes = np.unique(np.concatenate([used, leaves.code_rows[wanted]])).astype(np.int64)
         self.code_ids = np.arange(len(self.codes), dtype=np.int64)
-        frame_code = self.code_ids[np.searchsorted(self.codes, used)] if len(used) else used
-        self.frame_code = frame_code
-        self.code = frame_code[self.frame - 1] if len(self.step) else self.frame
+        self.frame_code = np.zeros(len(self.frames), dtype=np.int64)
+        self.frame_code[running] = self.code_ids[np.searchsorted(self.codes, used)] if len(used) else used
+        creating = np.flatnonzero(self.frame_runs & proved)
+        sizes = trace.codes.size[trace.frames.code[self.frames[creating]]].astype(np.int64)
+        self.frame_code[creating] = init_code_ids(sizes)
+        self.code = self.frame_code[self.frame - 1] if len(self.step) else self.frame
 
     def _set_times(self) -> None:
+        """See TRANSACTION_BEGIN, FRAME_BEGIN and TRANSACTION_END."""
         duration = np.ones(len(self.step), dtype=np.int64)
         for opcode, (size, times) in _MOVES.items():
             rows = np.flatnonzero((self.opcode == opcode) & ~self.failed)
             if len(rows):
-                duration[rows] += times * (-(-small_integers(self.operand(rows, size)) // 32))
-        self.duration = duration
+                duration[rows] += times * words_of(small_integers(self.operand(rows, size)))
         trace = self.trace
+        frames = self.frames
+        # What a frame that runs no code takes, and what its caller does when it is over.
+        idle = np.zeros(len(frames), dtype=np.int64)
+        precompiles = np.flatnonzero(self.frame_precompile)
+        idle[precompiles] = precompile_duration(
+            self.frame_precompile[precompiles],
+            trace.frames.input_size[frames[precompiles]].astype(np.int64),
+            self.frame_success[precompiles],
+        )
+        self.frame_copied = self._copied()
+        resume = 1 + words_of(self.frame_copied)
+        # Between an instruction and the frame that it opens.
+        creations = np.flatnonzero(np.isin(self.opcode, _CREATIONS) & ~self.failed)
+        counts = self.counts_nonce[creations]
+        hashed = (self.opcode[creations] == OPCODES["CREATE2"]) & counts
+        words = words_of(small_integers(self.operand(creations, 2)))
+        duration[creations] += words * hashed + counts
+        stopped = np.isin(self.opcode, _CALLS) & ~self.failed & (self.opened == 0)
+        duration[stopped] = STOPPED_TIME
+        openers = np.flatnonzero(self.opened)
+        self.lead = np.full(len(self.step), OPENING, dtype=np.int64)
+        self.lead[creations] += words
+        child = self.opened[openers] - 1
+        without_code = ~self.frame_runs[child]
+        duration[openers] = self.lead[openers] + FRAME_BEGIN + without_code * (idle[child] + resume[child])
+        # The last step of a frame, and what its caller does then.
+        runs = np.flatnonzero(self.frame_runs)
+        last = self.frame_last_step[runs]
+        ending = np.ones(len(runs), dtype=np.int64)
+        deposits = np.flatnonzero(np.isin(last, self.deposits))
+        sizes = small_integers(self.operand(last[deposits], 1))
+        ending[deposits] += deposit_words(sizes, trace.frames.outcome[frames[runs[deposits]]])
+        duration[last] = ending + np.where(self.frame_parent[runs] > 0, resume[runs], 0)
+        self.duration = duration
+
         operations = self.end - self.first
         begin = np.full(operations, WITHDRAWAL_TIME, dtype=np.int64)
         begin[self.kind == OperationKind.BEACON] = BEACON_TIME
         entries = np.zeros(operations, dtype=np.int64)
-        runs = np.zeros(operations, dtype=np.int64)
+        running = np.zeros(operations, dtype=np.int64)
         local = self.transaction_operations - self.first
         table = trace.transactions
         entries[local] = (
             table.access_addresses[self.transactions].astype(np.int64) + table.access_keys[self.transactions]
         )
-        np.add.at(runs, self.operation - self.first, duration)
+        np.add.at(running, self.operation - self.first, duration)
+        outermost = np.flatnonzero(self.frame_parent == 0)
+        running[self.frame_operation[outermost] - self.first] += FRAME_BEGIN + idle[outermost]
         begin[local] = TRANSACTION_BEGIN
-        total = begin + entries + runs
+        total = begin + entries + running
         total[local] += TRANSACTION_END
+        np.add.at(total, self.destroyed[0] - self.first, 1)
         self.begin_time = np.cumsum(total) - total
-        self.step_time = self.begin_time.copy()
-        self.step_time[local] += TRANSACTION_BEGIN + entries[local]
-        self.end_time = self.step_time + runs
+        self.frame_time = self.begin_time.copy()
+        self.frame_time[local] += TRANSACTION_BEGIN + entries[local]
+        self.end_time = self.frame_time + running
         self.next_time = int(total.sum())
         before = np.cumsum(duration) - duration
         first_step = np.searchsorted(self.operation, self.operation)  # of the same operation
-        self.time = self.step_time[self.operation - self.first] + before - before[first_step]
+        self.time = self.frame_time[self.operation - self.first] + FRAME_BEGIN + before - before[first_step]
+
+        self.frame_begin_time = self.frame_time[self.frame_operation - self.first].copy()
+        inner = np.flatnonzero(self.frame_parent)
+        opener = self.frame_opener[inner]
+        self.frame_begin_time[inner] = self.time[opener] + self.lead[opener]
+        self.frame_end_time = self.frame_begin_time + FRAME_BEGIN + idle
+        self.frame_end_time[runs] = self.time[last] + ending
+
+    def _copied(self) -> Integers:
+        """Bytes of what each frame returns that are copied to its caller's memory, (frames,)."""
+        copied = np.zeros(len(self.frames), dtype=np.int64)
+        inner = np.flatnonzero((self.frame_parent > 0) & ~self.frame_creates & ~self.frame_halted)
+        opener = self.frame_opener[inner]
+        room = np.zeros(len(inner), dtype=np.int64)
+        for opcode in _CALLS:
+            here = np.flatnonzero(self.opcode[opener] == opcode)
+            if len(here):
+                room[here] = small_integers(self.operand(opener[here], int(OPERANDS[opcode]) - 1))
+        copied[inner] = np.minimum(room, self.trace.frames.output_size[self.frames[inner]].astype(np.int64))
+        return copied
 
     # Picking steps and their words.
 
@@ -291,7 +515,7 @@ class Execution:
 
     def operand_time(self, steps: Integers, index: int) -> Integers:
         """Times (n,) of the stack tokens that these steps take for an operand."""
-        then: Integers = self._stack.then[steps, index]
+        then: Integers = self._stack.then[steps, index] if len(steps) else np.zeros(0, dtype=np.int64)
         return then
 
     @property
@@ -336,34 +560,63 @@ class Execution:
         """Ids of the buffers of blob hashes, (transactions,): behind the calldata; used for blob transactions only."""
         return self.calldata_ids + self.buffer_rows[:, 0]
 
+    @cached_property
+    def destroyed(self) -> tuple[Integers, Limbs]:
+        """Accounts that transactions destroy (EIP-6780), each once: operation (n,), ascending, and address (n, 10)."""
+        trace, table = self.trace, self.trace.transactions
+        at = np.flatnonzero(trace.keys.kind[trace.accesses.key] == StateKind.DESTROYED)
+        owner = np.searchsorted(table.first_access, at, side="right") - 1
+        key = trace.accesses.key[at].astype(np.int64)
+        # The last access of a key in a transaction decides, which is the first one from behind.
+        pairs, position = np.unique(np.stack([owner, key], axis=1)[::-1], axis=0, return_index=True)
+        stays: NDArray[np.bool_] = trace.accesses.after[at[::-1][position], 0] == 1
+        own = np.isin(pairs[:, 0], self.transactions) & stays
+        operation = self.transaction_operations[np.searchsorted(self.transactions, pairs[own, 0])]
+        return operation, trace.keys.address[pairs[own, 1]]
+
+    @cached_property
+    def worlds(self) -> Worlds:
+        """The worlds of the segment's frames."""
+        return Worlds.of(self.trace.frames, self.frames)
+
     def frame_row(self, frame: Integers) -> Integers:
         """Rows in the trace's frames of these frame ids."""
-        return self.frames[frame - 1]
+        rows: Integers = self.frames[frame - 1]
+        return rows
 
-    def code_hash_of(self, addresses: Limbs) -> Limbs:
-        """Code hashes (n, 16) of accounts (n, 10); no code changes within a batch that can be proved."""
-        keys = self.trace.keys
+    def initcode_hashes(self, steps: Integers) -> Limbs:
+        """Hashes (n, 16) of the initcodes of steps of CREATE2 that have computed one."""
+        hashes = self.trace.hashes
+        made = np.flatnonzero(hashes.purpose == HashPurpose.INITCODE)
+        found: Limbs = hashes.digest[made[np.searchsorted(hashes.step[made], self.step[steps])]]
+        return found
+
+    def codes_of(self, hashes: Limbs) -> tuple[Integers, Integers]:
+        """Ids and sizes (n,) of the codes with these hashes (n, 16); 0 for those that are none of the segment's."""
+        own = self.trace.codes.hash[self.codes]
+        both = np.concatenate([own, hashes])
+        _, inverse = np.unique(both, axis=0, return_inverse=True)
+        inverse = inverse.reshape(-1)
+        place = np.full(int(inverse.max(initial=-1)) + 1, -1, dtype=np.int64)
+        place[inverse[: len(own)]] = np.arange(len(own))
+        found = place[inverse[len(own) :]]
+        there = found >= 0
+        ids, sizes = np.zeros(len(hashes), dtype=np.int64), np.zeros(len(hashes), dtype=np.int64)
+        ids[there] = self.code_ids[found[there]]
+        sizes[there] = self.trace.codes.size[self.codes[found[there]]]
+        return ids, sizes
+
+    def _code_hashes_of(self, addresses: Limbs) -> Limbs:
+        """All code hashes (k, 16) that accounts (n, 10) have at some time in the batch."""
+        trace = self.trace
+        keys = trace.keys
         own = np.flatnonzero(keys.kind == StateKind.CODE_HASH)
         both = np.concatenate([keys.address[own], addresses])
         _, inverse = np.unique(both, axis=0, return_inverse=True)
         inverse = inverse.reshape(-1)
-        position = np.zeros(inverse.max(initial=0) + 1, dtype=np.int64)
-        position[inverse[: len(own)]] = own
-        return keys.first[position[inverse[len(own) :]]]
-
-
-def ends_unpaid(execution: Execution) -> NDArray[np.bool_]:
-    """Which frames of the execution (frames,) end for lack of gas, as far as their last steps are proved so."""
-    if not len(execution.frames):
-        return np.zeros(0, dtype=bool)
-    last = np.zeros(len(execution.frames), dtype=np.int64)
-    np.maximum.at(last, execution.frame - 1, np.arange(len(execution.frame)))
-    route, opcode = execution.route[last], execution.opcode[last]
-    lacks = (execution.gas[last] < CONSTANT_GAS[opcode]) & ~other_reason(execution, last)
-    beyond = (route == OUT_OF_MEMORY) & ~far_beyond_memory(execution, last)
-    unpaid = (route == PLAIN) | ((route == STATIC_FAILURE) & lacks) | beyond
-    ends: NDArray[np.bool_] = execution.failed[last] & unpaid
-    return ends
+        asked = own[np.isin(inverse[: len(own)], inverse[len(own) :])]
+        changed = trace.accesses.after[np.isin(trace.accesses.key, asked)]
+        return np.concatenate([keys.first[asked], changed])
 
 
 def other_reason(execution: Execution, steps: Integers) -> NDArray[np.bool_]:
@@ -440,10 +693,13 @@ def _stack_reads(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     """Steps, operand numbers and words of all words that are taken."""
     counts = execution.operand_counts.copy()
     counts[execution.route == STATIC_FAILURE] = 0
+    violates = execution.route == STATIC_VIOLATION
+    counts[violates & (execution.opcode != OPCODES["CALL"])] = 0
     steps = np.repeat(np.arange(len(counts)), counts)
     operands = ranges(np.zeros(len(counts), dtype=np.int64), counts)
     # Of RETURNDATACOPY out of bounds, and of an access beyond the memory, only offset and size are looked at.
     keep = (execution.route[steps] != RETURN_DATA_BOUNDS) | (operands != 0)
+    keep &= ~violates[steps] | (operands == VALUE_OPERAND)
     for step in np.flatnonzero(execution.route == OUT_OF_MEMORY):
         keep[steps == step] = np.isin(operands[steps == step], out_of_memory_operands(execution, int(step)))
     steps, operands = steps[keep], operands[keep]
@@ -491,6 +747,24 @@ def _stack_writes(execution: Execution) -> tuple[Integers, Integers, Limbs]:
         execution.operand(swaps, 0),
     ]
     return np.concatenate(steps), np.concatenate(slots), np.concatenate(words)
+
+
+def beyond(gas: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """What these amounts (n,) have beyond MAX_GAS."""
+    return np.where(gas > MAX_GAS, gas - np.uint64(MAX_GAS), np.uint64(0))
+
+
+def words_of(size: Integers) -> Integers:
+    """Words that bytes make, rounded up, (n,)."""
+    return -(-size // 32)
+
+
+def _precompiles(kind: NDArray[np.uint8], address: Limbs) -> Integers:
+    """Numbers (n,) of the precompiles that frames call, 0 for others; `address` (n, 10): whose code they run."""
+    numbers = np.array(sorted(int.from_bytes(x, "big") for x in CANCUN.precompiles))
+    low = address[:, 0].astype(np.int64)
+    created = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    return np.where(~created & ~address[:, 1:].any(axis=1) & np.isin(low, numbers), low, 0)
 
 
 def small_integers(words: Limbs) -> Integers:

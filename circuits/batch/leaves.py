@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from circuits.batch.code_trees import CodeTrees
 from circuits.functions.poseidon2 import compress
-from circuits.limbs import Limbs, u64_from_ints
+from circuits.limbs import Limbs, u64_from_ints, words_from_bytes
 from circuits.statement import TAG_KEY, Digests
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
-from executor.state_keys import StateKind
-from executor.trace import ExecutionTrace
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
+from executor.trace import ExecutionTrace, FrameKind, HashPurpose
 
 
 class LeafKind(IntEnum):
@@ -34,8 +34,16 @@ class LeafKind(IntEnum):
 
 
 #: Kinds of state keys that an account's leaf, a slot's and a transient slot's stand for.
-_ACCOUNT_KINDS = (StateKind.BALANCE, StateKind.NONCE, StateKind.CODE_HASH, StateKind.WARM_ADDRESS)
+_ACCOUNT_KINDS = (
+    StateKind.BALANCE,
+    StateKind.NONCE,
+    StateKind.CODE_HASH,
+    StateKind.HAS_STORAGE,
+    StateKind.WARM_ADDRESS,
+)
 _SLOT_KINDS = (StateKind.STORAGE, StateKind.WARM_SLOT, StateKind.ORIGINAL)
+
+_EMPTY_CODE = words_from_bytes([EMPTY_CODE_HASH])[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +110,14 @@ class LeafValues:
         value: (K, 16): an account's balance, a slot's value, a block's hash.
         nonce: (K, 4): an account's.
         code_hash: (K, 16): an account's; that of the empty code for an account that does not exist.
+        stored: (K,) uint8: 1 for an account that has storage, but neither nonce nor code, in the batch's pre-state: no
+            contract is created there (EIP-7610). It stays, for without code nothing touches the storage.
     """
 
     value: Limbs
     nonce: Limbs
     code_hash: Limbs
+    stored: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +149,17 @@ def word_digests(words: Limbs) -> Digests:
     return compress(words[:, :DIGEST].astype(np.uint32), words[:, DIGEST:].astype(np.uint32))
 
 
-def account_digests(value: Limbs, nonce: Limbs, code_hash: Limbs) -> Digests:
-    """Value digests (n, 8) of accounts: C(C(C(balance), C(code hash)), nonce)."""
+def account_digests(value: Limbs, nonce: Limbs, code_hash: Limbs, stored: NDArray[np.integer]) -> Digests:
+    """Value digests (n, 8) of accounts: C(C(C(balance), C(code hash)), (nonce, stored))."""
+    return compress(compress(word_digests(value), word_digests(code_hash)), nonce_blocks(nonce, stored))
+
+
+def nonce_blocks(nonce: Limbs, stored: NDArray[np.integer]) -> Digests:
+    """What an account's value digest hashes last, (n, 8): its nonce (n, 4), and whether it is stored alone (n,)."""
     padded = np.zeros((len(nonce), DIGEST), dtype=np.uint32)
     padded[:, :NONCE] = nonce
-    return compress(compress(word_digests(value), word_digests(code_hash)), padded)
+    padded[:, NONCE] = stored
+    return padded
 
 
 def code_value_digests(codes: LeafCodes) -> Digests:
@@ -157,7 +174,9 @@ def value_digests(keys: LeafKeys, values: LeafValues, codes: LeafCodes) -> Diges
     """Value digests (K, 8) of all leaves."""
     digests = np.empty((len(keys), DIGEST), dtype=np.uint32)
     accounts = keys.of_kind(LeafKind.ACCOUNT)
-    digests[accounts] = account_digests(values.value[accounts], values.nonce[accounts], values.code_hash[accounts])
+    digests[accounts] = account_digests(
+        values.value[accounts], values.nonce[accounts], values.code_hash[accounts], values.stored[accounts]
+    )
     slots = np.flatnonzero(np.isin(keys.kind, (LeafKind.STORAGE, LeafKind.TRANSIENT, LeafKind.BLOCK_HASH)))
     digests[slots] = word_digests(values.value[slots])
     digests[keys.of_kind(LeafKind.CODE)] = code_value_digests(codes)
@@ -191,6 +210,25 @@ def root(leaves: Digests, depth: int) -> Digests:
     return top
 
 
+def _only_creates(trace: ExecutionTrace) -> NDArray[np.bool_]:
+    """Which of the trace's codes (codes,) ran as initcode only: no leaf stands for these."""
+    frames, codes = trace.frames, trace.codes
+    creates = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    created, others = (np.zeros(len(codes.size), dtype=bool) for _ in range(2))
+    created[frames.code[creates]] = True
+    others[frames.code[~creates]] = True
+    # An account may have the same code.
+    hashes = np.flatnonzero(trace.keys.kind == StateKind.CODE_HASH)
+    known = np.concatenate([trace.keys.first[hashes], trace.accesses.after[np.isin(trace.accesses.key, hashes)]])
+    # Those of CREATE2 are shown to have their hash.
+    hashed = trace.hashes.digest[np.isin(trace.hashes.purpose, (HashPurpose.CODE, HashPurpose.INITCODE))]
+    both = np.concatenate([codes.hash, known, hashed])
+    _, inverse = np.unique(both, axis=0, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    others |= np.isin(inverse[: len(codes.size)], inverse[len(codes.size) :])
+    return created & ~others
+
+
 @dataclass(frozen=True, eq=False)
 class BatchLeaves:
     """The leaves of an executed batch, and their values at any moment of it.
@@ -216,7 +254,7 @@ class BatchLeaves:
         kind[trace.keys.kind == StateKind.TRANSIENT] = LeafKind.TRANSIENT
         has = np.flatnonzero(kind)
         slots = np.where((kind[has] == LeafKind.ACCOUNT)[:, None], 0, trace.keys.slot[has]).astype(np.uint16)
-        stored = np.flatnonzero(trace.codes.size > 0)
+        stored = np.flatnonzero((trace.codes.size > 0) & ~_only_creates(trace))
         numbers = np.zeros((len(trace.ancestors.number), WORD), dtype=np.uint16)
         numbers[:, :U64] = u64_from_ints(trace.ancestors.number.tolist())
         fixed = [LeafKind.CODE] * len(stored) + [LeafKind.BLOCK_HASH] * len(numbers)
@@ -246,6 +284,7 @@ class BatchLeaves:
             np.zeros((len(self.keys), WORD), dtype=np.uint16),
             np.zeros((len(self.keys), NONCE), dtype=np.uint16),
             np.zeros((len(self.keys), WORD), dtype=np.uint16),
+            self._stored(),
         )
         for kind, column in (
             (StateKind.BALANCE, values.value),
@@ -258,3 +297,14 @@ class BatchLeaves:
         # Ancestors are sorted by number, as their leaves are.
         values.value[self.keys.of_kind(LeafKind.BLOCK_HASH)] = trace.ancestors.hash
         return values
+
+    def _stored(self) -> NDArray[np.uint8]:
+        """Which accounts have storage alone in the pre-state, (K,)."""
+        keys = self.trace.keys
+        stored = np.zeros(len(self.keys), dtype=np.uint8)
+        has_storage = (keys.kind == StateKind.HAS_STORAGE) & keys.first.any(axis=1)
+        stored[self.leaf_of_key[has_storage]] = 1
+        has_nonce = (keys.kind == StateKind.NONCE) & keys.first.any(axis=1)
+        has_code = (keys.kind == StateKind.CODE_HASH) & (keys.first != _EMPTY_CODE).any(axis=1)
+        stored[self.leaf_of_key[has_nonce | has_code]] = 0
+        return stored

@@ -165,6 +165,7 @@ def _transaction_items(batch: Batch, entries: AccessEntries) -> ItemColumns:
         block_digest=block_digests(batch)[table.block],
         sender=table.sender,
         to=table.to,
+        creates=table.is_creation,
         nonce=nonce.astype(np.uint16),
         gas_limit=gas_limbs(table.gas_limit),
         value=table.value,

@@ -55,6 +55,14 @@ class Operations:
         allowed = np.flatnonzero((self.kind != OperationKind.WITHDRAWAL) | first_of_block)
         return np.append(allowed, len(self))
 
+    def place(self, operation: int) -> tuple[int, int | None]:
+        """Block of an operation in the batch, and number of its transaction in the block; None for no transaction."""
+        block = int(self.block[operation])
+        if self.kind[operation] != OperationKind.TRANSACTION:
+            return block, None
+        own = self.row[(self.kind == OperationKind.TRANSACTION) & (self.block == block)]
+        return block, int(self.row[operation] - own[0])
+
     @classmethod
     def of(cls, trace: ExecutionTrace) -> Operations:
         """The operations of a batch's trace."""

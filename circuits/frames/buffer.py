@@ -24,6 +24,7 @@ from circuits.component import Answering
 from circuits.frames.buses import BUFFER, BUFFER_BYTES, BUFFER_SIZE
 from circuits.frames.calldata import CALLDATA_KIND, buffer_places, bytes_to_words, padded_words
 from circuits.frames.code import CODE_KIND
+from circuits.frames.init_code import InitCodes
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.poseidon2 import distinct_rows
 from circuits.limbs import Limbs
@@ -191,21 +192,22 @@ class BufferBytes(Table):
 
 
 class Buffers:
-    """All buffers of a segment, calldata and codes: their words by kind and id."""
+    """All buffers of a segment, calldata, codes and initcodes: their words by kind and id."""
 
     def __init__(self, execution: Execution) -> None:
         trace = execution.trace
         ids, starts, sizes, rows = buffer_places(execution)
-        codes = trace.codes
-        code_sizes = codes.size[execution.codes].astype(np.int64)
-        kinds = np.repeat([CALLDATA_KIND, CODE_KIND], [len(ids), len(execution.codes)])
-        self._keys = _key(kinds, np.concatenate([ids, execution.code_ids]))
+        codes, initcodes = trace.codes, InitCodes.of(execution)
+        code_rows = np.concatenate([execution.codes, initcodes.code])
+        code_sizes = codes.size[code_rows].astype(np.int64)
+        kinds = np.repeat([CALLDATA_KIND, CODE_KIND], [len(ids), len(code_rows)])
+        self._keys = _key(kinds, np.concatenate([ids, execution.code_ids, initcodes.id]))
         self._sizes = np.concatenate([sizes, code_sizes])
         # A word of zeros behind each buffer stands for all that follow.
         counts = np.concatenate([rows, -(-code_sizes // WORD_BYTES)]) + 1
         self._last = np.cumsum(counts) - 1
         self._first = self._last - counts + 1
-        places = np.concatenate([starts, codes.start[execution.codes].astype(np.int64)])
+        places = np.concatenate([starts, codes.start[code_rows].astype(np.int64)])
         self._words = padded_words(trace.data.byte, places, self._sizes, counts)
 
     def find(self, kind: Integers, id_: Integers) -> Integers:

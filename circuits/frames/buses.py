@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from circuits.air.bus import Bus, BusField, BusKind
-from circuits.widths import ADDRESS, DIGEST, U64, WORD
+from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 MESSAGE = Bus(
     index=14,
@@ -12,19 +12,31 @@ MESSAGE = Bus(
     fields=(
         BusField("frame", 1, "id of the frame that is opened", "frame: its row number"),
         BusField("operation", 1, "number of the transaction", "sender"),
-        BusField("block", 1, "row of the block table", "sender: block"),
-        BusField("scope", 1, "scope of the block", "sender: block"),
-        BusField("time", 1, "time of the first step", "sender"),
+        BusField("block", 1, "row of the block table", "sender: block, or its own frame"),
+        BusField("scope", 1, "scope of the block", "sender: block, or its own frame"),
+        BusField("time", 1, "when the frame begins, FRAME_BEGIN before its first step", "sender"),
+        BusField("outer", 1, "world of the caller", "sender: its own frame; 0 of a transaction"),
+        BusField("static", 1, "1: the state must not be changed", "sender: its own frame, or STATICCALL"),
+        BusField("depth", 1, "0 for the outermost frame, at most 1024", "sender: 1 + that of its own frame"),
         BusField("caller", ADDRESS, "address limbs", "sender"),
         BusField("address", ADDRESS, "account whose storage the frame works on", "sender"),
-        BusField("code_hash", WORD, "keccak256 of the code that runs", "sender: account"),
         BusField("value", WORD, "CALLVALUE in wei", "sender"),
-        BusField("calldata", 1, "id of the calldata buffer", "sender: calldata"),
-        BusField("calldata_size", 1, "bytes", "sender: calldata"),
-        BusField("gas", 1, "gas given without the reserve, below 2^30", "sender"),
-        BusField("reserve", U64, "gas given beyond that, in limbs", "sender"),
+        BusField("moves", 1, "1: the value moves from caller to address", "sender: a bit"),
+        BusField("creates", 1, "1: the frame creates the account at its address", "sender: a bit"),
+        BusField("runs", 1, "1: code runs", "sender: a bit"),
+        BusField("code", 1, "id of the code", "sender: code, or init_code"),
+        BusField("code_size", 1, "bytes", "sender: code, or init_code"),
+        BusField("precompile", 1, "number of the precompile that answers, or 0", "sender: the address"),
+        BusField("calldata_kind", 1, "0: a buffer, 2: the memory of the caller's frame", "sender: a constant"),
+        BusField("calldata_id", 1, "id of the buffer, or of that frame", "sender"),
+        BusField("calldata_start", 1, "first byte there", "sender: below 2^24"),
+        BusField("calldata_size", 1, "bytes", "sender: at most 2^24"),
+        BusField("gas", 1, "gas given without the reserve, below 2^30", "sender: range check"),
+        BusField("reserve", U64, "gas given beyond that, in limbs", "sender: range check"),
     ),
-    argument="A frame row receives the one message that names its row number, so every frame that is opened runs once.",
+    argument="A frame row receives the one message that names its row number, so every frame that is opened runs once. "
+    "A frame's steps come after the step that opened it, so frames form a tree: a circle of frames that open each "
+    "other would need times that come around the field.",
 )
 
 RESULT = Bus(
@@ -34,8 +46,10 @@ RESULT = Bus(
     fields=(
         BusField("frame", 1, "id of the frame", "frame: its row number"),
         BusField("success", 1, "1: neither reverted nor halted exceptionally", "frame: halt"),
-        BusField("halted", 1, "1: halted exceptionally, which takes the reserve as well", "frame: halt"),
         BusField("gas", 1, "gas left without the reserve, in [0, 2^30)", "frame: halt"),
+        BusField("reserve", U64, "gas left beyond that, in limbs; 0 after an exceptional halt", "frame: frame_state"),
+        BusField("return_start", 1, "first byte of what it returns, in its memory", "frame: halt"),
+        BusField("return_size", 1, "bytes", "frame: halt"),
         BusField("time", 1, "time after the last step", "frame: halt"),
     ),
     argument="A frame sends one result under its row number; who opened it receives it.",
@@ -63,12 +77,30 @@ HALT = Bus(
     name="halt",
     kind=BusKind.PERMUTATION,
     fields=(
-        BusField("frame", 1, "id of the frame", "exec"),
+        BusField("frame", 1, "id of the frame", "exec, or precompile"),
         BusField("ending", 1, "how the frame ends: an `Ending` of `circuits.frames.frames`", "sender: its instruction"),
         BusField("gas", 1, "gas left, in [0, 2^30); 0 after an exceptional halt", "sender: range check"),
+        BusField("return_start", 1, "first byte of what it returns, in its memory", "sender: below 2^24"),
+        BusField("return_size", 1, "bytes; 0 after an exceptional halt", "sender: at most 2^24"),
         BusField("time", 1, "time after the last step", "sender"),
     ),
-    argument="The last step of a frame sends it and the frame row receives it.",
+    argument="The last step of a frame, or its precompile, sends it and the frame row receives it.",
+)
+
+FRAME_STATE = Bus(
+    index=74,
+    name="frame_state",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("frame", 1, "id of the frame", "frame: its row number"),
+        BusField("return_source", 1, "frame in whose memory the return data lies; 0: there is none", "sender: result"),
+        BusField("return_start", 1, "its first byte there", "sender: result"),
+        BusField("return_size", 1, "its bytes; their end is at most 2^24", "sender: result"),
+        BusField("reserve", U64, "gas beyond what steps count, in limbs", "sender"),
+        BusField("time", 1, "time of who sent it", "sender"),
+    ),
+    argument="The frame row sends the first token and receives the last one. Who takes one proves that it is earlier "
+    "and sends one of its own time: they form one chain. Only a call sends another state than it takes.",
 )
 
 FRAME = Bus(
@@ -80,9 +112,30 @@ FRAME = Bus(
         BusField("operation", 1, "number of the transaction", "frame: message"),
         BusField("scope", 1, "scope of the block", "frame: message"),
         BusField("address", ADDRESS, "account whose storage the frame works on", "frame: message"),
-        BusField("persists", 1, "1: what the frame does is not undone", "frame: halt"),
+        BusField("world", 1, "innermost frame, at or above it, that fails; 0: none does", "frame: halt, message"),
+        BusField("static", 1, "1: the frame may change nothing", "frame: message"),
     ),
-    argument="There is one row for each frame id.",
+    argument="There is one row for each frame id. A frame that fails is a world of its own, any other one is part of "
+    "the world around it, which its message names. Whether it fails is a prophecy until its halt.",
+)
+
+CALLER = Bus(
+    index=73,
+    name="caller",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("frame", 1, "id of the frame", "frame: its row number"),
+        BusField("operation", 1, "number of the transaction", "frame: message"),
+        BusField("block", 1, "row of the block table", "frame: message"),
+        BusField("scope", 1, "scope of the block", "frame: message"),
+        BusField("address", ADDRESS, "account whose storage the frame works on", "frame: message"),
+        BusField("world", 1, "id of the innermost failing frame from this one outwards, 0: none", "frame: halt"),
+        BusField("static", 1, "1: it must not change the state", "frame: message"),
+        BusField("depth", 1, "0 for the outermost frame", "frame: message"),
+        BusField("caller", ADDRESS, "address limbs", "frame: message"),
+        BusField("value", WORD, "CALLVALUE in wei", "frame: message"),
+    ),
+    argument="There is one row for each frame id. It is what an instruction that opens a frame must know of its own.",
 )
 
 CONTEXT_OF = Bus(
@@ -91,8 +144,22 @@ CONTEXT_OF = Bus(
     kind=BusKind.LOOKUP,
     fields=(
         BusField("frame", 1, "id of the frame", "frame: its row number"),
-        BusField("kind", 1, "0: frame, 1: transaction, 2: block, 3: calldata", "frame: a constant"),
-        BusField("id", 1, "the frame, its operation, its block's row, its calldata's id", "frame: message"),
+        BusField("kind", 1, "0: frame, 1: transaction, 2: block", "frame: a constant"),
+        BusField("id", 1, "the frame, its operation, its block's row", "frame: message"),
+    ),
+    argument="There is one row for each frame id.",
+)
+
+CALLDATA_OF = Bus(
+    index=68,
+    name="calldata_of",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("frame", 1, "id of the frame", "frame: its row number"),
+        BusField("kind", 1, "0: a buffer, 2: memory of another frame", "frame: message"),
+        BusField("id", 1, "id of the calldata buffer, or of that frame", "frame: message"),
+        BusField("start", 1, "first byte in that memory; 0 for a buffer", "frame: message"),
+        BusField("size", 1, "bytes of it, their end at most 2^24; 0 for a buffer, which knows its size", "frame"),
     ),
     argument="There is one row for each frame id.",
 )
@@ -228,4 +295,75 @@ CALLDATA = Bus(
         BusField("digest", DIGEST, "running hash of its words", "calldata: poseidon2"),
     ),
     argument="The last row of a buffer provides the hash of all of its words; the transaction's item holds the same.",
+)
+
+CALL_GAS = Bus(
+    index=69,
+    name="call_gas",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("available", U64, "gas that the caller has left, in limbs", "call_gas: its parts"),
+        BusField("requested", WORD, "gas that it asks for, any word", "querier: limbs"),
+        BusField("given", U64, "min(requested, available - available // 64) in limbs (EIP-150)", "call_gas"),
+    ),
+    argument="Every row computes all but one 64th of what is available over the integers, and compares.",
+)
+
+CREATE_ADDRESS = Bus(
+    index=64,
+    name="create_address",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("sender", ADDRESS, "address limbs of who creates", "create_address: hash_word"),
+        BusField("nonce", NONCE, "its nonce before, in limbs", "create_address: byte lookups"),
+        BusField("address", ADDRESS, "keccak256(rlp([sender, nonce]))[12:] in limbs", "create_address: hash_out"),
+    ),
+    argument="A row looks up the one encoding of both, its length, and the digest of that.",
+)
+
+CREATE2_ADDRESS = Bus(
+    index=65,
+    name="create2_address",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("sender", ADDRESS, "address limbs of who creates", "querier: limbs"),
+        BusField("salt", WORD, "word limbs", "querier: limbs"),
+        BusField("initcode_hash", WORD, "keccak256 of the initcode", "querier: limbs"),
+        BusField("address", ADDRESS, "keccak256(0xff ++ the others)[12:] in limbs (EIP-1014)", "create2_address"),
+    ),
+    argument="A row looks up the three words of these 85 bytes, their length, and the digest of them.",
+)
+
+INIT_CODE = Bus(
+    index=66,
+    name="init_code",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("code", 1, "id of the initcode", "init_code: 2^25 + its row number"),
+        BusField("kind", 1, "where it is read: 0: a buffer of calldata, 2: memory", "sender: a constant"),
+        BusField("id", 1, "the buffer, or the frame whose memory it is", "sender"),
+        BusField("start", 1, "first byte there; 0 in a buffer", "sender"),
+        BusField("size", 1, "bytes", "sender: at most 49,152, or the buffer's"),
+        BusField("time", 1, "when its first 32 bytes are read in memory; the next ones are one unit later", "sender"),
+    ),
+    argument="A creation sends one message; the first row of the initcode receives the only one that names its number. "
+    "On the buses instruction, buffer and buffer_size such ids are apart from those of codes, which are below 2^25.",
+)
+
+PRECOMPILE = Bus(
+    index=67,
+    name="precompile",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("frame", 1, "id of the frame", "frame: its row number"),
+        BusField("number", 1, "of the precompile: its address", "frame: message"),
+        BusField("calldata_kind", 1, "0: a buffer, 2: the memory of the caller's frame", "frame: message"),
+        BusField("calldata_id", 1, "id of the buffer, or of that frame", "frame: message"),
+        BusField("calldata_start", 1, "first byte there", "frame: message"),
+        BusField("calldata_size", 1, "bytes", "frame: message"),
+        BusField("gas", 1, "gas given without the reserve, below 2^30", "frame: message"),
+        BusField("time", 1, "FRAME_BEGIN after the beginning of the frame", "frame: message"),
+    ),
+    argument="A frame that calls a precompile sends one message; the table of the precompile receives it and sends the "
+    "frame's halt instead of its code.",
 )

@@ -25,7 +25,7 @@ from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, CODE_NODE, CODE_PAR
 from circuits.frames.calldata import bytes_to_words
 from circuits.frames.contexts import count_by
 from circuits.functions.bitwise_bytes import query_xor
-from circuits.functions.poseidon2 import distinct_rows
+from circuits.functions.buses import HASH_WORD, KNOWN_CODE
 from circuits.hashing import constrain_compress
 from circuits.limbs import Limbs
 from circuits.state.buses import CODE_LEAF
@@ -165,11 +165,12 @@ class CodeWordColumns(Layout):
     # A limb, so that twice the index is a number of a part and nothing that is one only in the field.
     index = limb("which 32 bytes of the code", by=RANGE)
     word = limb("the bytes as a big-endian word", WORD, by="code_part bus")
-    asked = element("how often the word is looked up", by="balance of the buffer bus")
+    asked = element("how often the word is copied", by="balance of the buffer bus")
+    compared = element("how often it is compared with memory", by="balance of the hash_word bus")
 
 
 class CodeWord(Table):
-    """Words that are copied from codes."""
+    """Words of codes that are copied, or that memory is shown to hold: an initcode, or what a creation returns."""
 
     name = "code_word"
     layout = CodeWordColumns
@@ -180,8 +181,10 @@ class CodeWord(Table):
         # The upper half, whose limbs are the last ones, comes first.
         air.query(CODE_PART, row.id, row.index * 2, row.word[_PART:], count=row.real)
         air.query(CODE_PART, row.id, row.index * 2 + 1, row.word[:_PART], count=row.real)
-        air.require((1 - row.real) * row.asked, "padding answers nothing")
+        for asked in (row.asked, row.compared):
+            air.require((1 - row.real) * asked, "padding answers nothing")
         air.provide(BUFFER, CODE_KIND, row.id, row.index, row.word, multiplicity=row.asked)
+        air.provide(HASH_WORD, KNOWN_CODE, row.id, row.index, row.word, multiplicity=row.compared)
 
 
 # Filling. What is asked falsely, or of others (calldata, codes that are being created), is left to unbalance its bus.
@@ -192,37 +195,55 @@ def _parts(trees: CodeTrees) -> Limbs:
     return bytes_to_words(trees.cells.reshape(-1, PART_BYTES))
 
 
-def _chunks(trees: CodeTrees, ids: NDArray[np.uint32], index: Integers) -> Integers:
+def _chunks(trees: CodeTrees, ids: NDArray[np.integer], index: Integers) -> Integers:
     """Rows (n,) of chunks in the trees, -1 where there is no such code or chunk."""
     known = ids < len(trees.counts[0])
     return np.where(known, trees.chunk(np.where(known, ids, 0).astype(np.int64), index), -1)
 
 
-def _find_parts(trees: CodeTrees, ids: NDArray[np.uint32], index: Integers) -> Integers:
+def _find_parts(trees: CodeTrees, ids: NDArray[np.integer], index: Integers) -> Integers:
     """Rows (n,) of parts in `_parts`, -1 where there is none."""
     chunks = _chunks(trees, ids, index // _PARTS)
     return np.where(chunks >= 0, chunks * _PARTS + index % _PARTS, -1)
 
 
-def fill_code_word(execution: Execution, words: NDArray[np.uint32]) -> Matrix | None:
-    """The words of codes that are asked for."""
+class CodeContents:
+    """The words of a segment's codes."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._trees = execution.code_trees
+        self._parts = _parts(self._trees)
+
+    def words(self, ids: Integers, index: Integers) -> Limbs:
+        """Words (n, 16) of codes; zeros where there is none."""
+        places = [_find_parts(self._trees, ids, 2 * index + half) for half in range(2)]
+        upper, lower = (np.where(at[:, None] >= 0, self._parts[at], 0) for at in places)
+        return np.concatenate([lower, upper], axis=1).astype(np.uint16)
+
+    def known(self, ids: Integers, index: Integers) -> NDArray[np.bool_]:
+        """Which of these words (n,) there are."""
+        known: NDArray[np.bool_] = _find_parts(self._trees, ids, 2 * index + 1) >= 0
+        return known
+
+
+def fill_code_word(execution: Execution, copied: NDArray[np.uint32], compared: NDArray[np.uint32]) -> Matrix | None:
+    """The words of codes that are asked for: on the buffer bus, and on the hash_word bus, (n, 19) each."""
     if not len(execution.codes):
         return None
-    asked, counts = distinct_rows(words[words[:, 0] == CODE_KIND])
-    trees = execution.code_trees
-    parts = _parts(trees)
-    index = asked[:, 2].astype(np.int64)
-    upper, lower = (_find_parts(trees, asked[:, 1], 2 * index + half) for half in range(2))
-    true = (upper >= 0) & (lower >= 0)
-    true &= (np.concatenate([parts[lower], parts[upper]], axis=1) == asked[:, 3:]).all(axis=1)
+    copied, compared = copied[copied[:, 0] == CODE_KIND, 1:], compared[compared[:, 0] == KNOWN_CODE, 1:]
+    asked, place = np.unique(np.concatenate([copied, compared]), axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    contents, index = CodeContents(execution), asked[:, 1].astype(np.int64)
+    true = contents.known(asked[:, 0], index) & (contents.words(asked[:, 0], index) == asked[:, 2:]).all(axis=1)
     if not true.any():
         return None
     matrix, rows = allocate(CodeWordColumns, int(true.sum()))
     rows.real = 1
-    rows.id = asked[true, 1]
+    rows.id = asked[true, 0]
     rows.index = index[true]
-    rows.word = asked[true, 3:]
-    rows.asked = counts[true]
+    rows.word = asked[true, 2:]
+    rows.asked = count_by(place[: len(copied)], len(asked))[true]
+    rows.compared = count_by(place[len(copied) :], len(asked))[true]
     return matrix
 
 
@@ -321,7 +342,7 @@ def fill_code(
 
 
 COMPONENTS = (
-    Answering(CodeWord(), BUFFER, fill_code_word),
+    Answering(CodeWord(), (BUFFER, HASH_WORD), fill_code_word),
     Answering(CodeChunk(), (INSTRUCTION, CODE_PART), fill_code_chunk),
     Answering(CodeNode(), CODE_NODE, fill_code_node),
     Answering(Code(), (CODE, BUFFER_SIZE, CODE_NODE), fill_code),

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Kinds of contexts (see `circuits.frames.buses.CONTEXT_OF`).
-FRAME_CONTEXT, TRANSACTION_CONTEXT, BLOCK_CONTEXT, CALLDATA_CONTEXT = 0, 1, 2, 3
+FRAME_CONTEXT, TRANSACTION_CONTEXT, BLOCK_CONTEXT = 0, 1, 2
+#: What CONTEXT_OF tells beside: 1 of the frame of a creation, 0 of others.
+CREATION = 3
 
-#: Stand for opcodes where something is asked for that no instruction pushes as it is: a frame's reserve of gas, and the
-#: buffer of a transaction's blob hashes and their number. No byte of a code is one of them.
-RESERVE, BLOBS = 0x100, 0x101
+#: Stands for an opcode where something is asked for that no instruction pushes as it is: the buffer of a transaction's
+#: blob hashes and their number. No byte of a code is one of them.
+BLOBS = 0x101
 
 
 def count_by(ids: NDArray[np.integer[Any]], rows: int) -> NDArray[np.int64]:

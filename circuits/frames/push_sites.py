@@ -53,9 +53,9 @@ class PushSite(Table):
     row_order = "rows are looked up"
 
     def __init__(self, name: str, most: int) -> None:
-        self.name = name  # type: ignore[misc]
+        self.name = name
         self.most = most
-        self.layout = site_columns(most)  # type: ignore[misc]
+        self.layout = site_columns(most)
 
     def constraints(self, air: Air) -> None:
         row = air.row

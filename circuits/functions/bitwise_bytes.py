@@ -6,12 +6,16 @@ six bits of both operands and provides the sixteen pairs that share them, so the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
-from circuits.air.layout import Layout, TraceView, bit, element
+from circuits.air.gadgets.basic import total
+from circuits.air.layout import C, Layout, allocate, bit, element
 from circuits.air.table import Air, Table
 from circuits.functions.buses import BITWISE_BYTES
 
@@ -41,14 +45,22 @@ def query_byte(air: Air, value: Operand, *, count: Operand) -> None:
     air.query(BITWISE_BYTES, value, 0, value, count=count)
 
 
-class Columns(Layout):
+def _number_of(bits: Sequence[Expression]) -> Expression:
+    """A byte from its leading bits, without the trailing ones."""
+    return total([x * (TRAILING << i) for i, x in enumerate(bits)])
+
+
+class Columns(Layout[C]):
     """Sixteen pairs of bytes per row."""
 
     a_bits = bit("leading bits of a, least significant first", LEADING)
     b_bits = bit("leading bits of b, least significant first", LEADING)
-    a = element("a without its trailing bits", by="its bits")
-    b = element("b without its trailing bits", by="its bits")
-    xor = element("a ^ b without its trailing bits", by="the bits of a and b")
+    a = element("a without its trailing bits", equals=lambda row: _number_of(row.a_bits))
+    b = element("b without its trailing bits", equals=lambda row: _number_of(row.b_bits))
+    xor = element(
+        "a ^ b without its trailing bits",
+        equals=lambda row: _number_of([x + y - x * y * 2 for x, y in zip(row.a_bits, row.b_bits, strict=True)]),
+    )
     multiplicity = element(
         "how often the pair with these trailing bits of a and b is queried",
         (TRAILING, TRAILING),
@@ -56,23 +68,14 @@ class Columns(Layout):
     )
 
 
-class BitwiseBytes(Table):
+class BitwiseBytes(Table[Columns]):
     """All pairs of bytes once each: the leading bits count from 0 to 2^12 - 1, which fixes the height to 2^12."""
 
     name = "bitwise_bytes"
-    layout = Columns
     selector = None
 
-    def constraints(self, air: Air) -> None:
+    def constraints(self, air: Air[Columns]) -> None:
         row = air.row
-        a, b, xor = air.constant(0), air.constant(0), air.constant(0)
-        for i in range(LEADING):
-            weight = TRAILING << i
-            x, y = row.a_bits[i], row.b_bits[i]
-            a, b, xor = a + x * weight, b + y * weight, xor + (x + y - x * y * 2) * weight
-        air.require(a - row.a, "a from its bits")
-        air.require(b - row.b, "b from its bits")
-        air.require(xor - row.xor, "exclusive or from the bits")
         air.require(air.is_first * _number(row.a, row.b), "starts at 0")
         # Numbers are below 2^12 by their bits, so only the last row can have no successor.
         air.require(air.is_transition * (_number(air.next.a, air.next.b) - _number(row.a, row.b) - 1), "steps by 1")
@@ -95,17 +98,13 @@ def fill(queries: NDArray[np.uint32]) -> Matrix:
     a, b, xor = (queries[:, k].astype(np.int64) for k in range(3))
     true = (a <= 0xFF) & (b <= 0xFF) & (a ^ b == xor)
     counts = np.bincount(a[true] << 8 | b[true], minlength=1 << 16)
-    matrix = np.zeros((HEIGHT, Columns.width), dtype=np.uint32)
-    rows = TraceView(Columns, matrix)
+    matrix, rows = allocate(Columns, HEIGHT)
     number = np.arange(HEIGHT)
-    leading_a, leading_b = number >> LEADING, number & ((1 << LEADING) - 1)
-    rows.a_bits = leading_a[:, None] >> np.arange(LEADING) & 1
-    rows.b_bits = leading_b[:, None] >> np.arange(LEADING) & 1
-    rows.a = leading_a * TRAILING
-    rows.b = leading_b * TRAILING
-    rows.xor = (leading_a ^ leading_b) * TRAILING
+    rows.a_bits = number[:, None] >> LEADING + np.arange(LEADING) & 1
+    rows.b_bits = number[:, None] >> np.arange(LEADING) & 1
     values = 1 << LEADING
     rows.multiplicity = (
         counts.reshape(values, TRAILING, values, TRAILING).transpose(0, 2, 1, 3).reshape(HEIGHT, TRAILING, TRAILING)
     )
+    fill_derived(rows)
     return matrix

@@ -37,31 +37,79 @@ KECCAK_F = Bus(
     "once per id, and only it receives round 24: the rows of an id form one chain from its input to its output.",
 )
 
-KECCAK_WORD = Bus(
+#: The hash functions that the buses below answer for.
+KECCAK256_FUNCTION = 0
+SHA256_FUNCTION = 1
+RIPEMD160_FUNCTION = 2
+#: In the place of a function: a code that the verifier has hashed, under its id. Only its words are looked up here.
+KNOWN_CODE = 3
+
+HASH_WORD = Bus(
     index=17,
-    name="keccak_word",
+    name="hash_word",
     kind=BusKind.LOOKUP,
     fields=(
-        BusField("id", 1, "name of a hashed input", "keccak: row of its first block"),
-        BusField("index", 1, "which 32 bytes of the input", "keccak: its row and phase"),
         BusField(
-            "word", WORD, "these bytes as a big-endian 256-bit word, zeros behind the end", "keccak: byte lookups"
+            "function", 1, "0: Keccak-256, 1: SHA-256, 2: RIPEMD-160; 3: known code", "a constant of the provider"
         ),
+        BusField("id", 1, "name of an input of that function; id of the code", "provider: row of its first block"),
+        BusField("index", 1, "which 32 bytes of the input", "provider: its row, and the block's phase"),
+        BusField("word", WORD, "these bytes as a big-endian 256-bit word, zeros behind the end", "provider: its bytes"),
     ),
-    argument="Ids are row numbers of first blocks, so no two inputs share one. Each row provides the words that begin "
-    "in its block; their bytes are those which the sponge absorbs.",
+    argument="Ids are row numbers of first blocks, so no two inputs of a function share one. Each row provides the "
+    "words that begin in its block; their bytes are those which the function absorbs.",
 )
 
-KECCAK_OUT = Bus(
+HASH_OUT = Bus(
     index=18,
-    name="keccak_out",
+    name="hash_out",
     kind=BusKind.LOOKUP,
     fields=(
-        BusField("id", 1, "name of a hashed input", "keccak: row of its first block"),
-        BusField("length", 1, "bytes of the input", "keccak: blocks before the last and the place of the padding"),
-        BusField("digest", WORD, "Keccak-256 of the input as a big-endian word", "keccak_f bus and byte lookups"),
+        BusField("function", 1, "0: Keccak-256, 1: SHA-256, 2: RIPEMD-160", "a constant of the provider"),
+        BusField("id", 1, "name of an input of that function", "provider: row of its first block"),
+        BusField("length", 1, "bytes of the input", "provider: blocks before the end and the place of the padding"),
+        BusField("digest", WORD, "big-endian word; 20 bytes of RIPEMD-160 are the lowest", "provider: its rounds"),
     ),
     argument="Only the last block of an input provides its digest, and every input has exactly one last block.",
+)
+
+SHA256_ROUNDS = Bus(
+    index=80,
+    name="sha256_rounds",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("id", 1, "name of the block, never used twice by the table that sends number 0", "sha256: its row"),
+        BusField("number", 1, "16 rounds each done so far, 0..4", "sha256_rounds: flags; sha256: constants 0 and 4"),
+        BusField("state", 2 * 8, "working variables a to h, low limb and high limb of each", "limbs of both senders"),
+        BusField(
+            "schedule",
+            2 * 16,
+            "number 0: the block's words in limbs; 1 to 3: what the next words of the schedule take of earlier ones, "
+            "sums of at most 4 limbs; 4: zeros",
+            "sha256_rounds: bits on both ends",
+        ),
+    ),
+    argument="As keccak_f: a row turns (id, n, ...) into (id, n + 1, ...). Only sha256 sends number 0, once per id, "
+    "and only it receives number 4.",
+)
+
+RIPEMD160_ROUNDS = Bus(
+    index=81,
+    name="ripemd160_rounds",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("id", 1, "name of the block, never used twice for a line by who sends it first", "ripemd160: its row"),
+        BusField(
+            "number",
+            1,
+            "rounds done so far: 0..5 of the left line, 8..13 of the right one",
+            "ripemd160_rounds: flags; ripemd160: constants",
+        ),
+        BusField("state", 2 * 5, "variables A to E, low limb and high limb of each", "limbs of both senders"),
+        BusField("block", 2 * 16, "words of the block in limbs, which all rounds take", "ripemd160: limbs"),
+    ),
+    argument="As keccak_f, with two chains for each block: a row turns (id, n, ...) into (id, n + 1, ...). Only "
+    "ripemd160 sends numbers 0 and 8, once per id, and only it receives 5 and 13.",
 )
 
 BITWISE_BYTES = Bus(

@@ -1,7 +1,7 @@
 """Keccak-256 as Ethereum uses it (rate 1088, padding 0x01 ... 0x80): the sponge over `keccak_f`, one row per block.
 
 Each distinct input of a segment stands here once, under the row number of its first block. Two lookup buses answer for
-it: `keccak_word` (its content, 32 bytes at a time) and `keccak_out` (its length and digest).
+it: `hash_word` (its content, 32 bytes at a time) and `hash_out` (its length and digest).
 
 A block has 136 bytes, 4.25 words, so the start of a block moves by a quarter word from block to block: four phases,
 after which 17 words are complete. A row provides the words that begin in it, the last of them with bytes of the
@@ -10,9 +10,8 @@ successor (phases 0 to 2).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,8 @@ from circuits.air.gadgets import one_hot, total
 from circuits.air.layout import Layout, allocate, bit, byte, element
 from circuits.air.table import Air, Table
 from circuits.functions.bitwise_bytes import query_xor
-from circuits.functions.buses import CHUNK_BITS, CHUNKS, KECCAK_F, KECCAK_OUT, KECCAK_WORD, LANES
+from circuits.functions.buses import CHUNK_BITS, CHUNKS, HASH_OUT, HASH_WORD, KECCAK256_FUNCTION, KECCAK_F, LANES
+from circuits.functions.hash_inputs import HashInputs
 from circuits.functions.keccak_f import ROUNDS, Lanes, chunks, permute
 from circuits.widths import WORD, WORD_BYTES
 
@@ -61,8 +61,8 @@ class Columns(Layout):
     rest = element(
         "the other lanes of the permuted state, in chunks", (LANES - DIGEST_LANES, CHUNKS), by="keccak_f bus"
     )
-    word_count = element("how often each word that begins here is queried", SLOTS, by="balance of keccak_word")
-    out_count = element("how often the digest is queried", by="balance of keccak_out")
+    word_count = element("how often each word that begins here is queried", SLOTS, by="balance of hash_word")
+    out_count = element("how often the digest is queried", by="balance of hash_out")
 
 
 class Keccak(Table):
@@ -174,14 +174,14 @@ class Keccak(Table):
                     else:
                         # The successor is another input, or none, behind the last block: zeros there.
                         word[i] = word[i] + row.phase[phase] * (1 - last) * following.message[start + i - RATE]
-            air.provide(KECCAK_WORD, row.id, index, _word(word), multiplicity=row.word_count[slot])
+            air.provide(HASH_WORD, KECCAK256_FUNCTION, row.id, index, _word(word), multiplicity=row.word_count[slot])
         length = block * RATE
         for lane in range(1, RATE_LANES):
             length = length + row.end_lane[lane] * (LANE_BYTES * lane)
         for k in range(1, LANE_BYTES):
             length = length + row.end_byte[k] * k
         air.require((1 - last) * row.out_count, "only last blocks have a digest")
-        air.provide(KECCAK_OUT, row.id, length, _word(row.digest), multiplicity=row.out_count)
+        air.provide(HASH_OUT, KECCAK256_FUNCTION, row.id, length, _word(row.digest), multiplicity=row.out_count)
 
 
 def _lanes(cells: Sequence[Expression]) -> list[list[Expression]]:
@@ -201,41 +201,11 @@ def _word(cells: Sequence[Expression]) -> list[Expression]:
     return [cells[31 - 2 * j] + cells[30 - 2 * j] * 256 for j in range(WORD)]
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Distinct inputs of the sponge, in the order in which they stand in the table."""
+class Inputs(HashInputs):
+    """Distinct inputs of the sponge; each of their blocks is a permutation of `keccak_f`."""
 
-    data: tuple[bytes, ...]
-
-    @staticmethod
-    def of(inputs: Iterable[bytes]) -> Inputs:
-        """The distinct ones among the inputs, in order of first occurrence."""
-        return Inputs(tuple(dict.fromkeys(inputs)))
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Bytes of each input (n,)."""
-        return np.array([len(d) for d in self.data], dtype=np.int64)
-
-    @cached_property
-    def blocks(self) -> NDArray[np.int64]:
-        """Blocks of each input (n,): at least one byte of padding is added."""
-        return self.lengths // RATE + 1
-
-    @cached_property
-    def ids(self) -> NDArray[np.int64]:
-        """The id of each input (n,): the row of its first block."""
-        return np.cumsum(self.blocks) - self.blocks
-
-    @cached_property
-    def id_of(self) -> dict[bytes, int]:
-        """Ids by input."""
-        return dict(zip(self.data, self.ids.tolist(), strict=True))
-
-    @property
-    def rows(self) -> int:
-        """Blocks of all inputs together: rows of this table, permutations of `keccak_f`."""
-        return int(self.blocks.sum())
+    block_bytes = RATE
+    least_padding = 1
 
 
 @dataclass(frozen=True)
@@ -263,7 +233,7 @@ def fill(inputs: Inputs, words: NDArray[np.uint32], outs: NDArray[np.uint32]) ->
     first = np.repeat(inputs.ids, inputs.blocks)
     number = np.arange(count)
     phase = (number - first) % PHASES
-    message = _blocks(inputs)
+    message = inputs.message
     before, absorbed, after = _absorb(inputs, _padded(inputs, message))
 
     matrix, rows = allocate(Columns, count)
@@ -288,7 +258,7 @@ def fill(inputs: Inputs, words: NDArray[np.uint32], outs: NDArray[np.uint32]) ->
 
 def permutations(inputs: Inputs) -> tuple[Lanes, NDArray[np.uint32]]:
     """What the sponge asks `keccak_f` for: states (n, 25) under ids (n,), as in `Filled`."""
-    _, absorbed, _ = _absorb(inputs, _padded(inputs, _blocks(inputs)))
+    _, absorbed, _ = _absorb(inputs, _padded(inputs, inputs.message))
     return absorbed, np.arange(inputs.rows, dtype=np.uint32)
 
 
@@ -300,13 +270,6 @@ def _padded(inputs: Inputs, message: NDArray[np.uint8]) -> Lanes:
     padded[last, RATE - 1] += PAD_END
     lanes: Lanes = padded.view("<u8").astype(np.uint64)
     return lanes
-
-
-def _blocks(inputs: Inputs) -> NDArray[np.uint8]:
-    """The inputs' bytes, zero-filled to whole blocks: (rows, 136)."""
-    padding = inputs.blocks * RATE - inputs.lengths
-    data = b"".join(d + bytes(k) for d, k in zip(inputs.data, padding.tolist(), strict=True))
-    return np.frombuffer(data, dtype=np.uint8).reshape(-1, RATE)
 
 
 def _bytes(lanes: Lanes) -> NDArray[np.uint8]:

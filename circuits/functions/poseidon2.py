@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Elements, Matrix
 from circuits.air.gadgets.basic import total
-from circuits.air.layout import Layout, TraceView, View, allocate, element
+from circuits.air.layout import C, Layout, TraceView, allocate, element
 from circuits.air.table import Air, Table
 from circuits.functions.buses import POSEIDON2
 from circuits.functions.poseidon2_constants import (
@@ -138,7 +138,7 @@ def _external(state: Elements) -> Elements:
     return state @ _EXTERNAL_T % _P  # row sums of the matrix are at most 35: below 2^37
 
 
-class Columns(Layout):
+class Columns(Layout[C]):
     """One compression per row."""
 
     multiplicity = element("how often the row is queried", by="balance of the poseidon2 bus")
@@ -152,15 +152,14 @@ class Columns(Layout):
     output = element("C(input)", DIGEST, by="its constraint")
 
 
-class Poseidon2(Table):
+class Poseidon2(Table[Columns]):
     """The compression function as a lookup table; every row, padding too, satisfies it."""
 
     name = "poseidon2"
-    layout = Columns
     selector = None
     row_order = "rows are independent; each states a true equation about the compression function"
 
-    def constraints(self, air: Air) -> None:
+    def constraints(self, air: Air[Columns]) -> None:
         row = air.row
         state = _external_expression(row.input)
         for r in range(4):
@@ -180,7 +179,7 @@ class Poseidon2(Table):
 
 
 def _constrain_full(
-    air: Air, row: View, state: Sequence[Expression], constants: Elements, number: int
+    air: Air, row: Columns, state: Sequence[Expression], constants: Elements, number: int
 ) -> list[Expression]:
     """One full round; the last one's state stays an expression of degree 3, only its first half is needed."""
     powers = []

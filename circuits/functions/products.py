@@ -15,7 +15,7 @@ from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import one_hot, range_check, total
 from circuits.air.gadgets.words import full, limb_bytes, product_limbs
-from circuits.air.layout import RANGE, Layout, allocate, bit, byte, element, limb
+from circuits.air.layout import RANGE, C, Layout, Size, allocate, bit, byte, element, limb
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.functions.bitwise_bytes import query_xor
@@ -95,28 +95,30 @@ def carry_groups(bounds: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-def multiply_columns(limbs: int, length: int) -> type[Layout]:
-    """The layout of a product of two words of `limbs` limbs, of which the first `length` limbs are computed."""
-    last = length == 2 * limbs  # Nothing is carried out of the last limb of the whole product.
-    states_whole = length <= WORD
-
-    class MultiplyColumns(Layout):
-        """One product per row."""
-
-        if states_whole:
-            whole = bit("1: a * b is below 2^256", free="both messages are true, where 1 is accepted")
-        a = byte("first factor", 2 * limbs, by="bitwise_bytes bus, two at a time")
-        a_xor = byte("exclusive or of the two bytes of each limb", limbs, by="bitwise_bytes bus")
-        b = byte("second factor", 2 * limbs, by="bitwise_bytes bus, two at a time")
-        b_xor = byte("exclusive or of the two bytes of each limb", limbs, by="bitwise_bytes bus")
-        product = limb("a * b", length, by=RANGE)
-        carry = limb("carry out of each limb, groups of them at most 30718", length - last, by=RANGE)
-        multiplicity = element("how often the product is queried", by="balance of the multiply bus")
-
-    return MultiplyColumns
+_LIMBS = Size("limbs")
 
 
-class Multiply(Table):
+class MultiplyColumns(Layout[C]):
+    """One product of two words per row."""
+
+    a = byte("first factor", 2 * _LIMBS, by="bitwise_bytes bus, two at a time")
+    a_xor = byte("exclusive or of the two bytes of each limb", _LIMBS, by="bitwise_bytes bus")
+    b = byte("second factor", 2 * _LIMBS, by="bitwise_bytes bus, two at a time")
+    b_xor = byte("exclusive or of the two bytes of each limb", _LIMBS, by="bitwise_bytes bus")
+    product = limb("the first limbs of a * b", Size("length"), by=RANGE)
+    carry = limb("carry out of each limb, groups of them at most 30718", Size("carries"), by=RANGE)
+    multiplicity = element("how often the product is queried", by="balance of the multiply bus")
+
+
+class _Whole(Layout[C]):
+    whole = bit("1: a * b is below 2^256", free="both messages are true, where 1 is accepted")
+
+
+class MultiplyLowColumns(MultiplyColumns[C], _Whole[C]):
+    """One product per row, of which a word is computed at most."""
+
+
+class Multiply(Table[MultiplyColumns]):
     """a * b over bytes.
 
     The sum S of a limb are the products of bytes on two diagonals: at most 32 * 255^2 * 257 < 2^29.1. Then
@@ -132,11 +134,12 @@ class Multiply(Table):
 
     def __init__(self, name: str, limbs: int, length: int) -> None:
         """A product of words of `limbs` limbs: their first `length` limbs, of 2 * limbs at most."""
-        self.name = name  # type: ignore[misc]
-        self.layout = multiply_columns(limbs, length)  # type: ignore[misc]
+        carries = min(length, 2 * limbs - 1)  # Nothing is carried out of the last limb of the whole product.
+        layout = MultiplyLowColumns if length <= WORD else MultiplyColumns
+        super().__init__(name, layout.sized(limbs=limbs, length=length, carries=carries))
         self.limbs, self.length = limbs, length
 
-    def constraints(self, air: Air) -> None:
+    def constraints(self, air: Air[MultiplyColumns]) -> None:
         row, limbs, length = air.row, self.limbs, self.length
         for factor, xor in ((row.a, row.a_xor), (row.b, row.b_xor)):
             for i in range(limbs):
@@ -148,17 +151,17 @@ class Multiply(Table):
             air.require(sum_ - row.product[k] - carry * _BASE, f"limb {k}")
         for group in carry_groups(carry_bounds(limbs, length)[: len(row.carry)]):
             air.query(RANGE16, total([row.carry[k] for k in group]) * 2 + (_BASE - 1 - 2 * MAX_CARRIES), count=1)
-        whole: Operand = row.whole if length <= WORD else 1
+        whole = row.whole if isinstance(row, MultiplyLowColumns) else air.constant(1)
         if length < 2 * limbs:
             # The products of bytes that are left out are not negative; their sum is at most 31 * 16 * 255^2 < 2^25.
             left_out = air.constant(0)
             for j in range(2 * limbs):
                 high = [row.a[i] for i in range(max(0, 2 * length - j), 2 * limbs)]
                 left_out = left_out + row.b[j] * total(high) if high else left_out
-            air.require(row.whole * left_out, "nothing above the low word")
-            air.require(row.whole * row.carry[-1], "no carry out of the low word")
+            air.require(whole * left_out, "nothing above the low word")
+            air.require(whole * row.carry[-1], "no carry out of the low word")
         words = [[f[2 * i] + f[2 * i + 1] * 256 for i in range(limbs)] for f in (row.a, row.b)]
-        words += [row.product[:WORD], row.product[WORD:]]
+        words += [list(row.product[:WORD]), list(row.product[WORD:])]
         air.provide(MULTIPLY, *(full(air, word) for word in words), whole, multiplicity=row.multiplicity)
 
 
@@ -189,20 +192,20 @@ def answer_multiply(queries: NDArray[np.uint32], table: Multiply) -> Matrix | No
     chosen, products, carry = chosen[true], products[true], carry[true]
     if not len(chosen):
         return None
-    matrix, rows = allocate(table.layout, len(chosen))
+    matrix, rows = allocate(MultiplyColumns, len(chosen), table.layout)
     for factor, cells, xor in ((a, rows.a, rows.a_xor), (b, rows.b, rows.b_xor)):
         bytes_ = limb_bytes(factor[chosen])[:, : 2 * table.limbs]
         cells[...] = bytes_
         xor[...] = bytes_[:, 0::2] ^ bytes_[:, 1::2]
     rows.product = products[:, : table.length]
     rows.carry = carry[:, : rows.carry.shape[1]]
-    if table.length <= WORD:
+    if isinstance(rows, MultiplyLowColumns):
         rows.whole = whole[chosen]
     rows.multiplicity = counts[chosen]
     return matrix
 
 
-class PowerColumns(Layout):
+class PowerColumns(Layout[C]):
     """One bit of an exponent per row, from the leading one on, which a first row takes."""
 
     real = bit("1 on rows that stand for a bit")
@@ -220,7 +223,7 @@ class PowerColumns(Layout):
     multiplicity = element("how often the power is queried", by="balance of the power bus")
 
 
-class Power(Table):
+class Power(Table[PowerColumns]):
     """base ** exponent modulo 2^256 by squaring and multiplying, for exponents other than zero.
 
     The rows of a power follow each other. Its first row marks the highest limb that is not zero, whose leading bit it
@@ -231,9 +234,8 @@ class Power(Table):
     """
 
     name = "power"
-    layout = PowerColumns
 
-    def constraints(self, air: Air) -> None:
+    def constraints(self, air: Air[PowerColumns]) -> None:
         row, after, real = air.row, air.next, air.row.real
         goes_on = real - row.last
         bits = (row.first, row.multiplies, row.done)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.field import Matrix
-from circuits.air.layout import Layout, TraceView, element
+from circuits.air.layout import C, Layout, allocate, element
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 
@@ -17,24 +17,23 @@ LIMBS = 64
 HEIGHT = SIZE // LIMBS
 
 
-class Columns(Layout):
+class Columns(Layout[C]):
     """A run of consecutive limbs per row."""
 
     first = element("the first limb of the run", by="first row 0, step 64, last row 65472")
     multiplicity = element("how often each limb is queried", LIMBS, by="balance of the range16 bus")
 
 
-class Range16(Table):
+class Range16(Table[Columns]):
     """All values 0..65535, once each: the runs start at 0, step by their length, and end at 65535.
 
     The constraints fix the height; no commitment of its own is needed for the list.
     """
 
     name = "range16"
-    layout = Columns
     selector = None
 
-    def constraints(self, air: Air) -> None:
+    def constraints(self, air: Air[Columns]) -> None:
         first = air.row.first
         air.require(air.is_first * first, "starts at 0")
         air.require(air.is_transition * (air.next.first - first - LIMBS), "steps by the length of a run")
@@ -48,8 +47,7 @@ def fill(queries: NDArray[np.uint32]) -> Matrix:
 
     A query that is no 16-bit limb has no row to answer it; it is left to unbalance the bus, where the checker names it.
     """
-    matrix = np.zeros((HEIGHT, Columns.width), dtype=np.uint32)
-    view = TraceView(Columns, matrix)
-    view.first = np.arange(0, SIZE, LIMBS)
-    view.multiplicity = np.bincount(queries[queries < SIZE], minlength=SIZE).reshape(HEIGHT, LIMBS)
+    matrix, rows = allocate(Columns, HEIGHT)
+    rows.first = np.arange(0, SIZE, LIMBS)
+    rows.multiplicity = np.bincount(queries[queries < SIZE], minlength=SIZE).reshape(HEIGHT, LIMBS)
     return matrix

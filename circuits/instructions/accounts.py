@@ -2,8 +2,8 @@
 
 Source: execution-specs `cancun/vm/instructions/environment.py` and `system.py`; EIP-2929, EIP-1052, EIP-6780.
 
-Every access takes the account's token on the `account` bus and sends it with its own time and as touched by the
-transaction. A step that fails for want of gas sends back what it took.
+Every access takes the account's token of the frame's world on the `account` bus and sends it with its own time and as
+touched by the transaction. A step that fails for want of gas sends back what it took.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ from circuits.air.layout import Layout, TraceView, allocate, bit, element, limb,
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers
+from circuits.batch.frame_data import FAR
 from circuits.component import Acting
-from circuits.frames.buses import CODE, HALT
+from circuits.frames.buses import CODE
 from circuits.frames.code import CODE_KIND
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge
 from circuits.instructions.buses import COPY
-from circuits.instructions.copies import EXPANSION_BUS, FAR, Place, Size, constrain_reach
-from circuits.instructions.same_words import SameWords, constrain_same, fill_same
+from circuits.instructions.copies import EXPANSION_BUS, Place, Size, constrain_reach
+from circuits.instructions.frame_fields import FrameFields, WritingFrameFields, require_idle
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
-from circuits.instructions.storage import FrameFields, require_idle
 from circuits.limbs import Limbs, words_from_bytes
 from circuits.memory.buses import EXPANSION
-from circuits.state.buses import ACCOUNT
+from circuits.state.account_replay import created
+from circuits.state.buses import ACCOUNT, SUBSTATE
+from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import (
     GAS_COPY_WORD,
     GAS_SELFDESTRUCT,
@@ -46,14 +48,14 @@ from circuits.state.state_view import (
 from circuits.widths import ADDRESS, NONCE, WORD
 from executor.forks import CANCUN
 from executor.opcodes import OPCODES
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 
 #: Source: cancun/vm/gas.py.
 GAS_COLD_ACCOUNT = 2600
 GAS_LOW = 5
 GAS_SELFDESTRUCT_NEW_ACCOUNT = 25000
 
-_EMPTY_CODE: Limbs = words_from_bytes([EMPTY_CODE_HASH])[0]
+EMPTY_CODE: Limbs = words_from_bytes([EMPTY_CODE_HASH])[0]
 _PRECOMPILES = sorted(int.from_bytes(address, "big") for address in CANCUN.precompiles)
 #: Sizes of codes are at most 2^24: the upper limb is below 2^9.
 _SIZE_HIGH_BITS = 9
@@ -62,7 +64,7 @@ ACCOUNT_BUS = "account bus: its sender"
 
 def empty_code(air: Air) -> list[Expression]:
     """The hash of the empty code as constants."""
-    return [air.constant(int(x)) for x in _EMPTY_CODE]
+    return [air.constant(int(x)) for x in EMPTY_CODE]
 
 
 class AccountToken(Layout):
@@ -72,6 +74,7 @@ class AccountToken(Layout):
     nonce = limb("nonce", NONCE, by=ACCOUNT_BUS)
     code_hash = limb("code hash", WORD, by=ACCOUNT_BUS)
     warm = element("1 + number of the last operation that touched it; 0: none", by=ACCOUNT_BUS)
+    life = element("which operation created it, and whether it is destroyed", by=ACCOUNT_BUS)
     order = nested(TimeOrder, "the account's last access")
 
     @staticmethod
@@ -83,27 +86,34 @@ class AccountToken(Layout):
         time: Expression,
         count: Operand,
         balance_after: Sequence[Any] | None = None,
+        life_after: Expression | None = None,
+        nonce_after: Sequence[Any] | None = None,
+        code_hash_after: Sequence[Any] | None = None,
     ) -> None:
-        """Where `count` is 1, the account's token is taken and sent on with the new balance, if there is one.
+        """Where `count` is 1, the account's token is taken and sent on, with what is new of it, if anything is.
 
         `frame`: the cells of the row's `FrameFields`.
         """
         TimeOrder.constrain(air, cells.order, time, air.graph.lift(count))
-        rest = (cells.nonce, cells.code_hash)
-        after = cells.balance if balance_after is None else balance_after
-        air.receive(ACCOUNT, frame.scope, address, cells.balance, *rest, cells.warm, cells.order.before, count=count)
-        air.send(ACCOUNT, frame.scope, address, after, *rest, frame.operation + 1, time, count=count)
+        key, rest = (frame.scope, frame.world, address), (cells.nonce, cells.code_hash)
+        balance = cells.balance if balance_after is None else balance_after
+        life = cells.life if life_after is None else life_after
+        air.receive(ACCOUNT, *key, cells.balance, *rest, cells.warm, cells.life, cells.order.before, count=count)
+        nonce = cells.nonce if nonce_after is None else nonce_after
+        code_hash = cells.code_hash if code_hash_after is None else code_hash_after
+        air.send(ACCOUNT, *key, balance, nonce, code_hash, frame.operation + 1, life, time, count=count)
 
     @staticmethod
     def flat(cells: Any) -> tuple[Any, ...]:
         """All cells, for where no token is taken."""
-        return (cells.balance, cells.nonce, cells.code_hash, cells.warm, cells.order.before, cells.order.low)
+        token = (cells.balance, cells.nonce, cells.code_hash, cells.warm, cells.life)
+        return (*token, cells.order.before, cells.order.low)
 
     @staticmethod
     def fill(cells: Any, access: AccountAccesses) -> None:
         """The accesses of the rows."""
         cells.balance, cells.nonce, cells.code_hash = access.balance, access.nonce, access.code_hash
-        cells.warm = access.warm
+        cells.warm, cells.life = access.warm, access.life
         TimeOrder.fill(cells.order, access.time, access.then)
 
 
@@ -170,7 +180,7 @@ class Emptiness(Layout):
     @staticmethod
     def fill(cells: Any, access: AccountAccesses) -> NDArray[np.bool_]:
         """Returns whether each account is empty."""
-        fill_same(cells.no_code, ((access.code_hash, np.broadcast_to(_EMPTY_CODE, access.code_hash.shape)),))
+        fill_same(cells.no_code, ((access.code_hash, np.broadcast_to(EMPTY_CODE, access.code_hash.shape)),))
         limbs = np.concatenate([access.balance, access.nonce], axis=1).astype(np.int64).sum(axis=1)
         IsZero.fill(cells.nothing, limbs.astype(np.uint64))
         empty: NDArray[np.bool_] = has_no_code(access) & (limbs == 0)
@@ -180,7 +190,7 @@ class Emptiness(Layout):
 
 def has_no_code(access: AccountAccesses) -> NDArray[np.bool_]:
     """Which accounts have no code."""
-    same: NDArray[np.bool_] = (access.code_hash == _EMPTY_CODE).all(axis=1)
+    same: NDArray[np.bool_] = (access.code_hash == EMPTY_CODE).all(axis=1)
     return same
 
 
@@ -395,7 +405,7 @@ class Extcodecopy(InstructionTable):
         # OPERATION
         AccountToken.constrain(air, token, row.of_frame, address, row.time, active)
         frame = row.of_frame
-        cells = (frame.operation, frame.scope, frame.address, frame.persists, *AccountToken.flat(token))
+        cells = (*FrameFields.flat(frame), *AccountToken.flat(token))
         require_idle(air, poor, cells, "no account")
         air.require(row.moves - success * (1 - row.size.empty.zero), "moves")
         # An account without code has the hash of the empty code; one with code has a code that the code table knows.
@@ -460,7 +470,7 @@ class SelfdestructColumns(Step):
     operand = limb("the beneficiary, and 12 bytes that do not count", WORD, by=STACK_BUS)
     then = element("time of its push", by=STACK_BUS)
     least = nested(Charge, "fails: not even the constant cost can be paid; no account is looked at")
-    of_frame = nested(FrameFields)
+    of_frame = nested(WritingFrameFields)
     own = nested(AccountToken, "the account whose balance moves")
     beneficiary = nested(AccountToken)
     coldness = nested(Coldness, "of the beneficiary")
@@ -469,14 +479,23 @@ class SelfdestructColumns(Step):
     new = bit("1: an empty account receives something")
     cost = element("gas; the gas left where `least` fails", by="constraints")
     charge = nested(Charge)
+    alive = nested(IsZero, "whether the transaction has created the own account, and not destroyed it yet")
+    destroyed = nested(IsZero, "whether it has created and destroyed the own account")
+    same = nested(SameWords(1), "whether the own account is the beneficiary")
+    arrives = bit("1: what leaves arrives; 0: the step fails, or the ether is burnt")
     sum = nested(AddWords, "the beneficiary's balance afterwards")
+    counts = bit("1: the account is destroyed now")
+    refund = element("refund counter", by="substate bus")
+    destructions = element("accounts destroyed before", by="substate bus")
+    substate_order = nested(TimeOrder, "the substate's last change")
 
 
 class Selfdestruct(InstructionTable):
     """SELFDESTRUCT: the balance moves, and the frame ends.
 
-    No account is deleted (EIP-6780), for the transaction has created none. The own account is accessed at the step's
-    time and the beneficiary one later; if they are the same, what has left comes back.
+    An account that its transaction has created is destroyed, too, once (EIP-6780): its life says so, and the substate
+    counts it. If such an account is its own beneficiary, its ether is burnt. The own account is accessed at the step's
+    time and the beneficiary one later; if they are the same, what has left comes back otherwise.
     """
 
     name = "selfdestruct"
@@ -488,7 +507,7 @@ class Selfdestruct(InstructionTable):
         active, success = real - poor, real - poor - fails
         address = row.operand[:ADDRESS]
         self.begin(air, OPCODES["SELFDESTRUCT"])
-        FrameFields.constrain(air, frame, active)
+        WritingFrameFields.constrain(air, frame, active)
         # STACK
         self.pop(air, 0, row.operand, row.then)
         # GAS
@@ -503,19 +522,30 @@ class Selfdestruct(InstructionTable):
         air.require(active * (row.cost - cost), "cost")
         air.require(poor * (row.cost - row.gas), "a margin of 0 where no account is looked at")
         Charge.constrain(air, row.charge, row.gas, row.cost)
-        # OPERATION. A step that fails moves nothing.
+        # OPERATION. A step that fails moves and destroys nothing. Lives are below 2^26: differences do not wrap.
+        age = (row.own.life - created(frame.operation)) * active
+        IsZero.constrain(air, row.alive, age, when=active, name="alive")
+        IsZero.constrain(air, row.destroyed, age - active, when=active, name="destroyed")
+        zeros = [air.constant(0)] * (WORD - ADDRESS)
+        constrain_same(air, row.same, (([*frame.address, *zeros], [*address, *zeros]),), active)
+        is_new = row.alive.zero + row.destroyed.zero
+        air.require(row.arrives - success * (1 - row.same.same[0] * is_new), "what leaves arrives")
+        air.require(row.counts - row.alive.zero * (1 - fails), "the account is destroyed now")
         stays = [x * fails for x in row.own.balance]
-        moved = [x * (1 - fails) for x in row.own.balance]
-        AccountToken.constrain(air, row.own, frame, frame.address, row.time, active, stays)
-        AddWords.constrain(air, row.sum, row.beneficiary.balance, moved)
+        AccountToken.constrain(air, row.own, frame, frame.address, row.time, active, stays, row.own.life + row.counts)
+        AddWords.constrain(air, row.sum, row.beneficiary.balance, [x * row.arrives for x in row.own.balance])
         air.require(row.sum.carry[-1], "all ether there is fits a word")
         AccountToken.constrain(air, row.beneficiary, frame, address, row.time + 1, active, row.sum.sum)
-        cells = (frame.operation, frame.scope, frame.address, frame.persists)
-        require_idle(air, poor, cells, "no frame")
+        key, before = (frame.operation, frame.world), (row.refund, row.destructions, row.substate_order.before)
+        air.receive(SUBSTATE, *key, *before, count=row.counts)
+        air.send(SUBSTATE, *key, row.refund, row.destructions + 1, row.time, count=row.counts)
+        TimeOrder.constrain(air, row.substate_order, row.time, row.counts)
+        require_idle(air, 1 - row.counts, (*before, row.substate_order.low), "nothing is counted")
+        require_idle(air, poor, WritingFrameFields.flat(frame), "no frame")
         require_idle(air, poor, AccountToken.flat(row.own), "no own account")
         require_idle(air, poor, AccountToken.flat(row.beneficiary), "no beneficiary")
         # PROGRAM COUNTER
-        air.send(HALT, row.frame, Ending.SUCCEEDED, row.gas - row.cost, row.time + 1, count=success)
+        self.halt(air, Ending.SUCCEEDED, gas=row.gas - row.cost, count=success)
         self.fail(air, poor + fails)
 
 
@@ -537,7 +567,7 @@ def fill_selfdestruct(execution: Execution) -> Matrix | None:
     here, active = steps[at], matrix[at]
     block: Any = TraceView(SelfdestructColumns, active)
     own, beneficiary = view.account_instruction(here), view.account_instruction(here, 1)
-    FrameFields.fill(block.of_frame, execution, here)
+    WritingFrameFields.fill(block.of_frame, execution, here)
     AccountToken.fill(block.own, own)
     AccountToken.fill(block.beneficiary, beneficiary)
     cold = Coldness.fill(block.coldness, beneficiary)
@@ -547,8 +577,21 @@ def fill_selfdestruct(execution: Execution) -> Matrix | None:
     new = empty & (balance != 0)
     block.new = new
     cost[at] = GAS_SELFDESTRUCT + GAS_COLD_ACCOUNT * cold + GAS_SELFDESTRUCT_NEW_ACCOUNT * new
-    moved = np.where(execution.failed[here][:, None], 0, own.balance)
-    AddWords.fill(block.sum, beneficiary.balance, moved)
+    succeeds = ~execution.failed[here]
+    age = own.life - created(own.operation)
+    IsZero.fill(block.alive, (age % MODULUS).astype(np.uint64))
+    IsZero.fill(block.destroyed, ((age - 1) % MODULUS).astype(np.uint64))
+    addresses = [np.pad(access.address, ((0, 0), (0, WORD - ADDRESS))) for access in (own, beneficiary)]
+    fill_same(block.same, ((addresses[0], addresses[1]),))
+    arrives = succeeds & ~((own.leaf == beneficiary.leaf) & np.isin(age, (0, 1)))
+    block.arrives = arrives
+    AddWords.fill(block.sum, beneficiary.balance, np.where(arrives[:, None], own.balance, 0))
+    counts = succeeds & (age == 0)
+    block.counts = counts
+    substate = view.substate(here)
+    block.refund, block.destructions = substate.refund, substate.destructions
+    TimeOrder.fill(block.substate_order, own.time, np.where(counts, substate.then, own.time - 1))
+    block.substate_order.before = substate.then
     matrix[at] = active
     rows.cost = cost
     Charge.fill(rows.charge, gas, cost)

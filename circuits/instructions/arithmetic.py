@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
-from circuits.air.gadgets.basic import one_hot, select, select_all
-from circuits.air.layout import RANGE, Layout, allocate, bit, element, limb, nested
+from circuits.air.gadgets.basic import one_hot, select, select_all, total
+from circuits.air.layout import RANGE, Array, C, Layout, Size, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers
@@ -60,6 +61,7 @@ _BASE = 1 << 16
 _INVERSE_BASE = pow(_BASE, -1, MODULUS)
 _SIGN = 1 << 15
 _WORDS = 1 << 256
+_LIMBS = Size("limbs")
 
 
 # Words as expressions.
@@ -99,23 +101,14 @@ def sign_check(air: Air, sign: Expression, word: Sequence[Expression], count: Op
     air.query(RANGE16, (word[-1] - sign * _SIGN) * 2, count=count)
 
 
-def below_columns(limbs: int) -> type[Layout]:
-    """The columns of `Below` for words of this many limbs."""
+class Below(Layout[C]):
+    """a < b for words of limbs, by the highest limb in which they differ."""
 
-    class BelowColumns(Layout):
-        """a < b, by the highest limb in which they differ."""
-
-        at = bit("1 at the highest limb where the words differ", limbs)
-        gap = limb("b - a - 1 in that limb", by=RANGE)
-
-    return BelowColumns
-
-
-class Below:
-    """a < b for words of limbs."""
+    at = bit("1 at the highest limb where the words differ", _LIMBS)
+    gap = limb("b - a - 1 in that limb", by=RANGE)
 
     @staticmethod
-    def constrain(air: Air, cells: Any, a: Sequence[Any], b: Sequence[Any], count: Expression, name: str) -> None:
+    def constrain(air: Air, cells: Below, a: Sequence[Any], b: Sequence[Any], count: Expression, name: str) -> None:
         """a < b where `count` (a bit, zero on padding) is 1; all cells are 0 where it is 0.
 
         The flags are bits and sum to `count`: one limb is marked. Those above are equal. There, b - a - 1 is in
@@ -130,7 +123,7 @@ class Below:
         air.require(cells.gap - gap, f"{name}: gap")
 
     @staticmethod
-    def fill(cells: Any, a: Limbs, b: Limbs, active: NDArray[np.bool_]) -> None:
+    def fill(cells: Below[Array], a: Limbs, b: Limbs, active: NDArray[np.bool_]) -> None:
         """`a`, `b`: limbs (rows, n), a < b where `active` (rows,)."""
         difference = b.astype(np.int64) - a.astype(np.int64)
         rows = np.flatnonzero(active)
@@ -144,29 +137,19 @@ class Below:
 # ADD and SUB.
 
 
-def add_columns(limbs: int) -> type[Step]:
-    """The layout of ADD and SUB of words below 2^(16 * limbs)."""
+class AddColumns(Step):
+    """x + y = z: ADD pops x and y and pushes z, SUB pops z and y and pushes x."""
 
-    class AddColumns(Step):
-        """x + y = z: ADD pops x and y and pushes z, SUB pops z and y and pushes x."""
-
-        is_sub = bit("1: SUB, 0: ADD")
-        x = limb("first term", limbs, by="stack bus, or range check where it is the result")
-        y = limb("second term", limbs, by=STACK_BUS)
-        z = limb("x + y modulo 2^256", limbs, by="stack bus, or range check where it is the result")
-        top_then = element("time of the push of the top", by=STACK_BUS)
-        y_then = element("time of the push of y", by=STACK_BUS)
-
-    return AddColumns
+    is_sub = bit("1: SUB, 0: ADD")
+    x = limb("first term", _LIMBS, by="stack bus, or range check where it is the result")
+    y = limb("second term", _LIMBS, by=STACK_BUS)
+    z = limb("x + y modulo 2^256", _LIMBS, by="stack bus, or range check where it is the result")
+    top_then = element("time of the push of the top", by=STACK_BUS)
+    y_then = element("time of the push of y", by=STACK_BUS)
 
 
 class Add(InstructionTable):
     """ADD and SUB, of words which have, like the result, no more than the table's limbs."""
-
-    def __init__(self, name: str, limbs: int) -> None:
-        self.name = name  # type: ignore[misc]
-        self.layout = add_columns(limbs)  # type: ignore[misc]
-        self.limbs = limbs
 
     def constraints(self, air: Air) -> None:
         row, real = air.row, air.row.real
@@ -180,15 +163,15 @@ class Add(InstructionTable):
         for value in result:
             air.query(RANGE16, value, count=real)
         last = require_carries(air, [x + y - z for x, y, z in zip(row.x, row.y, row.z, strict=True)], "x + y = z")
-        if self.limbs < WORD:
+        if len(row.z) < WORD:
             air.require(last, "x + y = z without a carry")  # of a whole word: modulo 2^256
         self.push(air, 2, result)
         # GAS, PROGRAM COUNTER
         self.proceed(air, stack=-1, gas=GAS_VERY_LOW)
 
 
-ADD_SMALL = Add("add_small", SMALL_SUM)
-ADD_LARGE = Add("add", WORD)
+ADD_SMALL = Add("add_small", AddColumns.sized(limbs=SMALL_SUM))
+ADD_LARGE = Add("add", AddColumns.sized(limbs=WORD))
 
 
 def fill_add(execution: Execution, table: Add, *, small: bool) -> Matrix | None:
@@ -203,10 +186,11 @@ def fill_add(execution: Execution, table: Add, *, small: bool) -> Matrix | None:
     matrix, rows = allocate(table.layout, len(steps))
     fill_step(rows, execution, steps)
     is_sub = execution.opcode[steps] == OPCODES["SUB"]
+    limbs = rows.z.shape[1]
     rows.is_sub = is_sub
-    rows.x = np.where(is_sub[:, None], result, top)[:, : table.limbs]
-    rows.y = y[:, : table.limbs]
-    rows.z = np.where(is_sub[:, None], top, result)[:, : table.limbs]
+    rows.x = np.where(is_sub[:, None], result, top)[:, :limbs]
+    rows.y = y[:, :limbs]
+    rows.z = np.where(is_sub[:, None], top, result)[:, :limbs]
     rows.top_then = execution.operand_time(steps, 0)
     rows.y_then = execution.operand_time(steps, 1)
     return matrix
@@ -262,26 +246,19 @@ def fill_mul(execution: Execution) -> Matrix | None:
 # DIV, MOD, SDIV and SMOD.
 
 
-def division_columns(limbs: int) -> type[Layout]:
-    """The layout of a division of words of this many limbs."""
+class Division(Layout[C]):
+    """dividend = quotient * divisor + remainder with remainder < divisor, or a divisor of zero."""
 
-    class DivisionColumns(Layout):
-        """dividend = quotient * divisor + remainder with remainder < divisor, or a divisor of zero."""
-
-        zero = bit("1: the divisor is zero")
-        quotient = limb("dividend // divisor, 0 if the divisor is zero", limbs, by=MULTIPLY_BUS)
-        product = limb("quotient * divisor", limbs, by=MULTIPLY_BUS)
-        remainder = limb("dividend - product: the dividend if the divisor is zero", limbs, by=RANGE)
-        below = nested(below_columns(limbs), "remainder < divisor")
-
-    return DivisionColumns
-
-
-class Division:
-    """The unsigned division of two words of limbs."""
+    zero = bit("1: the divisor is zero")
+    quotient = limb("dividend // divisor, 0 if the divisor is zero", _LIMBS, by=MULTIPLY_BUS)
+    product = limb("quotient * divisor", _LIMBS, by=MULTIPLY_BUS)
+    remainder = limb("dividend - product: the dividend if the divisor is zero", _LIMBS, by=RANGE)
+    below: Below[C] = nested(Below, "remainder < divisor")
 
     @staticmethod
-    def constrain(air: Air, cells: Any, dividend: Sequence[Any], divisor: Sequence[Any], count: Expression) -> None:
+    def constrain(
+        air: Air, cells: Division, dividend: Sequence[Any], divisor: Sequence[Any], count: Expression
+    ) -> None:
         """Quotient and remainder where `count`, the table's selector, is 1.
 
         zero = 0 proves remainder < divisor, so the divisor is not zero; zero = 1 demands that it is.
@@ -294,66 +271,55 @@ class Division:
         Below.constrain(air, cells.below, cells.remainder, divisor, count - cells.zero, "remainder < divisor")
 
     @staticmethod
-    def fill(cells: Any, dividend: Numbers, divisor: Numbers, limbs: int) -> tuple[Numbers, Numbers]:
-        """Returns quotient and remainder as the EVM defines them: 0 for a divisor of zero."""
+    def fill(cells: Division[Array], dividend: Numbers, divisor: Numbers) -> None:
+        """`dividend`, `divisor`: integers (rows,) of no more than the limbs."""
         zero = divisor == 0
         quotient = np.where(zero, 0, dividend // np.where(zero, 1, divisor))
         product = quotient * divisor
-        remainder = limbs_of(dividend - product)
+        limbs = cells.quotient.shape[1]
+        remainder = limbs_of(dividend - product)[:, :limbs]
         cells.zero = zero
         cells.quotient = limbs_of(quotient)[:, :limbs]
         cells.product = limbs_of(product)[:, :limbs]
-        cells.remainder = remainder[:, :limbs]
-        Below.fill(cells.below, remainder[:, :limbs], limbs_of(divisor)[:, :limbs], ~zero.astype(bool))
-        return quotient, np.where(zero, 0, dividend - product)
+        cells.remainder = remainder
+        Below.fill(cells.below, remainder, limbs_of(divisor)[:, :limbs], ~zero.astype(bool))
 
 
-def divide_columns(limbs: int) -> type[Step]:
-    """The layout of divisions of words below 2^(16 * limbs)."""
+class DivideColumns(Step):
+    """One division per row."""
 
-    class DivideColumns(Step):
-        """One division per row."""
-
-        is_mod = bit("1: MOD or SMOD, 0: DIV or SDIV")
-        is_signed = bit("1: SDIV or SMOD")
-        takes_remainder = bit("1: the result is the remainder")
-        dividend = limb("dividend", limbs, by=STACK_BUS)
-        divisor = limb("divisor", limbs, by=STACK_BUS)
-        dividend_then = element("time of its push", by=STACK_BUS)
-        divisor_then = element("time of its push", by=STACK_BUS)
-        division = nested(division_columns(limbs), "of dividend and divisor")
-
-    return DivideColumns
+    is_mod = bit("1: MOD or SMOD, 0: DIV or SDIV")
+    is_signed = bit("1: SDIV or SMOD")
+    # For a divisor of zero the quotient is the result, which is 0.
+    takes_remainder = bit("1: the result is the remainder", equals=lambda row: row.is_mod * (1 - row.division.zero))
+    dividend = limb("dividend", _LIMBS, by=STACK_BUS)
+    divisor = limb("divisor", _LIMBS, by=STACK_BUS)
+    dividend_then = element("time of its push", by=STACK_BUS)
+    divisor_then = element("time of its push", by=STACK_BUS)
+    division = nested(Division, "of dividend and divisor")
 
 
 class Divide(InstructionTable):
     """DIV and MOD; in a table of less than 16 limbs SDIV and SMOD, too, because its words are not negative."""
 
-    def __init__(self, name: str, limbs: int) -> None:
-        self.name = name  # type: ignore[misc]
-        self.layout = divide_columns(limbs)  # type: ignore[misc]
-        self.limbs = limbs
-
     def constraints(self, air: Air) -> None:
         row, real = air.row, air.row.real
         division = row.division
         self.begin(air, division_opcode(row.is_mod, row.is_signed))
-        if self.limbs == WORD:
+        if len(row.dividend) == WORD:
             air.require(row.is_signed, "unsigned")
         # STACK
         self.pop(air, 0, row.dividend, row.dividend_then)
         self.pop(air, 1, row.divisor, row.divisor_then)
         # OPERATION
         Division.constrain(air, division, row.dividend, row.divisor, real)
-        # For a divisor of zero the quotient is the result, which is 0.
-        air.require(row.takes_remainder - row.is_mod * (1 - division.zero), "which result")
         self.push(air, 2, select_all(row.takes_remainder, division.remainder, division.quotient))
         # GAS, PROGRAM COUNTER
         self.proceed(air, stack=-1, gas=GAS_LOW)
 
 
-DIVIDE_SMALL = Divide("divide_small", SMALL_FACTOR)
-DIVIDE_LARGE = Divide("divide", WORD)
+DIVIDE_SMALL = Divide("divide_small", DivideColumns.sized(limbs=SMALL_FACTOR))
+DIVIDE_LARGE = Divide("divide", DivideColumns.sized(limbs=WORD))
 
 
 def division_opcode(is_mod: Expression, is_signed: Operand) -> Expression:
@@ -374,20 +340,26 @@ def fill_divide(execution: Execution, table: Divide, *, small: bool) -> Matrix |
     fill_step(rows, execution, steps)
     opcode = execution.opcode[steps]
     dividend, divisor = execution.operand(steps, 0), execution.operand(steps, 1)
-    is_mod = (opcode == OPCODES["MOD"]) | (opcode == OPCODES["SMOD"])
-    rows.is_mod = is_mod
+    limbs = rows.dividend.shape[1]
+    rows.is_mod = (opcode == OPCODES["MOD"]) | (opcode == OPCODES["SMOD"])
     rows.is_signed = (opcode == OPCODES["SDIV"]) | (opcode == OPCODES["SMOD"])
-    rows.takes_remainder = is_mod & (divisor != 0).any(axis=1)
-    rows.dividend = dividend[:, : table.limbs]
-    rows.divisor = divisor[:, : table.limbs]
+    rows.dividend = dividend[:, :limbs]
+    rows.divisor = divisor[:, :limbs]
     rows.dividend_then = execution.operand_time(steps, 0)
     rows.divisor_then = execution.operand_time(steps, 1)
-    Division.fill(rows.division, numbers(dividend), numbers(divisor), table.limbs)
+    Division.fill(rows.division, numbers(dividend), numbers(divisor))
+    fill_derived(rows)
     return matrix
 
 
 def _small_division(execution: Execution, steps: Integers) -> NDArray[np.bool_]:
     return sizes(execution.operand(steps, 0) | execution.operand(steps, 1)) <= SMALL_FACTOR
+
+
+def _is_negative(row: Any) -> Expression:
+    """A remainder has the sign of the dividend; a quotient is negative if exactly one operand is."""
+    a, b = row.dividend_sign, row.divisor_sign
+    return select(row.is_mod, a, a + b - a * b * 2)
 
 
 class DivideSignedColumns(Step):
@@ -397,7 +369,7 @@ class DivideSignedColumns(Step):
     """
 
     is_mod = bit("1: SMOD, 0: SDIV")
-    takes_remainder = bit("1: the result is a remainder")
+    takes_remainder = bit("1: the result is a remainder", equals=lambda row: row.is_mod * (1 - row.division.zero))
     dividend = limb("dividend", WORD, by=STACK_BUS)
     divisor = limb("divisor", WORD, by=STACK_BUS)
     dividend_then = element("time of its push", by=STACK_BUS)
@@ -406,9 +378,13 @@ class DivideSignedColumns(Step):
     divisor_sign = bit("1: the divisor is negative")
     dividend_size = limb("absolute value of the dividend", WORD, by=RANGE)
     divisor_size = limb("absolute value of the divisor", WORD, by=MULTIPLY_BUS)
-    division = nested(division_columns(WORD), "of the absolute values")
-    size = limb("absolute value of the result", WORD, by="quotient or remainder")
-    negative = bit("1: the result is not positive")
+    division = nested(Division.sized(limbs=WORD), "of the absolute values")
+    size = limb(
+        "absolute value of the result",
+        WORD,
+        equals=lambda row: select_all(row.takes_remainder, row.division.remainder, row.division.quotient),
+    )
+    negative = bit("1: the result is not positive", equals=_is_negative)
     result = limb("result", WORD, by=RANGE)
 
 
@@ -431,12 +407,6 @@ class DivideSigned(InstructionTable):
         require_negation(air, row.dividend_sign, row.dividend, row.dividend_size, "absolute value of the dividend")
         require_negation(air, row.divisor_sign, row.divisor, row.divisor_size, "absolute value of the divisor")
         Division.constrain(air, division, row.dividend_size, row.divisor_size, real)
-        air.require(row.takes_remainder - row.is_mod * (1 - division.zero), "which result")
-        result = select_all(row.takes_remainder, division.remainder, division.quotient)
-        air.require_equal(row.size, result, "absolute value of the result")
-        # A remainder has the sign of the dividend; a quotient is negative if exactly one operand is.
-        a, b = row.dividend_sign, row.divisor_sign
-        air.require(row.negative - select(row.is_mod, a, a + b - a * b * 2), "sign of the result")
         require_negation(air, row.negative, row.size, row.result, "result")
         self.push(air, 2, row.result)
         # GAS, PROGRAM COUNTER
@@ -452,9 +422,8 @@ def fill_divide_signed(execution: Execution) -> Matrix | None:
     matrix, rows = allocate(DivideSignedColumns, len(steps))
     fill_step(rows, execution, steps)
     dividend, divisor = execution.operand(steps, 0), execution.operand(steps, 1)
-    is_mod = execution.opcode[steps] == OPCODES["SMOD"]
     a, b = dividend[:, -1] >= _SIGN, divisor[:, -1] >= _SIGN
-    rows.is_mod = is_mod
+    rows.is_mod = execution.opcode[steps] == OPCODES["SMOD"]
     rows.dividend = dividend
     rows.divisor = divisor
     rows.dividend_then = execution.operand_time(steps, 0)
@@ -464,11 +433,9 @@ def fill_divide_signed(execution: Execution) -> Matrix | None:
     sized_a, sized_b = _absolute(dividend, a), _absolute(divisor, b)
     rows.dividend_size = limbs_of(sized_a)
     rows.divisor_size = limbs_of(sized_b)
-    quotient, remainder = Division.fill(rows.division, sized_a, sized_b, WORD)
-    rows.takes_remainder = is_mod & (divisor != 0).any(axis=1)
-    rows.size = limbs_of(np.where(is_mod, remainder, quotient))
-    rows.negative = np.where(is_mod, a, a ^ b)
+    Division.fill(rows.division, sized_a, sized_b)
     rows.result = execution.result(steps)
+    fill_derived(rows)
     return matrix
 
 
@@ -492,7 +459,7 @@ class ModularColumns(Step):
     zero = bit("1: the modulus is zero")
     quotient = limb("low word of the quotient, 0 if the modulus is zero", WORD, by=MULTIPLY_BUS)
     remainder = limb("remainder; low word of what is divided if the modulus is zero", WORD, by=RANGE)
-    below = nested(below_columns(WORD), "remainder < modulus")
+    below = nested(Below.sized(limbs=WORD), "remainder < modulus")
 
 
 class Modular(InstructionTable):
@@ -649,7 +616,7 @@ class ExpColumns(Step):
     exponent_then = element("time of the push of the exponent", by=STACK_BUS)
     zero = bit("1: the exponent is zero")
     at = bit("1 at the highest limb of the exponent that is not zero", WORD)
-    top = element("that limb", by="the exponent's limbs")
+    top = element("that limb", equals=lambda row: total([at * x for at, x in zip(row.at, row.exponent, strict=True)]))
     two_bytes = bit("1: that limb has two bytes")
     charge = nested(Charge, "of the gas for the exponent's bytes")
     result = limb("base ** exponent modulo 2^256; 0 when the step fails", WORD, by="power bus, or 0 or 1")
@@ -670,13 +637,11 @@ class Exp(InstructionTable):
         # GAS
         # One limb is marked unless the exponent is zero; all above it are zero.
         one_hot(air, row.at, real - row.zero, "highest limb")
-        top, size, unmarked = air.constant(0), air.constant(0), air.constant(1)
+        size, unmarked = air.constant(0), air.constant(1)
         for i in reversed(range(WORD)):
             unmarked = unmarked - row.at[i]
             air.require(unmarked * row.exponent[i], f"limb {i} of the exponent is zero")
-            top = top + row.at[i] * row.exponent[i]
             size = size + row.at[i] * (2 * i + 1)
-        air.require(row.top - top, "highest limb's value")
         # A limb of two bytes is one from which 256 can be taken. One byte, not zero: top - 1 is in [0, 254], since
         # 258 * 255 > 2^16 - 1; the product stays below 2^25 and above -2^9.
         air.query(RANGE16, select(row.two_bytes, row.top - 256, (row.top - 1) * 258), count=real - row.zero)
@@ -712,11 +677,9 @@ def fill_exp(execution: Execution) -> Matrix | None:
     rows.zero = limbs == 0
     used = np.flatnonzero(limbs)
     rows.at[used, limbs[used] - 1] = 1
-    top = np.zeros(len(steps), dtype=np.int64)
-    top[used] = exponent[used, limbs[used] - 1]
-    rows.top = top
-    rows.two_bytes = top > 0xFF
-    cost = GAS_EXPONENTIATION + GAS_EXPONENTIATION_PER_BYTE * (np.maximum(2 * limbs - 1, 0) + (top > 0xFF))
+    fill_derived(rows)
+    rows.two_bytes = rows.top > 0xFF
+    cost = GAS_EXPONENTIATION + GAS_EXPONENTIATION_PER_BYTE * (np.maximum(2 * limbs - 1, 0) + rows.two_bytes)
     Charge.fill(rows.charge, execution.gas[steps], cost)
     succeeds = np.flatnonzero(~execution.failed[steps])
     rows.result[succeeds] = execution.result(steps[succeeds])

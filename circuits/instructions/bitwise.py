@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, total
 from circuits.air.gadgets.words import limb_bytes
-from circuits.air.layout import RANGE, Layout, allocate, bit, byte, element, limb, nested
+from circuits.air.layout import RANGE, Array, C, Layout, allocate, bit, byte, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers, small_integers
@@ -63,7 +64,7 @@ class Masked(InstructionTable):
     layout = MaskColumns
 
     def __init__(self, name: str, opcode: int, operation: Callable[[Expression, Expression], Expression]) -> None:
-        self.name = name  # type: ignore[misc]
+        super().__init__(name)
         self.opcode, self.operation = opcode, operation
 
     def constraints(self, air: Air) -> None:
@@ -217,13 +218,13 @@ def fill_not(execution: Execution) -> Matrix | None:
 # Operands that are out of range.
 
 
-class AtLeast(Layout):
+class AtLeast(Layout[C]):
     """A word that is at least a small constant, or so where `when` is 1."""
 
-    high = nested(IsZero, "whether all limbs above the lowest are 0")
+    high: IsZero[C] = nested(IsZero, "whether all limbs above the lowest are 0")
 
     @staticmethod
-    def constrain(air: Air, cells: Any, word: Any, bound: int, *, when: Operand, name: str) -> None:
+    def constrain(air: Air, cells: AtLeast, word: Any, bound: int, *, when: Operand, name: str) -> None:
         """`word` is at least `bound` (at most 2^16) where `when`, a bit, is 1; its limbs are pinned by their owner.
 
         A sum of 15 limbs is below 2^20, so it is 0 only if all of them are; then the lowest limb less the bound, an
@@ -233,7 +234,7 @@ class AtLeast(Layout):
         air.query(RANGE16, word[0] - bound, count=cells.high.zero)
 
     @staticmethod
-    def fill(cells: Any, word: Limbs, when: NDArray[np.bool_]) -> None:
+    def fill(cells: AtLeast[Array], word: Limbs, when: NDArray[np.bool_]) -> None:
         """`word`: (rows, 16); `when`: (rows,)."""
         high = word[:, 1:].astype(np.uint64).sum(axis=1)
         IsZero.fill(cells.high, high)
@@ -336,10 +337,15 @@ def fill_byte(execution: Execution) -> Matrix | None:
 # Shifts.
 
 
+def _whole_limbs(row: Any) -> Expression:
+    """A shift by whole limbs, in bits."""
+    return total([flag * (LIMB_BITS * q) for q, flag in enumerate(row.limbs)])
+
+
 class ShiftColumns(Step):
     """What shifts by less than 256 share."""
 
-    shift = limb("by how many bits, below 256", by="its parts")
+    shift = limb("by how many bits, below 256", equals=_whole_limbs)
     shift_then = element("time of its push", by=STACK_BUS)
     value_then = element("time of the value's push", by=STACK_BUS)
     limbs = bit("one-hot: by how many limbs", WORD)
@@ -361,11 +367,6 @@ class ShiftTable(InstructionTable):
         # OPERATION
         one_hot(air, row.limbs, row.real, "limbs")
 
-    @staticmethod
-    def whole_limbs(row: Any) -> Expression:
-        """The shift by whole limbs, in bits."""
-        return total([flag * (LIMB_BITS * q) for q, flag in enumerate(row.limbs)])
-
 
 class PlaceColumns(ShiftColumns):
     """One SHL of a limb per row."""
@@ -383,7 +384,6 @@ class PlaceLimb(ShiftTable):
         row = air.row
         # OPERATION
         self.shift(air, SHL, [row.value], [flag * row.value for flag in row.limbs])
-        air.require(row.shift - self.whole_limbs(row), "shift by whole limbs")
 
 
 class LimbColumns(ShiftColumns):
@@ -404,11 +404,17 @@ class ShiftLimbs(ShiftTable):
         row = air.row
         # OPERATION
         self.shift(air, SHL + row.right * (SHR - SHL), row.value, row.result)
-        air.require(row.shift - self.whole_limbs(row), "shift by whole limbs")
         for j in range(WORD):
             left = total([row.limbs[q] * row.value[j - q] for q in range(j + 1)])
             right = total([row.limbs[q] * row.value[j + q] for q in range(WORD - j)])
             air.require(left + row.right * (right - left) - row.result[j], f"limb {j}")
+
+
+def _shift_by_bits(row: Any) -> Expression:
+    """The shift to the left for SHL, 256 less it for the others."""
+    left = _whole_limbs(row) + total([flag * t for t, flag in enumerate(row.bits)])
+    shift: Expression = left + row.right * (WORD_BITS - left * 2)
+    return shift
 
 
 class BitColumns(ShiftColumns):
@@ -418,16 +424,24 @@ class BitColumns(ShiftColumns):
     `limbs` limbs and 0..15 bits for SHL, and by `limbs` limbs and 1..16 bits for SHR and SAR.
     """
 
+    shift = limb("by how many bits, below 256", equals=_shift_by_bits)
     right = bit("1: SHR or SAR")
     arithmetic = bit("1: SAR")
     sign = bit("1: SAR of a negative value, which is SHR of its complement, complemented")
     bits = bit("one-hot: by how many bits", LIMB_BITS + 1)
-    factor = element("2^bits", by="bits")
-    cofactor = element("2^(16 - bits)", by="bits")
+    factor = element("2^bits", equals=lambda row: total([f * (1 << t) for t, f in enumerate(row.bits)]))
+    cofactor = element(
+        "2^(16 - bits)", equals=lambda row: total([f * (1 << LIMB_BITS - t) for t, f in enumerate(row.bits)])
+    )
     value = limb("the value, complemented if its sign is 1", WORD, by=STACK_BUS)
     upper = limb("upper part of each limb, which moves to the next: as many bits as the shift", WORD, by=RANGE)
     lower = limb("the rest of each limb", WORD, by=RANGE)
-    moved = limb("limbs of the value shifted by `bits`; the 17th is the last upper part", WORD, by="its parts")
+    # lower 2^bits is a multiple of 2^bits below 2^16 and the upper part below 2^bits: a limb.
+    moved = limb(
+        "limbs of the value shifted by `bits`; the 17th is the last upper part",
+        WORD,
+        equals=lambda row: [x * row.factor + below for x, below in zip(row.lower, (0, *row.upper[:-1]), strict=True)],
+    )
     result = limb("the result, complemented if the sign is 1", WORD, by="limbs of moved, or 0")
 
 
@@ -452,11 +466,6 @@ class ShiftBits(ShiftTable):
         one_hot(air, flags, real, "bits")
         air.require(flags[0] * row.right, "a shift to the right has 1..16 bits")
         air.require(flags[LIMB_BITS] * (1 - row.right), "a shift to the left has 0..15 bits")
-        left = self.whole_limbs(row) + total([flag * t for t, flag in enumerate(flags)])
-        air.require(left + row.right * (WORD_BITS - left * 2) - row.shift, "shift")
-        air.require(row.factor - total([f * (1 << t) for t, f in enumerate(flags)]), "factor")
-        air.require(row.cofactor - total([f * (1 << LIMB_BITS - t) for t, f in enumerate(flags)]), "cofactor")
-        carry: Expression = air.constant(0)
         for i, (x, upper, lower) in enumerate(zip(row.value, row.upper, row.lower, strict=True)):
             # x = upper 2^(16 - bits) + lower with lower < 2^(16 - bits): that makes both unique, provided that the
             # products are those of the integers. Up to 14 bits, lower 2^bits is below 2^30, hence truly a limb; from 2
@@ -467,10 +476,7 @@ class ShiftBits(ShiftTable):
             air.require(flags[1] * upper * (upper - 1), f"limb {i}: 1 upper bit")
             air.require(flags[LIMB_BITS] * lower, f"limb {i}: 0 lower bits")
             air.require(flags[LIMB_BITS - 1] * lower * (lower - 1), f"limb {i}: 1 lower bit")
-            # lower 2^bits is a multiple of 2^bits below 2^16 and the carry is below 2^bits: a limb.
-            air.require(lower * row.factor + carry - row.moved[i], f"limb {i} moved")
-            carry = upper
-        moved = [*row.moved, carry]
+        moved = [*row.moved, row.upper[-1]]
         for j in range(WORD):
             left = total([row.limbs[q] * moved[j - q] for q in range(j + 1)])
             right = total([row.limbs[q] * moved[j + WORD - q] for q in range(j, WORD)])
@@ -540,7 +546,6 @@ def _allocate_shift(
     matrix, rows = allocate(layout, len(steps))
     fill_step(rows, execution, steps)
     shift = small_integers(execution.operand(steps, 0))
-    rows.shift = shift
     rows.shift_then = execution.operand_time(steps, 0)
     rows.value_then = execution.operand_time(steps, 1)
     rows.limbs = np.arange(WORD) == (shift >> 4)[:, None]
@@ -554,6 +559,7 @@ def fill_shl_limb(execution: Execution) -> Matrix | None:
         return None
     matrix, rows, value, _ = _allocate_shift(execution, PlaceColumns, steps)
     rows.value = value[:, 0]
+    fill_derived(rows)
     return matrix
 
 
@@ -566,6 +572,7 @@ def fill_shift_limbs(execution: Execution) -> Matrix | None:
     rows.right = execution.opcode[steps] == SHR
     rows.value = value
     rows.result = execution.result(steps)
+    fill_derived(rows)
     return matrix
 
 
@@ -583,15 +590,13 @@ def fill_shift(execution: Execution) -> Matrix | None:
     rows.right, rows.arithmetic, rows.sign = right, arithmetic, sign
     rows.limbs = np.arange(WORD) == (left - bits >> 4)[:, None]
     rows.bits = np.arange(LIMB_BITS + 1) == bits[:, None]
-    rows.factor, rows.cofactor = 1 << bits, 1 << LIMB_BITS - bits
     flip = np.where(sign, ONES, 0)[:, None]
     value = value ^ flip
     upper = value >> (LIMB_BITS - bits)[:, None]
-    lower = value - (upper << (LIMB_BITS - bits)[:, None])
-    moved = lower << bits[:, None]
-    moved[:, 1:] += upper[:, :-1]
-    rows.value, rows.upper, rows.lower, rows.moved = value, upper, lower, moved
+    rows.value, rows.upper = value, upper
+    rows.lower = value - (upper << (LIMB_BITS - bits)[:, None])
     rows.result = execution.result(steps) ^ flip
+    fill_derived(rows)
     return matrix
 
 

@@ -5,9 +5,12 @@ Source: execution-specs `cancun/vm/instructions/block.py` and `environment.py` (
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression
 from circuits.air.field import Matrix, inverse
 from circuits.air.gadgets import one_hot, total
@@ -33,6 +36,17 @@ BLOCK_HASH_REACH = 256
 _CONTEXT_BUS = "context bus"
 
 
+def _difference(row: Any) -> list[Expression]:
+    """What a flag of BLOCKHASH makes the difference, limb by limb: between -2^17 and 2^17 with and without borrows."""
+    sign = row.in_reach + row.below - row.above
+    below_by = row.in_reach + row.below * (1 + BLOCK_HASH_REACH)
+    borrowed = (row.borrow[0] + row.borrow_twice, *row.borrow[1:])
+    borrows = zip((below_by, *borrowed), (*borrowed, 0), strict=True)
+    return [
+        sign * (row.number[i] - row.wanted[i]) - before + after * (1 << 16) for i, (before, after) in enumerate(borrows)
+    ]
+
+
 class BlockHashColumns(Step):
     """One BLOCKHASH per row."""
 
@@ -46,10 +60,12 @@ class BlockHashColumns(Step):
     below = bit("1: wanted is below number - 256")
     inverse = element("of the sum of the limbs from 2^64 on when `large`, else 0", by="its constraints")
     borrow = bit("out of each limb of the difference but the last", U64 - 1)
+    borrow_twice = bit("1: 2 are borrowed out of the lowest limb, from which up to 65,535 + 257 is subtracted")
     difference = limb(
         "number - 1 - wanted, wanted - number or number - 257 - wanted: what shows that the flag is right",
         U64,
         by=RANGE,
+        equals=_difference,
     )
     hash = limb("the hash, or 0", WORD, by="block_hash bus, or 0")
 
@@ -75,14 +91,7 @@ class BlockHash(InstructionTable):
         air.require((row.real - row.large) * high, "wanted is below 2^64")
         air.require(high * row.inverse - row.large, "wanted is at least 2^64")
         air.require((1 - row.large) * row.inverse, "no inverse")
-        sign = row.in_reach + row.below - row.above
-        below_by = row.in_reach + row.below * (1 + BLOCK_HASH_REACH)
-        for i in range(U64):
-            # Between -2^17 and 2^17, as are the differences with their borrows.
-            limb_ = sign * (row.number[i] - row.wanted[i]) - (row.borrow[i - 1] if i else below_by)
-            if i < U64 - 1:
-                limb_ = limb_ + row.borrow[i] * (1 << 16)
-            air.require(limb_ - row.difference[i], f"difference: limb {i}")
+        air.require(row.borrow_twice * (1 - row.borrow[0]), "the second borrow follows the first one")
         for i in range(1, U64):
             air.require(row.in_reach * row.difference[i], f"at most 255 blocks before the last one: limb {i}")
         air.query(RANGE16, row.difference[0] * (1 << 8), count=row.in_reach)
@@ -116,16 +125,18 @@ def fill_block_hash(execution: Execution) -> Matrix | None:
     below = ~(large | above | in_reach)
     rows.large, rows.above, rows.in_reach, rows.below = large, above, in_reach, below
     rows.inverse = inverse(high)
-    # The difference limb by limb.
+    # The borrows of the difference limb by limb.
     sign = in_reach.astype(np.int64) + below - above
     limbs = sign[:, None] * (number.astype(np.int64) - wanted[:, :U64].astype(np.int64))
     limbs[:, 0] -= in_reach + below * (1 + BLOCK_HASH_REACH)
     for i in range(U64 - 1):
-        borrow = limbs[:, i] < 0
-        rows.borrow[:, i] = borrow
+        borrow = -(limbs[:, i] >> 16)
+        rows.borrow[:, i] = borrow > 0
+        if i == 0:
+            rows.borrow_twice = borrow > 1
         limbs[:, i] += borrow << 16
         limbs[:, i + 1] -= borrow
-    rows.difference = limbs
+    fill_derived(rows)
     return matrix
 
 
@@ -146,7 +157,11 @@ class BlobHashColumns(Step):
     large = bit("1: index is 2^16 or more")
     above = bit("1: index, below 2^16, is at least `blobs`")
     inverse = element("of the sum of the limbs from 2^16 on when `large`, else 0", by="its constraints")
-    difference = limb("blobs - 1 - index or index - blobs: what shows that the flag is right", by=RANGE)
+    difference = limb(
+        "blobs - 1 - index or index - blobs, between -2^17 and 2^17: what shows that the flag is right",
+        by=RANGE,
+        equals=lambda row: row.exists * (row.blobs - 1 - row.index[0]) + row.above * (row.index[0] - row.blobs),
+    )
     hash = limb("the versioned hash, or 0", WORD, by="buffer bus, or 0")
 
 
@@ -171,9 +186,6 @@ class BlobHash(InstructionTable):
         air.require((row.real - row.large) * high, "index is below 2^16")
         air.require(high * row.inverse - row.large, "index is at least 2^16")
         air.require((1 - row.large) * row.inverse, "no inverse")
-        # Between -2^17 and 2^17.
-        shown = row.exists * (row.blobs - 1 - row.index[0]) + row.above * (row.index[0] - row.blobs)
-        air.require(shown - row.difference, "difference")
         air.query(BUFFER, 0, row.buffer, row.index[0], row.hash, count=row.exists)
         air.require_equal(row.hash, full(air, []), "no hash without a blob", when=1 - row.exists)
         # GAS, PROGRAM COUNTER
@@ -204,7 +216,7 @@ def fill_blob_hash(execution: Execution) -> Matrix | None:
     exists = ~large & ~above
     rows.large, rows.above, rows.exists = large, above, exists
     rows.inverse = inverse(high)
-    rows.difference = np.where(exists, blobs - 1 - low, np.where(above, low - blobs, 0))
+    fill_derived(rows)
     return matrix
 
 

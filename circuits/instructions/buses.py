@@ -28,28 +28,13 @@ COPY = Bus(
         BusField("frame", 1, "id of the frame", "sender"),
         BusField("read_time", 1, "time of the next read", "sender"),
         BusField("write_time", 1, "time of the next write", "sender"),
-        BusField("source", 1, "0: calldata, 1: code, 2: memory", "sender"),
-        BusField("id", 1, "id of the calldata buffer or code; 0 for memory", "sender"),
+        BusField("source", 1, "0: calldata, 1: code, 2: memory, 3: zeros", "sender"),
+        BusField("id", 1, "id of the calldata buffer, of the code, or of the frame whose memory it is", "sender"),
         BusField("from", 1, "next byte of the source", "sender"),
         BusField("to", 1, "next byte of the memory", "sender"),
         BusField("left", 1, "bytes left, at least 1", "sender"),
     ),
     argument="An instruction sends one token; a copy row moves up to 32 bytes and sends the rest unless none is left.",
-)
-
-KECCAK_READ = Bus(
-    index=38,
-    name="keccak_read",
-    kind=BusKind.PERMUTATION,
-    fields=(
-        BusField("frame", 1, "id of the frame", "sender"),
-        BusField("time", 1, "time of the next read", "sender"),
-        BusField("id", 1, "name of the hashed input", "sender"),
-        BusField("index", 1, "which word of the input is next", "sender"),
-        BusField("offset", 1, "next byte of the memory", "sender"),
-        BusField("left", 1, "bytes left, at least 1", "sender"),
-    ),
-    argument="As copy: KECCAK256 sends one token and the rows read all words of the input.",
 )
 
 LOG_READ = Bus(

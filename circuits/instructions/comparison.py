@@ -16,7 +16,7 @@ import numpy as np
 from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, total
-from circuits.air.layout import RANGE, Layout, allocate, bit, element, limb, nested
+from circuits.air.layout import RANGE, Size, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers
@@ -34,6 +34,8 @@ EQ, ISZERO = OPCODES["EQ"], OPCODES["ISZERO"]
 #: A small comparison is one of words below 2^80: selectors, sizes, and amounts of most tokens.
 SMALL_LIMBS = 5
 
+_LIMBS = Size("limbs")
+
 
 class OrderColumns(Step):
     """What all comparisons share; `left` is proved to be less than `right` or not."""
@@ -46,33 +48,28 @@ class OrderColumns(Step):
     distance = limb("amount of the difference of the highest limbs that differ, less 1; 0 for equal words", by=RANGE)
 
 
-def compare_columns(limbs: int) -> type[OrderColumns]:
-    """The columns of a comparison of words that have this many limbs."""
+class CompareColumns(OrderColumns):
+    """One comparison per row."""
 
-    class CompareColumns(OrderColumns):
-        """One comparison per row."""
-
-        left = limb("the word that is less, or not", limbs, by=STACK_BUS)
-        right = limb("the word it is compared with", limbs, by=STACK_BUS)
-        highest = bit("1 for the highest limb that differs, if any", limbs)
-
-    return CompareColumns
+    left = limb("the word that is less, or not", _LIMBS, by=STACK_BUS)
+    right = limb("the word it is compared with", _LIMBS, by=STACK_BUS)
+    highest = bit("1 for the highest limb that differs, if any", _LIMBS)
 
 
-class SmallColumns(compare_columns(SMALL_LIMBS)):  # type: ignore[misc]
+class SmallColumns(CompareColumns):
     """A comparison of small words, of any kind."""
 
     signed = bit("1: SLT or SGT")
     equal = bit("1: EQ")
 
 
-class UnsignedColumns(compare_columns(WORD)):  # type: ignore[misc]
+class UnsignedColumns(CompareColumns):
     """LT, GT or EQ of any words."""
 
     equal = bit("1: EQ")
 
 
-class SignedColumns(compare_columns(WORD)):  # type: ignore[misc]
+class SignedColumns(CompareColumns):
     """SLT or SGT of any words."""
 
     left_sign = bit("bit 255 of left")
@@ -117,7 +114,7 @@ class CompareSmall(Compare):
     """LT, GT, SLT, SGT and EQ of words below 2^80, which have no sign."""
 
     name = "compare_small"
-    layout = SmallColumns
+    layout = SmallColumns.sized(limbs=SMALL_LIMBS)
 
     def constraints(self, air: Air) -> None:
         row = air.row
@@ -130,7 +127,7 @@ class CompareUnsigned(Compare):
     """LT, GT and EQ."""
 
     name = "compare"
-    layout = UnsignedColumns
+    layout = UnsignedColumns.sized(limbs=WORD)
 
     def constraints(self, air: Air) -> None:
         row = air.row
@@ -149,7 +146,7 @@ class CompareSigned(Compare):
     """SLT and SGT: unsigned comparisons of words whose bit 255 is inverted."""
 
     name = "compare_signed"
-    layout = SignedColumns
+    layout = SignedColumns.sized(limbs=WORD)
 
     def constraints(self, air: Air) -> None:
         row, real = air.row, air.row.real
@@ -179,10 +176,10 @@ def _compared(execution: Execution, opcodes: tuple[int, ...], *, small: bool) ->
     return chosen
 
 
-def _fill_compare(execution: Execution, layout: type[Layout], steps: Integers) -> Matrix | None:
+def _fill_compare(execution: Execution, table: type[Compare], steps: Integers) -> Matrix | None:
     if not len(steps):
         return None
-    matrix, rows = allocate(layout, len(steps))
+    matrix, rows = allocate(table.layout, len(steps))
     fill_step(rows, execution, steps)
     opcode = execution.opcode[steps]
     greater_than = (opcode == GT) | (opcode == SGT)
@@ -197,12 +194,12 @@ def _fill_compare(execution: Execution, layout: type[Layout], steps: Integers) -
     right = np.where(greater_than[:, None], upper, lower)[:, :limbs].astype(np.int64)
     rows.left, rows.right = left, right
     difference = left - right
-    if layout is SignedColumns:
+    if table is CompareSigned:
         rows.left_sign, rows.right_sign = left[:, -1] >> 15, right[:, -1] >> 15
         difference[:, -1] -= ((left[:, -1] >> 15) - (right[:, -1] >> 15)) << 16
     else:
         rows.equal = opcode == EQ
-    if layout is SmallColumns:
+    if table is CompareSmall:
         rows.signed = signed
     differs = difference != 0
     top = limbs - 1 - np.argmax(differs[:, ::-1], axis=1)
@@ -213,25 +210,16 @@ def _fill_compare(execution: Execution, layout: type[Layout], steps: Integers) -
     return matrix
 
 
-def is_zero_columns(limbs: int) -> type[Step]:
-    """The columns of ISZERO of a word that has this many limbs."""
+class IsZeroColumns(Step):
+    """One ISZERO per row."""
 
-    class IsZeroColumns(Step):
-        """One ISZERO per row."""
-
-        word = limb("the word", limbs, by=STACK_BUS)
-        then = element("time of its push", by=STACK_BUS)
-        sum = nested(IsZero, "whether the sum of its limbs is 0")
-
-    return IsZeroColumns
+    word = limb("the word", _LIMBS, by=STACK_BUS)
+    then = element("time of its push", by=STACK_BUS)
+    sum = nested(IsZero, "whether the sum of its limbs is 0")
 
 
 class IsZeroWord(InstructionTable):
     """ISZERO of a word that fits the table's limbs."""
-
-    def __init__(self, name: str, layout: type[Layout]) -> None:
-        self.name = name  # type: ignore[misc]
-        self.layout = layout  # type: ignore[misc]
 
     def constraints(self, air: Air) -> None:
         row = air.row
@@ -247,8 +235,8 @@ class IsZeroWord(InstructionTable):
         # PROGRAM COUNTER: the next byte.
 
 
-IS_ZERO_SMALL = IsZeroWord("is_zero_small", is_zero_columns(1))
-IS_ZERO = IsZeroWord("is_zero", is_zero_columns(WORD))
+IS_ZERO_SMALL = IsZeroWord("is_zero_small", IsZeroColumns.sized(limbs=1))
+IS_ZERO = IsZeroWord("is_zero", IsZeroColumns.sized(limbs=WORD))
 
 
 def _fill_is_zero(execution: Execution, table: IsZeroWord, *, small: bool) -> Matrix | None:
@@ -267,9 +255,9 @@ def _fill_is_zero(execution: Execution, table: IsZeroWord, *, small: bool) -> Ma
 
 
 COMPONENTS = (
-    Acting(CompareSmall(), lambda e: _fill_compare(e, SmallColumns, _compared(e, _COMPARISONS, small=True))),
-    Acting(CompareUnsigned(), lambda e: _fill_compare(e, UnsignedColumns, _compared(e, (LT, GT, EQ), small=False))),
-    Acting(CompareSigned(), lambda e: _fill_compare(e, SignedColumns, _compared(e, (SLT, SGT), small=False))),
+    Acting(CompareSmall(), lambda e: _fill_compare(e, CompareSmall, _compared(e, _COMPARISONS, small=True))),
+    Acting(CompareUnsigned(), lambda e: _fill_compare(e, CompareUnsigned, _compared(e, (LT, GT, EQ), small=False))),
+    Acting(CompareSigned(), lambda e: _fill_compare(e, CompareSigned, _compared(e, (SLT, SGT), small=False))),
     Acting(IS_ZERO_SMALL, lambda e: _fill_is_zero(e, IS_ZERO_SMALL, small=True)),
     Acting(IS_ZERO, lambda e: _fill_is_zero(e, IS_ZERO, small=False)),
 )

@@ -18,12 +18,12 @@ from circuits.air.gadgets.words import constrain_sum, sum_carries
 from circuits.air.layout import RANGE, allocate, bit, byte, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
-from circuits.batch.code_trees import CHUNK_BYTES
+from circuits.batch.code_trees import instruction_starts
 from circuits.batch.execution import INVALID_JUMP, Execution
 from circuits.component import Acting
-from circuits.frames.buses import BUFFER_SIZE, CONTEXT, HALT, INSTRUCTION
+from circuits.frames.buses import BUFFER_SIZE, INSTRUCTION
 from circuits.frames.code import CODE_KIND
-from circuits.frames.contexts import FRAME_CONTEXT, RESERVE
+from circuits.frames.frame_state import FrameState
 from circuits.frames.frames import Ending
 from circuits.frames.gas import GasLimb
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
@@ -69,7 +69,7 @@ class Stop(InstructionTable):
         # GAS
         GasLimb.constrain(air, row.left, row.gas, row.real)
         # OPERATION
-        air.send(HALT, row.frame, Ending.SUCCEEDED, row.gas, row.time + 1, count=row.real)
+        self.halt(air, Ending.SUCCEEDED, gas=row.gas, count=row.real)
 
 
 def fill_stop(execution: Execution) -> Matrix | None:
@@ -151,8 +151,8 @@ class Jumpi(InstructionTable):
     """JUMPI that jumps to a JUMPDEST, or does not jump, as far as its operands fit the table's limbs."""
 
     def __init__(self, name: str, target_limbs: int, condition_limbs: int) -> None:
-        self.name = name  # type: ignore[misc]
-        self.layout = jumpi_columns(target_limbs, condition_limbs)  # type: ignore[misc]
+        self.name = name
+        self.layout = jumpi_columns(target_limbs, condition_limbs)
 
     def constraints(self, air: Air) -> None:
         row = air.row
@@ -277,7 +277,7 @@ class GasColumns(Step):
     """One GAS per row."""
 
     left = nested(GasLimb, "gas left when this is paid, without the reserve")
-    reserve = limb("the frame's reserve", U64, by="context bus")
+    state = nested(FrameState)
     value = limb("what is pushed: gas left and reserve", U64, by=RANGE)
     carry = bit("carry out of each limb of the sum", U64 - 1)
 
@@ -294,10 +294,9 @@ class Gas(InstructionTable):
         # OPERATION
         left = row.gas - GAS_BASE * real
         GasLimb.constrain(air, row.left, left, real)
-        reserve = [*row.reserve, *[air.constant(0)] * (WORD - U64)]
-        air.query(CONTEXT, FRAME_CONTEXT, row.frame, RESERVE, reserve, count=real)
+        FrameState.constrain(air, row.state, real)
         parts = [row.left.low, (left - row.left.low) * _INVERSE_BASE, air.constant(0), air.constant(0)]
-        constrain_sum(air, parts, row.reserve, row.carry, row.value, name="sum")
+        constrain_sum(air, parts, row.state.reserve, row.carry, row.value, name="sum")
         # STACK
         self.check_room(air)
         self.push(air, 0, row.value)
@@ -314,11 +313,9 @@ def fill_gas(execution: Execution) -> Matrix | None:
     fill_step(rows, execution, steps)
     left = execution.gas[steps] - GAS_BASE
     GasLimb.fill(rows.left, left)
-    own = np.searchsorted(execution.transaction_operations, execution.operation[steps])
-    reserve = gas_limbs(execution.reserve[own])
-    rows.reserve = reserve
+    FrameState.fill(rows.state, execution, steps)
     rows.value = execution.result(steps)[:, :U64]
-    rows.carry = sum_carries(reserve, gas_limbs(left))
+    rows.carry = sum_carries(rows.state.reserve, gas_limbs(left))
     return matrix
 
 
@@ -397,16 +394,20 @@ def fill_invalid_jump(execution: Execution) -> Matrix | None:
     rows.condition_then[conditional] = execution.operand_time(steps[conditional], 1)
     rows.condition_inverse[conditional] = arithmetic.inverse(_sum(condition))
     IsZero.fill(rows.small, _sum(target[:, PLACE_LIMBS:]))
-    codes = np.searchsorted(execution.code_ids, execution.code[steps])
-    size = execution.trace.codes.size[execution.codes[codes]].astype(np.int64)
+    trace = execution.trace
+    codes = trace.frames.code[execution.frame_row(execution.frame[steps])]
+    size = trace.codes.size[codes].astype(np.int64)
     rows.size = np.stack([size & 0xFFFF, size >> 16], axis=1)
     low = target[:, 0].astype(np.int64) + (target[:, 1].astype(np.int64) << 16)
     LessThan.fill(rows.inside, low, size)
     looks = np.flatnonzero((rows.small.zero == 1) & (low < size))
     rows.looks[looks] = 1
-    trees, at = execution.code_trees, low[looks] % CHUNK_BYTES
-    chunk = trees.chunk(codes[looks], low[looks] // CHUNK_BYTES)
-    byte, start = trees.cells[chunk, at].astype(np.int64), trees.starts[chunk, at].astype(np.int64)
+    byte, start = np.zeros(len(looks), dtype=np.int64), np.zeros(len(looks), dtype=np.int64)
+    for code in np.unique(codes[looks]).tolist():  # one step per code, initcodes included
+        here = codes[looks] == code
+        content = np.frombuffer(trace.bytes_at(trace.codes.start[code], trace.codes.size[code]), dtype=np.uint8)
+        byte[here] = content[low[looks][here]]
+        start[here] = instruction_starts(content)[low[looks][here]]
     rows.found[looks] = byte
     rows.start[looks] = start
     rows.difference[looks] = arithmetic.inverse(((byte - JUMPDEST) ** 2 + 1 - start).astype(np.uint64))

@@ -1,4 +1,4 @@
-"""Reads and copies of calldata, code and memory: CALLDATALOAD, CALLDATACOPY, CODECOPY, MCOPY, and empty return data.
+"""Reads and copies of buffers and memory: CALLDATALOAD, CALLDATACOPY, CODECOPY, MCOPY.
 
 Source: execution-specs `cancun/vm/instructions/environment.py` and `memory.py`.
 
@@ -20,11 +20,11 @@ from circuits.air.layout import Layout, allocate, bit, byte, element, limb, nest
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution, Integers, small_integers
+from circuits.batch.frame_data import CALLDATA_BUFFER, FAR, FrameData, steps_with_calldata
 from circuits.component import Acting, Answering
-from circuits.frames.buses import BUFFER_BYTES, CONTEXT_OF
-from circuits.frames.calldata import CALLDATA_KIND, bytes_to_words
+from circuits.frames.buses import BUFFER_BYTES, CALLDATA_OF
+from circuits.frames.calldata import CALLDATA_KIND
 from circuits.frames.code import CODE_KIND
-from circuits.frames.contexts import CALLDATA_CONTEXT
 from circuits.frames.gas import Charge
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.instructions.buses import COPY
@@ -32,6 +32,7 @@ from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_s
 from circuits.limbs import Limbs
 from circuits.memory.buses import EXPANSION, MEMORY_BYTES
 from circuits.memory.expansion import expand
+from circuits.memory.memory_view import MemoryView
 from circuits.widths import WORD, WORD_BYTES
 from executor.opcodes import OPCODES
 
@@ -39,11 +40,8 @@ GAS_BASE = 2
 GAS_VERY_LOW = 3
 GAS_COPY = 3  # per word
 
-#: The source of a copy within memory; other sources are kinds of buffers.
-MEMORY_SOURCE = 2
-
-#: Places in a buffer from here on are all alike: calldata has at most 2^22 bytes, a code at most 2^24.
-FAR = 1 << 24
+#: Sources of copies that are no kinds of buffers: the memory of a frame, and zeros.
+MEMORY_SOURCE, ZEROS_SOURCE = 2, 3
 
 EXPANSION_BUS = "expansion bus"
 _INVERSE_256 = pow(1 << 8, -1, MODULUS)
@@ -130,8 +128,8 @@ def constrain_reach(air: Air, offset: Sequence[Any], size: Any, count: Expressio
 
 
 def calldata_of(execution: Execution, steps: Integers) -> Integers:
-    """Ids of the calldata buffers that these steps read, (n,)."""
-    return execution.calldata_ids[np.searchsorted(execution.transaction_operations, execution.operation[steps])]
+    """Ids of the calldata that these steps read, (n,)."""
+    return FrameData.of(execution).calldata_id[execution.frame[steps] - 1]
 
 
 class LoadColumns(Step):
@@ -145,7 +143,7 @@ class LoadColumns(Step):
 
 
 class Calldataload(InstructionTable):
-    """CALLDATALOAD."""
+    """CALLDATALOAD of a buffer."""
 
     name = "calldataload"
     layout = LoadColumns
@@ -155,7 +153,7 @@ class Calldataload(InstructionTable):
         self.begin(air, OPCODES["CALLDATALOAD"])
         # OPERATION
         place = Place.constrain(air, row.place, row.offset)
-        air.query(CONTEXT_OF, row.frame, CALLDATA_CONTEXT, row.calldata, count=real)
+        air.query(CALLDATA_OF, row.frame, CALLDATA_BUFFER, row.calldata, 0, 0, count=real)
         air.query(BUFFER_BYTES, CALLDATA_KIND, row.calldata, place, WORD_BYTES, row.word, count=real)
         # STACK
         self.pop(air, 0, row.offset, row.then)
@@ -165,8 +163,8 @@ class Calldataload(InstructionTable):
 
 
 def fill_calldataload(execution: Execution) -> Matrix | None:
-    """All steps of CALLDATALOAD."""
-    steps = execution.rows(OPCODES["CALLDATALOAD"])
+    """All steps of CALLDATALOAD in frames whose calldata is a buffer."""
+    steps = steps_with_calldata(execution, CALLDATA_BUFFER, execution.rows(OPCODES["CALLDATALOAD"]))
     if not len(steps):
         return None
     matrix, rows = allocate(LoadColumns, len(steps))
@@ -196,7 +194,7 @@ class BufferCopyColumns(Step):
 
 
 class BufferCopy(InstructionTable):
-    """CALLDATACOPY and CODECOPY."""
+    """CALLDATACOPY of a buffer, and CODECOPY."""
 
     name = "buffer_copy"
     layout = BufferCopyColumns
@@ -218,7 +216,7 @@ class BufferCopy(InstructionTable):
         Charge.constrain(air, row.charge, row.gas, cost)
         succeeds = real - row.charge.fails
         # OPERATION
-        air.query(CONTEXT_OF, row.frame, CALLDATA_CONTEXT, row.id, count=real - row.is_code)
+        air.query(CALLDATA_OF, row.frame, CALLDATA_BUFFER, row.id, 0, 0, count=real - row.is_code)
         air.require(row.is_code * (row.id - row.code), "CODECOPY reads the code that runs")
         place = Place.constrain(air, row.place, row.start)
         source = row.is_code * (CODE_KIND - CALLDATA_KIND) + CALLDATA_KIND
@@ -232,8 +230,12 @@ class BufferCopy(InstructionTable):
 
 
 def fill_buffer_copy(execution: Execution) -> Matrix | None:
-    """All steps of CALLDATACOPY and CODECOPY, as far as they do not reach beyond the memory."""
-    steps = execution.rows(OPCODES["CALLDATACOPY"], OPCODES["CODECOPY"])
+    """All steps of CODECOPY, and of CALLDATACOPY in frames whose calldata is a buffer.
+
+    As far as they do not reach beyond the memory.
+    """
+    loads = steps_with_calldata(execution, CALLDATA_BUFFER, execution.rows(OPCODES["CALLDATACOPY"]))
+    steps = np.sort(np.concatenate([loads, execution.rows(OPCODES["CODECOPY"])]))
     if not len(steps):
         return None
     matrix, rows = allocate(BufferCopyColumns, len(steps))
@@ -251,11 +253,12 @@ def fill_buffer_copy(execution: Execution) -> Matrix | None:
     after, expansion = expand(execution.memory_words[steps], end)
     rows.words_after = after
     rows.expansion = expansion
-    Charge.fill(rows.charge, execution.gas[steps], _copy_gas(size) + expansion)
+    Charge.fill(rows.charge, execution.gas[steps], copy_gas(size) + expansion)
     return matrix
 
 
-def _copy_gas(size: Integers) -> Integers:
+def copy_gas(size: Integers) -> Integers:
+    """What copies of so many bytes (n,) cost beyond the memory."""
     return GAS_VERY_LOW + GAS_COPY * -(-size // WORD_BYTES)
 
 
@@ -303,7 +306,7 @@ class Mcopy(InstructionTable):
         start, to = (x[0] + x[1] * (1 << 16) for x in (row.start, row.to))
         first = row.time + 1
         moves = succeeds * (1 - row.size.empty.zero)
-        air.send(COPY, row.frame, first, first + words, MEMORY_SOURCE, 0, start, to, size, count=moves)
+        air.send(COPY, row.frame, first, first + words, MEMORY_SOURCE, row.frame, start, to, size, count=moves)
         # PROGRAM COUNTER
         self.proceed(air, stack=-3, gas=cost, memory_words=row.words_after, duration=words * 2 + 1, count=succeeds)
         self.fail(air, row.charge.fails)
@@ -330,68 +333,7 @@ def fill_mcopy(execution: Execution) -> Matrix | None:
     rows.read_expansion = read_expansion
     rows.words_after = after
     rows.write_expansion = write_expansion
-    Charge.fill(rows.charge, execution.gas[steps], _copy_gas(size) + read_expansion + write_expansion)
-    return matrix
-
-
-class Returndatasize(InstructionTable):
-    """RETURNDATASIZE in a frame that has called nothing."""
-
-    name = "returndatasize"
-    layout = type("ReturndatasizeColumns", (Step,), {"__doc__": "One RETURNDATASIZE per row."})
-
-    def constraints(self, air: Air) -> None:
-        self.begin(air, OPCODES["RETURNDATASIZE"])
-        # STACK, OPERATION
-        self.check_room(air)
-        self.push(air, 0, [])
-        # GAS, PROGRAM COUNTER
-        self.proceed(air, stack=1, gas=GAS_BASE)
-
-
-class ReturndatacopyColumns(Step):
-    """One RETURNDATACOPY per row."""
-
-    to = limb("where to write", WORD, by=STACK_BUS)
-    then = element("times of the pushes", 3, by=STACK_BUS)
-
-
-class Returndatacopy(InstructionTable):
-    """RETURNDATACOPY in a frame that has called nothing: only 0 bytes from 0 are within the return data."""
-
-    name = "returndatacopy"
-    layout = ReturndatacopyColumns
-
-    def constraints(self, air: Air) -> None:
-        row = air.row
-        self.begin(air, OPCODES["RETURNDATACOPY"])
-        # STACK
-        self.pop(air, 0, row.to, row.then[0])
-        self.pop(air, 1, [], row.then[1])
-        self.pop(air, 2, [], row.then[2])
-        # GAS, OPERATION, PROGRAM COUNTER. No word is copied and memory does not grow.
-        self.proceed(air, stack=-3, gas=GAS_VERY_LOW)
-
-
-def fill_returndatasize(execution: Execution) -> Matrix | None:
-    """All steps of RETURNDATASIZE."""
-    steps = execution.rows(OPCODES["RETURNDATASIZE"])
-    if not len(steps):
-        return None
-    matrix, rows = allocate(Returndatasize.layout, len(steps))
-    fill_step(rows, execution, steps)
-    return matrix
-
-
-def fill_returndatacopy(execution: Execution) -> Matrix | None:
-    """All steps of RETURNDATACOPY that succeed."""
-    steps = execution.rows(OPCODES["RETURNDATACOPY"])
-    if not len(steps):
-        return None
-    matrix, rows = allocate(ReturndatacopyColumns, len(steps))
-    fill_step(rows, execution, steps)
-    rows.to = execution.operand(steps, 0)
-    rows.then = np.stack([execution.operand_time(steps, operand) for operand in range(3)], axis=1)
+    Charge.fill(rows.charge, execution.gas[steps], copy_gas(size) + read_expansion + write_expansion)
     return matrix
 
 
@@ -405,15 +347,18 @@ class CopyColumns(Layout):
     last = bit("1 on the last row of a copy, which moves what is left")
     is_code = bit("1: the source is a code")
     is_memory = bit("1: the source is memory")
-    frame = element("id of the frame", by=_BUS)
+    is_zeros = bit("1: there is no source, zeros are written")
+    frame = element("id of the frame whose memory is written", by=_BUS)
     read_time = element("time of the read", by=_BUS)
     write_time = element("time of the write", by=_BUS)
-    id = element("id of the calldata or code", by=_BUS)
+    id = element("id of the calldata, the code, or the frame whose memory is read", by=_BUS)
     start = element("first byte to read", by=_BUS)
     to = element("first byte to write", by=_BUS)
     left = element("bytes left, those of this row included", by=_BUS)
     xor = element("exclusive or of left - 1 and 8 (left - 1) on the last row", by="bitwise_bytes bus, or 0")
-    word = limb("the bytes from the most significant on, zeros behind", WORD, by="buffer_bytes or memory_bytes bus")
+    word = limb(
+        "the bytes from the most significant on, zeros behind", WORD, by="buffer_bytes or memory_bytes bus, or 0"
+    )
 
 
 class Copy(Table):
@@ -430,10 +375,11 @@ class Copy(Table):
 
     def constraints(self, air: Air) -> None:
         row, real = air.row, air.row.real
-        for flag in ("last", "is_code", "is_memory"):
+        for flag in ("last", "is_code", "is_memory", "is_zeros"):
             air.require(getattr(row, flag) * (1 - real), f"padding: {flag}")
-        air.require(row.is_code * row.is_memory, "one source")
-        source = row.is_code * CODE_KIND + row.is_memory * MEMORY_SOURCE
+        # Of three bits no two are 1.
+        air.require(row.is_code * row.is_memory + (row.is_code + row.is_memory) * row.is_zeros, "one source")
+        source = row.is_code * CODE_KIND + row.is_memory * MEMORY_SOURCE + row.is_zeros * ZEROS_SOURCE
         token = (row.frame, row.read_time, row.write_time, source, row.id, row.start, row.to, row.left)
         rest = (
             row.frame,
@@ -451,8 +397,10 @@ class Copy(Table):
         query_xor(air, row.left - 1, (row.left - 1) * 8, row.xor, count=row.last)
         air.require((1 - row.last) * row.xor, "idle exclusive or")
         size = select(row.last, row.left, WORD_BYTES)
-        air.query(BUFFER_BYTES, row.is_code * CODE_KIND, row.id, row.start, size, row.word, count=real - row.is_memory)
-        air.send(MEMORY_BYTES, row.frame, row.read_time, 0, row.start, size, row.word, count=row.is_memory)
+        buffers = real - row.is_memory - row.is_zeros
+        air.query(BUFFER_BYTES, row.is_code * CODE_KIND, row.id, row.start, size, row.word, count=buffers)
+        air.send(MEMORY_BYTES, row.id, row.read_time, 0, row.start, size, row.word, count=row.is_memory)
+        air.require_equal(row.word, [0] * WORD, "zeros", when=row.is_zeros)
         air.send(MEMORY_BYTES, row.frame, row.write_time, 1, row.to, size, row.word, count=real)
 
 
@@ -474,6 +422,7 @@ def fill_copy(execution: Execution, tokens: NDArray[np.uint32]) -> Matrix | None
     rows.last = left <= WORD_BYTES
     rows.is_code = source == CODE_KIND
     rows.is_memory = source == MEMORY_SOURCE
+    rows.is_zeros = source == ZEROS_SOURCE
     rows.frame = frame
     rows.read_time = read_time + part
     rows.write_time = write_time + part
@@ -482,31 +431,14 @@ def fill_copy(execution: Execution, tokens: NDArray[np.uint32]) -> Matrix | None
     rows.to = to + WORD_BYTES * part
     rows.left = left
     rows.xor = np.where(left <= WORD_BYTES, (left - 1) ^ (left - 1) * 8, 0)
-    rows.word = _written(execution, write_time, part, np.minimum(left, WORD_BYTES))
+    rows.word = MemoryView.of(execution).written(rows.write_time.astype(np.int64), rows.to.astype(np.int64))
     return matrix
-
-
-def _written(execution: Execution, time: Integers, part: Integers, size: Integers) -> Limbs:
-    """What the instructions that run at these times write, from their 32 * part-th byte on: words (n, 16)."""
-    trace = execution.trace
-    writes = np.flatnonzero(trace.memory.is_write)
-    if not len(writes):
-        return np.zeros((len(time), WORD), dtype=np.uint16)
-    step = execution.step[np.maximum(np.searchsorted(execution.time, time, side="right") - 1, 0)]
-    # Accesses are in the order of steps, and an instruction writes at most once.
-    place = np.searchsorted(trace.memory.step[writes], step)
-    start = trace.memory.after_start[writes[np.minimum(place, len(writes) - 1)]].astype(np.int64)
-    at = (start + WORD_BYTES * part)[:, None] + np.arange(WORD_BYTES)
-    cells = trace.data.byte[np.minimum(at, len(trace.data.byte) - 1)]
-    return bytes_to_words(np.where(np.arange(WORD_BYTES) < size[:, None], cells, 0).astype(np.uint8))
 
 
 COMPONENTS = (
     Acting(Calldataload(), fill_calldataload),
     Acting(BufferCopy(), fill_buffer_copy),
     Acting(Mcopy(), fill_mcopy),
-    Acting(Returndatasize(), fill_returndatasize),
-    Acting(Returndatacopy(), fill_returndatacopy),
 )
 #: Behind all instructions that send tokens, EXTCODECOPY included.
 COPY_COMPONENTS = (Answering(Copy(), COPY, fill_copy),)

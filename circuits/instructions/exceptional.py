@@ -1,7 +1,6 @@
 """Exceptional halts that need no more than the machine's state: what stands at pc, the stack's size, the gas left.
 
 Source: execution-specs `cancun/vm/exceptions.py`, `cancun/vm/gas.py`; what an instruction needs: `executor.opcodes`.
-And RETURNDATACOPY beyond the return data, of which a frame that has called nothing has none (EIP-211).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.air import field as arithmetic
 from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import one_hot, total
@@ -22,16 +20,14 @@ from circuits.batch.execution import (
     CONSTANT_GAS,
     GROWS,
     MAX_STACK,
-    RETURN_DATA_BOUNDS,
     STATIC_FAILURE,
     UNDEFINED,
     Execution,
 )
 from circuits.component import Acting
 from circuits.frames.frames import Ending
-from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
-from circuits.widths import WORD
-from executor.opcodes import OPCODES, REACH
+from circuits.instructions.step import InstructionTable, Step, fill_step
+from executor.opcodes import REACH
 
 _NIBBLE = 16
 
@@ -127,54 +123,4 @@ def fill_exceptional(execution: Execution) -> Matrix | None:
     return matrix
 
 
-class ReturnDataBoundsColumns(Step):
-    """One RETURNDATACOPY that leaves the return data per row."""
-
-    offset = limb("first byte", WORD, by=STACK_BUS)
-    offset_then = element("time of its push", by=STACK_BUS)
-    size = limb("bytes", WORD, by=STACK_BUS)
-    size_then = element("time of its push", by=STACK_BUS)
-    inverse = element("inverse of the sum of all limbs", by="product with the sum")
-
-
-class ReturnDataBounds(InstructionTable):
-    """RETURNDATACOPY with an offset or a size other than 0: it halts exceptionally, as there is no return data."""
-
-    name = "return_data_bounds"
-    layout = ReturnDataBoundsColumns
-
-    def constraints(self, air: Air) -> None:
-        row = air.row
-        self.begin(air, OPCODES["RETURNDATACOPY"])
-        # STACK
-        # Where the data would go does not matter.
-        self.pop(air, 1, row.offset, row.offset_then)
-        self.pop(air, 2, row.size, row.size_then)
-        # OPERATION
-        # 32 limbs sum to less than 2^21: the sum is 0 only if all of them are.
-        air.require((total(row.offset) + total(row.size)) * row.inverse - row.real, "offset or size is not 0")
-        # GAS, PROGRAM COUNTER
-        self.fail(air, row.real, Ending.HALTED)
-
-
-def fill_return_data_bounds(execution: Execution) -> Matrix | None:
-    """All steps of RETURNDATACOPY that leave the return data."""
-    steps = execution.rows(OPCODES["RETURNDATACOPY"], route=RETURN_DATA_BOUNDS)
-    if not len(steps):
-        return None
-    matrix, rows = allocate(ReturnDataBoundsColumns, len(steps))
-    fill_step(rows, execution, steps)
-    offset, size = execution.operand(steps, 1), execution.operand(steps, 2)
-    rows.offset = offset
-    rows.offset_then = execution.operand_time(steps, 1)
-    rows.size = size
-    rows.size_then = execution.operand_time(steps, 2)
-    limbs = np.concatenate([offset, size], axis=1).astype(np.uint64)
-    rows.inverse = arithmetic.inverse(limbs.sum(axis=1, dtype=np.uint64))
-    return matrix
-
-
-COMPONENTS = (
-    Acting(Exceptional(), fill_exceptional),
-    Acting(ReturnDataBounds(), fill_return_data_bounds),
-)
+COMPONENTS = (Acting(Exceptional(), fill_exceptional),)

@@ -17,19 +17,18 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table, flatten
 from circuits.batch.execution import Execution, Integers, small_integers
 from circuits.component import Acting
-from circuits.frames.buses import FRAME
 from circuits.frames.calldata import padded_words
 from circuits.frames.gas import Charge, GasLimb
 from circuits.hashing import constrain_compress, constrain_item
 from circuits.instructions.buses import LOG_READ
+from circuits.instructions.frame_fields import WritingFrameFields
 from circuits.instructions.memory_range import MemoryRange, reads, word_count
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.memory.buses import MEMORY_BYTES
 from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, LOG_ITEM, buffer_digests, ragged_chains
 from circuits.transactions.buses import RECEIPTS
-from circuits.widths import ADDRESS, DIGEST, WORD, WORD_BYTES
+from circuits.widths import DIGEST, WORD, WORD_BYTES
 from executor.opcodes import LOG0, MAX_TOPICS
-from executor.trace import Outcome
 
 GAS_LOG = 375
 GAS_LOG_TOPIC = 375
@@ -59,10 +58,8 @@ class Columns(Step):
     not_negative = nested(GasLimb, "the gas before: the data may cost more than `Charge` allows for negative gas")
     charge = nested(Charge)
     data_digest = element("running hash of the data", DIGEST, by="log_read bus, or a constant")
-    operation = element("number of the transaction", by="frame bus")
-    scope = element("scope of the block", by="frame bus")
-    address = limb("account that logs", ADDRESS, by="frame bus")
-    persists = bit("1: the log is part of the receipt")
+    of_frame = nested(WritingFrameFields)
+    persists = nested(IsZero, "whether no world undoes the log, which is part of the receipt then")
     states = element(
         "hash states of the item, the digest last", (LOG_ITEM.blocks, DIGEST), by=f"poseidon2 bus; {_NO_RECEIPT}"
     )
@@ -108,27 +105,28 @@ class Log(InstructionTable):
         air.receive(LOG_READ, row.frame, row.time + 1 + words, end, 0, row.data_digest, count=reading)
         air.require_equal(row.data_digest, EMPTY_DIGEST, "no data", when=row.empty.zero)
         air.require_equal(row.data_digest, [0] * DIGEST, "a failing step reads no data", when=some * fails)
-        # OPERATION: the receipt. A frame with a failing step does not persist.
-        air.query(FRAME, row.frame, row.operation, row.scope, row.address, row.persists, count=real)
-        air.require(row.persists * (1 - real), "padding logs nothing")
+        # OPERATION: the receipt. A frame with a failing step is a world.
+        frame, persists = row.of_frame, row.persists.zero
+        WritingFrameFields.constrain(air, frame, real)
+        IsZero.constrain(air, row.persists, frame.world, when=real, name="no world")
         constrain_item(
             air,
             LOG_ITEM,
             row.states,
-            count=row.persists,
-            address=row.address,
+            count=persists,
+            address=frame.address,
             topic_count=topic_count,
             size=size,
             data_digest=row.data_digest,
             topics=row.topics,
         )
-        TimeOrder.constrain(air, row.order, row.time, row.persists)
-        air.receive(RECEIPTS, row.operation, row.order.before, row.receipts, count=row.persists)
-        constrain_compress(air, row.receipts, row.states[-1], row.receipts_after, count=row.persists)
-        air.send(RECEIPTS, row.operation, row.time, row.receipts_after, count=row.persists)
+        TimeOrder.constrain(air, row.order, row.time, persists)
+        air.receive(RECEIPTS, frame.operation, row.order.before, row.receipts, count=persists)
+        constrain_compress(air, row.receipts, row.states[-1], row.receipts_after, count=persists)
+        air.send(RECEIPTS, frame.operation, row.time, row.receipts_after, count=persists)
         unused = [row.states, row.order.before, row.order.low, row.receipts, row.receipts_after]
         for cell in flatten(unused):
-            air.require((1 - row.persists) * cell, "no receipt")
+            air.require((1 - persists) * cell, "no receipt")
         # PROGRAM COUNTER
         self.fail(air, fails)
         self.proceed(
@@ -208,13 +206,11 @@ def fill_log(execution: Execution) -> Matrix | None:
     GasLimb.fill(rows.not_negative, execution.gas[steps])
     Charge.fill(rows.charge, execution.gas[steps], cost)
 
-    frames, frame = execution.trace.frames, execution.frame_row(execution.frame[steps])
     operation = execution.operation[steps]
-    persists = frames.outcome[frame] == Outcome.SUCCESS
-    rows.operation = operation
-    rows.scope = execution.operations.scope[execution.operations.block[operation]]
-    rows.address = frames.address[frame]
-    rows.persists = persists
+    WritingFrameFields.fill(rows.of_frame, execution, steps)
+    world = execution.worlds.own[execution.frame[steps] - 1]
+    IsZero.fill(rows.persists, world.astype(np.uint64))
+    persists = world == 0
 
     chain = execution.batch.receipts
     made = np.flatnonzero(~execution.failed[steps])
@@ -226,11 +222,11 @@ def fill_log(execution: Execution) -> Matrix | None:
     rows.states[kept] = chain.log_states[log]
     rows.receipts[kept] = chain.before_log[log]
     rows.receipts_after[kept] = chain.after_log[log]
-    # All of a transaction's logs persist, or none. Where they do not, the order's cells are 0.
+    # Where they do not persist, the order's cells are 0.
     time = execution.time[steps]
     before = execution.begin_time[operation - execution.first]
-    follows = 1 + np.flatnonzero(operation[1:] == operation[:-1])
-    before[follows] = time[follows - 1]
+    follows = 1 + np.flatnonzero(operation[kept[1:]] == operation[kept[:-1]])
+    before[kept[follows]] = time[kept[follows - 1]]
     TimeOrder.fill(rows.order, np.where(persists, time, 1), np.where(persists, before, 0))
     return matrix
 

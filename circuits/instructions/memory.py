@@ -59,9 +59,8 @@ class Aligned(InstructionTable):
     """
 
     def __init__(self, name: str, opcode: int, layout: type[LoadColumns]) -> None:
-        self.name = name  # type: ignore[misc]
+        super().__init__(name, layout)
         self.opcode = opcode
-        self.layout = layout  # type: ignore[misc]
 
     def constraints(self, air: Air) -> None:
         row, real, grows = air.row, air.row.real, air.row.grows
@@ -101,7 +100,8 @@ STORE_ALIGNED = Aligned("store_aligned", MSTORE, StoreColumns)
 def _fill_aligned(execution: Execution, table: Aligned) -> Matrix | None:
     """All steps of the table's instruction whose access is direct."""
     view = MemoryView.of(execution)
-    chosen = np.flatnonzero(view.requests.direct & (execution.opcode[view.requests.step] == table.opcode))
+    chosen = np.flatnonzero(view.requests.direct)
+    chosen = chosen[execution.opcode[view.requests.step[chosen]] == table.opcode]
     if not len(chosen):
         return None
     steps, access = view.requests.step[chosen], view.requests.first[chosen]

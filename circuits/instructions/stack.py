@@ -11,7 +11,7 @@ import numpy as np
 
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import TimeLimbs, TimeOrder
-from circuits.air.layout import Layout, allocate, bit, element, limb, nested
+from circuits.air.layout import Layout, Size, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
@@ -63,25 +63,16 @@ def fill_pop(execution: Execution) -> Matrix | None:
     return matrix
 
 
-def push_columns(limbs: int) -> type[Step]:
-    """The layout of PUSH with a value of at most this many limbs."""
+class PushColumns(Step):
+    """One PUSH per row."""
 
-    class PushColumns(Step):
-        """One PUSH per row."""
-
-        size = element("bytes of push data", by="push bus")
-        cost = element("gas", by="push bus")
-        value = limb("the value", limbs, by="push bus")
-
-    return PushColumns
+    size = element("bytes of push data", by="push bus")
+    cost = element("gas", by="push bus")
+    value = limb("the value", Size("limbs"), by="push bus")
 
 
 class Push(InstructionTable):
     """PUSH0 to PUSH32, as far as the value fits the table's limbs."""
-
-    def __init__(self, name: str, layout: type[Layout]) -> None:
-        self.name = name  # type: ignore[misc]
-        self.layout = layout  # type: ignore[misc]
 
     def constraints(self, air: Air) -> None:
         row = air.row
@@ -96,8 +87,8 @@ class Push(InstructionTable):
         self.proceed(air, stack=1, gas=row.cost, pc=row.pc + 1 + row.size)
 
 
-PUSH_SMALL = Push("push_small", push_columns(SMALL_LIMBS))
-PUSH_LARGE = Push("push_large", push_columns(WORD))
+PUSH_SMALL = Push("push_small", PushColumns.sized(limbs=SMALL_LIMBS))
+PUSH_LARGE = Push("push_large", PushColumns.sized(limbs=WORD))
 
 
 def _fill_push(execution: Execution, table: Push, *, small: bool) -> Matrix | None:

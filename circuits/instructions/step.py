@@ -93,9 +93,24 @@ class InstructionTable(Table):
             count=row.real if count is None else count,
         )
 
+    def halt(
+        self,
+        air: Air,
+        ending: Operand,
+        *,
+        gas: Operand,
+        return_start: Operand = 0,
+        return_size: Operand = 0,
+        duration: Operand = 1,
+        count: Operand,
+    ) -> None:
+        """End the frame with this gas where `count` is 1; it returns a range of its memory, nothing by default."""
+        row = air.row
+        air.send(HALT, row.frame, ending, gas, return_start, return_size, row.time + duration, count=count)
+
     def fail(self, air: Air, count: Operand, ending: Operand = Ending.UNPAID) -> None:
         """End the frame by an exceptional halt where `count` is 1: all gas is gone; for lack of it by default."""
-        air.send(HALT, air.row.frame, ending, 0, air.row.time + 1, count=count)
+        self.halt(air, ending, gas=0, count=count)
 
     def pop(self, air: Air, index: int, word: Sequence[Any], then: Expression, count: Operand | None = None) -> None:
         """Take the word `index` places below the top, pushed at `then`; 16 limbs, some of them constants perhaps."""

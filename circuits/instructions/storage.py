@@ -3,29 +3,28 @@
 Source: execution-specs `cancun/vm/instructions/storage.py`; EIP-2200, EIP-2929, EIP-3529 and EIP-1153.
 
 Every access takes the slot's token on the `storage` bus and sends it with its own time. A step that fails for want of
-gas sends back the value it took; that it marks the slot as warm has no effect, since its frame ends the transaction.
+gas sends back the value it took; that it marks the slot as warm has no effect, since its frame fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from circuits.air.expression import Expression, Operand
+from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, select_all, total
 from circuits.air.layout import Layout, TraceView, allocate, bit, element, limb, nested, word
-from circuits.air.table import Air, flatten
-from circuits.batch.execution import Execution, Integers
+from circuits.air.table import Air
+from circuits.batch.execution import Execution
 from circuits.batch.leaves import LeafKind
 from circuits.component import Acting
-from circuits.frames.buses import FRAME
 from circuits.frames.gas import Charge, GasLimb
-from circuits.instructions.same_words import SameWords, constrain_same, fill_same
+from circuits.instructions.frame_fields import FrameFields, WritingFrameFields, require_idle
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
-from circuits.state.buses import ORIGINAL, STORAGE
+from circuits.state.buses import ORIGINAL, STORAGE, SUBSTATE
+from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import (
     GAS_COLD_SLOAD,
     GAS_STORAGE_CLEAR_REFUND,
@@ -35,43 +34,10 @@ from circuits.state.state_view import (
     SSTORE_STIPEND,
     StateView,
 )
-from circuits.transactions.buses import REFUND
-from circuits.widths import ADDRESS, WORD
+from circuits.widths import WORD
 from executor.opcodes import OPCODES
 
 STORAGE_BUS = "storage bus: its sender"
-FRAME_BUS = "frame bus"
-
-
-class FrameFields(Layout):
-    """What the frame of a step says of it."""
-
-    operation = element("number of the transaction", by=FRAME_BUS)
-    scope = element("scope of the block", by=FRAME_BUS)
-    address = limb("account whose storage the frame works on", ADDRESS, by=FRAME_BUS)
-    persists = element("1: what the frame does is not undone", by=FRAME_BUS)
-
-    @staticmethod
-    def constrain(air: Air, cells: Any, count: Operand) -> None:
-        """The fields are those of the row's frame where `count` is 1."""
-        air.query(FRAME, air.row.frame, cells.operation, cells.scope, cells.address, cells.persists, count=count)
-
-    @staticmethod
-    def fill(cells: Any, execution: Execution, steps: Integers) -> None:
-        """`steps`: those of the rows."""
-        frames = execution.trace.frames
-        number = execution.frame_row(execution.frame[steps])
-        operation = execution.operation[steps]
-        cells.operation = operation
-        cells.scope = execution.operations.scope[execution.operations.block[operation]]
-        cells.address = frames.address[number]
-        cells.persists = frames.reverted[number] == 0
-
-
-def require_idle(air: Air, idle: Expression, cells: Sequence[Any], name: str) -> None:
-    """The cells are 0 where `idle` is 1."""
-    for i, cell in enumerate(flatten(cells)):
-        air.require(idle * cell, f"{name}: idle cell {i} is 0")
 
 
 class SloadColumns(Step):
@@ -105,7 +71,7 @@ class Sload(InstructionTable):
         Charge.constrain(air, row.charge, row.gas, cost)
         air.require(row.warm * (1 - real), "padding is not warm")
         # OPERATION
-        key = (int(LeafKind.STORAGE), row.of_frame.operation, row.of_frame.address, row.slot)
+        key = (int(LeafKind.STORAGE), row.of_frame.operation, row.of_frame.world, row.of_frame.address, row.slot)
         TimeOrder.constrain(air, row.order, row.time, real)
         air.receive(STORAGE, *key, row.value, row.warm, row.order.before, count=real)
         air.send(STORAGE, *key, row.value, 1, row.time, count=real)
@@ -141,7 +107,7 @@ class SstoreColumns(Step):
     new = limb("the new value", WORD, by=STACK_BUS)
     new_then = element("time of its push", by=STACK_BUS)
     stipend = nested(Charge, "fails: no more gas than the stipend; the state is not looked at")
-    of_frame = nested(FrameFields)
+    of_frame = nested(WritingFrameFields)
     value = word("the slot's value", by=STORAGE_BUS)
     warm = bit("1: the transaction has touched the slot")
     order = nested(TimeOrder, "the slot's last access")
@@ -158,8 +124,9 @@ class SstoreColumns(Step):
     cost = element("gas; the gas left where the stipend fails", by="constraints")
     charge = nested(Charge)
     moves = bit("1: the refund counter changes")
-    refund = element("refund counter before", by="refund bus")
-    refund_order = nested(TimeOrder, "the refund counter's last change")
+    refund = element("refund counter before", by="substate bus")
+    destructions = element("accounts destroyed before", by="substate bus")
+    substate_order = nested(TimeOrder, "the substate's last change")
 
 
 class Sstore(InstructionTable):
@@ -174,7 +141,7 @@ class Sstore(InstructionTable):
         # `poor` is 0 on padding, and where it is 1 the charge does not fail: exactly one of the three outcomes is 1.
         active, success = real - poor, real - poor - fails
         self.begin(air, OPCODES["SSTORE"])
-        FrameFields.constrain(air, frame, active)
+        WritingFrameFields.constrain(air, frame, active)
         air.query(ORIGINAL, frame.operation, frame.address, row.slot, row.original, count=active)
         self._constrain_flags(air, active)
 
@@ -202,15 +169,17 @@ class Sstore(InstructionTable):
         # Of the three only `unclears` and `restores` occur together, and then the sum is not 0.
         any_change = row.clears + row.unclears + row.restores - row.unclears * row.restores
         air.require(row.moves - any_change * (1 - fails), "the refund counter changes")
-        air.receive(REFUND, frame.operation, row.refund, row.refund_order.before, count=row.moves)
-        air.send(REFUND, frame.operation, row.refund + change, row.time, count=row.moves)
-        TimeOrder.constrain(air, row.refund_order, row.time, row.moves)
-        still = 1 - row.moves
-        require_idle(air, still, (row.refund, row.refund_order.before, row.refund_order.low), "refund")
+        before = (row.refund, row.destructions, row.substate_order.before)
+        air.receive(SUBSTATE, frame.operation, frame.world, *before, count=row.moves)
+        air.send(
+            SUBSTATE, frame.operation, frame.world, row.refund + change, row.destructions, row.time, count=row.moves
+        )
+        TimeOrder.constrain(air, row.substate_order, row.time, row.moves)
+        require_idle(air, 1 - row.moves, (*before, row.substate_order.low), "refund")
 
         # OPERATION
         TimeOrder.constrain(air, row.order, row.time, active)
-        key = (int(LeafKind.STORAGE), frame.operation, frame.address, row.slot)
+        key = (int(LeafKind.STORAGE), frame.operation, frame.world, frame.address, row.slot)
         air.receive(STORAGE, *key, row.value, row.warm, row.order.before, count=active)
         air.send(STORAGE, *key, select_all(fails, row.value, row.new), 1, row.time, count=active)
 
@@ -237,8 +206,7 @@ class Sstore(InstructionTable):
         air.require(row.clears - (active - no_original) * (1 - no_value) * no_new, "clears")
         air.require(row.unclears - (active - no_original) * no_value * (1 - no_new), "unclears")
         cells = (
-            row.of_frame.operation, row.of_frame.scope, row.of_frame.address, row.of_frame.persists,
-            row.value, row.warm, row.order.before, row.order.low, row.original,
+            WritingFrameFields.flat(row.of_frame), row.value, row.warm, row.order.before, row.order.low, row.original,
         )  # fmt: skip
         require_idle(air, row.stipend.fails, cells, "no state")
 
@@ -264,7 +232,7 @@ def fill_sstore(execution: Execution) -> Matrix | None:
     steps, new = steps[at], new[at]
     block: Any = TraceView(SstoreColumns, active)
     access = view.storage_instruction(steps)
-    FrameFields.fill(block.of_frame, execution, steps)
+    WritingFrameFields.fill(block.of_frame, execution, steps)
     original, value = access.original, access.value
     block.value, block.warm, block.original = value, access.warm, original
     TimeOrder.fill(block.order, access.time, access.then)
@@ -281,12 +249,12 @@ def fill_sstore(execution: Execution) -> Matrix | None:
     block.unclears = ~no_original & no_value & ~no_new
     update = np.where(no_original, GAS_STORAGE_SET, GAS_STORAGE_UPDATE - GAS_COLD_SLOAD)
     cost[at] = np.where(first, update, GAS_WARM_ACCESS) + np.where(access.warm == 1, 0, GAS_COLD_SLOAD)
-    refund, change, then = view.refund(steps)
-    moves = (change != 0) & ~execution.failed[steps]
+    substate = view.substate(steps)
+    moves = substate.refund_change != 0
     block.moves = moves
-    block.refund = np.where(moves, refund, 0)
-    TimeOrder.fill(block.refund_order, access.time, np.where(moves, then, access.time - 1))
-    block.refund_order.before = np.where(moves, then, 0)
+    block.refund, block.destructions = substate.refund, substate.destructions
+    TimeOrder.fill(block.substate_order, access.time, np.where(moves, substate.then, access.time - 1))
+    block.substate_order.before = substate.then
     matrix[at] = active
     rows.cost = cost
     Charge.fill(rows.charge, gas, cost)
@@ -321,7 +289,7 @@ class Tload(InstructionTable):
         GasLimb.constrain(air, row.gas_left, row.gas - GAS_WARM_ACCESS, real)
         # OPERATION: transient slots are always cold, for no gas depends on it.
         TimeOrder.constrain(air, row.order, row.time, real)
-        key = (int(LeafKind.TRANSIENT), row.of_frame.operation, row.of_frame.address, row.slot)
+        key = (int(LeafKind.TRANSIENT), row.of_frame.operation, row.of_frame.world, row.of_frame.address, row.slot)
         air.receive(STORAGE, *key, row.value, 0, row.order.before, count=real)
         air.send(STORAGE, *key, row.value, 0, row.time, count=real)
         # PROGRAM COUNTER
@@ -331,6 +299,7 @@ class Tload(InstructionTable):
 class TstoreColumns(TloadColumns):
     """One TSTORE per row; `value`: the one before."""
 
+    of_frame = nested(WritingFrameFields)
     new = limb("the new value", WORD, by=STACK_BUS)
     new_then = element("time of its push", by=STACK_BUS)
 
@@ -344,7 +313,7 @@ class Tstore(InstructionTable):
     def constraints(self, air: Air) -> None:
         row, real = air.row, air.row.real
         self.begin(air, OPCODES["TSTORE"])
-        FrameFields.constrain(air, row.of_frame, real)
+        WritingFrameFields.constrain(air, row.of_frame, real)
         # STACK
         self.pop(air, 0, row.slot, row.slot_then)
         self.pop(air, 1, row.new, row.new_then)
@@ -352,7 +321,7 @@ class Tstore(InstructionTable):
         GasLimb.constrain(air, row.gas_left, row.gas - GAS_WARM_ACCESS, real)
         # OPERATION
         TimeOrder.constrain(air, row.order, row.time, real)
-        key = (int(LeafKind.TRANSIENT), row.of_frame.operation, row.of_frame.address, row.slot)
+        key = (int(LeafKind.TRANSIENT), row.of_frame.operation, row.of_frame.world, row.of_frame.address, row.slot)
         air.receive(STORAGE, *key, row.value, 0, row.order.before, count=real)
         air.send(STORAGE, *key, row.new, 0, row.time, count=real)
         # PROGRAM COUNTER
@@ -369,7 +338,8 @@ def _fill_transient(execution: Execution, opcode: int, layout: type[Layout]) -> 
     rows.slot = access.slot
     rows.slot_then = execution.operand_time(steps, 0)
     rows.value = access.value
-    FrameFields.fill(rows.of_frame, execution, steps)
+    fields = WritingFrameFields if opcode == OPCODES["TSTORE"] else FrameFields
+    fields.fill(rows.of_frame, execution, steps)
     TimeOrder.fill(rows.order, access.time, access.then)
     GasLimb.fill(rows.gas_left, execution.gas[steps] - GAS_WARM_ACCESS)
     if opcode == OPCODES["TSTORE"]:

@@ -1,7 +1,7 @@
-"""RETURN and REVERT of the outermost frame.
+"""RETURN and REVERT.
 
-Source: execution-specs `cancun/vm/instructions/system.py`. What they return is no part of a transaction's statement, so
-no memory is read; but it is paid for.
+Source: execution-specs `cancun/vm/instructions/system.py`. They say where in the frame's memory lies what they return;
+whoever wants it reads it there, as nothing changes it any more. It is paid for in any case.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, small_integers
 from circuits.component import Acting
-from circuits.frames.buses import HALT
+from circuits.frames.buses import CONTEXT_OF
+from circuits.frames.contexts import CREATION
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
@@ -61,6 +62,8 @@ class Return(InstructionTable):
         row, real = air.row, air.row.real
         air.require(row.is_revert * (1 - real), "padding is no REVERT")
         self.begin(air, real * RETURN + row.is_revert * (REVERT - RETURN))
+        # What a creation returns is its code: `deposit`.
+        air.query(CONTEXT_OF, row.frame, CREATION, 0, count=real - row.is_revert)
         # STACK
         self.pop(air, 0, row.offset, row.offset_then)
         self.pop(air, 1, row.size, row.size_then)
@@ -78,13 +81,21 @@ class Return(InstructionTable):
         Charge.constrain(air, row.charge, row.gas, row.cost)
         # OPERATION
         ending = Ending.SUCCEEDED + (Ending.REVERTED - Ending.SUCCEEDED) * row.is_revert
-        air.send(HALT, row.frame, ending, row.gas - row.cost, row.time + 1, count=real - row.charge.fails)
+        # `end` is offset + size, or 0 with a size of 0: so is the offset then.
+        self.halt(
+            air,
+            ending,
+            gas=row.gas - row.cost,
+            return_start=row.end - size,
+            return_size=size,
+            count=real - row.charge.fails,
+        )
         self.fail(air, row.charge.fails)
 
 
 def fill_return(execution: Execution) -> Matrix | None:
-    """All steps of RETURN and REVERT that reach no further than the memory may."""
-    steps = execution.rows(RETURN, REVERT)
+    """All steps of RETURN and REVERT that reach no further than the memory may, but for RETURN in creations."""
+    steps = np.setdiff1d(execution.rows(RETURN, REVERT), execution.deposits)
     if not len(steps):
         return None
     matrix, rows = allocate(ReturnColumns, len(steps))

@@ -1,4 +1,4 @@
-"""Buses of the memory: the tokens of its words, requests of up to 32 bytes, and what its growth costs."""
+"""Buses of the memory: its words, requests of up to 32 bytes, what its growth costs, and what is read to be hashed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEMORY_BYTES = Bus(
         BusField("size", 1, "bytes, 1..32", "sender"),
         BusField("word", WORD, "the bytes from the most significant on, zeros behind", "reader: receiver; else sender"),
     ),
-    argument="Each request is served by one row of memory_words or memory_parts, which makes the access at its time.",
+    argument="Each request is served by one row of the tables of memory, which makes the access at its time.",
 )
 
 EXPANSION = Bus(
@@ -45,4 +45,21 @@ EXPANSION = Bus(
         BusField("cost", 1, "gas of the difference", "expansion"),
     ),
     argument="Every row computes after and cost from before and end.",
+)
+
+HASH_READ = Bus(
+    index=38,
+    name="hash_read",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("function", 1, "which hash function, as on hash_word", "sender: a constant"),
+        BusField("frame", 1, "id of the frame whose memory is read", "sender"),
+        BusField("time", 1, "time of the next read", "sender"),
+        BusField("id", 1, "name of the hashed input", "sender"),
+        BusField("index", 1, "which word of the input is next", "sender"),
+        BusField("offset", 1, "next byte of the memory", "sender"),
+        BusField("left", 1, "bytes left, at least 1", "sender"),
+    ),
+    argument="Who hashes sends one token and the rows of hash_read read all words of the input: each row sends what is "
+    "left, unless nothing is.",
 )

@@ -5,16 +5,15 @@ Source: execution-specs `cancun/vm/gas.py`, `calculate_memory_gas_cost` and `cal
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air import field as arithmetic
+from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, range_check
-from circuits.air.layout import RANGE, Layout, TraceView, allocate, bit, element, limb, nested
+from circuits.air.layout import RANGE, Array, C, Cells, Layout, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_MEMORY_WORDS, Execution, Integers
@@ -45,7 +44,7 @@ def expand(before: Integers, end: Integers) -> tuple[Integers, Integers]:
     return after, memory_cost(after) - memory_cost(before)
 
 
-class WordCount(Layout):
+class WordCount(Layout[C]):
     """A size in words, at most 2^19, prepared for its price."""
 
     words = element("the size", by="its parts")
@@ -53,69 +52,77 @@ class WordCount(Layout):
     remainder = limb("square of the lower part modulo 512", by="9-bit range check and the square")
     largest = bit("1 for a size of 2^19")
 
-    @staticmethod
-    def constrain(air: Air, cells: Any, count: Expression, name: str) -> Expression:
-        """Pins the cells where `count` is 1 (the table's selector), and returns the price (degree 2).
+    @property
+    def low(self: WordCount) -> Expression:
+        """The lowest 10 bits."""
+        return self.words - self.high * (1 << _LOW_BITS) - self.largest * MAX_MEMORY_WORDS
+
+    @property
+    def quotient(self: WordCount) -> Expression:
+        """The square of the lower part divided by 512."""
+        return (self.low * self.low - self.remainder) * _INVERSE_512
+
+    @property
+    def price(self: WordCount) -> Expression:
+        """What the size costs (degree 2).
 
         With w = low + 2^10 high: w^2 / 512 = low^2 / 512 + 4 low high + 2^11 high^2, of which only the first is no
         integer; low^2 = 512 q + remainder. The price is at most 3 * 2^19 + 2^29 < 2^30.
         """
-        low = cells.words - cells.high * (1 << _LOW_BITS) - cells.largest * MAX_MEMORY_WORDS
-        range_check(air, low, _LOW_BITS, count)
-        range_check(air, cells.high, _HIGH_BITS, count)
-        # Both are not negative.
-        air.require(cells.largest * (low + cells.high), f"{name}: the largest size has no other parts")
-        air.require(cells.largest * (1 - count), f"{name}: padding is not the largest size")
-        range_check(air, cells.remainder, _REMAINDER_BITS, count)
-        # low^2 - remainder is above -2^9 and below 2^20, 512 q below 2^25: equal over the integers.
-        quotient = (low * low - cells.remainder) * _INVERSE_512
-        air.query(RANGE16, quotient, count=count)
-        square = quotient + low * cells.high * 4 + cells.high * cells.high * 2048
-        price: Expression = cells.words * GAS_MEMORY + square + cells.largest * _LARGEST_SQUARE
-        return price
+        square = self.quotient + self.low * self.high * 4 + self.high * self.high * 2048
+        return self.words * GAS_MEMORY + square + self.largest * _LARGEST_SQUARE
 
-    @staticmethod
-    def fill(cells: Any, words: Integers) -> None:
+    def constrain(self: WordCount, air: Air, count: Expression, name: str) -> None:
+        """Pins the cells where `count` is 1 (the table's selector)."""
+        range_check(air, self.low, _LOW_BITS, count)
+        range_check(air, self.high, _HIGH_BITS, count)
+        # Both are not negative.
+        air.require(self.largest * (self.low + self.high), f"{name}: the largest size has no other parts")
+        air.require(self.largest * (1 - count), f"{name}: padding is not the largest size")
+        range_check(air, self.remainder, _REMAINDER_BITS, count)
+        # low^2 - remainder is above -2^9 and below 2^20, 512 q below 2^25: equal over the integers.
+        air.query(RANGE16, self.quotient, count=count)
+
+    def fill(self: WordCount[Array], words: Integers) -> None:
         """`words`: (rows,), at most 2^19."""
         largest = words == MAX_MEMORY_WORDS
         parts = np.where(largest, 0, words)
         low = parts & ((1 << _LOW_BITS) - 1)
-        cells.words = words
-        cells.high = parts >> _LOW_BITS
-        cells.remainder = low * low % QUADRATIC_DENOMINATOR
-        cells.largest = largest
+        self.words = words
+        self.high = parts >> _LOW_BITS
+        self.remainder = low * low % QUADRATIC_DENOMINATOR
+        self.largest = largest
 
 
-class ExpansionColumns(Layout):
+class ExpansionColumns(Layout[C]):
     """One question per row."""
 
     real = bit("1 on rows that answer")
     multiplicity = element("how often it is asked", by="balance of the expansion bus; 0 on padding")
     inverse = element("inverse of the multiplicity, 0 on padding", by="its constraint")
-    before = nested(WordCount, "memory before")
-    needed = nested(WordCount, "memory that the access needs")
+    before: WordCount[C] = nested(WordCount, "memory before")
+    needed: WordCount[C] = nested(WordCount, "memory that the access needs")
     unused = limb(
         "bytes between the end of the access and the end of its last word, below 32",
         by="5-bit range check",
         free="another true statement: of another end in the same word",
     )
-    nothing = nested(IsZero, "whether no word is needed")
+    nothing: IsZero[C] = nested(IsZero, "whether no word is needed")
     grows = bit("1 when more is needed than there is")
     gap = limb("low limb of before - needed, or of needed - before - 1 when memory grows", by=RANGE)
-    cost = element("gas of the difference", by="its constraint")
+    cost = element("gas of the difference", equals=lambda row: row.grows * (row.needed.price - row.before.price))
 
 
-class Expansion(Table):
+class Expansion(Table[ExpansionColumns]):
     """What memory grows to, and what that costs."""
 
     name = "expansion"
-    layout = ExpansionColumns
     row_order = "rows are independent; each states a true equation"
 
-    def constraints(self, air: Air) -> None:
+    def constraints(self, air: Air[ExpansionColumns]) -> None:
         row, real = air.row, air.row.real
-        paid = WordCount.constrain(air, row.before, real, "before")
-        price = WordCount.constrain(air, row.needed, real, "needed")
+        row.before.constrain(air, real, "before")
+        row.needed.constrain(air, real, "needed")
         before, needed = row.before.words, row.needed.words
         # end = 32 needed - unused is in 0..2^24: an access that needs no word has no byte, either.
         range_check(air, row.unused, 5, real)
@@ -124,7 +131,6 @@ class Expansion(Table):
         # Both sizes are at most 2^19, so the difference is an integer, and below 2^20 only if it is not negative.
         gap = before - needed + row.grows * ((needed - before) * 2 - 1)
         range_check(air, (gap - row.gap) * _INVERSE_2_16, 4, real)
-        air.require(row.cost - row.grows * (price - paid), "the cost is the difference of the prices")
         air.require(row.multiplicity * (1 - real), "padding answers nothing")
         air.require(row.multiplicity * row.inverse - real, "other rows answer something")
         air.require(row.inverse * (1 - real), "padding has no inverse")
@@ -143,20 +149,19 @@ def answer_expansion(execution: Execution, queries: NDArray[np.uint32]) -> Matri
     asked, counts = np.unique(np.stack([before, end], axis=1)[known], axis=0, return_counts=True)
     before, end = asked[:, 0], asked[:, 1]
     needed = -(-end // WORD_BYTES)
-    _, cost = expand(before, end)
     matrix, rows = allocate(ExpansionColumns, len(asked))
-    TraceView(ExpansionColumns, matrix).nothing.zero = 1
+    ExpansionColumns(Cells(matrix)).nothing.zero = 1
     rows.real = 1
     rows.multiplicity = counts
     rows.inverse = arithmetic.inverse(counts.astype(np.uint64))
-    WordCount.fill(rows.before, before)
-    WordCount.fill(rows.needed, needed)
+    rows.before.fill(before)
+    rows.needed.fill(needed)
     grows = needed > before
     IsZero.fill(rows.nothing, needed.astype(np.uint64))
     rows.unused = needed * WORD_BYTES - end
     rows.grows = grows
     rows.gap = np.where(grows, needed - before - 1, before - needed) & 0xFFFF
-    rows.cost = cost
+    fill_derived(rows)
     return matrix
 
 

@@ -21,6 +21,7 @@ from circuits.batch.execution import Execution
 from circuits.component import Acting
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.memory.buses import MEMORY, MEMORY_BYTES
+from circuits.memory.memory_shifted import is_shifted
 from circuits.memory.memory_view import MemoryView
 from circuits.widths import WORD, WORD_BYTES
 
@@ -141,11 +142,11 @@ class MemoryParts(Table):
 
 
 def fill_memory_parts(execution: Execution) -> Matrix | None:
-    """All requests that are not for a whole word."""
+    """All requests that are neither for a whole word nor for as much from an even offset."""
     view = MemoryView.of(execution)
     requests, accesses = view.requests, view.accesses
     whole = (requests.offset % WORD_BYTES == 0) & (requests.size == WORD_BYTES)
-    chosen = np.flatnonzero(~whole)
+    chosen = np.flatnonzero(~whole & ~is_shifted(requests))
     if not len(chosen):
         return None
     count = len(chosen)

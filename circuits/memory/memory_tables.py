@@ -156,8 +156,8 @@ class Words(Table):
     row_order = "rows meet only on the memory buses"
 
     def __init__(self, name: str, layout: type[ReadColumns]) -> None:
-        self.name = name  # type: ignore[misc]
-        self.layout = layout  # type: ignore[misc]
+        self.name = name
+        self.layout = layout
         self.writes = layout is WriteColumns
 
     def constraints(self, air: Air) -> None:

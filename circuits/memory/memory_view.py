@@ -1,35 +1,95 @@
 """What a segment does to memory, as its tables see it: requests of up to 32 bytes, and accesses to single words.
 
-Built with numpy from the trace's memory table, which has one row per access of an instruction, of any size, and knows
-only the bytes accessed. Here it is cut into requests, and the words around the bytes are reconstructed.
+Built with numpy from moves, ranges of bytes that something reads or writes, which `MOVES` lists by who makes them. Here
+they are cut into requests, and the words around the bytes are reconstructed: a byte is what was written last.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.batch.execution import MAX_AGE, PLAIN, Execution, Integers, ranges
+from circuits.batch.deposits import MAX_CODE_SIZE
+from circuits.batch.execution import (
+    FRAME_BEGIN,
+    MAX_AGE,
+    OPENING,
+    PLAIN,
+    Execution,
+    Integers,
+    ranges,
+    small_integers,
+    words_of,
+)
+from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
+from circuits.batch.precompiles import IDENTITY
 from circuits.limbs import Limbs
 from circuits.widths import WORD, WORD_BYTES
-from executor.opcodes import MEMORY_OPERANDS, OPCODES
-
-#: Bytes of a memory word.
+from executor.opcodes import CALLS, OPCODES, OPERANDS
+from executor.trace import Outcome
 
 MLOAD, MSTORE, MSTORE8 = (OPCODES[name] for name in ("MLOAD", "MSTORE", "MSTORE8"))
+_CALLDATALOAD, _CALLDATACOPY, _MCOPY = (OPCODES[name] for name in ("CALLDATALOAD", "CALLDATACOPY", "MCOPY"))
+_RETURNDATACOPY, _CREATE2 = OPCODES["RETURNDATACOPY"], OPCODES["CREATE2"]
 
-#: Instructions that end the frame: what they give out is not proved byte by byte, so they request nothing.
-_SILENT = (OPCODES["RETURN"], OPCODES["REVERT"])
-#: Instructions that access memory at their own time; all others access word k at a time of its own behind it.
+#: Instructions that access the memory of their own frame as the trace says: CALLDATACOPY unless its source is memory.
+_OWN = (
+    *(
+        OPCODES[name]
+        for name in ("KECCAK256", "CALLDATACOPY", "CODECOPY", "EXTCODECOPY", "MLOAD", "MSTORE", "MSTORE8", "MCOPY")
+    ),
+    *(OPCODES[f"LOG{topics}"] for topics in range(5)),
+)
+#: They access memory at their own time; all others access word k at a time of its own behind it.
 _SINGLE = (MLOAD, MSTORE, MSTORE8)
 
 #: Offsets below this, a limb, are those of load_aligned and store_aligned.
 _ALIGNED_LIMIT = 1 << 16
 #: They also compare the size of the memory with the word by one limb.
 _ALIGNED_WORDS = 1 << 16
+
+#: The place of zeros that stand nowhere in the data: wherever one looks from there is before its beginning.
+ZEROS = -(1 << 40)
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """Ranges of bytes that are accessed, 32 bytes from the first one on with each unit of time; all arrays (n,).
+
+    Attributes:
+        step: of the segment, in which the access is made; -1 for a precompile's.
+        frame: id of the frame whose memory it is.
+        time: of the access to the first 32 bytes.
+        is_write: bool.
+        offset, size: first byte, and bytes, at least 1.
+        place: of the bytes in the trace's data: what is read or written; or ZEROS.
+    """
+
+    step: Integers
+    frame: Integers
+    time: Integers
+    is_write: NDArray[np.bool_]
+    offset: Integers
+    size: Integers
+    place: Integers
+
+    @classmethod
+    def make(cls, step: Any, frame: Any, time: Any, is_write: bool, offset: Any, size: Any, place: Any) -> Moves:
+        """Of arrays (n,) or numbers, without those of no bytes."""
+        arrays = np.broadcast_arrays(step, frame, time, is_write, offset, size, place)
+        some = arrays[5] > 0
+        step, frame, time, _, offset, size, place = (x[some].astype(np.int64) for x in arrays)
+        return cls(step, frame, time, np.full(len(step), is_write), offset, size, place)
+
+    @classmethod
+    def join(cls, parts: Sequence[Moves]) -> Moves:
+        """All moves of the parts."""
+        return cls(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(cls)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,22 +148,32 @@ class MemoryView:
     """All requests and word accesses of a segment."""
 
     def __init__(self, execution: Execution) -> None:
-        step, is_write, offset, size, start = _instruction_accesses(execution)
-        opcode = execution.opcode[step]
-        single = np.isin(opcode, _SINGLE)
-        words = -(-size // WORD_BYTES)
-        # MCOPY reads everything before it writes.
-        late = np.where((opcode == OPCODES["MCOPY"]) & is_write, words, 0)
-        words[single] = 1
-        base = execution.time[step] + np.where(single, 0, 1 + late)
-        row = np.repeat(np.arange(len(step)), words)
-        k = ranges(np.zeros(len(step), dtype=np.int64), words)
-        step, is_write = step[row], is_write[row]
-        time = base[row] + k
-        start = start[row] + WORD_BYTES * k
-        size = np.minimum(size[row] - WORD_BYTES * k, WORD_BYTES)
-        offset = offset[row] + WORD_BYTES * k
-        self._gather(execution, step, time, is_write, offset, size, start)
+        moves = Moves.join([made(execution) for made in MOVES])
+        single = np.isin(_opcode(execution, moves.step), _SINGLE)
+        words = np.where(single, 1, -(-moves.size // WORD_BYTES))
+        row = np.repeat(np.arange(len(words)), words)
+        k = ranges(np.zeros(len(words), dtype=np.int64), words)
+        time = moves.time[row] + k
+        order = np.argsort(time, kind="stable")
+        row, k, time = row[order], k[order], time[order]
+        size = np.minimum(moves.size[row] - WORD_BYTES * k, WORD_BYTES)
+        offset, place = moves.offset[row] + WORD_BYTES * k, moves.place[row] + WORD_BYTES * k
+        self._gather(execution, moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size, place)
+
+    def written(self, time: Integers, offset: Integers) -> Limbs:
+        """What the writes at these times and offsets (n,) write: words (n, 16), zeros where there are none."""
+        requests = self.requests
+        writes = np.flatnonzero(requests.is_write)
+        words = np.zeros((len(time), WORD), dtype=np.uint16)
+        if len(writes):
+            keys = requests.time[writes] << 32 | requests.offset[writes]
+            order = np.argsort(keys)
+            keys = keys[order]
+            wanted = time << 32 | offset
+            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            found = keys[at] == wanted
+            words[found] = requests.word[writes[order[at[found]]]]
+        return words
 
     @classmethod
     def of(cls, execution: Execution) -> MemoryView:
@@ -117,6 +187,7 @@ class MemoryView:
         self,
         execution: Execution,
         step: Integers,
+        frame: Integers,
         time: Integers,
         is_write: NDArray[np.bool_],
         offset: Integers,
@@ -124,7 +195,6 @@ class MemoryView:
         start: Integers,
     ) -> None:
         data = execution.trace.data.byte
-        frame = execution.frame[step]
         word = np.zeros((len(step), WORD), dtype=np.uint16)
         for b in range(WORD_BYTES):
             inside = b < size
@@ -148,43 +218,189 @@ class MemoryView:
 _views: WeakKeyDictionary[Execution, MemoryView] = WeakKeyDictionary()
 
 
-def _instruction_accesses(
-    execution: Execution,
-) -> tuple[Integers, NDArray[np.bool_], Integers, Integers, Integers]:
-    """Step of the segment, is_write, offset, size and place of the content in the data, by rows of the trace."""
+def _own_accesses(execution: Execution) -> Moves:
+    """Accesses of instructions to the memory of their own frame, as the trace has them."""
     memory = execution.trace.memory
     steps = memory.step.astype(np.int64)
-    if not len(execution.step):
-        rows = np.zeros(0, dtype=np.int64)
-        position = rows
-    else:
+    rows = np.zeros(0, dtype=np.int64)
+    position = rows
+    if len(execution.step):
         position = np.minimum(np.searchsorted(execution.step, steps), len(execution.step) - 1)
-        moving = np.zeros(256, dtype=bool)
-        moving[list(MEMORY_OPERANDS)] = True
-        moving[list(_SILENT)] = False
         rows = np.flatnonzero(
-            (execution.step[position] == steps) & moving[execution.opcode[position]] & ~execution.failed[position]
+            (execution.step[position] == steps)
+            & np.isin(execution.opcode[position], _OWN)
+            & ~execution.failed[position]
         )
-        rows = rows[np.argsort(position[rows], kind="stable")]
-    return (
-        position[rows],
-        memory.is_write[rows] == 1,
-        memory.offset[rows].astype(np.int64),
-        memory.size[rows].astype(np.int64),
-        memory.after_start[rows].astype(np.int64),
+        in_memory = FrameData.of(execution).calldata_kind[execution.frame[position[rows]] - 1] == CALLDATA_MEMORY
+        rows = rows[(execution.opcode[position[rows]] != _CALLDATACOPY) | ~in_memory]
+    step, size, is_write = position[rows], memory.size[rows].astype(np.int64), memory.is_write[rows] == 1
+    opcode = execution.opcode[step]
+    # MCOPY reads everything before it writes.
+    late = np.where((opcode == _MCOPY) & is_write, -(-size // WORD_BYTES), 0)
+    time = execution.time[step] + np.where(np.isin(opcode, _SINGLE), 0, 1 + late)
+    places = (memory.offset[rows], size, memory.after_start[rows])
+    return Moves(step, execution.frame[step], time, is_write, *(x.astype(np.int64) for x in places))
+
+
+def _succeeding(execution: Execution, opcode: int) -> Integers:
+    return execution.rows(opcode, failed=False)
+
+
+def _loaded_calldata(execution: Execution) -> Moves:
+    """What CALLDATALOAD reads in the memory of the frame that called."""
+    steps = steps_with_calldata(execution, CALLDATA_MEMORY, _succeeding(execution, _CALLDATALOAD))
+    reads = CalldataReads.of(execution, steps, 0, np.full(len(steps), WORD_BYTES))
+    return Moves.make(steps, reads.id, execution.time[steps], False, reads.start + reads.at, reads.bytes, reads.place)
+
+
+def _copied_calldata(execution: Execution) -> Moves:
+    """What CALLDATACOPY reads in the memory of the frame that called and writes to its own, and the zeros behind.
+
+    The zeros are written one unit of time earlier: so no word is written twice at a time, see `calldatacopy_memory`.
+    """
+    steps = steps_with_calldata(execution, CALLDATA_MEMORY, _succeeding(execution, _CALLDATACOPY))
+    size = small_integers(execution.operand(steps, 2))
+    reads = CalldataReads.of(execution, steps, 1, size)
+    frame, time = execution.frame[steps], execution.time[steps]
+    to = small_integers(execution.operand(steps, 0))
+    copied = copy_moves(
+        steps, reads.id, time + 1, reads.start + reads.at, frame, time + 1, to, reads.bytes, reads.place
     )
+    zeros = Moves.make(steps, frame, time, True, to + reads.bytes, size - reads.bytes, ZEROS)
+    return Moves.join([copied, zeros])
+
+
+def _copied_return_data(execution: Execution) -> Moves:
+    """What RETURNDATACOPY reads in the memory of the frame that returned it and writes to its own."""
+    steps = _succeeding(execution, _RETURNDATACOPY)
+    frame, time = execution.frame[steps], execution.time[steps]
+    found = return_data(execution, frame, steps)
+    to, start, size = (small_integers(execution.operand(steps, operand)) for operand in range(3))
+    return copy_moves(
+        steps, found.source, time + 1, found.start + start, frame, time + 1, to, size, found.place + start
+    )
+
+
+def copy_moves(
+    step: Any,
+    source: Any,
+    read_time: Any,
+    start: Any,
+    frame: Any,
+    write_time: Any,
+    to: Any,
+    size: Any,
+    place: Any,
+) -> Moves:
+    """Moves of copies from one memory to another, as rows of the table `copy` make them; all arrays (n,).
+
+    Args:
+        step: of the segment, in which the copy is made.
+        source, read_time, start: frame whose memory is read, when the first 32 bytes are, and the first byte.
+        frame, write_time, to: frame whose memory is written, when the first 32 bytes are, and the first byte.
+        size: bytes; copies of no bytes are left out.
+        place: of the bytes in the trace's data.
+    """
+    read = Moves.make(step, source, read_time, False, start, size, place)
+    return Moves.join([read, Moves.make(step, frame, write_time, True, to, size, place)])
+
+
+def _copied_outputs(execution: Execution) -> Moves:
+    """What calls copy of what their frames returned."""
+    child = np.flatnonzero(execution.frame_copied)
+    steps, data = execution.frame_opener[child], FrameData.of(execution)
+    to = np.zeros(len(child), dtype=np.int64)
+    for opcode in CALLS:
+        here = np.flatnonzero(execution.opcode[steps] == opcode)
+        if len(here):
+            to[here] = small_integers(execution.operand(steps[here], int(OPERANDS[opcode]) - 2))
+    time = execution.frame_end_time[child] + 1
+    return copy_moves(
+        steps, child + 1, time, execution.frame_return_start[child], execution.frame_parent[child], time, to,
+        execution.frame_copied[child], data.return_place[child],
+    )  # fmt: skip
+
+
+def _precompiles(execution: Execution) -> Moves:
+    """Precompiles copy their input to their own memory; a hash is read there, and written behind it."""
+    frames = np.flatnonzero((execution.frame_precompile > 0) & execution.frame_success)
+    data, frame, time = FrameData.of(execution), frames + 1, execution.frame_begin_time[frames] + FRAME_BEGIN
+    size, place = data.calldata_size[frames], data.calldata_place[frames]
+    in_memory = data.calldata_kind[frames] == CALLDATA_MEMORY
+    source, start = data.calldata_id[frames], data.calldata_start[frames]
+    hashes = execution.frame_precompile[frames] != IDENTITY
+    words = words_of(size)
+    output = execution.frame_return_start[frames]
+    return Moves.join(
+        [
+            Moves.make(-1, source, time, False, start, size * in_memory, place),
+            Moves.make(-1, frame, time, True, 0, size, place),
+            Moves.make(-1, frame, time + words, False, 0, size * hashes, place),
+            Moves.make(-1, frame, time + 2 * words, True, output, WORD_BYTES * hashes, data.return_place[frames]),
+        ]
+    )
+
+
+def only_access(execution: Execution, steps: Integers) -> Integers:
+    """Where the bytes lie (n,) that steps read which make one access, if they read any.
+
+    Accesses are in the order of time, not of steps: a call writes its output after the steps of the frame it opened.
+    """
+    memory = execution.trace.memory
+    if not len(memory.step):
+        return np.zeros(len(steps), dtype=np.int64)
+    order = np.argsort(memory.step, kind="stable")
+    found = np.searchsorted(memory.step[order], execution.step[steps])
+    return memory.after_start[order[np.minimum(found, len(order) - 1)]].astype(np.int64)
+
+
+def _initcodes(execution: Execution) -> Moves:
+    """Initcodes: those of CREATE2 are compared with known codes, those of CREATE are read to be run."""
+    steps = np.flatnonzero(execution.counts_nonce)
+    offset, size = (small_integers(execution.operand(steps, operand)) for operand in (1, 2))
+    frame, time = execution.frame[steps], execution.time[steps] + OPENING
+    place = only_access(execution, steps)
+    read = (execution.opcode[steps] == _CREATE2) | (execution.opened[steps] > 0)
+    return Moves.make(steps, frame, time, False, offset, size * read, place)
+
+
+def _deposits(execution: Execution) -> Moves:
+    """What creations return: codes, read to be hashed, and the first byte of those that begin with a reserved one."""
+    steps = execution.deposits
+    offset, size = (small_integers(execution.operand(steps, operand)) for operand in range(2))
+    outcomes = execution.trace.frames.outcome[execution.frame_row(execution.frame[steps])]
+    reserved = outcomes == Outcome.RESERVED_CODE
+    size = np.where(outcomes == Outcome.SUCCESS, size, reserved & (size <= MAX_CODE_SIZE))
+    place = only_access(execution, steps)
+    return Moves.make(steps, execution.frame[steps], execution.time[steps] + 1, False, offset, size, place)
+
+
+#: Who accesses memory: functions of an execution.
+MOVES: tuple[Callable[[Execution], Moves], ...] = (
+    _own_accesses,
+    _loaded_calldata,
+    _copied_calldata,
+    _copied_return_data,
+    _copied_outputs,
+    _precompiles,
+    _initcodes,
+    _deposits,
+)
+
+
+def _opcode(execution: Execution, steps: Integers) -> Integers:
+    """Opcodes (n,) of steps, 0 for the step -1 that is none."""
+    return np.append(execution.opcode, 0)[steps]
 
 
 def _is_direct(execution: Execution, step: Integers, offset: Integers) -> NDArray[np.bool_]:
     """Whether load_aligned or store_aligned makes the access: the whole of a word near the beginning of the memory."""
-    opcode = execution.opcode[step]
-    direct: NDArray[np.bool_] = (
-        np.isin(opcode, (MLOAD, MSTORE))
-        & (execution.route[step] == PLAIN)
-        & (offset % WORD_BYTES == 0)
-        & (offset < _ALIGNED_LIMIT)
-        & (execution.memory_words[step] - offset // WORD_BYTES <= _ALIGNED_WORDS)
-    )
+    direct: NDArray[np.bool_] = np.isin(_opcode(execution, step), (MLOAD, MSTORE))
+    direct &= (offset % WORD_BYTES == 0) & (offset < _ALIGNED_LIMIT)
+    here = np.flatnonzero(direct)
+    at = step[here]
+    near = execution.memory_words[at] - offset[here] // WORD_BYTES <= _ALIGNED_WORDS
+    direct[here] = near & (execution.route[at] == PLAIN)
     return direct
 
 
@@ -218,8 +434,9 @@ def _accesses(
 
 
 def _bytes_at(data: NDArray[np.uint8], places: Integers, wanted: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """The bytes at these places (n,), 0 where they are not wanted."""
+    """The bytes at these places (n,), 0 where they are not wanted, and for zeros that stand nowhere."""
     result = np.zeros(len(places), dtype=np.uint16)
+    wanted = wanted & (places >= 0)
     result[wanted] = data[places[wanted]]
     return result
 

@@ -12,7 +12,7 @@ a leaf comes from `account_state` and `storage_state`, whose senders pin it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, allocate, bit, element, limb, nested, word
+from circuits.air.queries import multiplicities
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Batch, Execution, Integers
 from circuits.batch.leaves import (
@@ -30,6 +31,7 @@ from circuits.batch.leaves import (
     code_value_digests,
     leaf_digests,
     levels,
+    nonce_blocks,
     root,
     tree_depth,
     word_digests,
@@ -70,7 +72,8 @@ class Opening:
 
     Attributes:
         keys, before, after: all leaves and their values at the segment's start and end.
-        accounts, slots, codes, hashes: touched leaves of the four tables, ascending.
+        accounts, slots, codes, hashes: touched leaves, ascending.
+        changes_code: (accounts,) bool: which accounts end with another code.
         levels_before, levels_after: all levels of the two trees, from the leaves to the root.
     """
 
@@ -80,6 +83,8 @@ class Opening:
         self.before: LeafValues = view.before
         self.after: LeafValues = view.after
         self.accounts = np.unique(view.accounts.leaf)
+        own = self.accounts
+        self.changes_code = (view.before.code_hash[own] != view.after.code_hash[own]).any(axis=1)
         self.slots = np.unique(view.slots.leaf)
         self.codes = self.keys.code_index(execution.trace.codes.hash[execution.codes])
         self.hashes = self.keys.of_kind(LeafKind.BLOCK_HASH)[_asked_ancestors(execution)]
@@ -138,39 +143,40 @@ def _constrain_changed(air: Air, changed: Expression, pairs: Sequence[tuple[Any,
 
 
 class AccountValueColumns(Layout):
-    """Digests of an account's balance, nonce and code hash."""
+    """Digests of what an account's leaf holds."""
 
     balance = element("C(balance)", DIGEST, by=_HASHED)
     pair = element("C(C(balance), C(code hash))", DIGEST, by=_HASHED)
-    value = element("C(pair, nonce)", DIGEST, by=_HASHED)
+    value = element("C(pair, (nonce, stored))", DIGEST, by=_HASHED)
 
     @staticmethod
-    def constrain(air: Air, cells: Any, balance: Sequence[Any], nonce: Sequence[Any], code: Any, *, count: Any) -> None:
+    def constrain(
+        air: Air, cells: Any, balance: Sequence[Any], nonce: Sequence[Any], code: Any, stored: Any, *, count: Any
+    ) -> None:
         """`code`: the digest of the code hash."""
         _constrain_word(air, balance, cells.balance, count=count)
         constrain_compress(air, cells.balance, code, cells.pair, count=count)
-        constrain_compress(air, cells.pair, [*nonce, *[air.constant(0)] * (DIGEST - NONCE)], cells.value, count=count)
+        padding = [air.constant(0)] * (DIGEST - NONCE - 1)
+        constrain_compress(air, cells.pair, [*nonce, stored, *padding], cells.value, count=count)
 
     @staticmethod
-    def fill(cells: Any, balance: NDArray[Any], nonce: NDArray[Any], code: Digests) -> Digests:
+    def fill(cells: Any, balance: NDArray[Any], nonce: NDArray[Any], code: Digests, stored: NDArray[Any]) -> Digests:
         """Returns the value digests (n, 8)."""
-        padded = np.zeros((len(nonce), DIGEST), dtype=np.uint32)
-        padded[:, :NONCE] = nonce
         digest = word_digests(balance)
         pair = compress(digest, code)
-        value = compress(pair, padded)
+        value = compress(pair, nonce_blocks(nonce, stored))
         cells.balance, cells.pair, cells.value = digest, pair, value
         return value
 
 
-class AccountLeafColumns(Layout):
+class _AccountLeafColumns(Layout):
     """One touched account per row."""
 
     real = bit("1 on rows that stand for an account")
-    changed = bit("1 where the leaf may change", free="a leaf that does not change may be hashed a second time")
     leaf = element("index of the leaf", by="tree bus: the parent's index")
     address = limb("address", ADDRESS, by=_PATH)
-    code_hash = limb("code hash", WORD, by=_PATH)
+    stored = element("1: storage, but neither nonce nor code, in the batch's pre-state", by=_PATH)
+    code_hash = limb("code hash at the segment's start", WORD, by=_PATH)
     balance_before = limb("balance at the segment's start", WORD, by=_PATH)
     nonce_before = limb("nonce at the segment's start", NONCE, by=_PATH)
     balance_after = word("balance at the segment's end", by="account_state bus: the last account row")
@@ -184,27 +190,25 @@ class AccountLeafColumns(Layout):
     leaf_after = element("C(key, value after)", DIGEST, by="poseidon2 bus, or equal to leaf_before")
 
 
+class AccountLeafColumns(_AccountLeafColumns):
+    """One touched account that keeps its code per row."""
+
+    changed = bit("1 where the leaf may change", free="a leaf that does not change may be hashed a second time")
+
+
 class AccountLeaf(Table):
-    """Both ends of an account's history in the segment, and its leaf before and after."""
+    """Both ends of an account's history in the segment, which keeps its code, and its leaf before and after."""
 
     name = "account_leaf"
-    layout = AccountLeafColumns
+    layout: ClassVar[type[Layout]] = AccountLeafColumns  # type: ignore[misc]
     row_order = "rows meet the tree and the accounts only on buses"
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        real, changed = row.real, row.changed
-        constrain_compress(air, *_key_halves(air, LeafKind.ACCOUNT, row.address), row.key_digest, count=real)
-        _constrain_word(air, row.code_hash, row.code_digest, count=real)
-        for cells, balance, nonce, leaf, count in (
-            (row.before, row.balance_before, row.nonce_before, row.leaf_before, real),
-            (row.after, row.balance_after, row.nonce_after, row.leaf_after, changed),
-        ):
-            AccountValueColumns.constrain(air, cells, balance, nonce, row.code_digest, count=count)
-            constrain_compress(air, row.key_digest, cells.value, leaf, count=count)
+        self._constrain(air, row.changed, (row.code_hash, row.code_digest))
         _constrain_changed(
             air,
-            changed,
+            row.changed,
             [
                 (row.balance_before, row.balance_after),
                 (row.nonce_before, row.nonce_after),
@@ -212,26 +216,80 @@ class AccountLeaf(Table):
             ],
             [row.after.balance, row.after.pair, row.after.value],
         )
-        for send, balance, nonce, scope in (
-            (air.send, row.balance_before, row.nonce_before, air.constant(0)),
-            (air.receive, row.balance_after, row.nonce_after, row.scope),
+
+    def _constrain(self, air: Air, changed: Expression, code_after: tuple[Sequence[Any], Any]) -> None:
+        """The leaf before, and after where `changed` is 1, with this code hash and its digest."""
+        row, real = air.row, air.row.real
+        constrain_compress(air, *_key_halves(air, LeafKind.ACCOUNT, row.address), row.key_digest, count=real)
+        _constrain_word(air, row.code_hash, row.code_digest, count=real)
+        for cells, balance, nonce, code, leaf, count in (
+            (row.before, row.balance_before, row.nonce_before, row.code_digest, row.leaf_before, real),
+            (row.after, row.balance_after, row.nonce_after, code_after[1], row.leaf_after, changed),
         ):
-            send(ACCOUNT_STATE, row.leaf, row.address, balance, nonce, row.code_hash, scope, count=real)
+            AccountValueColumns.constrain(air, cells, balance, nonce, code, row.stored, count=count)
+            constrain_compress(air, row.key_digest, cells.value, leaf, count=count)
+        for send, balance, nonce, code, scope in (
+            (air.send, row.balance_before, row.nonce_before, row.code_hash, air.constant(0)),
+            (air.receive, row.balance_after, row.nonce_after, code_after[0], row.scope),
+        ):
+            send(ACCOUNT_STATE, row.leaf, row.address, row.stored, balance, nonce, code, scope, count=real)
         air.send(TREE, 0, row.leaf, row.leaf_before, row.leaf_after, count=real)
 
 
+class AccountCodeLeafColumns(_AccountLeafColumns):
+    """One touched account whose code changes per row."""
+
+    code_hash_after = limb("code hash at the segment's end", WORD, by="account_state bus: the last account row")
+    code_digest_after = element("C(code hash at the segment's end)", DIGEST, by=_HASHED)
+
+
+class AccountCodeLeaf(AccountLeaf):
+    """Both ends of an account's history in the segment, which changes its code, and its leaf before and after."""
+
+    name = "account_code_leaf"
+    layout: ClassVar[type[Layout]] = AccountCodeLeafColumns  # type: ignore[misc]
+
+    def constraints(self, air: Air) -> None:
+        row, real = air.row, air.row.real
+        _constrain_word(air, row.code_hash_after, row.code_digest_after, count=real)
+        self._constrain(air, real, (row.code_hash_after, row.code_digest_after))
+
+
 def fill_account_leaf(execution: Execution) -> Matrix | None:
-    """All accounts that the segment touches."""
+    """All accounts that the segment touches and whose code it keeps."""
     opening = Opening.of(execution)
-    leaf = opening.accounts
+    leaf = opening.accounts[~opening.changes_code]
     if not len(leaf):
         return None
     matrix, rows = allocate(AccountLeafColumns, len(leaf))
     before, after = opening.before, opening.after
     changed = (before.value[leaf] != after.value[leaf]).any(axis=1)
     changed |= (before.nonce[leaf] != after.nonce[leaf]).any(axis=1)
-    rows.real = 1
+    _fill_account_leaf(rows, execution, leaf)
     rows.changed = changed
+    for column in ("balance", "pair", "value"):
+        getattr(rows.after, column)[~changed] = 0
+    return matrix
+
+
+def fill_account_code_leaf(execution: Execution) -> Matrix | None:
+    """All accounts that the segment touches and whose code it changes."""
+    opening = Opening.of(execution)
+    leaf = opening.accounts[opening.changes_code]
+    if not len(leaf):
+        return None
+    matrix, rows = allocate(AccountCodeLeafColumns, len(leaf))
+    _fill_account_leaf(rows, execution, leaf)
+    rows.code_hash_after = opening.after.code_hash[leaf]
+    rows.code_digest_after = word_digests(opening.after.code_hash[leaf])
+    return matrix
+
+
+def _fill_account_leaf(rows: Any, execution: Execution, leaf: Integers) -> None:
+    """The columns of these leaves that both tables have."""
+    opening = Opening.of(execution)
+    before, after = opening.before, opening.after
+    rows.real = 1
     rows.leaf = leaf
     rows.address = opening.keys.address[leaf]
     rows.code_hash = before.code_hash[leaf]
@@ -244,13 +302,12 @@ def fill_account_leaf(execution: Execution) -> Matrix | None:
     rows.key_digest = account_key_digests(np.full(len(leaf), LeafKind.ACCOUNT), opening.keys.address[leaf])
     code = word_digests(before.code_hash[leaf])
     rows.code_digest = code
-    AccountValueColumns.fill(rows.before, before.value[leaf], before.nonce[leaf], code)
-    AccountValueColumns.fill(rows.after, after.value[leaf], after.nonce[leaf], code)
-    for column in ("balance", "pair", "value"):
-        getattr(rows.after, column)[~changed] = 0
+    rows.stored = stored = before.stored[leaf]
+    code_after = word_digests(after.code_hash[leaf])
+    AccountValueColumns.fill(rows.before, before.value[leaf], before.nonce[leaf], code, stored)
+    AccountValueColumns.fill(rows.after, after.value[leaf], after.nonce[leaf], code_after, stored)
     rows.leaf_before = opening.levels_before[0][leaf]
     rows.leaf_after = opening.levels_after[0][leaf]
-    return matrix
 
 
 def account_key_digests(kind: NDArray[np.integer], address: NDArray[Any]) -> Digests:
@@ -380,15 +437,6 @@ def _fill_fixed(rows: Any, opening: Opening, leaf: Integers, kind: LeafKind, val
     rows.digest = opening.levels_before[0][leaf]
 
 
-def _multiplicities(provided: NDArray[Any], queries: NDArray[np.uint32]) -> Integers:
-    """How often each provided message (n, w), all different, is among the queries (q, w)."""
-    both = np.concatenate([provided.astype(np.uint32), queries])
-    _, inverse = np.unique(both, axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    counts = np.bincount(inverse[len(provided) :], minlength=int(inverse.max(initial=0)) + 1)
-    return counts[inverse[: len(provided)]]
-
-
 class CodeLeafColumns(_FixedLeafColumns):
     """One code per row."""
 
@@ -428,7 +476,7 @@ def fill_code_leaf(execution: Execution, queries: NDArray[np.uint32]) -> Matrix 
     rows.size = codes.size
     rows.depth = codes.depth
     provided = np.concatenate([rows.hash, codes.root, rows.size[:, None], rows.depth[:, None]], axis=1)
-    rows.multiplicity = _multiplicities(provided, queries)
+    rows.multiplicity = multiplicities(provided, queries)
     return matrix
 
 
@@ -466,7 +514,7 @@ def fill_hash_leaf(execution: Execution, queries: NDArray[np.uint32]) -> Matrix 
     rows.number = opening.keys.slot[leaf][:, :U64]
     rows.hash = hashes
     provided = np.concatenate([opening.keys.slot[leaf], hashes], axis=1)
-    rows.multiplicity = _multiplicities(provided, queries)
+    rows.multiplicity = multiplicities(provided, queries)
     return matrix
 
 
@@ -534,6 +582,7 @@ def fill_nodes(execution: Execution) -> Matrix | None:
 
 COMPONENTS = (
     Acting(AccountLeaf(), fill_account_leaf),
+    Acting(AccountCodeLeaf(), fill_account_code_leaf),
     Acting(StorageLeaf(), fill_storage_leaf),
     Acting(AccessNode(), fill_nodes),
     Answering(CodeLeaf(), CODE_LEAF, fill_code_leaf),

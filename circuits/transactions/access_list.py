@@ -51,6 +51,7 @@ class Columns(Layout):
     nonce = limb("the account's nonce", NONCE, by=_ACCOUNT)
     code_hash = limb("the account's code hash", WORD, by=_ACCOUNT)
     warm = element("warm mark before", by="account or storage bus")
+    life = element("the account's life", by=_ACCOUNT)
 
 
 class AccessList(Table):
@@ -72,13 +73,14 @@ class AccessList(Table):
         air.send(ACCESS_LIST, row.operation, row.scope, row.time + 1, row.after, *counts, count=real)
 
         TimeOrder.constrain(air, row.order, row.time, real)
-        account = (row.scope, row.address, row.word, row.nonce, row.code_hash)
-        air.receive(ACCOUNT, *account, row.warm, row.order.before, count=is_address)
-        air.send(ACCOUNT, *account, row.operation + 1, row.time, count=is_address)
-        slot = (int(LeafKind.STORAGE), row.operation, row.address, row.slot, row.word)
+        account = (row.scope, 0, row.address, row.word, row.nonce, row.code_hash)
+        air.receive(ACCOUNT, *account, row.warm, row.life, row.order.before, count=is_address)
+        air.send(ACCOUNT, *account, row.operation + 1, row.life, row.time, count=is_address)
+        slot = (int(LeafKind.STORAGE), row.operation, 0, row.address, row.slot, row.word)
         air.receive(STORAGE, *slot, row.warm, row.order.before, count=is_key)
         air.send(STORAGE, *slot, 1, row.time, count=is_key)
         air.require_equal(row.nonce, [0] * NONCE, "a key has no nonce", when=1 - is_address)
+        air.require((1 - is_address) * row.life, "a key has no life")
         air.require_equal(row.code_hash, [0] * WORD, "a key has no code", when=1 - is_address)
 
 
@@ -115,6 +117,7 @@ def fill(execution: Execution) -> Matrix | None:
         then[own] = accesses.then
         rows.word[own], rows.warm[own] = words, accesses.warm
     rows.nonce[of_address], rows.code_hash[of_address] = accounts.nonce, accounts.code_hash
+    rows.life[of_address] = accounts.life
     TimeOrder.fill(rows.order, time, then)
     return matrix
 

@@ -22,11 +22,11 @@ from circuits.batch.operation_items import count_asked, operation_items
 from circuits.batch.operations import OperationKind
 from circuits.component import Answering
 from circuits.limbs import addresses_from_bytes
-from circuits.state.buses import STATUS, STORAGE
+from circuits.state.buses import LIFE, STORAGE
 from circuits.state.state_view import StateView
 from circuits.statement import BEACON_ITEM
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
-from circuits.widths import DIGEST, WORD
+from circuits.widths import ADDRESS, DIGEST, WORD
 from executor.forks import BEACON_ROOTS_ADDRESS
 
 _COMMITTED = "the operation's commitment: the verifier hashes canonical limbs"
@@ -53,7 +53,7 @@ class Columns(OperationColumns):
     root = limb("root of the parent's beacon block", WORD, by=_COMMITTED)
     states = element("hash states of the item, digest last", (BEACON_ITEM.blocks, DIGEST), by=POSEIDON_BUS)
     writes = nested(Write, "of the timestamp and of the root", 2)
-    status_asked = element("how often the status is queried", by="balance of the status bus")
+    life_asked = element("how often it is asked whether an account lives", by="balance of the life bus")
 
 
 class Beacon(Table):
@@ -71,16 +71,17 @@ class Beacon(Table):
         for k, (cells, (slot, value)) in enumerate(zip(row.writes, pairs, strict=True)):
             now = row.time + (1 + k)
             TimeOrder.constrain(air, cells.order, now, real)
-            place = (int(LeafKind.STORAGE), row.operation, _CONTRACT, slot)
+            place = (int(LeafKind.STORAGE), row.operation, 0, _CONTRACT, slot)
             air.receive(STORAGE, *place, cells.value, cells.warm, cells.order.before, count=real)
             air.send(STORAGE, *place, value, 1, now, count=real)
 
-        air.require((1 - real) * row.status_asked, "padding provides no status")
-        air.provide(STATUS, row.operation, 1, multiplicity=row.status_asked)
+        air.require((1 - real) * row.life_asked, "padding answers nothing")
+        nobody = [air.constant(0)] * ADDRESS
+        air.provide(LIFE, row.operation, 0, nobody, 0, multiplicity=row.life_asked)
 
 
-def fill(execution: Execution, status_asked: NDArray[np.uint32]) -> Matrix | None:
-    """The segment's beacon-root writes; `status_asked` (n, 2): what is asked of the status bus."""
+def fill(execution: Execution, life_asked: NDArray[np.uint32]) -> Matrix | None:
+    """The segment's beacon-root writes; `life_asked` (n, 13): what is asked of the life bus."""
     local = np.flatnonzero(execution.kind == OperationKind.BEACON)
     if not len(local):
         return None
@@ -95,8 +96,8 @@ def fill(execution: Execution, status_asked: NDArray[np.uint32]) -> Matrix | Non
         access = view.beacon_accesses(numbers, k)
         cells.value, cells.warm = access.value, access.warm
         TimeOrder.fill(cells.order, access.time, access.then)
-    rows.status_asked = count_asked(numbers, status_asked[:, 0])
+    rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])
     return matrix
 
 
-COMPONENTS = (Answering(Beacon(), STATUS, fill),)
+COMPONENTS = (Answering(Beacon(), LIFE, fill),)

@@ -1,4 +1,4 @@
-"""Buses of operations: their order, their blocks, receipts and refunds, access lists and fees."""
+"""Buses of operations: their order, their blocks, receipts, access lists and fees."""
 
 from __future__ import annotations
 
@@ -46,18 +46,6 @@ RECEIPTS = Bus(
     ),
     argument="A transaction sends one token and receives one. Every log receives an earlier token and sends one of its "
     "own time, so the logs are hashed in the order of time.",
-)
-
-REFUND = Bus(
-    index=13,
-    name="refund",
-    kind=BusKind.PERMUTATION,
-    fields=(
-        BusField("operation", 1, "number of the transaction", "transaction"),
-        BusField("refund", 1, "refund counter in gas (EIP-3529)", "sender"),
-        BusField("time", 1, "time of the last change", "sender"),
-    ),
-    argument="As receipts: one chain per transaction in the order of time.",
 )
 
 ACCESS_LIST = Bus(

@@ -56,9 +56,9 @@ class GasProduct(Table):
     row_order = "rows meet others only on the gas_product bus"
 
     def __init__(self, name: str, limbs: int) -> None:
-        self.name = name  # type: ignore[misc]
+        self.name = name
         self.limbs = limbs
-        self.layout = product_columns(limbs)  # type: ignore[misc]
+        self.layout = product_columns(limbs)
         self.product = MultiplyWords(U64, limbs)
 
     def constraints(self, air: Air) -> None:

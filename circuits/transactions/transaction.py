@@ -5,9 +5,9 @@ EIP-4844), its intrinsic gas (EIP-2028, EIP-2930) fits its gas limit, the code o
 is left, and gas, refund (EIP-3529), fees and value move as its outcome says. Contract creations and calls of
 precompiles have no row.
 
-Accesses to accounts, by their times: sender, recipient and coinbase (EIP-3651) at begin + 1 to begin + 3, recipient,
-sender and coinbase at end + 1 to end + 3. Each takes a token and sends one, so it does not matter which of these
-accounts are the same.
+Accesses to accounts, by their times: sender, recipient and coinbase (EIP-3651) at begin + 1 to begin + 3, sender and
+coinbase at end + 3 and end + 4. Where it failed, the value goes back from recipient to sender before that
+(`circuits.state.transfer`). Each takes a token and sends one: it does not matter which of these accounts are the same.
 
 Sources: execution-specs `cancun/fork.py` (check_transaction, process_transaction), `cancun/transactions.py`.
 """
@@ -32,26 +32,28 @@ from circuits.air.gadgets.words import (
     increase,
     sum_carries,
 )
-from circuits.air.layout import RANGE, allocate, bit, element, limb, nested
+from circuits.air.layout import RANGE, TraceView, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Execution
+from circuits.batch.frame_data import CALLDATA_BUFFER, CALLDATA_MEMORY
 from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operation_items
 from circuits.component import Answering
-from circuits.frames.buses import CALLDATA, CONTEXT, MESSAGE, RESULT
+from circuits.frames.buses import CALLDATA, CODE, CONTEXT, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
 from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
-from circuits.frames.gas import GAS_BITS, GasLimb
+from circuits.frames.gas import GAS_BITS, GasLimb, constrain_total, total_carries
 from circuits.hashing import constrain_compress, constrain_item
 from circuits.limbs import words_from_bytes
-from circuits.state.buses import ACCOUNT, STATUS
+from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE, SUBSTATE, TRANSFER
+from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import Role, StateView
 from circuits.statement import ACCESS_LIST_START, RECEIPT_ITEM, TRANSACTION_ITEM, gas_limbs
 from circuits.transactions import fees
-from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUCT, RECEIPTS, REFUND
+from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUCT, RECEIPTS
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
-from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
+from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
 from executor.opcodes import OPCODES
-from executor.rules import EMPTY_CODE_HASH
+from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import Outcome
 
 #: Gas of a transaction by itself, of calldata bytes (EIP-2028) and of access-list entries (EIP-2930).
@@ -73,6 +75,10 @@ _INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 _MAX_GAS = [MAX_GAS & 0xFFFF, MAX_GAS >> 16, 0, 0]
 _EMPTY_CODE = [int(x) for x in words_from_bytes([EMPTY_CODE_HASH])[0]]
 
+#: A creation by a transaction (EIP-2), and each word of its initcode (EIP-3860).
+CREATION_GAS = 32000
+INIT_CODE_WORD_GAS = 2
+
 _COMMITTED = "the transaction's commitment: the verifier hashes canonical limbs"
 _BLOCK = "block bus"
 _ACCOUNT = "account bus: the last sender"
@@ -91,7 +97,8 @@ class Columns(OperationColumns):
     # The committed fields, in the order of the hashed item.
     block_digest = element("digest of the block context", DIGEST, by=_COMMITTED)
     sender = limb("sender's address", ADDRESS, by=_COMMITTED)
-    to = limb("recipient's address", ADDRESS, by=_COMMITTED)
+    to = limb("recipient's address; 0 of a creation", ADDRESS, by=_COMMITTED)
+    creates = bit("1: a contract creation")
     nonce = limb("nonce, below 2^64 - 1", NONCE, by=_COMMITTED)
     gas_limit = limb("gas limit", U64, by=_COMMITTED)
     value = limb("value in wei", WORD, by=_COMMITTED)
@@ -122,7 +129,6 @@ class Columns(OperationColumns):
     tip = limb("priority fee per gas that is paid", WORD, by=RANGE)
     pays_cap = bit("1: the tip is what the max fee leaves; 0: the max priority fee")
     slack = nested(decrease(1), "max fee - price where the tip is the max priority fee, else that - tip - 1")
-    priority_margin = nested(decrease(1), "max fee - max priority fee")
     upfront = limb("max fee * gas limit", WORD, by=_PRODUCT)
     prepaid = limb("price * gas limit", WORD, by=_PRODUCT)
     returned = limb("price * gas that is not used", WORD, by=_PRODUCT)
@@ -137,25 +143,46 @@ class Columns(OperationColumns):
     counted = element("gas limit without the reserve, below 2^30", by="its constraint")
     given = nested(GasLimb, "counted gas - intrinsic gas")
     gas_left = element("gas left when the code ended, without the reserve", by="result bus, or the gas given")
-    halted = bit("1: an exceptional halt, which takes the reserve as well")
-    spent = nested(GasLimb, "counted gas - gas left")
-    quotient = limb("a fifth of the gas spent, rounded down, in limbs; below 2^28", 2, by=RANGE)
+    reserve_left = limb("reserve left when the code ended", U64, by="result bus, or the reserve")
+    output = element("range of memory that the code returned, which nobody reads", 2, by="result bus, or 0")
+    left = nested(GasLimb, "gas left in limbs")
+    spent = limb("gas limit - gas left - reserve left", U64, by=RANGE)
+    spent_carry = bit("bits of the carry out of each limb of their sum", (U64 - 1, 2))
+    quotient = limb("a fifth of the gas spent, rounded down", U64, by=RANGE)
+    quotient_carry = bit("bits of the carry out of each limb of its fivefold", (U64 - 1, 3))
     remainder = element("gas spent modulo 5", by="two range checks")
-    refund_counter = element("refund counter at the end", by="refund bus")
-    refund_time = element("time of its last change", by="refund bus")
-    earned = element("the counter where the transaction succeeds, else 0", by="counter and status")
-    refund = element("gas refunded, the smaller one of earned and quotient", by="a choice")
-    is_capped = bit("1: the refund is the quotient")
-    refund_margin = limb("low limb of the larger one minus the smaller one", by=RANGE)
-    counted_low = limb("low limb of gas spent - refund", by=RANGE)
-    gas_used = limb("gas used: gas spent - refund, and the reserve after an exceptional halt", U64, by=RANGE)
-    gas_used_carry = bit("carry out of each limb of that sum", U64 - 1)
+    refund_counter = element("refund counter at the end; 0 where the transaction fails", by="substate bus")
+    destructions = element("accounts that it has destroyed", by="substate bus")
+    substate_time = element("time of the last change of either", by="substate bus")
+    earned = nested(GasLimb, "the counter in limbs")
+    uncapped = limb("quotient - counter modulo 2^64", U64, by=RANGE)
+    borrow = bit("borrow into each limb's successor, the last one where the counter exceeds the quotient", U64)
+    gas_used = limb("gas used: gas limit - unused", U64, by=RANGE)
+    back_carry = bit("bits of the carry out of each limb of gas left + refund + reserve left", (U64 - 1, 2))
     unused = limb("gas limit - gas used", U64, by=RANGE)
     unused_carry = bit("carry out of each limb of gas used + unused", U64 - 1)
 
     # Execution
-    runs = bit("1: the recipient has code")
-    frame = element("id of the frame", by="message bus; 0 without code")
+    recipient = limb(
+        "the recipient's address, of a creation the new account's", ADDRESS, by="to, or create_address bus"
+    )
+    vacant = nested(IsZero, "whether the recipient has neither nonce nor life")
+    coded = bit("1: the recipient has code")
+    no_code = nested(SameWords(1), "of a creation: whether the new account has no code")
+    known = bit("1: the recipient's code is looked up, which a creation at a taken address does not need")
+    code_id = element("id of that code, or 0", by="code bus, or 0")
+    code_size = element("its bytes, or 0", by="code bus, or 0")
+    small = bit("1: the recipient's address is below 2^16, and not 0")
+    precompiled = bit("1: it is the address of a precompile")
+    no_input = nested(IsZero, "whether there is no calldata, or no initcode")
+    input_slack = limb("bytes of initcode missing to the next multiple of 32", by="5-bit range check, or 0")
+    init_words = limb("words of initcode; 0 without a creation", by=RANGE)
+    free = bit("1: a creation whose address is not taken")
+    inits = bit("1: initcode runs")
+    init_id = element("id of the initcode, or 0", by="init_code bus, or 0")
+    runs = bit("1: code runs")
+    opens = bit("1: a frame is opened")
+    frame = element("id of the frame, or 0", by="message bus; 0 without a frame")
     success = bit("status: neither reverted nor halted exceptionally")
     end_time = element("time after the last step", by="result bus, or the time of the first step")
     logs_time = element("time of the last log", by="receipts bus")
@@ -164,7 +191,8 @@ class Columns(OperationColumns):
     rest_zero = nested(IsZero, "the recipient's other limbs are 0")
 
     # Accounts
-    orders = nested(TimeOrder, "the accesses in the order of time", 6)
+    orders = nested(TimeOrder, "the accesses in the order of time", 5)
+    lives = element("lives of the accounts, by access", 5, by=_ACCOUNT)
     sender_balance = limb("sender's balance before", WORD, by=_ACCOUNT)
     sender_warm = element("sender's warm mark before", by=_ACCOUNT)
     affordable = nested(decrease(3), "sender's balance - the most that the transaction may cost")
@@ -180,16 +208,15 @@ class Columns(OperationColumns):
     coinbase_begun_nonce = limb("coinbase's nonce at the beginning", NONCE, by=_ACCOUNT)
     coinbase_code = limb("coinbase's code hash", WORD, by=_ACCOUNT)
     coinbase_warm = element("coinbase's warm mark before", by=_ACCOUNT)
-    recipient_ended = limb("recipient's balance after the last step", WORD, by=_ACCOUNT)
-    recipient_ended_nonce = limb("recipient's nonce after the last step", NONCE, by=_ACCOUNT)
-    recipient_after = nested(decrease(1), "recipient's balance - value, if it failed")
     sender_ended = limb("sender's balance after the last step", WORD, by=_ACCOUNT)
-    sender_after = nested(increase(2), "sender's balance + what is returned + value, if it failed")
+    sender_after = nested(increase(1), "sender's balance + what is returned")
     coinbase_balance = limb("coinbase's balance after that", WORD, by=_ACCOUNT)
     coinbase_nonce = limb("coinbase's nonce", NONCE, by=_ACCOUNT)
+    coinbase_ended_code = limb("coinbase's code hash at the end", WORD, by=_ACCOUNT)
     coinbase_after = nested(increase(1), "coinbase's balance + reward")
 
-    status_asked = element("how often the status is queried", by=_BALANCE.format("status"))
+    life_asked = element("how often it is asked whether an account lives", by=_BALANCE.format("life"))
+    destroying_asked = element("how often the time of deletions is queried", by=_BALANCE.format("destroying"))
     context_asked = element("how often sender, gas price and blobs are queried", 3, by=_BALANCE.format("context"))
 
 
@@ -208,12 +235,13 @@ class Transaction(Table):
         self._gas(air)
         self._balances(air)
         self._accounts(air)
+        self._destructions(air)
         self._answers(air)
 
     def _chain(self, air: Air) -> None:
         """The transaction is the next operation, its logs and its receipt are the next ones of theirs."""
         row, real = air.row, air.row.real
-        end = row.end_time + TRANSACTION_END
+        end = row.end_time + TRANSACTION_END + row.destructions
         constrain_operation(air, TRANSACTION_ITEM, end, row.receipts_in, row.receipts_out)
         air.send(RECEIPTS, row.operation, row.time, row.receipts_in, count=real)
         air.receive(RECEIPTS, row.operation, row.logs_time, row.receipts_logs, count=real)
@@ -245,22 +273,23 @@ class Transaction(Table):
             ACCESS_LIST,
             row.operation,
             row.scope,
-            self._step_time(air),
+            self._frame_time(air),
             row.access_digest,
             row.access_addresses,
             row.access_keys,
             count=real,
         )
 
-    def _step_time(self, air: Air) -> Expression:
-        """When the first step happens: after one unit of time for each entry of the access list."""
+    def _frame_time(self, air: Air) -> Expression:
+        """When the outermost frame begins: after one unit of time for each entry of the access list."""
         row = air.row
         time: Expression = row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys
         return time
 
     def _fees(self, air: Air) -> None:
-        """The fee caps cover the base fee; the tip is the smaller of priority fee and margin (EIP-1559).
+        """The max fee covers the base fee; the tip is the smaller of priority fee and margin (EIP-1559).
 
+        That the max fee is at least the max priority fee is the verifier's to check, who reads both.
         price = base fee + tip. Either the tip is the max priority fee and the price at most the max fee, or the price
         is the max fee and the tip below the max priority fee.
         """
@@ -276,7 +305,6 @@ class Transaction(Table):
             margins.append(under + over)
         strict = [cap, *[air.constant(0)] * (WORD - 1)]
         constrain_decrease(air, row.slack, margins, strict, name="slack")
-        constrain_decrease(air, row.priority_margin, row.max_fee, row.max_priority, name="priority margin")
 
         air.query(GAS_PRODUCT, row.max_fee, row.gas_limit, row.upfront, count=real)
         air.query(GAS_PRODUCT, price, row.gas_limit, row.prepaid, count=real)
@@ -297,55 +325,82 @@ class Transaction(Table):
         air.require_equal(row.blob_fee, zero, "nothing is paid without blobs", when=1 - has_blobs)
 
     def _execution(self, air: Air) -> None:
-        """The recipient's code runs, if it has any; the recipient is no precompile: its address is 0 or above 10."""
-        row, real, runs = air.row, air.row.real, air.row.runs
+        """A frame is opened if the recipient has code or is a precompile, or for a creation whose address is free."""
+        row, real, creates = air.row, air.row.real, air.row.creates
+        air.require(creates * (1 - real), "padding creates nothing")
+        size = row.zero_bytes + row.nonzero_bytes
+        air.require_equal(row.recipient, row.to, "the recipient", when=1 - creates)
+        air.query(CREATE_ADDRESS, row.sender, row.nonce, row.recipient, count=creates)
+        # Precompiles are the addresses 1 to 10.
         IsZero.constrain(air, row.low_zero, row.to[0], when=real, name="low limb of recipient")
         rest = total(row.to[1:])  # nine limbs: below 2^20
         IsZero.constrain(air, row.rest_zero, rest, when=real, name="other limbs of recipient")
-        # Both flags are 0 on padding, so the count is a bit that is 0 there.
-        small = row.rest_zero.zero * (1 - row.low_zero.zero)
-        air.query(RANGE16, row.to[0] - (LAST_PRECOMPILE + 1), count=small)
-
-        # The empty code has no leaf in the access tree, so no frame runs it.
-        air.require(runs * (1 - real), "padding runs nothing")
-        air.require_equal(row.recipient_code, _EMPTY_CODE, "no code", when=real - runs)
+        air.require(row.small - row.rest_zero.zero * (1 - row.low_zero.zero), "a small address")
+        air.require(row.precompiled * (1 - row.small), "a precompile has a small address")
+        air.query(RANGE16, LAST_PRECOMPILE - row.to[0], count=row.precompiled)
+        air.query(RANGE16, row.to[0] - (LAST_PRECOMPILE + 1), count=row.small - row.precompiled)
+        # The empty code has no leaf in the access tree.
+        air.require(row.coded * (1 - real), "padding has no code")
+        air.require_equal(row.recipient_code, _EMPTY_CODE, "no code", when=real - row.coded)
+        air.require(row.known - row.coded * (1 - creates), "a code that may run is known")
+        air.query(CODE, row.code_id, row.recipient_code, row.code_size, count=row.known)
+        air.require_equal((row.code_id, row.code_size), (0, 0), "no known code", when=1 - row.known)
+        constrain_same(air, row.no_code, ((row.recipient_code, [air.constant(x) for x in _EMPTY_CODE]),), creates)
+        air.require(creates * (1 - row.coded - row.no_code.same[0]), "the new account of a creation has code or not")
+        # As for `create`: nonce, code or storage take an address.
+        held = total(row.recipient_nonce) + row.lives[Role.RECIPIENT_BEGIN]
+        IsZero.constrain(air, row.vacant, held, when=real, name="vacant")
+        unused = row.vacant.zero * (1 - row.coded)
+        air.require(row.free - creates * unused, "a free address")
+        IsZero.constrain(air, row.no_input, size, when=real, name="no input")
+        air.require(row.inits - row.free * (1 - row.no_input.zero), "initcode runs")
+        # Sizes are at most 2^22.
+        range_check(air, row.input_slack, 5, creates)
+        air.require((1 - creates) * row.input_slack, "no initcode")
+        air.require(creates * size + row.input_slack - row.init_words * WORD_BYTES, "words of initcode")
+        air.require(row.runs - row.inits - row.coded * (1 - row.precompiled) * (1 - creates), "code runs")
+        air.require(row.opens * (1 - real), "padding opens nothing")
+        air.require(row.opens - row.free - (1 - creates) * row.runs - row.precompiled, "a frame is opened")
+        begin = self._frame_time(air)
+        air.send(INIT_CODE, row.init_id, CALLDATA_BUFFER, row.calldata_id, 0, size, 0, count=row.inits)
+        air.require((1 - row.inits) * row.init_id, "no initcode")
+        calls = 1 - creates
         air.send(
             MESSAGE,
-            row.frame,
-            row.operation,
-            row.block,
-            row.scope,
-            self._step_time(air),
-            row.sender,
-            row.to,
-            row.recipient_code,
-            row.value,
-            row.calldata_id,
-            row.zero_bytes + row.nonzero_bytes,
-            self._given(air),
-            row.reserve,
-            count=runs,
-        )
-        air.receive(RESULT, row.frame, row.success, row.halted, row.gas_left, row.end_time, count=runs)
-        idle = 1 - runs
-        air.require(idle * (row.success - real), "without code it succeeds")
-        air.require(idle * row.halted, "without code it does not halt")
-        air.require(idle * (row.gas_left - self._given(air)), "without code all gas is left")
-        air.require(
-            idle * (row.end_time - self._step_time(air) + (1 - real) * TRANSACTION_BEGIN), "without code it ends"
-        )
-        air.require(idle * row.frame, "without code there is no frame")
+            row.frame, row.operation, row.block, row.scope, begin, 0, 0, 0,
+            row.sender, row.recipient, row.value, 0, creates, row.runs,
+            row.init_id + (row.runs - row.inits) * row.code_id,
+            row.inits * size + (row.runs - row.inits) * row.code_size,
+            row.precompiled * row.to[0],
+            CALLDATA_BUFFER + creates * (CALLDATA_MEMORY - CALLDATA_BUFFER), calls * row.calldata_id, 0, calls * size,
+            self._given(air), row.reserve,
+            count=row.opens,
+        )  # fmt: skip
+        result = row.success, row.gas_left, row.reserve_left, row.output, row.end_time
+        air.receive(RESULT, row.frame, *result, count=row.opens)
+        # Without a frame all gas is left, unless the address of a creation is taken: then the transaction fails.
+        idle, taken = 1 - row.opens, creates - row.free
+        air.require(idle * (row.success - real + taken), "without a frame it succeeds")
+        air.require(taken * row.success, "a creation at an address that is taken fails")
+        kept = 1 - taken
+        air.require_equal(row.reserve_left, [kept * x for x in row.reserve], "the reserve without a frame", when=idle)
+        air.require_equal(row.output, [0, 0], "without a frame nothing is returned", when=idle)
+        air.require(idle * (row.gas_left - kept * self._given(air)), "the gas without a frame")
+        air.require(idle * (row.end_time - begin + (1 - real) * TRANSACTION_BEGIN), "without a frame it ends")
+        air.require(idle * row.frame, "no frame")
 
     def _given(self, air: Air) -> Expression:
         """Counted gas minus intrinsic gas."""
         row = air.row
-        # At most 21000 + 2^22 * 20 + 2^16 * 4300 < 2^29, both counts being at most the calldata's 2^22 bytes.
+        # At most 53000 + 2^22 * 20 + 2^16 * 4302 < 2^29, both counts being at most the calldata's 2^22 bytes.
         intrinsic = (
             TRANSACTION_BASE_GAS * row.real
             + ZERO_BYTE_GAS * row.zero_bytes
             + NONZERO_BYTE_GAS * row.nonzero_bytes
             + ACCESS_ADDRESS_GAS * row.access_addresses
             + ACCESS_KEY_GAS * row.access_keys
+            + CREATION_GAS * row.creates
+            + INIT_CODE_WORD_GAS * row.init_words
         )
         given: Expression = row.counted - intrinsic
         return given
@@ -353,8 +408,8 @@ class Transaction(Table):
     def _gas(self, air: Air) -> None:
         """Gas used is what was spent minus the refund, which is at most a fifth of it (EIP-3529).
 
-        Of a gas limit of 2^30 and more the part beyond MAX_GAS is a reserve, which only an exceptional halt spends.
-        After one there is no refund: all of the counted gas is spent, and gas used is the gas limit.
+        Of a gas limit of 2^30 and more the part beyond MAX_GAS is a reserve, which steps do not count.
+        After an exceptional halt nothing is left of both, and gas used is the gas limit.
 
         Counted gas and gas left are below 2^30. The counter is below 2^30, too: gas is refunded only after at least as
         much has been paid for it (4800 for a slot that took 5000, or 1900 of an access list and 2900; 19900 for 20000
@@ -371,50 +426,47 @@ class Transaction(Table):
         range_check(air, row.gas_limit[1], GAS_BITS - 16, real - large)
         air.require(row.counted - large * MAX_GAS - (real - large) * limit, "counted gas")
         GasLimb.constrain(air, row.given, self._given(air), real)
-        spent = row.counted - row.gas_left
-        GasLimb.constrain(air, row.spent, spent, real)
-        # 5 * 2^28 + 4 < 2^30.4: no wrap.
-        quotient = _amount(row.quotient)
-        range_check(air, row.quotient[1], 12, real)
-        air.require(spent - MAX_REFUND_QUOTIENT * quotient - row.remainder, "a fifth of the gas spent")
+        GasLimb.constrain(air, row.left, row.gas_left, real)
+        left = [row.left.low, (row.gas_left - row.left.low) * _INVERSE_2_16, air.constant(0), air.constant(0)]
+        terms = (row.spent, left, row.reserve_left)
+        constrain_total(air, terms, row.spent_carry, row.gas_limit, name="gas spent")
+        # A fifth of it. Both sides of a limb's equation are below 5 * 2^16 + 8.
+        carry: Expression = row.remainder
+        for i in range(U64):
+            low = MAX_REFUND_QUOTIENT * row.quotient[i] + carry - row.spent[i]
+            bits = row.quotient_carry[i] if i < U64 - 1 else (air.constant(0),)
+            carry = total([part * (1 << k) for k, part in enumerate(bits)])
+            air.require(low - carry * (1 << 16), f"a fifth of the gas spent: limb {i}")
         air.query(RANGE16, row.remainder, count=real)
         air.query(RANGE16, MAX_REFUND_QUOTIENT - 1 - row.remainder, count=real)
 
-        air.send(REFUND, row.operation, 0, row.time, count=real)
-        air.receive(REFUND, row.operation, row.refund_counter, row.refund_time, count=real)
-        capped = row.is_capped
-        air.require(row.success * row.refund_counter - row.earned, "what failed earns no refund")
-        air.require(capped * (1 - real), "padding has no cap")
-        air.require((1 - capped) * (row.refund - row.earned), "the refund is what was earned")
-        air.require(capped * (row.refund - quotient), "the refund is the most there is")
-        # Where it is capped, earned - quotient - 1 is in [0, 2^30); a negative one is at least the modulus - 2^28 - 1.
-        # Otherwise quotient - earned is in [0, 2^28); a negative one is above the modulus - 2^30 > 2^29.
-        margin = (row.earned - quotient) * (2 * capped - 1) - capped
-        high = (margin - row.refund_margin) * _INVERSE_2_16
-        air.query(RANGE16, high, count=real)
-        free = (1 << 16) - (1 << 12) - (((1 << 14) - (1 << 12)) * capped)
-        air.query(RANGE16, high + free, count=real)
-
-        # The refund is at most a fifth of what was spent, so the difference is in [0, 2^30).
-        high = (spent - row.refund - row.counted_low) * _INVERSE_2_16
-        range_check(air, high, GAS_BITS - 16, real)
-        counted = [row.counted_low, high, air.constant(0), air.constant(0)]
-        taken = [row.halted * x for x in row.reserve]
-        constrain_sum(air, counted, taken, row.gas_used_carry, row.gas_used, name="gas used")
-        constrain_sum(air, row.gas_used, row.unused, row.unused_carry, row.gas_limit, name="unused gas")
+        # What failed has earned nothing: its frame's substate is undone.
+        air.send(SUBSTATE, row.operation, 0, 0, 0, row.time, count=real)
+        last = (row.refund_counter, row.destructions, row.substate_time)
+        air.receive(SUBSTATE, row.operation, 0, *last, count=real)
+        GasLimb.constrain(air, row.earned, row.refund_counter, real)
+        zero = air.constant(0)
+        earned = [row.earned.low, (row.refund_counter - row.earned.low) * _INVERSE_2_16, zero, zero]
+        borrow: Expression = zero
+        for i in range(U64):
+            out = row.borrow[i]
+            difference = row.quotient[i] - earned[i] - borrow
+            air.require(difference - row.uncapped[i] + out * (1 << 16), f"quotient - counter: limb {i}")
+            borrow = out
+        # The refund is at most a fifth of what was spent, so the sum is below the gas limit.
+        refund = [e + row.borrow[-1] * (q - e) for e, q in zip(earned, row.quotient, strict=True)]
+        constrain_total(air, (left, refund, row.reserve_left), row.back_carry, row.unused, name="unused gas")
+        constrain_sum(air, row.gas_used, row.unused, row.unused_carry, row.gas_limit, name="gas used")
 
     def _balances(self, air: Air) -> None:
-        """The sender can afford the worst case; what it pays, what moves, and what comes back."""
+        """The sender can afford the worst case; what it pays, what moves, and what is paid back."""
         row = air.row
-        failed = row.real - row.success
-        undone = [failed * x for x in row.value]
         worst = (row.upfront, row.value, row.blob_required)
         constrain_decrease(air, row.affordable, row.sender_balance, *worst, name="affordable")
         paid = (row.prepaid, row.value, row.blob_fee)
         constrain_decrease(air, row.sender_begun, row.sender_balance, *paid, name="sender at begin")
         constrain_increase(air, row.recipient_begun, row.recipient_balance, row.value, name="recipient at begin")
-        constrain_decrease(air, row.recipient_after, row.recipient_ended, undone, name="recipient at end")
-        constrain_increase(air, row.sender_after, row.sender_ended, row.returned, undone, name="sender at end")
+        constrain_increase(air, row.sender_after, row.sender_ended, row.returned, name="sender at end")
         constrain_increase(air, row.coinbase_after, row.coinbase_balance, row.reward, name="coinbase at end")
         carry: Expression = row.real
         for i in range(NONCE):
@@ -431,8 +483,9 @@ class Transaction(Table):
         empty = _EMPTY_CODE
         warm = row.operation + 1
         sender = (row.sender, empty)
-        recipient = (row.to, row.recipient_code)
+        recipient = (row.recipient, row.recipient_code)
         coinbase = (row.coinbase, row.coinbase_code)
+        coinbase_ended = (row.coinbase, row.coinbase_ended_code)
         changes: tuple[tuple[Role, Any, Any, Any, Any], ...] = (
             (
                 Role.SENDER_BEGIN,
@@ -456,40 +509,51 @@ class Transaction(Table):
                 row.time + 3,
             ),
             (
-                Role.RECIPIENT_END,
-                recipient,
-                (row.recipient_ended, row.recipient_ended_nonce, warm),
-                (row.recipient_after.after, row.recipient_ended_nonce),
-                row.end_time + 1,
-            ),
-            (
                 Role.SENDER_END,
                 sender,
                 (row.sender_ended, row.nonce_after, warm),
                 (row.sender_after.after, row.nonce_after),
-                row.end_time + 2,
+                row.end_time + 3,
             ),
             (
                 Role.COINBASE_END,
-                coinbase,
+                coinbase_ended,
                 (row.coinbase_balance, row.coinbase_nonce, warm),
                 (row.coinbase_after.after, row.coinbase_nonce),
-                row.end_time + 3,
+                row.end_time + 4,
             ),
         )
         for role, (address, code), (balance, nonce, warm_before), (balance_after, nonce_after), now in changes:
-            order = row.orders[role]
+            order, life = row.orders[role], row.lives[role]
             TimeOrder.constrain(air, order, now, row.real)
-            received = (row.scope, address, balance, nonce, code, warm_before, order.before)
-            air.receive(ACCOUNT, *received, count=row.real)
-            air.send(ACCOUNT, row.scope, address, balance_after, nonce_after, code, warm, now, count=row.real)
+            key = (row.scope, 0, address)
+            air.receive(ACCOUNT, *key, balance, nonce, code, warm_before, life, order.before, count=row.real)
+            air.send(ACCOUNT, *key, balance_after, nonce_after, code, warm, life, now, count=row.real)
+        # Where the transaction failed, what it sent comes back at end + 1 and end + 2, whatever frames it has moved
+        # through: all that they did is undone.
+        failed = row.real - row.success
+        back = (row.recipient, row.sender, row.value)
+        air.send(TRANSFER, 0, row.operation, row.scope, *back, 0, row.end_time, count=failed)
+
+    def _destructions(self, air: Air) -> None:
+        """Accounts that the transaction has destroyed are deleted behind all that it does (EIP-6780)."""
+        row, real = air.row, air.row.real
+        key = (row.operation, row.scope)
+        begin = row.end_time + TRANSACTION_END
+        air.send(DELETION, *key, row.destructions, begin, count=real)
+        air.receive(DELETION, *key, 0, begin + row.destructions, count=real)
+        idle = 1 - real
+        air.require(idle * row.life_asked, "padding answers nothing")
+        air.require(row.destructions * row.life_asked, "where nothing is destroyed, everything lives")
+        nobody = [air.constant(0)] * ADDRESS
+        air.provide(LIFE, row.operation, 0, nobody, 0, multiplicity=row.life_asked)
+        air.require(idle * row.destroying_asked, "padding destroys nothing")
+        air.provide(DESTROYING, *key, begin - 1, multiplicity=row.destroying_asked)
 
     def _answers(self, air: Air) -> None:
-        """Status, and the words that instructions ask for."""
+        """The words that instructions ask for."""
         row = air.row
         idle = 1 - row.real
-        air.require(idle * row.status_asked, "padding provides no status")
-        air.provide(STATUS, row.operation, row.success, multiplicity=row.status_asked)
         zero = air.constant(0)
         words = (
             (_ORIGIN, [*row.sender, *[zero] * (WORD - ADDRESS)]),
@@ -507,8 +571,16 @@ def _amount(limbs: Any) -> Expression:
     return amount
 
 
-def fill(execution: Execution, status_asked: NDArray[np.uint32], context_asked: NDArray[np.uint32]) -> Matrix | None:
-    """The segment's transactions; `status_asked` (n, 2), `context_asked` (n, 19): what is asked of their buses."""
+def fill(
+    execution: Execution,
+    life_asked: NDArray[np.uint32],
+    destroying_asked: NDArray[np.uint32],
+    context_asked: NDArray[np.uint32],
+) -> Matrix | None:
+    """The segment's transactions.
+
+    `life_asked` (n, 13), `destroying_asked` (n, 3), `context_asked` (n, 19): what is asked of their buses.
+    """
     numbers, of_trace = execution.transaction_operations, execution.transactions
     if not len(numbers):
         return None
@@ -535,7 +607,8 @@ def fill(execution: Execution, status_asked: NDArray[np.uint32], context_asked: 
     _fill_gas(rows, execution)
     _fill_fees(rows, execution, blobs)
     _fill_accounts(rows, execution)
-    rows.status_asked = count_asked(numbers, status_asked[:, 0])
+    rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])
+    rows.destroying_asked = count_asked(numbers, destroying_asked[:, 0])
     own = context_asked[context_asked[:, 0] == TRANSACTION_CONTEXT]
     for k, opcode in enumerate((_ORIGIN, _GASPRICE, BLOBS)):
         rows.context_asked[:, k] = count_asked(numbers, own[own[:, 2] == opcode, 1])
@@ -548,11 +621,48 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     to = table.to[of_trace]
     IsZero.fill(rows.low_zero, to[:, 0].astype(np.uint64))
     IsZero.fill(rows.rest_zero, to[:, 1:].astype(np.uint64).sum(axis=1))
-    runs = table.end_step[of_trace] > table.first_step[of_trace]
-    rows.runs = runs
-    # The outermost frame is the first one of its transaction; ids count the frames that run.
-    frame = np.searchsorted(execution.frames, table.first_frame[of_trace]) + 1
-    rows.frame = np.where(runs, frame, 0)
+    sizes = table.input_size[of_trace].astype(np.int64)
+    creates = table.is_creation[of_trace] == 1
+    small = (to[:, 0] != 0) & ~to[:, 1:].any(axis=1)
+    rows.small = small
+    precompiled = small & (to[:, 0] <= LAST_PRECOMPILE)
+    rows.precompiled = precompiled
+    IsZero.fill(rows.no_input, sizes.astype(np.uint64))
+    rows.input_slack = np.where(creates, -sizes % WORD_BYTES, 0)
+    rows.init_words = np.where(creates, -(-sizes // WORD_BYTES), 0)
+    access = StateView.of(execution).account_access(execution.transaction_operations, Role.RECIPIENT_BEGIN)
+    rows.recipient = access.address
+    held = access.nonce.astype(np.uint64).sum(axis=1) + access.life.astype(np.uint64)
+    IsZero.fill(rows.vacant, held)
+    coded = (access.code_hash != np.array(_EMPTY_CODE)).any(axis=1)
+    rows.coded = coded
+    known = coded & ~creates
+    rows.known = known
+    ids, code_sizes = execution.codes_of(access.code_hash)
+    rows.code_id, rows.code_size = np.where(known, ids, 0), np.where(known, code_sizes, 0)
+    here = np.flatnonzero(creates)
+    if len(here):
+        chosen = rows._matrix[here]
+        hashes = access.code_hash[here]
+        fill_same(TraceView(Columns, chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
+        rows._matrix[here] = chosen
+    free = creates & (held == 0) & ~coded
+    rows.free = free
+    inits = free & (sizes > 0)
+    rows.inits = inits
+    rows.runs = inits | (coded & ~precompiled & ~creates)
+    # The outermost frame is the first one of its transaction, if it has a row.
+    place = np.minimum(
+        np.searchsorted(execution.frames, table.first_frame[of_trace]), max(len(execution.frames) - 1, 0)
+    )
+    opens = np.zeros(len(of_trace), dtype=bool)
+    if len(execution.frames):
+        opens = execution.frames[place] == table.first_frame[of_trace]
+        rows.init_id = np.where(inits, execution.frame_code[place], 0)
+        for k, column in enumerate((execution.frame_return_start, execution.frame_return_size)):
+            rows.output[:, k] = np.where(opens, column[place], 0)
+    rows.opens = opens
+    rows.frame = np.where(opens, place + 1, 0)
     rows.success = table.status[of_trace]
     # The last log that counts, or the beginning.
     logs = trace.logs
@@ -579,37 +689,49 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
     frames = execution.trace.frames
     outermost = table.first_frame[of_trace]
     halted = ~np.isin(frames.outcome[outermost], (Outcome.SUCCESS, Outcome.REVERT))
-    left = np.where(halted, 0, frames.gas_left[outermost] - reserve).astype(np.int64)
-    spent = limit - left
+    reserve_left = reserve.copy()
+    rows_of_frames = np.flatnonzero(execution.frame_parent == 0)
+    reserve_left[execution.frame_transaction[rows_of_frames]] = execution.frame_reserve_end[rows_of_frames]
+    reserve_left[halted] = 0
+    left = (frames.gas_left[outermost] - reserve_left).astype(np.int64)
     large = reserve > 0
     reserve_limbs = gas_limbs(reserve).astype(np.int64)
     rows.is_large = large
     rows.reserve = reserve_limbs
     rows.reserve_carry = sum_carries(np.where(large[:, None], _MAX_GAS, 0), reserve_limbs)
     rows.counted = limit
-    rows.halted = halted
+    rows.reserve_left = gas_limbs(reserve_left)
     GasLimb.fill(rows.given, given)
-    GasLimb.fill(rows.spent, spent)
     rows.gas_left = left
-    quotient = spent // MAX_REFUND_QUOTIENT
-    rows.quotient = gas_limbs(quotient)[:, :2]
-    rows.remainder = spent % MAX_REFUND_QUOTIENT
-    counter, time = StateView.of(execution).refund_end(execution.transaction_operations)
-    rows.refund_counter, rows.refund_time = counter, time
-    earned = counter * table.status[of_trace]
-    rows.earned = earned
-    rows.refund = np.minimum(earned, quotient)
-    capped = earned > quotient
-    rows.is_capped = capped
-    rows.refund_margin = np.where(capped, earned - quotient - 1, quotient - earned) & 0xFFFF
-    counted = spent - rows.refund.astype(np.int64)
-    rows.counted_low = counted & 0xFFFF
+    GasLimb.fill(rows.left, left)
+    spent = table.gas_limit[of_trace] - frames.gas_left[outermost]
+    rows.spent = gas_limbs(spent)
+    rows.spent_carry = total_carries(gas_limbs(spent), gas_limbs(left), gas_limbs(reserve_left))
+    quotient = spent // np.uint64(MAX_REFUND_QUOTIENT)
+    remainder = (spent % np.uint64(MAX_REFUND_QUOTIENT)).astype(np.int64)
+    rows.quotient = gas_limbs(quotient)
+    rows.remainder = remainder
+    carry = remainder
+    for i in range(U64 - 1):
+        carry = (MAX_REFUND_QUOTIENT * gas_limbs(quotient)[:, i].astype(np.int64) + carry) >> 16
+        rows.quotient_carry[:, i] = carry[:, None] >> np.arange(3) & 1
+    counter, destructions, time = StateView.of(execution).substate_end(execution.transaction_operations)
+    rows.refund_counter, rows.destructions, rows.substate_time = counter, destructions, time
+    GasLimb.fill(rows.earned, counter)
+    earned = counter.astype(np.uint64)
+    rows.uncapped = gas_limbs(quotient - earned)  # modulo 2^64
+    borrow = np.zeros(len(counter), dtype=np.int64)
+    for i in range(U64):
+        limbs = (gas_limbs(x)[:, i].astype(np.int64) for x in (quotient, earned))
+        borrow = (next(limbs) - next(limbs) - borrow < 0).astype(np.int64)
+        rows.borrow[:, i] = borrow
     used, unused = (
         gas_limbs(x).astype(np.int64)
         for x in (table.gas_used[of_trace], table.gas_limit[of_trace] - table.gas_used[of_trace])
     )
     rows.gas_used = used
-    rows.gas_used_carry = sum_carries(gas_limbs(counted).astype(np.int64), reserve_limbs * halted[:, None])
+    refund = np.minimum(earned, quotient)
+    rows.back_carry = total_carries(gas_limbs(left), gas_limbs(refund), gas_limbs(reserve_left))
     rows.unused = unused
     rows.unused_carry = sum_carries(used, unused)
 
@@ -628,7 +750,6 @@ def _fill_fees(rows: Any, execution: Execution, blobs: NDArray[np.int64]) -> Non
     strict = np.zeros_like(price)
     strict[:, 0] = cap
     fill_decrease(rows.slack, max_fee - price + max_priority - tip, strict)
-    fill_decrease(rows.priority_margin, max_fee, max_priority)
     rows.upfront = fees.gas_products(max_fee, limit)
     rows.prepaid = fees.gas_products(price, limit)
     rows.returned = fees.gas_products(price, limit - used)
@@ -643,7 +764,8 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
     accesses = [view.account_access(execution.transaction_operations, role) for role in roles]
     for order, access in zip(rows.orders, accesses, strict=True):
         TimeOrder.fill(order, access.time, access.then)
-    sender, recipient, coinbase, recipient_end, sender_end, coinbase_end = accesses
+    rows.lives = np.stack([access.life for access in accesses], axis=1)
+    sender, recipient, coinbase, sender_end, coinbase_end = accesses
     rows.sender_balance, rows.sender_warm = sender.balance, sender.warm
     fill_decrease(rows.affordable, sender.balance, rows.upfront, rows.value, rows.blob_required)
     fill_decrease(rows.sender_begun, sender.balance, rows.prepaid, rows.value, rows.blob_fee)
@@ -654,13 +776,11 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
     fill_increase(rows.recipient_begun, recipient.balance, rows.value)
     rows.coinbase_begun, rows.coinbase_begun_nonce = coinbase.balance, coinbase.nonce
     rows.coinbase_code, rows.coinbase_warm = coinbase.code_hash, coinbase.warm
-    undone = rows.value * (1 - rows.success[:, None])
-    rows.recipient_ended, rows.recipient_ended_nonce = recipient_end.balance, recipient_end.nonce
-    fill_decrease(rows.recipient_after, recipient_end.balance, undone)
     rows.sender_ended = sender_end.balance
-    fill_increase(rows.sender_after, sender_end.balance, rows.returned, undone)
+    fill_increase(rows.sender_after, sender_end.balance, rows.returned)
     rows.coinbase_balance, rows.coinbase_nonce = coinbase_end.balance, coinbase_end.nonce
+    rows.coinbase_ended_code = coinbase_end.code_hash
     fill_increase(rows.coinbase_after, coinbase_end.balance, rows.reward)
 
 
-COMPONENTS = (Answering(Transaction(), (STATUS, CONTEXT), fill), *fees.COMPONENTS)
+COMPONENTS = (Answering(Transaction(), (LIFE, DESTROYING, CONTEXT), fill), *fees.COMPONENTS)

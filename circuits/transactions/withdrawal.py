@@ -39,6 +39,7 @@ class Columns(OperationColumns):
     nonce = limb("nonce", NONCE, by=_ACCOUNT)
     code_hash = limb("code hash", WORD, by=_ACCOUNT)
     warm = element("warm mark before", by=_ACCOUNT)
+    life = element("life", by=_ACCOUNT)
     paid = nested(increase(1), "balance + amount")
 
 
@@ -56,11 +57,11 @@ class Withdrawal(Table):
         now = row.time + 1
         constrain_increase(air, row.paid, row.balance, row.amount, name="balance")
         TimeOrder.constrain(air, row.order, now, real)
-        account = (row.scope, row.address)
+        account = (row.scope, 0, row.address)
         kept = (row.nonce, row.code_hash)
-        air.receive(ACCOUNT, *account, row.balance, *kept, row.warm, row.order.before, count=real)
+        air.receive(ACCOUNT, *account, row.balance, *kept, row.warm, row.life, row.order.before, count=real)
         # No instruction of the operation will ask whether the account is warm; this marks it as every access does.
-        air.send(ACCOUNT, *account, row.paid.after, *kept, row.operation + 1, now, count=real)
+        air.send(ACCOUNT, *account, row.paid.after, *kept, row.operation + 1, row.life, now, count=real)
 
 
 def fill(execution: Execution) -> Matrix | None:
@@ -75,6 +76,7 @@ def fill(execution: Execution) -> Matrix | None:
     rows.receipts = execution.batch.receipts.before_operation[numbers]
     access = StateView.of(execution).account_access(numbers, Role.WITHDRAWAL)
     rows.balance, rows.nonce, rows.code_hash, rows.warm = access.balance, access.nonce, access.code_hash, access.warm
+    rows.life = access.life
     fill_increase(rows.paid, access.balance, rows.amount)
     TimeOrder.fill(rows.order, access.time, access.then)
     return matrix

@@ -681,7 +681,7 @@ BROKEN: dict[str, Callable[[dict[str, Any]], None]] = {
     "extra entry": lambda document: document.update(more=1),
     "two of one name": lambda document: document["tables"].append(document["tables"][0]),
     "too many tables": lambda document: document.update(
-        tables=[document["tables"][0] | {"name": str(index)} for index in range(129)]
+        tables=[document["tables"][0] | {"name": str(index)} for index in range(257)]
     ),
     "too many columns": lambda document: document.update(
         tables=[document["tables"][0] | {"name": name, "width": 15001} for name in "ab"]

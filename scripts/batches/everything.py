@@ -9,11 +9,12 @@ from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.provable import BEACON_ROOTS_CODE
 from scripts.batches.builder import Builder
-from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
+from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract, creating, initcode
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 
 BLOB_HASHES = ["0x01" + "ab" * 31, "0x01" + "cd" * 31]
+_GAS_LIMIT = 1 << 34  # more gas than two limbs hold
 _MAX = hex((1 << 256) - 1)
 _LESS = hex((1 << 256) - 21)
 _BIG = hex((1 << 200) + 12345)
@@ -61,6 +62,28 @@ WAITING = f"""
 """
 _ROUNDS = 253
 
+#: What is called: one returns what it was given, one changes the state and reverts, one would change it.
+ECHO, REVERTER, WRITER, CALLER = (bytes([0xB0 + number]) * 20 for number in range(4))
+CALLEES = {
+    ECHO: "0 calldataload 30 calldataload calldatasize 0 0 calldatacopy 40 0 64 calldatacopy calldatasize 0 return",
+    REVERTER: f"5 1 sstore 0 2 sstore 6 3 tstore 0x{Builder.FRESH.hex()} balance 1 0 0 log1 32 0 revert",
+    WRITER: "1 1 sstore",
+}
+_STOP, _JUMPDEST, _DESTROYED = (assemble(source) for source in ("stop", "here:", "1 1 sstore caller selfdestruct"))
+
+#: Calls, creations, what they return, and accounts that are created and destroyed.
+CALLING = f"""
+    0x{"4f" * 32} 4 mstore
+    64 100 36 4 0 0x{ECHO.hex()} gas call returndatasize 0 200 returndatacopy
+    0 0 0 0 3 0x{REVERTER.hex()} 90000 call 0 0 0 0 0x{ECHO.hex()} gas delegatecall
+    0 0 0 0 0x{WRITER.hex()} 30000 staticcall
+    0 0 0 0 1 0x{"fa" * 20} gas callcode 0 0 0 0 0xffffffffffffffff 0x{ECHO.hex()} gas call
+    32 0 70 0 2 gas staticcall 32 32 40 1 3 gas staticcall 64 64 64 0 4 gas staticcall
+    {creating("create", initcode(_STOP))} {creating("create2", initcode(_JUMPDEST), "7")}
+    {creating("create2", _DESTROYED, "8", value=1)} {creating("create", _STOP, value=1000)}
+    1 1 sstore
+"""
+
 #: One way to fail after the other; each program is a contract of its own.
 FAILURES = (
     "1 1 sstore add",
@@ -68,7 +91,7 @@ FAILURES = (
     "1 1 sstore 1 0 0 log1 3 jump",
     "1 2 jumpi",
     "1 0 0 returndatacopy",
-    "1 1 sstore 1 0 0 log1 32 0 revert",
+    "caller balance pop 1 1 sstore 0 1 sstore 1 0 0 log1 32 0 revert",
     "5 1 sload loop: @loop jump",
     "5 60000 mstore",
 )
@@ -81,11 +104,11 @@ def execution(*, waits: bool = True) -> Execution:
 
 
 def builder(*, waits: bool = True) -> Builder:
-    """Two blocks, all types of transactions, an access list, blobs, withdrawals.
+    """Two blocks, all types of transactions, an access list, blobs, withdrawals, calls and creations.
 
     `waits`: False to save most of its steps, and the tables `stack_refresh` and `memory_refresh`.
     """
-    building = Builder()
+    building = Builder(gasLimit=_GAS_LIMIT)
     waiting = WAITING.replace("ROUNDS", str(_ROUNDS if waits else 1))
     building.alloc(BEACON_ROOTS_ADDRESS, nonce=1, code="0x" + BEACON_ROOTS_CODE.hex())
     programs = {CONTRACT: STATE, OTHER: ARITHMETIC, THIRD: waiting}
@@ -107,18 +130,29 @@ def builder(*, waits: bool = True) -> Builder:
         call_contract(building, 1, OTHER),
         building.transfer(0, Builder.WALLETS[0], 7),
         parentBeaconBlockRoot="0x" + "ab" * 32,
+        gasLimit=_GAS_LIMIT,
         withdrawals=withdrawals,
     )
+    for address, source in (CALLEES | {CALLER: CALLING}).items():
+        building.alloc(address, code="0x" + assemble(source).hex(), balance=20, nonce=1, storage={"0x2": "0x6"})
     long_call = call_contract(building, 2, THIRD, gas=200_000)
     failing = []
     for number, source in enumerate(FAILURES):
         address = bytes([0xA0 + number]) * 20
         building.alloc(address, code="0x" + assemble(source).hex())
         data = "0x" + "01" * (number % 2)  # some calldata of one row, some empty
-        failing.append(call_contract(building, number % 3, address, gas=40_000, value=number % 2, data=data))
+        failing.append(
+            call_contract(
+                building, number % 3, address, gas=60_000 if "revert" in source else 40_000, value=number % 2, data=data
+            )
+        )
     return building.block(
         long_call,
         *failing,
         building.transfer(3, FOURTH, 1, gas=100_000, **dear),
+        call_contract(building, 0, CALLER, value=5, gas=1 << 33),
+        call_contract(building, 1, CALLER, gas=20_000_000),  # what CREATE2 makes is there, and takes nearly all gas
+        building.transfer(2, gas=100_000, data="0x" + initcode(_STOP).hex()) | {"to": ""},
         parentBeaconBlockRoot="0x" + "cd" * 32,
+        gasLimit=_GAS_LIMIT,
     )

@@ -175,13 +175,33 @@ def _creations() -> Builder:
 
 
 def _collision() -> Builder:
+    """Creations of all kinds at addresses that are taken, by a nonce or by storage alone (EIP-7610), in two blocks."""
     building = Builder()
+    inner = initcode(assemble("1 1 sstore"))
+    creators = {
+        CONTRACT: creating("create", inner, value=1),
+        OTHER: creating("create2", inner, "5", value=1),
+        THIRD: f"0 0 0 0 0 0x{OTHER.hex()} 200000 call pop 0 0 revert",
+    }
+    for address, source in creators.items():
+        building.alloc(address, nonce=1, balance=9, code="0x" + assemble(source).hex())
     accounts: list[dict[str, Any]] = [{"nonce": 1}, {"storage": {"1": "1"}}]
     for nonce, account in enumerate(accounts):
-        address = keccak(create_address_input(Builder.WALLETS[0], nonce))[12:]
-        building.alloc(address, balance=4, **account)
+        for creator, counted in ((Builder.WALLETS[0], nonce), (CONTRACT, 1 + nonce)):
+            building.alloc(keccak(create_address_input(creator, counted))[12:], balance=4, **account)
+    salted = keccak(b"\xff" + OTHER + (5).to_bytes(32, "big") + keccak(inner))[12:]
+    building.alloc(salted, balance=4, storage={"1": "1"})
     creation: dict[str, Any] = {"to": b"", "gas": 100_000, "value": 1, "data": "0x00"}
-    return building.block(*(building.transfer(0, **creation) for _ in range(3)))
+    entry = {"address": "0x" + salted.hex(), "storageKeys": [f"0x{1:064x}"]}
+    typed = {"type": 1, "accessList": [entry]}
+    building.block(
+        *(building.transfer(0, **creation) for _ in range(3)),
+        *(call_contract(building, 1, to) for to in (CONTRACT, CONTRACT, THIRD, OTHER)),
+        building.transfer(2, to=salted, value=1, gas=30_000, **typed),
+    )
+    return building.block(
+        *(call_contract(building, 1, to) for to in (CONTRACT, OTHER)), building.transfer(2, to=salted, value=1)
+    )
 
 
 def _destruction() -> Builder:

@@ -143,11 +143,15 @@ class Alone(Choice):
                 move = op(f"{self.of(['DUP', 'SWAP'])}{1 + self.below(16)}")
                 return self.of([op("PUSH0") * words + op("POP") * words, move, op("POP") * self.of([1, 2, 3])])
             case 7:
-                return self.random_bytes(1 + self.below(3)) if self.one_in(4) else bytes([self.of(ALONE)])
+                return self.raw_bytes()
             case 8:
                 return op("PUSH0") * 1_023 + bytes([self.of(ALONE)]) * 2
             case _:
                 return self.soup()
+
+    def raw_bytes(self) -> bytes:
+        """Any instructions, or what is none, on the stack as it is."""
+        return self.random_bytes(1 + self.below(3)) if self.one_in(4) else bytes([self.of(ALONE)])
 
     def end(self) -> bytes:
         if self.one_in(12):

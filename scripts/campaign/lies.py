@@ -8,7 +8,7 @@ A lie is a sequence of `Change`s. They are made where their place says, in this 
   instruction (`pc`), or to a byte of memory (`memory`, `element`), each modulo its range.
 - *replay*: the replay of the state errs, and goes on: an access to an account adds to its balance or nonce (`row`: its
   number, `value`: how much more), or an access to a slot has another part in its history (`row`: the number of the
-  access, `column`: one of the arguments of `StateView._sort_storage`).
+  access, `column`: one of the arguments of `StateView._find_values`).
 - *trace*: an element of a table of `executor.trace`.
 - *events*: an element of an array of `circuits.batch.execution` or `circuits.state.state_view`, behind the replay of
   the state.
@@ -39,7 +39,9 @@ from circuits.air.mutation.judge import COUNT, Objection, TableRows
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.segment import FilledSegment
-from circuits.state.state_view import StateView, _AccountReplay
+from circuits.state.account_replay import AccountReplay
+from circuits.state.histories import Histories
+from circuits.state.state_view import StateView
 from executor.batch import batch_from_document
 from executor.execute import execute
 from executor.forks import CANCUN, Fork
@@ -234,7 +236,8 @@ def _machine_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]
 def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     execution = Execution(honest.batch, 0, len(honest.batch.operations))
     view = StateView.of(execution)
-    accounts, slots = len(view._accounts), len(view._storage)
+    accounts = len(view._accounts)
+    slots = int(sum((of >= 0).sum() for of in (view._storage_of_step, view._entry_slots, view._beacon_access)))
     if accounts and (not slots or rng.random() < 2 / 3):
         column = str(rng.choice(["balance", "balance", "nonce"]))
         value = int(rng.choice([1, -1]))
@@ -246,8 +249,8 @@ def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
         return (Change("replay", int(rng.choice(chosen)), column, 0, value),)
     if not slots:
         return ()
-    column = str(rng.choice(["written", "is_write", "status"]))
-    rows = len(honest.batch.operations) if column == "status" else slots
+    column = str(rng.choice(["written", "is_write", "destroyed"]))
+    rows = len(view.slots) + len(view.storage_undo) if column == "destroyed" else slots
     element = int(rng.integers(16)) if column == "written" else 0
     value = int(rng.integers(3)) if column == "written" else int(rng.integers(2))
     return (Change("replay", int(rng.integers(rows)), column, element, value),)
@@ -324,19 +327,19 @@ def _erring_replay(changes: Sequence[Change]) -> Iterator[None]:
     for change in changes:
         if change.column in ("balance", "nonce"):
             of_accounts[change.row].append(change)
-    access, sort = _AccountReplay.access, StateView._sort_storage
+    access, find = AccountReplay.access, StateView._find_values
 
     def erring_access(
-        self: _AccountReplay, operation: int, leaf: int, time: int, amount: int = 0, nonce: int = 0
+        self: AccountReplay, operation: int, leaf: int, time: int, amount: int = 0, nonce: int = 0, **others: Any
     ) -> int:
         for change in of_accounts.get(len(self._accesses), ()):
             amount += change.value * (change.column == "balance")
             nonce += change.value * (change.column == "nonce")
-        return access(self, operation, leaf, time, amount, nonce)
+        return access(self, operation, leaf, time, amount, nonce, **others)
 
-    def erring_sort(self: StateView, *arguments: Any) -> None:
-        apply(dict(zip(list(signature(sort).parameters)[1:], arguments, strict=True)), of_slots)
-        sort(self, *arguments)
+    def erring_values(self: StateView, histories: Histories, *arguments: Any) -> None:
+        apply(dict(zip(list(signature(find).parameters)[2:], arguments, strict=True)), of_slots)
+        find(self, histories, *arguments)
 
-    with patch.object(_AccountReplay, "access", erring_access), patch.object(StateView, "_sort_storage", erring_sort):
+    with patch.object(AccountReplay, "access", erring_access), patch.object(StateView, "_find_values", erring_values):
         yield

@@ -32,9 +32,12 @@ from scripts.forging.segments import Lie, tell
 ANSWERS = {
     "bitwise_bytes": {"xor"},
     "blob_fee": {"required", "fee"},
+    "call_gas": {"given"},
+    "create2_address": {"address"},
+    "create_address": {"address"},
     "expansion": {"after", "cost"},
     "gas_product": {"product"},
-    "keccak_out": {"digest"},
+    "hash_out": {"digest"},
     "multiply": {"low", "high"},
     "poseidon2": {"output"},
     "power": {"power"},

@@ -95,10 +95,7 @@ class _LyingView(StateView):
     """A replay whose outcome is what the execution left."""
 
     def _check(self, execution: Execution) -> None:
-        self.after = replace(self.after, value=self.before.value.copy(), nonce=self.before.nonce.copy())
-        self.after.value[self.accounts.leaf] = self.accounts.balance_after
-        self.after.nonce[self.accounts.leaf] = self.accounts.nonce_after
-        self.after.value[self.slots.leaf] = self.slots.result
+        self.after = self._left()
 
 
 def dishonest_execution(trace: ExecutionTrace, lie: Lie) -> Execution:

@@ -38,6 +38,7 @@ from verifier.container import (
     MAGIC,
     VERSION,
     BlockRecord,
+    CodeWrites,
     LogRecord,
     ProofFile,
     ReceiptRecord,
@@ -49,7 +50,7 @@ from verifier.container import (
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.headers import Header, decode_header
 from verifier.operations import BlockContents, operations_of
-from verifier.segments import check_plan, check_writes, ordered_writes
+from verifier.segments import check_plan, check_writes, ordered_code_writes, ordered_writes
 from verifier.state import BatchState, has_beacon_roots
 from verifier.statement import BatchStatement, lists_commitment
 from verifier.transactions import GAS_PER_BLOB, Transaction, decode_transaction
@@ -243,12 +244,14 @@ def _with_segments(file: ProofFile, parent: Header, headers: list[Header]) -> tu
     try:
         check_writes(segments, operations, state)
     except Invalid:
-        segments = [replace(segment, writes=Writes.from_bytes(b"")) for segment in segments]
-    writes = ordered_writes(segments)
+        none, no_codes = Writes.from_bytes(b""), CodeWrites.from_bytes(b"")
+        segments = [replace(segment, writes=none, code_writes=no_codes) for segment in segments]
+    writes, codes = ordered_writes(segments), ordered_code_writes(segments)
     roots = []
     for scope, end in pairwise(operations.scopes):
-        own = (scope <= writes.scope) & (writes.scope < end)
-        roots.append(state.write(writes.leaf[own], writes.value[own], writes.nonce[own]))
+        own, coded = ((scope <= w.scope) & (w.scope < end) for w in (writes, codes))
+        values = (writes.leaf[own], writes.value[own], writes.nonce[own])
+        roots.append(state.write(*values, codes.leaf[coded], codes.code_hash[coded]))
     return replace(file, segments=tuple(segments)), roots
 
 
@@ -317,7 +320,8 @@ def proof_files(draw: DrawFn) -> ProofFile:
     receipt = st.builds(ReceiptRecord, st.integers(0, 1), u64, st.lists(log, max_size=3).map(tuple))
     u32 = st.integers(0, 2**32 - 1)
     writes = st.lists(st.binary(min_size=48, max_size=48), max_size=3).map(b"".join).map(Writes.from_bytes)
-    segment = st.builds(SegmentRecord, u32, u32, st.integers(0, 255), writes, data)
+    codes = st.lists(st.binary(min_size=40, max_size=40), max_size=3).map(b"".join).map(CodeWrites.from_bytes)
+    segment = st.builds(SegmentRecord, u32, u32, st.integers(0, 255), writes, data, codes)
     return ProofFile(
         statement=draw(statement),
         parent_header=draw(data),

@@ -19,6 +19,7 @@ from scripts.workloads.transfers import transfer_batch
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TRANSFER = "transfer"
 NAMES = (TRANSFER, *WORKLOADS)
+MAINNET = "mainnet"  # written by scripts.workloads.recorded_block, from what others recorded
 
 
 def example(name: str, code: CodeSource) -> dict[str, Any]:

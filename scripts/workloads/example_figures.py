@@ -13,7 +13,7 @@ import rlp
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import read_batch
 from executor.state_keys import LASTING_KINDS, StateKind
-from scripts.workloads.build_examples import EXAMPLES, NAMES
+from scripts.workloads.build_examples import EXAMPLES, MAINNET, NAMES
 from scripts.workloads.toolchain import SNAILTRACER_CRATE, SNAILTRACER_CRATE_VERSION, SOURCES, VYPER_VERSION
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "workloads.md"
@@ -36,6 +36,7 @@ CODE_FROM: dict[str, tuple[str, ...]] = {
     "snailtracer-pixel": (SNAILTRACER,),
     "snailtracer-full": (SNAILTRACER,),
     "mixed": (CORE, PERIPHERY, SOLC, OPENZEPPELIN, VYPER, SNAILTRACER, OWN_CODE),
+    MAINNET: ("mainnet",),
 } | dict.fromkeys(RESOURCES, (OWN_CODE,))
 
 
@@ -130,7 +131,7 @@ def table(rows: Iterable[str]) -> str:
 def main() -> None:
     """Measure all examples and write the table into the document. The longest one takes minutes and gigabytes."""
     rows = []
-    for name in NAMES:
+    for name in (*NAMES, MAINNET):
         path = EXAMPLES / f"{name}.json"
         rows.append(row(name, measure(execute(read_batch(path))), path.stat().st_size))
         print(rows[-1])

@@ -129,7 +129,7 @@ DEFECTS = (
         "many flags", "a shift moves a word by several numbers of limbs", "shift", without("limbs: exactly one flag")
     ),
     Defect(
-        "padding answers", "rows of no transaction tell statuses", "transaction", without("padding provides no status")
+        "padding answers", "rows of no transaction tell who lives", "transaction", without("padding answers nothing")
     ),
     # Order in time and in place.
     Defect("read of the future", "SLOAD takes a token that is sent later", "sload", unchecked("order.")),
@@ -144,7 +144,7 @@ DEFECTS = (
     # What is paid.
     Defect("free gas", "the gas left changes between two steps", None, left_out("exec", "gas")),
     Defect("free write", "SSTORE names its price", "sstore", without("cost")),
-    Defect("free memory", "memory grows for any price", "expansion", without("the cost is the difference")),
+    Defect("free memory", "memory grows for any price", "expansion", without("cost")),
     Defect("always warm", "an account is warm at its first access", None, left_out("account", "warm")),
     # State and public values.
     Defect(
@@ -153,7 +153,7 @@ DEFECTS = (
         "transaction",
         without("nonce + 1: limb 0"),
     ),
-    Defect("unasked status", "what a failed transaction wrote stays", "storage", unasked("status")),
+    Defect("unasked life", "what an account stores is undone as if it were destroyed", "storage", unasked("life")),
     Defect("unknown original", "SSTORE names the value before the transaction", None, left_out("original", "value")),
     Defect("any receipts", "a segment states receipts of its own", None, left_out("chain", "receipts")),
     # Functions.

@@ -19,7 +19,7 @@ from circuits.air.layout import Layout, TraceView, allocate, bit, element, word
 from circuits.air.queries import queries
 from circuits.air.table import Air, Table
 from circuits.functions import bitwise_bytes, keccak_f, keccak_sponge
-from circuits.functions.buses import BITWISE_BYTES, KECCAK_F, KECCAK_OUT, KECCAK_WORD
+from circuits.functions.buses import BITWISE_BYTES, HASH_OUT, HASH_WORD, KECCAK256_FUNCTION, KECCAK_F
 
 NO_PUBLIC = np.zeros(0, dtype=np.uint32)
 
@@ -28,9 +28,9 @@ class WordColumns(Layout):
     """A claim about 32 bytes of an input."""
 
     real = bit("a claim")
-    id = element("the input", by="keccak_word bus")
-    index = element("which 32 bytes", by="keccak_word bus")
-    word = word("the bytes", by="keccak_word bus")
+    id = element("the input", by="hash_word bus")
+    index = element("which 32 bytes", by="hash_word bus")
+    word = word("the bytes", by="hash_word bus")
 
 
 class Words(Table):
@@ -42,16 +42,16 @@ class Words(Table):
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        air.query(KECCAK_WORD, row.id, row.index, row.word, count=row.real)
+        air.query(HASH_WORD, KECCAK256_FUNCTION, row.id, row.index, row.word, count=row.real)
 
 
 class DigestColumns(Layout):
     """A claim about the length and digest of an input."""
 
     real = bit("a claim")
-    id = element("the input", by="keccak_out bus")
-    length = element("its length", by="keccak_out bus")
-    digest = word("its digest", by="keccak_out bus")
+    id = element("the input", by="hash_out bus")
+    length = element("its length", by="hash_out bus")
+    digest = word("its digest", by="hash_out bus")
 
 
 class Digests(Table):
@@ -63,7 +63,7 @@ class Digests(Table):
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        air.query(KECCAK_OUT, row.id, row.length, row.digest, count=row.real)
+        air.query(HASH_OUT, KECCAK256_FUNCTION, row.id, row.length, row.digest, count=row.real)
 
 
 @cache
@@ -117,7 +117,7 @@ def honest(data: Sequence[bytes], digest: Callable[[bytes], bytes]) -> Traces:
     rows.digest = [word_limbs(digest(d)) for d in data]
     asking = list(zip(circuit().tables, (words, digests), strict=False))
     filled = keccak_sponge.fill(
-        inputs, queries(KECCAK_WORD, asking, slice(0, 2)), queries(KECCAK_OUT, asking, slice(0, 1))[:, 0]
+        inputs, queries(HASH_WORD, asking, slice(1, 3)), queries(HASH_OUT, asking, slice(1, 2))[:, 0]
     )
     permutations = keccak_f.fill(filled.states, filled.ids)
     return Traces(words, digests, filled.matrix, permutations, answer_bytes(filled.matrix))

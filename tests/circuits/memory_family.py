@@ -8,7 +8,7 @@ from typing import Any
 from circuits.air.checker import check_circuit
 from circuits.batch.execution import Execution
 from circuits.instructions import memory, out_of_memory
-from circuits.memory import expansion, memory_parts, memory_tables
+from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
 from scripts.batches.segment import execution_of
@@ -20,10 +20,14 @@ FAMILY = (
     *memory.COMPONENTS,
     *out_of_memory.COMPONENTS,
     *memory_tables.COMPONENTS,
+    *memory_shifted.COMPONENTS,
     *memory_parts.COMPONENTS,
     *expansion.COMPONENTS,
 )
 WHOLE = (*FAMILY, *FUNCTIONS)
+
+#: An account that returns 64 bytes to who calls it.
+RETURNING = b"\xb0" * 20
 
 #: A word of 32 different bytes.
 WORD = "0x" + bytes(range(1, 33)).hex()
@@ -31,7 +35,7 @@ WORD = "0x" + bytes(range(1, 33)).hex()
 
 def run(*sources: str, gas: int = 1_000_000) -> Execution:
     """The execution of one call of each program."""
-    building = Builder()
+    building = Builder().alloc(RETURNING, code="0x" + assemble("64 3 return").hex())
     calls = []
     for number, source in enumerate(sources):
         address = b"\xa0" + bytes([number]) * 19

@@ -53,19 +53,21 @@ def test_leaves_bind_all_that_they_hold() -> None:
 
     def changed(part: Any, name: str) -> np.ndarray[Any, Any]:
         copies = {n: getattr(part, n).copy() for n in part.__dataclass_fields__}
-        copies[name][..., 0] ^= 1
+        copies[name].reshape(len(keys), -1)[:, 0] ^= 1
         other = type(part)(**copies)
         own = other if isinstance(part, LeafKeys) else keys
         return leaf_digests(own, other if isinstance(part, LeafValues) else values, leaves.codes)
 
     differs = {name: (changed(keys, name) != honest).any(axis=1) for name in ("address", "slot")}
-    differs |= {name: (changed(values, name) != honest).any(axis=1) for name in ("value", "nonce", "code_hash")}
+    held = ("value", "nonce", "code_hash", "stored")
+    differs |= {name: (changed(values, name) != honest).any(axis=1) for name in held}
     account, fixed_value = keys.kind == LeafKind.ACCOUNT, keys.kind == LeafKind.CODE
     assert differs["address"].all()
     assert (differs["slot"] == ~account).all()
     assert (differs["value"] == ~fixed_value).all()
     assert (differs["nonce"] == account).all()
     assert (differs["code_hash"] == account).all()
+    assert (differs["stored"] == account).all()
     assert len(np.unique(honest, axis=0)) == len(keys)
 
 
@@ -120,7 +122,7 @@ def _rehash_account(rows: Any, row: int) -> None:
             """Takes the cells of one row."""
 
         found: Any = One()
-        value = AccountValueColumns.fill(found, balance[one], nonce[one], code_digest)
+        value = AccountValueColumns.fill(found, balance[one], nonce[one], code_digest, rows.stored[one])
         for name in ("balance", "pair", "value"):
             getattr(cells, name)[one] = getattr(found, name)
         leaf[one] = compress(key, value)

@@ -12,7 +12,7 @@ from circuits.batch.execution import Execution
 from circuits.frames import code
 from circuits.instructions import accounts, copies, storage
 from circuits.memory import expansion
-from circuits.state import access_tree, state
+from circuits.state import access_tree, state, transfer, undo
 from circuits.state.state_view import StateView
 from executor.opcodes import OPCODES
 from scripts.batches.programs import OTHER, PROGRAMS, call_contract
@@ -21,7 +21,14 @@ from scripts.batches.state import program, run
 from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections, row_where
 
-FAMILY = (*accounts.COMPONENTS, *storage.COMPONENTS, *state.COMPONENTS, *access_tree.COMPONENTS)
+FAMILY = (
+    *accounts.COMPONENTS,
+    *storage.COMPONENTS,
+    *transfer.COMPONENTS,
+    *undo.COMPONENTS,
+    *state.COMPONENTS,
+    *access_tree.COMPONENTS,
+)
 
 _O = "0x" + OTHER.hex()
 _FRESH = "0x" + "fa" * 20

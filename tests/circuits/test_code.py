@@ -13,7 +13,7 @@ from circuits.batch.code_trees import CodeTrees, chunk_elements
 from circuits.batch.execution import Execution
 from circuits.frames import buffer, code, push_sites
 from circuits.frames.buses import BUFFER, BUFFER_SIZE, CODE, CODE_NODE, CODE_PART, INSTRUCTION
-from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
+from circuits.functions.buses import BITWISE_BYTES, HASH_WORD, KNOWN_CODE, POSEIDON2
 from circuits.functions.poseidon2 import compress
 from circuits.instructions import copies, stack
 from circuits.state.buses import CODE_LEAF
@@ -138,15 +138,31 @@ class TestAnswers:
 
     def test_words(self) -> None:
         i, word = self.ID, self.WORD
-        matrix = code.fill_code_word(self.EXECUTION, as_queries(*[[1, i, 0, *word]] * 3))
+        copied, compared = as_queries(*[[1, i, 0, *word]] * 3), as_queries(*[[KNOWN_CODE, i, 0, *word]] * 2)
+        matrix = code.fill_code_word(self.EXECUTION, copied, compared)
         assert matrix is not None
         rows = TraceView(code.CodeWordColumns, matrix)
-        assert (rows.asked.tolist(), rows.id.tolist(), rows.index.tolist()) == ([3], [i], [0])
+        assert (rows.id.tolist(), rows.index.tolist()) == ([i], [0])
+        assert (rows.asked.tolist(), rows.compared.tolist()) == ([3], [2])
+
+    def test_words_that_are_copied_or_compared_only(self) -> None:
+        i, word = self.ID, self.WORD
+        copied, compared = as_queries([1, i, 0, *word]), as_queries([KNOWN_CODE, i, 0, *word])
+        for queries, counts in (((copied, compared[:0]), ([1], [0])), ((copied[:0], compared), ([0], [1]))):
+            matrix = code.fill_code_word(self.EXECUTION, *queries)
+            assert matrix is not None
+            rows = TraceView(code.CodeWordColumns, matrix)
+            assert (rows.asked.tolist(), rows.compared.tolist()) == counts
 
     def test_false_words(self) -> None:
         i, word = self.ID, self.WORD
-        false = [[0, i, 0, *word], [1, i, 1, *word], [1, 1 - i, 0, *word], [1, i, 9999, *word], [1, 1 << 25, 0, *word]]
-        assert code.fill_code_word(self.EXECUTION, as_queries(*false)) is None
+        # Another index, another code, behind the end, a code that is being created.
+        false = [[i, 1, *word], [1 - i, 0, *word], [i, 9999, *word], [1 << 25, 0, *word]]
+        copied = as_queries([0, i, 0, *word], *([1, *query] for query in false))
+        compared = as_queries(
+            *([function, i, 0, *word] for function in range(KNOWN_CODE)), *([KNOWN_CODE, *query] for query in false)
+        )
+        assert code.fill_code_word(self.EXECUTION, copied, compared) is None
 
     def test_codes_and_sizes(self) -> None:
         i, size = self.ID, len(CUT)
@@ -437,7 +453,7 @@ def test_tables_ask_only_the_buses_they_should() -> None:
         "bitwise_bytes",
         "range16",
     }
-    assert answered == {INSTRUCTION, CODE, BUFFER, BUFFER_SIZE, CODE_NODE, CODE_PART}
+    assert answered == {INSTRUCTION, CODE, BUFFER, BUFFER_SIZE, CODE_NODE, CODE_PART, HASH_WORD}
 
 
 def test_codes_of_other_accounts_are_there() -> None:

@@ -97,7 +97,7 @@ def test_what_is_pushed_is_what_py_evm_pushes() -> None:
 def test_a_frame_ends_with_its_gas() -> None:
     execution = run("7 pop stop")
     (message,) = open_messages(FAMILY, execution, HALT)
-    assert message[1:] == (Ending.SUCCEEDED, int(execution.gas[0]) - 5, int(execution.time[-1]) + 1)
+    assert message[1:] == (Ending.SUCCEEDED, int(execution.gas[0]) - 5, 0, 0, int(execution.time[-1]) + 1)
     (message,) = open_messages(FAMILY, run(INVALID["data"]), HALT)
     assert message[1:3] == (Ending.HALTED, 0)
 

@@ -1,4 +1,4 @@
-"""CALLDATALOAD, CALLDATACOPY, CODECOPY, MCOPY, and return data of frames that call nothing."""
+"""CALLDATALOAD and CALLDATACOPY of buffers, CODECOPY, MCOPY."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
 from circuits.batch.execution import OUT_OF_MEMORY, PLAIN, Execution
+from circuits.batch.frame_data import FAR
 from circuits.component import Component
 from circuits.frames import buffer, calldata, code
 from circuits.frames.buses import EXEC
 from circuits.instructions import accounts, copies
 from circuits.instructions import memory as memory_instructions
-from circuits.instructions.buses import COPY, STACK
+from circuits.instructions.buses import COPY
 from circuits.instructions.copies import BufferCopyColumns, CopyColumns, LoadColumns, McopyColumns, fill_copy
-from circuits.memory import expansion, memory_parts, memory_tables
+from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
 from circuits.memory.buses import EXPANSION, MEMORY, MEMORY_BYTES
-from executor.opcodes import OPCODES
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
@@ -38,7 +38,6 @@ FAMILY = (
 #: The first calldata is not empty: a row of zeros states nothing true.
 SIZES = (100, 0, 1, 31, 32, 33, 68)
 LARGEST = 2**256 - 1
-FAR = copies.FAR
 
 #: In, across and behind the end, and such as stand for a small place modulo the field or cut to some of their limbs.
 OFFSETS = (
@@ -108,8 +107,6 @@ PROGRAM = " ".join(
         copying("calldatacopy", *BUFFER_COPIES),
         copying("codecopy", *BUFFER_COPIES),
         copying("mcopy", *MEMORY_COPIES),
-        "returndatasize pop 0 0 7 returndatacopy",
-        f"0 0 {LARGEST} returndatacopy",
     ]
 )
 #: Each ends its frame by itself.
@@ -226,9 +223,6 @@ def test_exactly_enough_gas() -> None:
 def test_copies_beyond_the_memory_are_proved_elsewhere() -> None:
     execution = run(copying("calldatacopy", (1, 0, 2**24)), 1)
     assert execution.route[-1] == OUT_OF_MEMORY
-    execution = run("1 0 0 returndatacopy", 1)
-    assert execution.failed[-1]
-    assert execution.route[-1] != PLAIN
     for component in copies.COMPONENTS:
         assert component.fill(execution) is None
     assert fill_copy(execution, np.zeros((0, COPY.width), dtype=np.uint32)) is None
@@ -298,7 +292,7 @@ def _other_calldata(rows: Any) -> None:
         (_far, "near: value * inverse = 1 - zero"),
         (_far_by_fraction, "bitwise_bytes"),
         (_shifted_word, "buffer_bytes"),
-        (_other_calldata, "context_of"),
+        (_other_calldata, "calldata_of"),
     ],
 )
 def test_lies_of_loads(execution: Execution, lie: Any, expected: str) -> None:
@@ -412,16 +406,8 @@ def test_lies_of_moves(execution: Execution, lie: Any, expected: str) -> None:
     assert expected in objections(FAMILY, execution, {"copy": lie})
 
 
-def test_return_data_is_empty(execution: Execution) -> None:
-    """RETURNDATASIZE pushes 0."""
-    steps = execution.rows(OPCODES["RETURNDATASIZE"])
-    pushed = set(open_messages(copies.COMPONENTS[3:4], execution, STACK))
-    assert len(pushed) == len(steps) == len(SIZES)
-    assert all(not any(m[2:-1]) for m in pushed)
-
-
 def test_layouts_are_those_of_the_tables() -> None:
-    layouts = [c.table.layout for c in copies.COMPONENTS[:3]]
+    layouts = [c.table.layout for c in copies.COMPONENTS]
     assert layouts == [LoadColumns, BufferCopyColumns, McopyColumns]
 
 
@@ -432,6 +418,7 @@ def test_together_with_memory() -> None:
     memory: list[Component] = [
         *memory_instructions.COMPONENTS,
         *memory_tables.COMPONENTS,
+        *memory_shifted.COMPONENTS,
         *memory_parts.COMPONENTS,
         *expansion.COMPONENTS,
     ]

@@ -11,7 +11,7 @@ from circuits.batch.execution import Execution
 from circuits.component import Component
 from circuits.frames import frames
 from circuits.frames.buses import CONTEXT
-from circuits.frames.contexts import BLOBS, RESERVE, TRANSACTION_CONTEXT
+from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
 from circuits.instructions import block as block_instructions
 from circuits.instructions import environment
 from circuits.instructions.environment import KINDS
@@ -91,12 +91,12 @@ def test_the_word_of_another_instruction() -> None:
 
 
 def test_what_is_asked_for_under_no_opcode_is_not_pushed() -> None:
-    """The places of blob hashes, and a frame's reserve of gas, have no byte of code for a name."""
+    """The places of blob hashes have no byte of code for a name."""
     provided = {
         interaction.message[2].value
         for table in segment_circuit().tables
         for interaction in table.air.interactions
         if interaction.bus == CONTEXT and interaction.provides
     }
-    assert provided == {*KINDS, RESERVE, BLOBS}
-    assert min(RESERVE, BLOBS) > 0xFF
+    assert provided == {*KINDS, BLOBS}
+    assert BLOBS > 0xFF

@@ -15,7 +15,7 @@ from circuits.batch.execution import CONSTANT_GAS, RETURN_DATA_BOUNDS, STATIC_FA
 from circuits.frames import code, push_sites
 from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
-from circuits.instructions import control_flow, exceptional, stack
+from circuits.instructions import control_flow, exceptional, return_data, stack
 from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPERANDS, REACH, RESULTS
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
@@ -28,6 +28,7 @@ FAMILY = (
     *stack.COMPONENTS,
     *control_flow.COMPONENTS,
     *exceptional.COMPONENTS,
+    *return_data.COMPONENTS,
     *push_sites.COMPONENTS,
     *code.COMPONENTS,
 )
@@ -246,13 +247,6 @@ def test_two_opcodes_are_none() -> None:
         rows.low[0, 1] = 1
 
     refused("7 pop pop", lie, "lower half: exactly one flag")
-
-
-def test_no_return_data_within_bounds() -> None:
-    def lie(rows: TraceView) -> None:
-        rows.size[0] = 0
-
-    refused("7 pop 1 0 0 returndatacopy", lie, "offset or size is not 0", table="return_data_bounds")
 
 
 def test_what_grows_takes_one_word() -> None:

@@ -93,7 +93,7 @@ def test_lies() -> None:
         rows.unused[0] += 32
         rows.needed.words[0] += 1
 
-    assert findings(message, expansion=cost) == {"the cost is the difference of the prices", "expansion"}
+    assert findings(message, expansion=cost) == {"cost", "expansion"}
     assert "range16" in findings(message, expansion=no_growth)
     assert "range16" in findings(message, expansion=remainder)
     assert "range16" in findings(message, expansion=parts)

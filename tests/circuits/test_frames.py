@@ -14,6 +14,7 @@ from circuits.frames import frames
 from circuits.frames.buses import CONTEXT, FRAME, MESSAGE
 from circuits.frames.contexts import FRAME_CONTEXT
 from circuits.instructions import environment
+from circuits.state.buses import FAILURE
 from circuits.widths import U64
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, OTHER, PROGRAMS, call_contract
@@ -21,7 +22,7 @@ from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import objections
-from tests.circuits.worlds import asking, others
+from tests.circuits.worlds import asking, halting, others
 
 SOURCE = "address caller callvalue calldatasize codesize origin number stop"
 
@@ -46,10 +47,13 @@ def _family(execution: Execution) -> list[Component]:
             execution.transaction_operations[np.flatnonzero(execution.transactions == trace.transaction[row])[0]]
         )
         scope = int(execution.operations.scope[execution.operations.block[operation]])
-        asked.append([frame, operation, scope, *trace.address[row].tolist(), int(trace.outcome[row] == 0)])
+        asked.append(
+            [frame, operation, scope, *trace.address[row].tolist(), 0 if trace.outcome[row] == 0 else frame, 0]
+        )
     return [
         *environment.COMPONENTS,
         asking(FRAME, asked),
+        halting(execution, []),
         *frames.COMPONENTS,
         others(CONTEXT, lambda queries: queries[:, 0] != FRAME_CONTEXT),
     ]
@@ -68,7 +72,7 @@ def test_programs(name: str) -> None:
 
 def test_nothing_runs() -> None:
     execution = execution_of(Builder().block(Builder().transfer()).execute())
-    assert frames.fill(execution, *(np.zeros((0, 30), dtype=np.uint32),) * 3) is None
+    assert frames.fill(execution, *(np.zeros((0, 30), dtype=np.uint32),) * 7) is None
 
 
 def test_mutations() -> None:
@@ -97,10 +101,13 @@ def _set(column: str, value: Any, row: int = 0) -> Any:
         ("gas_left", 5, "halt"),
         ("end_time", 5, "halt"),
         ("gas", 5, "exec"),
-        ("code", 7, "code"),
-        ("code_size", 7, "code"),
+        ("code", 7, "message"),
+        ("code_size", 7, "message"),
         ("calldata_size", 7, "message"),
         ("scope", 7, "message"),
+        ("time", 7, "message"),
+        ("outer", 1, "message"),
+        ("static", 1, "message"),
     ],
 )
 def test_a_frame_that_is_another(column: str, value: int, bus: str) -> None:
@@ -113,3 +120,25 @@ def test_a_size_has_one_form_in_limbs() -> None:
         rows.calldata_limb.low[0] -= 1
 
     assert objections(_family(_execution()), _execution(), {"frame": lie}) == {"range16", "context"}
+
+
+def test_worlds_of_frames() -> None:
+    """A frame that fails is a world of its own, and answers for it; one that succeeds does not."""
+    execution = _execution()
+    worlds = execution.worlds
+    assert worlds.own.tolist() == [0, 0, 3, 4]
+    assert worlds.outer.tolist() == [0] * 4
+    scopes = [0, 0, 2, 2]
+    times = execution.frame_begin_time.tolist()
+    for frame, objects in ((1, True), (2, True), (3, False), (4, False)):
+        operation = int(execution.transaction_operations[frame - 1 + (frame == 4)])
+        asked = [[frame, 0, operation, scopes[frame - 1], times[frame - 1]]]
+        family = [asking(FAILURE, asked), *_family(execution)]
+        assert bool(check_family(family, execution)) == objects
+
+    def fails_openly(rows: Any) -> None:
+        rows.failure_count[0] = 1
+
+    asked = [[1, 0, 0, 0, times[0]]]
+    family = [asking(FAILURE, asked), *_family(execution)]
+    assert objections(family, execution, {"frame": fails_openly}) == {"only what fails is undone"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from circuits.air.checker import check_circuit
 from circuits.air.mutation import mutate
 from circuits.functions import keccak_sponge
-from circuits.functions.buses import KECCAK_OUT, KECCAK_WORD
+from circuits.functions.buses import HASH_OUT, HASH_WORD, KECCAK256_FUNCTION
 from tests.circuits.keccak_circuit import Traces, circuit, findings, forge, honest, messages, places, word_limbs
 
 LENGTHS = (0, 1, 31, 32, 33, 134, 135, 136, 137, 138, 271, 272, 273, 407, 408, 543, 544, 545, 680, 1000)
@@ -58,11 +58,12 @@ def test_everything_provided_is_true(data: bytes) -> None:
     words = np.array([(start, i) for i in range((len(data) + 31) // 32)], dtype=np.uint32).reshape(-1, 2)
     matrix = keccak_sponge.fill(inputs, words, np.array([start] * 3, dtype=np.uint32)).matrix
     minus_one, minus_three = 2013265920, 2013265918
-    assert sorted(messages(keccak_sponge.Keccak(), matrix, KECCAK_WORD)) == [
-        (minus_one, [start, i, *word_limbs(data[32 * i : 32 * i + 32].ljust(32, b"\0"))]) for i in range(len(words))
+    assert sorted(messages(keccak_sponge.Keccak(), matrix, HASH_WORD)) == [
+        (minus_one, [KECCAK256_FUNCTION, start, i, *word_limbs(data[32 * i : 32 * i + 32].ljust(32, b"\0"))])
+        for i in range(len(words))
     ]
-    assert messages(keccak_sponge.Keccak(), matrix, KECCAK_OUT) == [
-        (minus_three, [start, len(data), *word_limbs(_digest(data))])
+    assert messages(keccak_sponge.Keccak(), matrix, HASH_OUT) == [
+        (minus_three, [KECCAK256_FUNCTION, start, len(data), *word_limbs(_digest(data))])
     ]
 
 
@@ -81,28 +82,28 @@ def test_words_behind_the_end_are_zero_even_where_the_next_input_begins() -> Non
     claim = next(r for r in range(len(rows.id)) if (rows.id[r], rows.index[r]) == (0, 4))
     assert not rows.word[claim, :15].any()
     rows.word[claim] = word_limbs(_data(130)[128:] + b"\0" * 6 + _data(140)[:24])
-    assert places(traces) == {"keccak_word"}
+    assert places(traces) == {"hash_word"}
 
 
 @pytest.mark.parametrize("column", ["id", "index", "word"])
 def test_false_claims_about_content(column: str) -> None:
     traces = _honest(200, 7)
     getattr(traces.rows("words"), column)[1] += 1
-    assert places(traces) == {"keccak_word"}
+    assert places(traces) == {"hash_word"}
 
 
 @pytest.mark.parametrize("column", ["id", "length", "digest"])
 def test_false_claims_about_digests(column: str) -> None:
     traces = _honest(200, 7)
     getattr(traces.rows("digests"), column)[0] += 1
-    assert places(traces) == {"keccak_out"}
+    assert places(traces) == {"hash_out"}
 
 
 def test_swapped_digests() -> None:
     traces = _honest(50, 60)
     rows = traces.rows("digests")
     rows.digest = rows.digest[::-1].copy()
-    assert places(traces) == {"keccak_out"}
+    assert places(traces) == {"hash_out"}
 
     def swap(traces: Traces) -> None:
         rows = traces.rows("keccak")
@@ -183,7 +184,7 @@ def test_a_true_hash_of_a_longer_input_has_another_length() -> None:
         traces.keccak[0] = other.keccak[0]
 
     traces = forge(honest([_data(51)[:50]], _digest), move)
-    assert places(traces) == {"keccak_out", "keccak_word"}
+    assert places(traces) == {"hash_out", "hash_word"}
 
 
 def _forget_the_state(rows: Any) -> None:
@@ -337,14 +338,14 @@ def test_a_table_that_ends_within_an_input() -> None:
 def test_an_honest_but_empty_table_is_accepted() -> None:
     matrix = keccak_sponge.fill(keccak_sponge.Inputs(()), np.zeros((0, 2), np.uint32), np.zeros(0, np.uint32)).matrix
     assert matrix.shape == (1, keccak_sponge.Columns.width)
-    assert not messages(keccak_sponge.Keccak(), matrix, KECCAK_OUT)
+    assert not messages(keccak_sponge.Keccak(), matrix, HASH_OUT)
 
 
 def test_unanswered_queries_unbalance_the_bus() -> None:
     inputs = keccak_sponge.Inputs.of([_data(50)])
     filled = keccak_sponge.fill(inputs, np.array([[0, 5], [3, 0]], np.uint32), np.array([3], np.uint32))
-    assert not messages(keccak_sponge.Keccak(), filled.matrix, KECCAK_WORD)
-    assert not messages(keccak_sponge.Keccak(), filled.matrix, KECCAK_OUT)
+    assert not messages(keccak_sponge.Keccak(), filled.matrix, HASH_WORD)
+    assert not messages(keccak_sponge.Keccak(), filled.matrix, HASH_OUT)
 
 
 def test_mutations_are_rejected() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.air.field import MODULUS
+from circuits.air.field import MODULUS, inverse
 from circuits.batch.execution import Execution
 from circuits.component import Component
 from circuits.frames import frames
@@ -22,8 +22,8 @@ from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, fill_family, mutate_family, open_messages
 from tests.circuits.lying import objections, row_where
+from tests.circuits.worlds import halting
 
-FAMILY: list[Component] = [*COMPONENTS, *frames.COMPONENTS]
 SOURCE = """
     7 0 mstore 0 0 not log0 0 65536 log0 1 3 29 log1 2 1 32 0 log2 3 2 1 70 64 log3 4 3 2 1 33 7 log4 5 0 0 log1
     64 0 log0 1 1000 log0
@@ -51,10 +51,15 @@ def _small() -> Execution:
     return execution_of(building.execute())
 
 
+def _family(execution: Execution) -> list[Component]:
+    """Logs, the frames that they are in, and what ends these."""
+    return [*COMPONENTS, halting(execution, COMPONENTS), *frames.COMPONENTS]
+
+
 def test_honest() -> None:
     execution = _execution()
-    assert check_family(FAMILY, execution) == []
-    matrix = fill_family(FAMILY, execution)[0]
+    assert check_family(_family(execution), execution) == []
+    matrix = fill_family(COMPONENTS, execution)[0]
     assert matrix is not None
     assert matrix[:, Columns.offsets["count"] : Columns.offsets["count"] + 5].any(axis=0).all()
     assert execution.failed[execution.rows(*range(0xA0, 0xA5))].sum() == 2
@@ -62,7 +67,7 @@ def test_honest() -> None:
 
 def test_a_failing_program() -> None:
     execution = execution_of(PROGRAMS["failures"]().execute())
-    assert check_family(FAMILY, execution) == []
+    assert check_family(_family(execution), execution) == []
 
 
 def test_nothing_is_logged() -> None:
@@ -106,13 +111,20 @@ def test_tokens_of_a_transaction() -> None:
 
 @pytest.mark.parametrize("execution", [_execution, _small])
 def test_mutations(execution: Any) -> None:
-    report = mutate_family(FAMILY, execution(), rows_per_table=10)
+    report = mutate_family(_family(execution()), execution(), rows_per_table=10)
     assert report.survivors == [], str(report)
+
+
+def undone(rows: Any, at: int) -> None:
+    """The row says that its frame fails."""
+    world = rows.frame[at : at + 1]
+    rows.of_frame.world[at] = world[0]
+    rows.persists.zero[at], rows.persists.inverse[at] = 0, inverse(world.astype(np.uint64))[0]
 
 
 def _forget(rows: Any, at: int) -> None:
     """The row makes no receipt."""
-    rows.persists[at] = 0
+    undone(rows, at)
     for name in ("states", "receipts", "receipts_after"):
         getattr(rows, name)[at] = 0
     rows.order.before[at] = rows.order.low[at] = 0
@@ -123,7 +135,7 @@ def _append(rows: Any, order: list[int]) -> None:
     state, before = rows.receipts[min(order)].copy(), int(rows.order.before[min(order)])
     for at in order:
         rows.states[at] = LOG_ITEM.states(
-            address=rows.address[at : at + 1],
+            address=rows.of_frame.address[at : at + 1],
             topic_count=(rows.count[at : at + 1] * np.arange(5)).sum(axis=1),
             size=rows.size[at : at + 1, 0],
             data_digest=rows.data_digest[at : at + 1],
@@ -142,14 +154,14 @@ def test_a_dropped_log() -> None:
         _forget(rows, 1)
         _append(rows, [0, 2])
 
-    assert "frame" in objections(FAMILY, _small(), {"log": lie})
+    assert "frame" in objections(_family(_small()), _small(), {"log": lie})
 
 
 def test_reordered_logs() -> None:
     def lie(rows: Any) -> None:
         _append(rows, [1, 0, 2])
 
-    assert "range16" in objections(FAMILY, _small(), {"log": lie})
+    assert "range16" in objections(_family(_small()), _small(), {"log": lie})
 
 
 def test_another_topic() -> None:
@@ -157,7 +169,7 @@ def test_another_topic() -> None:
         rows.topics[1, 0, 3] = 9
         _append(rows, [0, 1, 2])
 
-    assert objections(FAMILY, _small(), {"log": lie}) == {"stack", "receipts"}
+    assert objections(_family(_small()), _small(), {"log": lie}) == {"stack", "receipts"}
 
 
 def test_a_topic_that_is_not_there() -> None:
@@ -165,7 +177,7 @@ def test_a_topic_that_is_not_there() -> None:
         rows.topics[2, 0, 3] = 9
         _append(rows, [0, 1, 2])
 
-    assert "topic 0 is 0 when there is none" in objections(FAMILY, _small(), {"log": lie})
+    assert "topic 0 is 0 when there is none" in objections(_family(_small()), _small(), {"log": lie})
 
 
 def test_another_number_of_topics() -> None:
@@ -173,7 +185,7 @@ def test_another_number_of_topics() -> None:
         rows.count[1] = [0, 0, 1, 0, 0]
         _append(rows, [0, 1, 2])
 
-    assert "instruction" in objections(FAMILY, _small(), {"log": lie})
+    assert "instruction" in objections(_family(_small()), _small(), {"log": lie})
 
 
 def test_other_data() -> None:
@@ -191,7 +203,7 @@ def test_other_data() -> None:
         rows.data_digest[0] = ragged_chains(BUFFER_START, data, np.array([4]))[-1]
         _append(rows, [0, 1, 2])
 
-    found = objections(FAMILY, _small(), {"log": lie, "log_read": read})
+    found = objections(_family(_small()), _small(), {"log": lie, "log_read": read})
     assert found == {"memory_bytes", "receipts"}
 
 
@@ -208,22 +220,29 @@ def test_data_that_is_not_read() -> None:
         rows.data_digest[0] = ragged_chains(BUFFER_START, data, np.array([2]))[-1]
         _append(rows, [0, 1, 2])
 
-    assert "log_read" in objections(FAMILY, _small(), {"log": lie, "log_read": read})
+    assert "log_read" in objections(_family(_small()), _small(), {"log": lie, "log_read": read})
 
 
 def test_a_log_of_a_frame_that_fails() -> None:
     def lie(rows: Any) -> None:
-        rows.persists[3] = 1
+        rows.of_frame.world[3] = 0
+        rows.persists.zero[3], rows.persists.inverse[3] = 1, 0
         _append(rows, [3])
 
-    assert "frame" in objections(FAMILY, _small(), {"log": lie})
+    assert "frame" in objections(_family(_small()), _small(), {"log": lie})
+
+    def though_undone(rows: Any) -> None:
+        rows.persists.zero[3] = 1
+        _append(rows, [3])
+
+    assert "no world: value * zero = 0" in objections(_family(_small()), _small(), {"log": though_undone})
 
 
 def test_a_log_that_runs_out_of_gas() -> None:
     def lie(rows: Any) -> None:
         rows.charge.fails[2] = 1
 
-    assert "range16" in objections(FAMILY, _small(), {"log": lie})
+    assert "range16" in objections(_family(_small()), _small(), {"log": lie})
 
 
 def test_a_log_with_negative_gas() -> None:
@@ -235,11 +254,11 @@ def test_a_log_with_negative_gas() -> None:
         rows.charge.margin[at] = (int(rows.cost[at]) + 5 - 1) & 0xFFFF
         rows.not_negative.low[at] = MODULUS - 5  # so that there are no upper bits
 
-    assert objections(FAMILY, _execution(), {"log": lie}, follows=True) == {"range16"}
+    assert objections(_family(_execution()), _execution(), {"log": lie}, follows=True) == {"range16"}
 
 
 def test_cells_of_a_receipt_are_zero_without_one() -> None:
     def lie(rows: Any) -> None:
         rows.receipts[3, 0] = 1
 
-    assert objections(FAMILY, _small(), {"log": lie}) == {"no receipt"}
+    assert objections(_family(_small()), _small(), {"log": lie}) == {"no receipt"}

@@ -28,7 +28,8 @@ def test_all_shifts_and_sizes(first: int) -> None:
     assert objections(execution, outside=OUTSIDE) == set()
     filled = fill_family(COMPONENTS, execution)[0]
     assert filled is not None
-    assert int(filled[:, 0].sum()) == 2 * 16 * 32 - (2 if first == 0 else 0)
+    # Reads and writes of 32 bytes from even offsets are made elsewhere.
+    assert int(filled[:, 0].sum()) == 2 * (16 * 32 - 8)
 
 
 def test_mutations() -> None:
@@ -67,7 +68,7 @@ def test_write_that_writes_nothing() -> None:
     def ends(rows: Any) -> None:
         rows.word[:2] = 0
 
-    found = objections(run(f"{WORD} 4 mstore"), memory_parts=lie, memory=ends)
+    found = objections(run(f"{WORD} 5 mstore"), memory_parts=lie, memory=ends)
     assert found == {f"request limb {i}" for i in range(16)}
 
 

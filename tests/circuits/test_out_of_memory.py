@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.air.layout import TraceView
 from circuits.batch.execution import OUT_OF_MEMORY
-from circuits.instructions.out_of_memory import ACCESSES
+from circuits.instructions.out_of_memory import ACCESSES, OutOfMemoryColumns, fill_out_of_memory
 from tests.circuits.family import mutate_family
-from tests.circuits.memory_family import FAMILY, objections, run
+from tests.circuits.memory_family import FAMILY, RETURNING, objections, run
 
 LIMIT = 1 << 24
 HUGE = (1 << 256) - 1
@@ -39,9 +40,17 @@ PROGRAMS = (
     f"33 5 {LIMIT - 32} calldatacopy",
     f"{LIMIT} 0 1 codecopy",
     f"{LIMIT} 0 1 0x1234 extcodecopy",
+    f"0 0 0 0 0x{RETURNING.hex()} 5000 staticcall 33 5 {LIMIT - 32} returndatacopy",
     f"1 {LIMIT} 0 mcopy",
     f"1 0 {LIMIT} mcopy",
     f"{HUGE} 3 3 mcopy",
+    *(
+        f"{output} {given} {value} 0x{RETURNING.hex()} 5000 {name}"
+        for name, value in (("call", "0"), ("callcode", "0"), ("delegatecall", ""), ("staticcall", ""))
+        for output, given in (("0 0", f"1 {LIMIT}"), (f"1 {LIMIT}", "0 0"), (f"{HUGE} 0", "32 0"))
+    ),
+    f"1 {LIMIT} 0 create",
+    f"9 33 {LIMIT - 32} 0 create2",
 )
 #: These reach the last byte, or nothing, and are proved elsewhere.
 WITHIN = (f"{LIMIT - 32} mload", f"1 {LIMIT - 1} mstore8", f"32 {LIMIT - 32} sha3", f"0 {HUGE} sha3 pop")
@@ -52,6 +61,9 @@ def test_honest() -> None:
     steps = execution.route == OUT_OF_MEMORY
     assert steps.sum() == len(PROGRAMS)
     assert set(execution.opcode[steps]) == {access[0] for access in ACCESSES}
+    matrix = fill_out_of_memory(execution)
+    assert matrix is not None
+    assert TraceView(OutOfMemoryColumns, matrix).access.any(axis=0).all()
     assert objections(execution) == set()
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from circuits.air.field import MODULUS
-from circuits.air.gadgets.words import fill_decrease, fill_increase, sum_carries
+from circuits.air.gadgets.words import fill_increase, sum_carries
 from circuits.batch.execution import MAX_GAS, OUT_OF_MEMORY, Execution
 from circuits.component import Component
 from circuits.frames import code, frames, push_sites
-from circuits.instructions import control_flow, exceptional, out_of_memory, stack, storage, system
+from circuits.frames.gas import total_carries
+from circuits.instructions import control_flow, exceptional, out_of_memory, return_data, stack, storage, system
 from circuits.memory import expansion
 from circuits.statement import gas_limbs
 from circuits.transactions import fees, transaction
@@ -32,14 +33,15 @@ FAMILY: tuple[Component, ...] = (
     *stack.COMPONENTS,
     *control_flow.COMPONENTS,
     *exceptional.COMPONENTS,
+    *return_data.COMPONENTS,
     *out_of_memory.COMPONENTS,
     *system.COMPONENTS,
     *storage.COMPONENTS,
     *expansion.COMPONENTS,
     *frames.COMPONENTS,
     *push_sites.COMPONENTS,
-    *code.COMPONENTS,
     *transaction.COMPONENTS,
+    *code.COMPONENTS,
 )
 
 #: The largest gas limit that a block may have (EIP-1985).
@@ -160,9 +162,14 @@ def test_a_frame_with_a_reserve_that_lacks_gas() -> None:
     assert "halt" in objections(FAMILY, execution, {"frame": other})
 
     def denied(rows: Any) -> None:
-        rows.reserve[0] = 0
+        rows.reserve_end[0] = 0
 
-    assert "message" in objections(FAMILY, execution, {"frame": denied})
+    assert "frame_state" in objections(FAMILY, execution, {"frame": denied})
+
+    def never_given(rows: Any) -> None:
+        rows.reserve[0] = rows.reserve_end[0] = 0
+
+    assert "message" in objections(FAMILY, execution, {"frame": never_given})
 
     def vast(rows: Any) -> None:
         rows.vast[0] = 1
@@ -185,17 +192,17 @@ def test_another_halt_as_lack_of_gas(source: str) -> None:
 
 
 def lie_no_reserve(rows: Any) -> None:
-    rows.reserve[0] = 0
+    rows.state.reserve[0] = 0
     rows.carry[0] = 0
     rows.value[0] = gas_limbs(rows.gas[:1] - 2)[0]
 
 
 def lie_twice(rows: Any) -> None:
-    rows.value[0] = gas_limbs(amount(rows.value)[:1] + amount(rows.reserve)[:1])[0]
+    rows.value[0] = gas_limbs(amount(rows.value)[:1] + amount(rows.state.reserve)[:1])[0]
 
 
 def lie_larger_reserve(rows: Any) -> None:
-    rows.reserve[0, 2] += 1
+    rows.state.reserve[0, 2] += 1
     rows.value[0, 2] += 1
 
 
@@ -209,9 +216,9 @@ def lie_lost_carry(rows: Any) -> None:
 @pytest.mark.parametrize(
     ("lie", "objection"),
     [
-        (lie_no_reserve, "context"),
+        (lie_no_reserve, "frame_state"),
         (lie_twice, "sum: limb 0"),
-        (lie_larger_reserve, "context"),
+        (lie_larger_reserve, "frame_state"),
         (lie_lost_carry, "range16"),
     ],
 )
@@ -227,30 +234,38 @@ def amount(limbs: np.ndarray) -> np.ndarray:
 
 
 def settle(rows: Any) -> None:
-    """Everything that follows from what is counted, the reserve, the ending and the gas left."""
-    given = rows.counted.astype(np.int64) - 21_000 * rows.real
-    spent = rows.counted.astype(np.int64) - rows.gas_left
-    rows.given.low, rows.spent.low = given & 0xFFFF, spent & 0xFFFF
-    rows.quotient = gas_limbs(spent // 5)[:, :2]
-    rows.remainder = spent % 5
-    rows.refund_margin = (amount(rows.quotient) - rows.earned) & np.uint64(0xFFFF)
-    counted = gas_limbs(spent - rows.refund)
-    rows.counted_low = counted[:, 0]
-    taken = rows.halted[:, None] * rows.reserve
-    rows.gas_used = gas_limbs(amount(counted) + amount(taken))
-    rows.gas_used_carry = sum_carries(counted, taken)
-    settle_unused(rows, amount(rows.gas_limit) - amount(rows.gas_used))
+    """Everything that follows from the gas limit, what is counted, the refund counter and what is left of the gas."""
+    rows.given.low = (rows.counted.astype(np.int64) - 21_000 * rows.real) & 0xFFFF
+    left, kept, earned = (
+        rows.gas_left.astype(np.uint64),
+        amount(rows.reserve_left),
+        rows.refund_counter.astype(np.uint64),
+    )
+    rows.left.low = left & np.uint64(0xFFFF)
+    spent = amount(rows.gas_limit) - left - kept
+    rows.spent = gas_limbs(spent)
+    rows.spent_carry = total_carries(gas_limbs(spent), gas_limbs(left), rows.reserve_left)
+    quotient, remainder = spent // np.uint64(5), spent % np.uint64(5)
+    rows.quotient, rows.remainder = gas_limbs(quotient), remainder
+    rows.uncapped = gas_limbs(quotient - earned)
+    for i, bits in enumerate((16, 32, 48)):
+        carry = (np.uint64(5) * (quotient % np.uint64(1 << bits)) + remainder) >> np.uint64(bits)
+        rows.quotient_carry[:, i] = carry[:, None] >> np.arange(3, dtype=np.uint64) & np.uint64(1)
+    for i, above in enumerate((48, 32, 16, 0)):
+        rows.borrow[:, i] = quotient << np.uint64(above) < earned << np.uint64(above)
+    refund = np.minimum(earned, quotient)
+    rows.back_carry = total_carries(gas_limbs(left), gas_limbs(refund), rows.reserve_left)
+    settle_unused(rows, left + refund + kept)
 
 
 def settle_unused(rows: Any, unused: np.ndarray) -> None:
     """And everything that follows from the gas that is not used."""
     rows.unused = gas_limbs(unused)
+    rows.gas_used = gas_limbs(amount(rows.gas_limit) - unused)
     rows.unused_carry = sum_carries(rows.gas_used, rows.unused)
     rows.returned = fees.gas_products(rows.price.after, unused)
     rows.reward = fees.gas_products(rows.tip, amount(rows.gas_used))
-    failed = (rows.real - rows.success)[:, None]
-    fill_decrease(rows.recipient_after, rows.recipient_ended, failed * rows.value)
-    fill_increase(rows.sender_after, rows.sender_ended, rows.returned, failed * rows.value)
+    fill_increase(rows.sender_after, rows.sender_ended, rows.returned)
     fill_increase(rows.coinbase_after, rows.coinbase_balance, rows.reward)
 
 
@@ -262,6 +277,7 @@ def test_settling_is_honest() -> None:
 def _not_large(rows: Any) -> None:
     rows.is_large = 0
     rows.reserve = 0
+    rows.reserve_left = 0
     rows.reserve_carry = 0
     rows.counted = rows.gas_limit[:, 0].astype(np.int64) + (rows.gas_limit[:, 1].astype(np.int64) << 16)
     if not rows.runs[0]:
@@ -309,9 +325,11 @@ def test_a_smaller_reserve() -> None:
 
     def lie(rows: Any) -> None:
         rows.reserve[0, 0] -= 1
+        rows.reserve_left[0, 0] -= 1
 
     def frame(rows: Any) -> None:
         rows.reserve[0, 0] -= 1
+        rows.reserve_end[0, 0] -= 1
 
     found = objections(FAMILY, of(REVERTING, 2**40), {"transaction": lie, "frame": frame})
     assert "reserve: limb 0" in found
@@ -319,26 +337,24 @@ def test_a_smaller_reserve() -> None:
 
 def lie_kept(rows: Any) -> None:
     """The reserve comes back after an exceptional halt."""
-    rows.halted[0] = 0
+    rows.reserve_left = rows.reserve
     settle(rows)
 
 
 def lie_kept_in_the_sum(rows: Any) -> None:
-    halted = rows.halted.copy()
-    rows.halted[0] = 0
-    settle(rows)
-    rows.halted = halted
+    lie_kept(rows)
+    rows.reserve_left = 0
 
 
 def lie_spent(rows: Any) -> None:
     """The reserve is taken although the frame reverted, or succeeded."""
-    rows.halted[0] = 1
+    rows.reserve_left = 0
     settle(rows)
 
 
 def lie_spent_in_the_sum(rows: Any) -> None:
     lie_spent(rows)
-    rows.halted[0] = 0
+    rows.reserve_left = rows.reserve
 
 
 def _unused(by: int) -> Callable[[Any], None]:
@@ -353,10 +369,10 @@ def _unused(by: int) -> Callable[[Any], None]:
     [
         (HALTING["invalid"], lie_kept, "result"),
         (HALTING["huge offset"], lie_kept, "result"),
-        (HALTING["invalid"], lie_kept_in_the_sum, "gas used: limb 0"),
+        (HALTING["invalid"], lie_kept_in_the_sum, "unused gas: limb 0"),
         (REVERTING, lie_spent, "result"),
         (SUCCEEDING, lie_spent, "result"),
-        (REVERTING, lie_spent_in_the_sum, "gas used: limb 0"),
+        (REVERTING, lie_spent_in_the_sum, "unused gas: limb 0"),
         (REVERTING, _unused(1), "unused gas: limb 0"),
         (SUCCEEDING, _unused(-1), "unused gas: limb 0"),
         (SUCCEEDING, _unused(1 << 48), "unused gas: limb 3"),
@@ -371,7 +387,7 @@ def test_a_halt_without_code() -> None:
     building = Builder(gasLimit=LARGEST).alloc(Builder.WALLETS[0], balance=RICH)
     executed = building.block(building.transfer(gas=2**40), gasLimit=LARGEST).execute()
     found = objections(FAMILY, execution_of(executed), {"transaction": lie_spent})
-    assert "without code it does not halt" in found
+    assert "the reserve without a frame[0]" in found
 
 
 def test_a_halt_that_is_a_revert() -> None:
@@ -406,8 +422,10 @@ def test_a_vast_access_as_one_that_lacks_gas() -> None:
         rows.vast[0] = rows.vast_inverse[0] = 0
         rows.unpaid.low[0] = (int(rows.cost[0]) - int(rows.gas[0]) - 1) & 0xFFFF
 
-    # More gas is counted than the memory up to its limit costs; and the frame cannot lack any.
-    assert {"range16", "halt"} <= objections(FAMILY, execution, {"out_of_memory": lie})
+    # More gas is counted than the memory up to its limit costs; and the frame, which ends as its halt says, cannot lack
+    # any.
+    unpaid = "a frame with a reserve does not lack gas"
+    assert {"range16", unpaid} <= objections(FAMILY, execution, {"out_of_memory": lie})
 
 
 def test_the_family_is_complete() -> None:

@@ -101,7 +101,11 @@ def test_heights_are_exact(batch: Batch, first: int, end: int) -> None:
     execution = Execution(batch, first, end)
     filled = fill(execution)
     exact = {t.name: len(m) for t, m in zip(segment_circuit().tables, filled.traces, strict=True) if m is not None}
-    assert heights_of(execution) == exact
+    found = heights_of(execution)
+    assert {name: height for name, (_, height) in found.items()} == exact
+    for rows, height in found.values():
+        # Padding at most doubles a table.
+        assert rows <= height < 2 * rows or height == 1
 
 
 @pytest.mark.deep

@@ -12,7 +12,7 @@ from circuits.batch.execution import Execution
 from circuits.batch.leaves import LeafKind
 from circuits.functions.poseidon2 import compress
 from circuits.instructions import storage
-from circuits.state import access_tree, state
+from circuits.state import access_tree, state, transfer, undo
 from circuits.state.state_view import Role, StateView
 from circuits.statement import WRITE_ITEM, WRITES_START
 from executor.errors import ExecutionMismatch
@@ -23,7 +23,13 @@ from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections, row_where
 
 #: The world makes the accesses of transactions; those of instructions are here.
-FAMILY = (*storage.COMPONENTS, *state.COMPONENTS, *access_tree.COMPONENTS)
+FAMILY = (
+    *storage.COMPONENTS,
+    *transfer.COMPONENTS,
+    *undo.COMPONENTS,
+    *state.COMPONENTS,
+    *access_tree.COMPONENTS,
+)
 
 
 @cache
@@ -69,7 +75,11 @@ def test_writes_are_those_of_the_batch() -> None:
 def test_failed_transactions_leave_storage_as_it_was() -> None:
     execution = run(REVERTING, storage={"0x3": "0x1"})
     slots = StateView.of(execution).slots
-    assert (slots.last != slots.value).any()
+    undone = StateView.of(execution).storage_undo
+    assert (undone.last != undone.value).any()
+    assert (undone.warm == 0).all()
+    assert (slots.last_warm == 0).all()
+    np.testing.assert_array_equal(slots.last, slots.value)
     np.testing.assert_array_equal(slots.result, slots.value)
     assert check_family(FAMILY, execution) == []
 
@@ -94,9 +104,9 @@ def test_accesses_of_a_transaction_in_order() -> None:
 
 @pytest.mark.parametrize("execution", [histories, _blocks], ids=["histories", "several blocks"])
 def test_mutations(execution: Any) -> None:
-    family = (*storage.COMPONENTS, *state.COMPONENTS)
+    family = (*storage.COMPONENTS, *transfer.COMPONENTS, *undo.COMPONENTS, *state.COMPONENTS)
     report = mutate_family(family, execution(), rows_per_table=8)
-    assert [s for s in report.survivors if s.table in ("account", "storage")] == []
+    assert report.survivors == []
 
 
 def _silence(rows: Any, row: int) -> None:
@@ -144,22 +154,29 @@ def lie_same_write_twice(rows: Any) -> None:
 
 
 def lie_what_failed_stays(rows: Any) -> None:
-    """A failed transaction's write stays: the row says so."""
-    row = row_where(
-        (rows.real == 1) & (rows.stays == 0) & (rows.transient == 0) & (rows.value != rows.last).any(axis=1)
-    )
-    rows.stays[row] = 1
+    """The last access of a failed transaction's slot is the one that the transaction made, not what was undone."""
+    row = row_where((rows.real == 1) & (rows.transient == 0) & (rows.last_warm == 0))
+    rows.last[row, 0] ^= 1
 
 
 def lie_success_undone(rows: Any) -> None:
-    """What a successful transaction wrote is taken back."""
+    """What a successful transaction wrote is taken back: the account is said to be destroyed."""
     row = row_where(rows.write.emits == 1)
-    rows.stays[row] = 0
+    rows.destroyed[row] = 1
     _silence(rows, row)
 
 
-def lie_transient_stays(rows: Any) -> None:
-    rows.stays[row_where(rows.transient == 1)] = 1
+def lie_dirty(rows: Any) -> None:
+    """An operation that destroys nothing is said to destroy another account."""
+    rows.dirty[row_where((rows.real == 1) & (rows.transient == 0))] = 1
+
+
+def lie_transient_destroyed(rows: Any) -> None:
+    rows.destroyed[row_where(rows.transient == 1)] = 1
+
+
+def lie_transient_dirty(rows: Any) -> None:
+    rows.dirty[row_where(rows.transient == 1)] = 1
 
 
 def lie_stale_value(rows: Any) -> None:
@@ -221,9 +238,11 @@ def lie_huge_scope(rows: Any) -> None:
         ("storage", lie_slot_written_as_before, "poseidon2"),
         ("account", lie_same_write_twice, "writes"),
         ("storage", lie_same_write_twice, "writes"),
-        ("storage", lie_what_failed_stays, "status"),
-        ("storage", lie_success_undone, "status"),
-        ("storage", lie_transient_stays, "transient storage does not stay"),
+        ("storage", lie_what_failed_stays, "storage"),
+        ("storage", lie_success_undone, "life"),
+        ("storage", lie_dirty, "life"),
+        ("storage", lie_transient_destroyed, "only storage is destroyed"),
+        ("storage", lie_transient_dirty, "only storage is dirty"),
         ("storage", lie_stale_value, "storage_state"),
         ("account", lie_stale_balance, "account_state"),
         ("storage", lie_forged_original, "only storage has an original value"),

@@ -12,8 +12,8 @@ from circuits.air.gadgets.basic import IsZero
 from circuits.air.layout import TraceView, allocate
 from circuits.batch.execution import Execution
 from circuits.instructions import storage
-from circuits.instructions.same_words import fill_same
-from circuits.state import access_tree, state
+from circuits.state import access_tree, state, undo
+from circuits.state.same_words import fill_same
 from circuits.state.state_view import StateView, refund_change
 from executor.opcodes import OPCODES
 from scripts.batches.programs import REVERTING
@@ -22,7 +22,7 @@ from scripts.batches.state import histories, run, several_blocks
 from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections, row_where
 
-FAMILY = (*storage.COMPONENTS, *state.COMPONENTS, *access_tree.COMPONENTS)
+FAMILY = (*storage.COMPONENTS, *undo.COMPONENTS, *state.COMPONENTS, *access_tree.COMPONENTS)
 
 _SET = 21_000 + 6 + 22_100  # gas of a transaction that sets one fresh slot
 
@@ -60,7 +60,7 @@ def test_honest(case: Any) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_mutations(case: Any) -> None:
-    report = mutate_family((*storage.COMPONENTS, *state.COMPONENTS), case(), rows_per_table=8)
+    report = mutate_family((*storage.COMPONENTS, *undo.COMPONENTS, *state.COMPONENTS), case(), rows_per_table=8)
     assert report.survivors == []
     # What may change is the point where unequal words are told apart, and only with all that follows from it.
     assert [s for s in report.declared if s.table == "sstore" and s.kind == "cell"] == []
@@ -85,15 +85,17 @@ def test_costs_and_refunds_are_those_of_the_execution(case: Any) -> None:
     assert matrix is not None
     rows: Any = TraceView(storage.SstoreColumns, matrix)
     stored = execution.rows(OPCODES["SSTORE"])
-    paid = execution.gas[stored] - execution.gas_after[stored]
+    of_trace = execution.step[stored]
+    paid = (trace.steps.gas_before[of_trace] - trace.steps.gas_after[of_trace]).astype(np.int64)
     good = ~execution.failed[stored]
     np.testing.assert_array_equal(rows.cost[: len(stored)][good], paid[good])
     assert len(steps) == good.sum()
     transactions = execution.transactions
-    total, _ = view.refund_end(execution.transaction_operations)
+    total, _, _ = view.substate_end(execution.transaction_operations)
     used = trace.transactions.gas_used[transactions].astype(np.int64)
     refunded = trace.transactions.gas_refunded[transactions].astype(np.int64)
-    expected = np.where(trace.transactions.status[transactions] == 1, np.minimum(total, (used + refunded) // 5), 0)
+    assert not total[trace.transactions.status[transactions] == 0].any()
+    expected = np.minimum(total, (used + refunded) // 5)
     np.testing.assert_array_equal(refunded, expected)
 
 
@@ -229,18 +231,20 @@ def lie_refund_before(rows: Any) -> None:
 def lie_clears_feigned(rows: Any) -> None:
     row = row_where((rows.moves == 0) & (rows.real == 1) & (rows.first_change == 1))
     rows.clears[row] = rows.moves[row] = 1
-    rows.refund_order.before[row] = rows.time[row] - 1
+    rows.substate_order.before[row] = rows.time[row] - 1
 
 
 def lie_unclears_concealed(rows: Any) -> None:
     row = row_where((rows.unclears == 1) & (rows.moves == 1) & (rows.restores == 0))
     rows.unclears[row] = rows.moves[row] = rows.refund[row] = 0
-    rows.refund_order.before[row] = rows.refund_order.low[row] = 0
+    rows.substate_order.before[row] = rows.substate_order.low[row] = 0
 
 
 def lie_refund_not_moved(rows: Any) -> None:
     row = row_where(rows.moves == 1)
-    rows.moves[row] = rows.refund[row] = rows.refund_order.before[row] = rows.refund_order.low[row] = 0
+    rows.moves[row] = rows.refund[row] = rows.destructions[row] = rows.substate_order.before[
+        row
+    ] = rows.substate_order.low[row] = 0
 
 
 def lie_lost_write(rows: Any) -> None:
@@ -279,7 +283,7 @@ def lie_gas_below_zero(rows: Any) -> None:
         ("sstore", lie_equal_words_said_unequal, "histories", "pair 0: value * inverse = 1 - same"),
         ("sstore", lie_no_set_paid, "histories", "original is 0: value * inverse = 1 - zero"),
         ("sstore", lie_cost, "histories", "cost"),
-        ("sstore", lie_refund_before, "histories", "refund"),
+        ("sstore", lie_refund_before, "histories", "substate"),
         ("sstore", lie_clears_feigned, "histories", "clears"),
         ("sstore", lie_unclears_concealed, "histories", "unclears"),
         ("sstore", lie_refund_not_moved, "histories", "the refund counter changes"),

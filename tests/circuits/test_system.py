@@ -26,7 +26,8 @@ FAMILY = (*stack.COMPONENTS, *control_flow.COMPONENTS, *system.COMPONENTS, *push
 CHECKED = (*FAMILY, RANGES)
 
 BIG = "0x" + "ff" * 32
-#: Source, whether it returns, bytes reached, gas it costs. The memory of w words costs 3 w + w^2 / 512 gas.
+#: Source, whether it returns, bytes reached, gas it costs. The memory of w words costs 3 w + w^2 / 512 gas. Size and
+#: offset are the last two words before the instruction.
 PROGRAMS = {
     "return": ("7 pop 1 2 return", 1, 3, 3),
     "revert": ("7 pop 1 2 revert", 0, 3, 3),
@@ -55,7 +56,9 @@ def test_honest_ends_are_accepted(name: str) -> None:
     assert expansion == (0, end, -(-end // 32), cost)
     (halt,) = open_messages(FAMILY, execution, HALT)
     ending = Ending.SUCCEEDED if returns else Ending.REVERTED
-    assert halt[1:3] == (ending, int(execution.gas_after[-1]))
+    assert halt[1:3] == (ending, int(execution.trace.steps.gas_after[execution.step[-1]]))
+    size, offset = (int(word, 0) for word in source.split()[-3:-1])
+    assert halt[3:5] == ((offset, size) if size else (0, 0))
 
 
 def test_gas_decides_to_the_last_unit() -> None:
@@ -66,6 +69,7 @@ def test_gas_decides_to_the_last_unit() -> None:
         assert not check_family(CHECKED, execution)
         (halt,) = open_messages(FAMILY, execution, HALT)
         assert halt[1:3] == (ending, gas - cost if ending == Ending.SUCCEEDED else 0)
+        assert halt[3:5] == ((0x10000, 0xFFFFF) if ending == Ending.SUCCEEDED else (0, 0))
 
 
 def test_memory_beyond_its_limit_is_not_proved_here() -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
 from circuits.air.field import Matrix
-from circuits.air.layout import allocate
+from circuits.air.layout import TraceView, allocate
 from circuits.batch.execution import Execution
-from circuits.component import Acting, Answering
-from tests.circuits.family import World
+from circuits.component import Acting, Answering, Component
+from circuits.frames import frames
+from circuits.frames.buses import HALT
+from circuits.frames.frames import Ending
+from circuits.segment import fill, segment_circuit
+from tests.circuits.family import World, open_messages
 
 
 def others(bus: Bus, elsewhere: Callable[[NDArray[np.uint32]], NDArray[np.bool_]]) -> Answering:
@@ -44,4 +49,27 @@ def asking(bus: Bus, messages: Sequence[Sequence[int]]) -> Acting:
     matrix, rows = allocate(table.layout, len(messages))
     rows.real = 1
     rows.message = np.array(messages, dtype=np.uint32).reshape(-1, bus.width)
+    return Acting(table, lambda _: matrix.copy())
+
+
+class Sender(World):
+    """Sends whatever it holds."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus, answers=True)
+        self.name = f"sends_{bus.name}"  # type: ignore[misc]
+
+
+def halting(execution: Execution, steps: Sequence[Component]) -> Acting:
+    """A component that ends the frames of an execution as they end, but for those which these steps end."""
+    place = segment_circuit().names.index("frame")
+    frame: Any = TraceView(frames.Columns, fill(execution).traces[place])
+    ended = {message[0] for message in open_messages(steps, execution, HALT)}
+    own = [row for row in range(len(execution.frames)) if row + 1 not in ended]
+    ending = frame.success * Ending.SUCCEEDED + frame.halted * Ending.HALTED + frame.unpaid * Ending.UNPAID
+    columns = (frame.frame, ending, frame.gas_left, frame.return_start, frame.return_size, frame.end_time)
+    table = Sender(HALT)
+    matrix, rows = allocate(table.layout, len(own))
+    rows.real = rows.sends = 1
+    rows.message = np.stack(columns, axis=1)[own]
     return Acting(table, lambda _: matrix.copy())

@@ -23,17 +23,22 @@ from circuits.statement import PublicColumns
 from executor.errors import BatchError
 from executor.opcodes import NAMES
 from executor.provable import check_provable
-from executor.trace import NONE, Outcome
+from executor.trace import NONE, ExecutionTrace, Outcome
 from prover.assemble import assemble
 from prover.planner import SegmentPlan
 from prover.segment import SegmentProof, segment_jobs
-from scripts.batches.single_frames import ALONE, document
+from scripts.batches import many_frames, single_frames
+from scripts.batches.programs import PROGRAMS as PROGRAMS_OF_BATCHES
+from scripts.batches.single_frames import ALONE
 from tests.differential.agreement import report, run
+from tests.differential.happenings import Happened
 from tests.verifier.demands import demanded
 from verifier.keys import SUPPORTED_HEIGHTS
 
 PROGRAMS = 40  # of a batch
 FEW, MANY = 3, 50  # batches
+CALLING = 20  # programs of a batch that call each other
+FEW_CALLING, PARTS, PART = 4, 10, 25  # batches; those of the deep test come in parts
 
 
 @dataclass
@@ -45,9 +50,8 @@ class Ran:
     outcomes: Counter[str] = field(default_factory=Counter)  # of frames
     done: Counter[str] = field(default_factory=Counter)  # instructions that succeeded
 
-    def add(self, batch: Batch) -> None:
+    def add(self, trace: ExecutionTrace) -> None:
         """Count a batch."""
-        trace = batch.trace
         own = trace.frames.transaction != NONE
         self.programs += int(np.count_nonzero(own))
         self.steps += len(trace.steps)
@@ -61,12 +65,14 @@ class Ran:
         return f"{self.programs} programs, {self.steps} steps: {outcomes}"
 
 
-def problems(request: dict[str, Any], ran: Ran, monkeypatch: pytest.MonkeyPatch, cut: bool = False) -> list[str]:
+def problems(
+    request: dict[str, Any], ran: Ran | Happened, monkeypatch: pytest.MonkeyPatch, cut: bool = False
+) -> list[str]:
     """What is wrong with the tables of a batch, or with what they state; `cut`: it is proved in two segments."""
     executed = run(request)
     assert not isinstance(executed, BatchError), executed
     batch = Batch.of(check_provable(executed))
-    ran.add(batch)
+    ran.add(batch.trace)
     cuts = batch.operations.cuts.tolist()
     borders = [0, cuts[len(cuts) // 2], cuts[-1]] if cut else [0, cuts[-1]]
     found, plans, stated = [], [], []
@@ -88,9 +94,8 @@ def problems(request: dict[str, Any], ran: Ran, monkeypatch: pytest.MonkeyPatch,
     return wrong
 
 
-def check(seed: int, ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check the random batch of this seed."""
-    request = document(seed, PROGRAMS)
+def check(seed: int, request: dict[str, Any], ran: Ran | Happened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the random batch of this seed; every second one is cut."""
     wrong = problems(request, ran, monkeypatch, cut=bool(seed % 2))
     assert not wrong, "\n".join([f"seed {seed}:", *wrong[:10], report(request, [])])
 
@@ -98,17 +103,25 @@ def check(seed: int, ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_random_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = Ran()
     for seed in range(FEW):
-        check(seed, ran, monkeypatch)
+        check(seed, single_frames.document(seed, PROGRAMS), ran, monkeypatch)
     print(ran)
     assert ran.programs == FEW * PROGRAMS
     assert ran.outcomes["SUCCESS"] > ran.programs / 4
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_collisions(monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
+    """Creations at addresses that are taken: the verifier finds in the pre-state which are so by storage alone."""
+    ran = Ran()
+    assert problems(PROGRAMS_OF_BATCHES["collision"]().document, ran, monkeypatch, cut) == []
+    assert ran.outcomes["COLLISION"] == 2
 
 
 @pytest.mark.deep
 def test_many_random_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = Ran()
     for seed in range(1_000, 1_000 + MANY):
-        check(seed, ran, monkeypatch)
+        check(seed, single_frames.document(seed, PROGRAMS), ran, monkeypatch)
     print(ran)
     assert ran.programs == MANY * PROGRAMS
     assert {NAMES[opcode] for opcode in ALONE} == set(ran.done)
@@ -118,3 +131,26 @@ def test_many_random_programs(monkeypatch: pytest.MonkeyPatch) -> None:
         Outcome.COLLISION.name,
         Outcome.PRECOMPILE_FAILURE.name,
     }
+
+
+def test_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = Happened()
+    for seed in range(FEW_CALLING):
+        check(seed, many_frames.document(seed, CALLING), happened, monkeypatch)
+    print(happened)
+    assert happened.programs >= FEW_CALLING * CALLING
+    assert happened.frames.total() > 2 * happened.programs
+    assert happened.outcomes["SUCCESS"] > happened.programs / 2
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("part", range(PARTS))
+def test_many_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    happened = Happened()
+    for seed in range(1_000 + PART * part, 1_000 + PART * (part + 1)):
+        check(seed, many_frames.document(seed, CALLING), happened, monkeypatch)
+    print(happened)
+    assert happened.programs >= PART * CALLING
+    assert set(happened.precompiles) == set(many_frames.PROVED_PRECOMPILES)
+    rare = {"PRECOMPILE_FAILURE", "STACK_OVERFLOW", "COLLISION"}
+    assert {outcome.name for outcome in Outcome} - set(happened.outcomes) <= rare

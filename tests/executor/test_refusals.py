@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlp
+from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.inputs import read_batch
 from executor.opcodes import OPCODES
 from executor.provable import MAX_MEMORY_GAS, check_provable
+from executor.trace import FrameKind
 from scripts.workloads.assembler import assemble
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -108,18 +111,52 @@ def test_a_gas_limit_below_the_minimum_is_refused(builder: Any) -> None:
     assert "gasLimit: 4999 is below 5000" in refusal(builder(gasLimit=5_000).block(gasLimit=4_999), BatchError)
 
 
-@pytest.mark.parametrize(
-    ("fields", "what"),
-    [
-        ({"to": b""}, "contract creation"),
-        ({"to": bytes(19) + b"\1"}, f"call of precompile 0x{1:040x}"),
-        ({"to": bytes(19) + b"\x0a", "value": 0}, f"call of precompile 0x{10:040x}"),
-    ],
-)
-def test_creations_and_precompiles_are_not_supported(builder: Any, fields: dict[str, Any], what: str) -> None:
-    building = builder().alloc(b"\xcc" * 20, code=CODE)
-    building.block(building.transfer()).block(building.transfer(), building.transfer(gas=100_000, **fields))
+PRECOMPILES = {
+    1: "ecrecover",
+    5: "modexp",
+    6: "alt_bn128_add",
+    7: "alt_bn128_mul",
+    8: "alt_bn128_pairing_check",
+    9: "blake2f",
+    10: "point_evaluation",
+}
+
+
+@pytest.mark.parametrize("number", PRECOMPILES)
+def test_precompiles_without_tables_are_not_supported(builder: Any, number: int) -> None:
+    what = f"precompile {number}, {PRECOMPILES[number]}"
+    building = builder()
+    building.block(building.transfer())
+    building.block(building.transfer(), building.transfer(to=number.to_bytes(20, "big"), value=0, gas=200_000))
     assert refusal(building, UnsupportedFeature) == f"{what} in block 1, transaction 1"
+    for name, operands in (("CALL", 5), ("CALLCODE", 5), ("DELEGATECALL", 4), ("STATICCALL", 4)):
+        source = "0 " * operands + f"{number} gas {name.lower()}"
+        building = builder().alloc(b"\xcc" * 20, code="0x" + assemble(source).hex())
+        building.block(building.transfer(to=b"\xcc" * 20, gas=200_000))
+        assert refusal(building, UnsupportedFeature) == f"{what} in block 0, transaction 0, pc {operands + 3}"
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_precompiles_with_tables(builder: Any, number: int) -> None:
+    """By a transaction and by every kind of call."""
+    source = "".join(
+        "0 " * operands + f"{number} gas {name} " for name, operands in (("call", 5), ("staticcall", 4))
+    ) + "".join("0 " * operands + f"{number} gas {name} " for name, operands in (("callcode", 5), ("delegatecall", 4)))
+    building = builder().alloc(b"\xcc" * 20, code="0x" + assemble(source).hex())
+    building.block(building.transfer(to=number.to_bytes(20, "big"), value=0, gas=100_000))
+    building.block(building.transfer(to=b"\xcc" * 20, gas=100_000))
+    trace = building.provable().trace
+    assert trace.transactions.status.tolist() == [1, 1]
+    code_address = trace.frames.code_address[trace.frames.kind != FrameKind.SYSTEM]
+    assert (code_address[:, 0] == number).sum() == 5
+
+
+def test_creations_by_transactions(builder: Any) -> None:
+    building = builder()
+    building.block(building.transfer(to=b"", value=0, gas=100_000, data="0x600160005360016000f3"))
+    trace = building.provable().trace
+    assert trace.transactions.is_creation.tolist() == [1]
+    assert trace.transactions.status.tolist() == [1]
 
 
 @pytest.mark.parametrize("number", [0, 11])
@@ -196,12 +233,12 @@ def test_another_contract_for_beacon_roots_is_not_supported(builder: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL", "CREATE", "CREATE2"])
-def test_calls_and_creations_by_code_are_not_supported(builder: Any, name: str) -> None:
+def test_calls_and_creations_by_code(builder: Any, name: str) -> None:
     operands = {"CREATE": 3, "CREATE2": 4, "DELEGATECALL": 6, "STATICCALL": 6}.get(name, 7)
     code = bytes([OPCODES["PUSH0"]] * operands + [OPCODES[name]])
     building = builder().alloc(b"\xcc" * 20, code="0x" + code.hex())
-    building.block(building.transfer()).block(building.transfer(), building.transfer(to=b"\xcc" * 20, gas=100_000))
-    assert refusal(building, UnsupportedFeature) == f"{name} in block 1, transaction 1, pc {operands}"
+    frames = building.block(building.transfer(to=b"\xcc" * 20, gas=100_000)).provable().trace.frames
+    assert frames.kind.tolist() == [FrameKind.MESSAGE, FrameKind[name]]
     # One that lacks an operand halts for that.
     building = builder().alloc(b"\xcc" * 20, code="0x" + code[1:].hex())
     assert building.block(building.transfer(to=b"\xcc" * 20, gas=100_000)).provable().gas_used == 100_000
@@ -223,7 +260,9 @@ def test_memory_beyond_the_bound_is_not_supported(builder: Any) -> None:
     paying = MAX_MEMORY_GAS + 21_006
     assert large(builder, source, paying - 1).provable().trace.transactions.status.tolist() == [0]
     lacking = refusal(large(builder, source, MAX_MEMORY_GAS, paying), UnsupportedFeature)
-    assert lacking.startswith("lack of gas with a gas limit above 1073741823, or memory of more than 16 MiB in block 1")
+    assert lacking.startswith(
+        "lack of gas of a frame with more than 1073741823, or memory of more than 16 MiB in block 1"
+    )
     succeeding = refusal(large(builder, source, 2**30 - 1), UnsupportedFeature)
     assert succeeding.startswith("memory of more than 16 MiB in block 0, transaction 0, pc")
 
@@ -239,7 +278,7 @@ def test_gas_limits_of_more_than_30_bits(builder: Any, limit: int) -> None:
 @pytest.mark.parametrize("limit", [2**30, 2**31 - 1])
 def test_lack_of_gas_with_a_large_limit_is_not_supported(builder: Any, limit: int) -> None:
     message = refusal(large(builder, f"1 {2**25} mstore", limit), UnsupportedFeature)
-    assert message.startswith(f"lack of gas with a gas limit above {2**30 - 1}, or memory of more than 16 MiB")
+    assert message.startswith(f"lack of gas of a frame with more than {2**30 - 1}, or memory of more than 16 MiB")
     # With a small one it is.
     assert large(builder, f"1 {2**25} mstore", MAX_MEMORY_GAS).provable().gas_used == MAX_MEMORY_GAS
 
@@ -252,14 +291,14 @@ def test_memory_that_no_gas_pays_for(builder: Any, access: str) -> None:
 
 def test_memory_that_some_gas_would_pay_for(builder: Any) -> None:
     message = refusal(large(builder, f"1 {2**48 - 32} mstore", LARGEST), UnsupportedFeature)
-    assert message.startswith("lack of gas with a gas limit above")
+    assert message.startswith(f"lack of gas of a frame with more than {2**30 - 1}, or memory")
 
 
 def test_use_of_more_than_30_bits_of_gas_is_not_supported(builder: Any) -> None:
     """Memory of 16 MiB takes half of it, and each log of its content an eighth."""
     logs = "16777216 0 log0 " * 4
     message = refusal(large(builder, f"0 16777184 mload pop {logs} stop", 2**31), UnsupportedFeature)
-    assert message.startswith(f"use of more than {2**30 - 1 - 2**20} gas in block 0, transaction 0, pc")
+    assert message.startswith(f"use of more than {2**30 - 1 - 2**23} gas without a call in block 0, transaction 0, pc")
 
 
 def test_the_margin_of_gas_is_that_of_the_step(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +306,7 @@ def test_the_margin_of_gas_is_that_of_the_step(builder: Any, monkeypatch: pytest
     # The last step begins when 21008 gas is used, or a unit more.
     assert large(builder, "1 pop 1 stop", 2**31).provable().gas_used == 21_008
     message = refusal(large(builder, "1 pop 1 jumpdest stop", 2**31), UnsupportedFeature)
-    assert message.startswith("use of more than 21008 gas")
+    assert message.startswith("use of more than 21008 gas without a call")
     # A small limit is no matter of the margin.
     assert large(builder, "1 pop 1 jumpdest stop", 100_000).provable().gas_used == 21_009
 
@@ -284,13 +323,23 @@ def test_empty_accounts_in_the_pre_state_must_not_be_touched(builder: Any, touch
     assert refusal(building, UnsupportedFeature) == what
 
 
+def test_the_contract_of_eip_4788_must_not_be_created(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    created = keccak(rlp.encode([builder.WALLETS[0], 0]))[12:]
+    monkeypatch.setattr(provable, "BEACON_ROOTS_ADDRESS", created)
+    monkeypatch.setattr(provable, "_transactions", lambda *_: ())
+    building = builder()
+    building.block(building.transfer(0, to=b"", value=0, gas=100_000, data="0x600160005360016000f3"))
+    message = refusal(building, UnsupportedFeature)
+    assert message.startswith("creation of the contract of EIP-4788 in block 0, transaction 0")
+
+
 # -- of several reasons the first one in the batch is named
 
 
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("two_reasons_to_refuse", "CALL in block 0, transaction 0, pc 29"),
+        ("two_reasons_to_refuse", "precompile 9, blake2f in block 0, transaction 0, pc 29"),
         ("blockhash_256_back", "BLOCKHASH of a block before the parent 1000 in block 0, transaction 0, pc 4"),
     ],
 )
@@ -307,9 +356,8 @@ WITHDRAWAL = {"index": 1, "validatorIndex": 1, "address": "0x" + WITHDRAWN.hex()
 
 #: Things that cannot be proved: the fields of a transaction, what its refusal says and where in the code, if there.
 REASONS: dict[str, tuple[dict[str, Any], str, int | None]] = {
-    "creation": ({"to": b"", "value": 0}, "contract creation", None),
-    "precompile": ({"to": bytes(19) + b"\4"}, f"call of precompile 0x{4:040x}", None),
-    "call": ({"to": CALLING}, "STATICCALL", 6),
+    "precompile": ({"to": bytes(19) + b"\5"}, "precompile 5, modexp", None),
+    "call": ({"to": CALLING}, "precompile 1, ecrecover", 7),
     "ancestor": ({"to": HASHING}, "BLOCKHASH of a block before the parent 300", 6),
     "memory": ({"to": WIDE, "gas": 2**30 - 1}, "memory of more than 16 MiB", 6),
     "long code": ({"to": LONG}, "code of more than 100 bytes", None),
@@ -325,7 +373,7 @@ def with_reasons(builder: Any, monkeypatch: pytest.MonkeyPatch, *blocks: list[di
     building = builder(number=300, parentHash="0x" + "11" * 32, gasLimit=LARGEST, baseFeePerGas=0)
     building.document["ancestorHashes"] = ["0x" + "11" * 32, "0x" + "22" * 32]
     for address, source in (
-        (CALLING, "0 0 0 0 0 gas staticcall"),
+        (CALLING, "0 0 0 0 1 gas staticcall"),
         (HASHING, "298 299 blockhash pop pop"),
         (WIDE, f"{2**24} mload jumpdest"),
         (READING, f"0x{LONG.hex()} extcodesize"),
@@ -363,7 +411,7 @@ def test_a_withdrawal_comes_after_the_transactions_of_its_block(builder: Any, mo
     assert refusal(building, UnsupportedFeature) == f"{what} in block 0"
     building = with_reasons(builder, monkeypatch, [call], [])
     building.document["blocks"][0]["withdrawals"] = [WITHDRAWAL]
-    assert refusal(building, UnsupportedFeature) == "STATICCALL in block 0, transaction 1, pc 6"
+    assert refusal(building, UnsupportedFeature) == "precompile 1, ecrecover in block 0, transaction 1, pc 7"
     # A withdrawal of nothing touches its account too.
     building = with_reasons(builder, monkeypatch, [])
     building.document["blocks"][0]["withdrawals"] = [WITHDRAWAL | {"amount": 0}]
@@ -373,8 +421,8 @@ def test_a_withdrawal_comes_after_the_transactions_of_its_block(builder: Any, mo
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (f"{2**24} mload 0 0 0 0 0 gas staticcall", "memory of more than 16 MiB in block 0, transaction 0, pc 6"),
-        (f"0 0 0 0 0 gas staticcall {2**24} mload", "STATICCALL in block 0, transaction 0, pc 6"),
+        (f"{2**24} mload 0 0 0 0 1 gas staticcall", "memory of more than 16 MiB in block 0, transaction 0, pc 6"),
+        (f"0 0 0 0 1 gas staticcall {2**24} mload", "precompile 1, ecrecover in block 0, transaction 0, pc 7"),
         (f"299 blockhash {2**24} mload", "BLOCKHASH of a block before the parent 300 in block 0, transaction 0, pc 3"),
         (f"{2**24} mload 299 blockhash", "memory of more than 16 MiB in block 0, transaction 0, pc 6"),
     ],

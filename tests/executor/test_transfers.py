@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.limbs import addresses_to_bytes, words_to_ints
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKey, StateKind
+from executor.state_keys import EMPTY_CODE_HASH, StateKey, StateKind
 
 HEADER_STATE_ROOT, HEADER_GAS_USED, HEADER_BASE_FEE = 3, 10, 15
 

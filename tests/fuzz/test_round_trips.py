@@ -17,7 +17,7 @@ from scripts.fuzzing.proofs import proof_bytes, proof_files, proof_tree
 from scripts.fuzzing.target import scratch_file
 from scripts.fuzzing.traces import traces
 from scripts.fuzzing.trees import to_json
-from verifier.container import ProofFile, Writes, decode_proof, encode_proof
+from verifier.container import CodeWrites, ProofFile, Writes, decode_proof, encode_proof
 from verifier.tries import EMPTY_CODE_HASH, Account, StateTrie
 
 few = settings(max_examples=30, derandomize=True, database=None, deadline=None)
@@ -48,14 +48,21 @@ def _plain(file: ProofFile) -> list[Any]:
     """What a proof file holds, in a form that can be compared."""
     fields = [getattr(file, name) for name in ProofFile.__slots__ if name != "segments"]
     segments = [
-        (segment.first, segment.end, segment.log_stacked_height, bytes(segment.proof), _columns(segment.writes))
+        (
+            segment.first,
+            segment.end,
+            segment.log_stacked_height,
+            bytes(segment.proof),
+            _columns(segment.writes),
+            _columns(segment.code_writes),
+        )
         for segment in file.segments
     ]
     return [*fields, segments]
 
 
-def _columns(writes: Writes) -> list[Any]:
-    columns = [getattr(writes, name) for name in Writes.__slots__]
+def _columns(writes: Writes | CodeWrites) -> list[Any]:
+    columns = [getattr(writes, name) for name in type(writes).__slots__]
     return [(column.dtype, column.shape, np.asarray(column).tobytes()) for column in columns]
 
 

@@ -1,16 +1,30 @@
 """Planning of segments."""
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import prover.planner
+from circuits.batch.execution import Batch, Execution
+from circuits.batch.operations import OperationKind, Operations
+from circuits.segment import TableHeight, heights_of
+from executor.errors import UnsupportedFeature
+from executor.execute import execute
+from executor.inputs import read_batch
+from executor.provable import check_provable
 from prover.errors import CostError
+from prover.estimate import Estimate, Estimator
 from prover.planner import (
     DEFAULT_SEGMENT_BYTES,
+    MAX_FILLINGS,
     TOLERANCE,
+    UNLIMITED,
     WORKER_BYTES,
     Budget,
     Planner,
@@ -19,6 +33,8 @@ from prover.planner import (
     plan_batch,
 )
 from scripts.batches.tokens import SMALL, tokens
+from verifier.errors import Invalid
+from zkevm.bench import EXAMPLES
 
 TABLES = {"transfer": TableSize(columns=200, interactions=40), "range16": TableSize(columns=2, interactions=1)}
 HEIGHTS = (12, 14, 16)
@@ -28,21 +44,33 @@ def padded(rows: int) -> int:
     return 1 << max(0, rows - 1).bit_length()
 
 
-def exact(first: int, end: int) -> dict[str, int]:
-    return {"transfer": padded(end - first), "range16": 1 << 12}
+def exact(first: int, end: int) -> dict[str, TableHeight]:
+    return {"transfer": TableHeight(end - first, padded(end - first)), "range16": TableHeight(1 << 12, 1 << 12)}
 
 
 def memory(operations: int) -> int:
     """Of a segment of so many operations."""
     heights = exact(0, operations)
     return memory_of(
-        sum(TABLES[name].columns * height for name, height in heights.items()),
-        sum(TABLES[name].interactions * height for name, height in heights.items()),
+        sum(TABLES[name].columns * height for name, (_, height) in heights.items()),
+        sum(TABLES[name].interactions * height for name, (_, height) in heights.items()),
     )
 
 
-def planner(stacked_heights: tuple[int, ...] = HEIGHTS) -> Planner:
-    return Planner(TABLES, exact, stacked_heights)
+def proportional(first: int, end: int) -> Estimate:
+    return Estimate(float(end - first), {"range16": 1 << 12})
+
+
+def wide(heights: Mapping[str, int], log_stacked_height: int) -> None:
+    """A verifier for which 2^10 rows are too many."""
+    if max(heights["transfer"], 1) > 1 << 10:
+        raise Invalid(f"{heights['transfer']} rows at {log_stacked_height}")
+
+
+def planner(
+    stacked_heights: tuple[int, ...] = HEIGHTS, estimate: Callable[[int, int], Estimate] = proportional
+) -> Planner:
+    return Planner(TABLES, exact, stacked_heights, estimate)
 
 
 def everywhere(operations: int) -> Sequence[int]:
@@ -127,9 +155,123 @@ def test_the_stacked_height_grows_with_the_segment_and_holds_the_tallest_table()
     assert planner((12, 13)).segment(0, 0, 5000).log_stacked_height == 13
 
 
-def test_a_segment_beyond_every_key_is_refused() -> None:
-    with pytest.raises(CostError, match="larger than the engine's keys allow"):
-        planner((12,)).segment(0, 0, 5000)
+def test_the_highest_key_is_left_where_none_is_high_enough() -> None:
+    assert planner((12,)).segment(0, 0, 5000).log_stacked_height == 12
+
+
+@pytest.mark.parametrize("factor", [0.01, 0.5, 1, 2, 100])
+@pytest.mark.parametrize("operations", [1, 2, 700, 5000])
+def test_few_fillings_make_a_segment_however_wrong_the_estimates_are(factor: float, operations: int) -> None:
+    filled: list[tuple[int, int]] = []
+
+    def fill(first: int, end: int) -> dict[str, TableHeight]:
+        filled.append((first, end))
+        return exact(first, end)
+
+    def wrong(first: int, end: int) -> Estimate:
+        right = memory(end - first) - memory(1)
+        return Estimate(factor * right + 1, {"range16": 1 << 12})
+
+    planner = Planner(TABLES, fill, HEIGHTS, wrong)
+    plans = planner.plan(everywhere(operations), Budget(memory(600)))
+    assert len(filled) <= MAX_FILLINGS * len(plans)
+    assert all(plan.memory <= memory(600) for plan in plans)
+
+
+def test_what_the_verifier_refuses_is_cut_further() -> None:
+    limited = Planner(TABLES, exact, HEIGHTS, proportional, wide, lambda operation: (3, operation))
+    plans = limited.plan(everywhere(3000), UNLIMITED)
+    assert all(plan.operations <= 1 << 10 for plan in plans)
+    assert len(plans) <= 8
+    with pytest.raises(
+        CostError, match=r"^operations 5 to 1029 are no segment \(2048 rows at 16\) in block 3, tra.* 5$"
+    ):
+        limited.segment(0, 5, 1030)
+
+
+@pytest.mark.parametrize("budget", [Budget(1), Budget(), UNLIMITED])
+def test_what_cannot_be_cut_and_the_verifier_refuses_is_unsupported(budget: Budget) -> None:
+    """The reason is not that memory is short: more of it would not help."""
+    limited = Planner(TABLES, exact, HEIGHTS, proportional, wide, lambda operation: (3, operation))
+    what = r"^a segment that the verifier refuses \(2048 rows at 16\) in block 3, transaction 2$"
+    with pytest.raises(UnsupportedFeature, match=what) as error:
+        limited.plan([2, 1100, 1200], budget)
+    assert (error.value.block, error.value.transaction) == (3, 2)
+
+
+def test_what_takes_too_much_is_named_with_its_place() -> None:
+    placed = Planner(TABLES, exact, HEIGHTS, proportional, place=lambda operation: (1, operation + 1))
+    with pytest.raises(CostError, match=r"MiB \(0 MiB are allowed\) in block 1, transaction 8$") as error:
+        placed.plan([7, 8], Budget(1))
+    assert (error.value.block, error.value.transaction) == (1, 8)
+    again = pickle.loads(pickle.dumps(error.value))
+    assert (str(again), again.hint, again.block) == (str(error.value), error.value.hint, 1)
+
+
+def test_operations_have_places() -> None:
+    beacon, transaction, withdrawal = OperationKind.BEACON, OperationKind.TRANSACTION, OperationKind.WITHDRAWAL
+    kind = [beacon, transaction, transaction, withdrawal, beacon, withdrawal, transaction]
+    none = np.zeros(7, dtype=np.int64)
+    operations = Operations(
+        np.array(kind, dtype=np.uint8), np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 0, 1, 1, 2]), *[none] * 3
+    )
+    places = [operations.place(operation) for operation in range(7)]
+    assert places == [(0, None), (0, 0), (0, 1), (0, None), (1, None), (1, None), (2, 0)]
+
+
+def example(name: str) -> Batch:
+    return Batch.of(check_provable(execute(read_batch(EXAMPLES / f"{name}.json"))))
+
+
+def test_an_estimate_counts_what_a_segment_has_once_once() -> None:
+    """Transfers of one token: hashes of the slots of balances and chunks of the code are needed again and again."""
+    batch = tokens(8)
+    estimator = Estimator(batch)
+    for first, end in ((0, 8), (0, 1), (2, 6), (7, 8)):
+        exact = heights_of(Execution(batch, first, end))
+        found = estimator(first, end)
+        for name, rows in found.rows.items():
+            height = exact[name].height if name in exact else 0
+            assert height == (padded(rows) if rows else 0), (first, end, name)
+    parts = [estimator(n, n + 1) for n in range(8)]
+    assert estimator(0, 8).rows["keccak_f"] < sum(part.rows["keccak_f"] for part in parts)
+    assert estimator(0, 8).rest < sum(part.rest for part in parts)
+    assert all(part.rest > 0 for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "segments"), [("empty_blocks", 0), ("only_a_withdrawal", 1), ("base_fee_nobody_pays", 0)]
+)
+def test_blocks_without_transactions_are_planned(name: str, segments: int) -> None:
+    file = Path(__file__).parents[1] / "zkevm" / "fixtures" / f"{name}.json"
+    batch = Batch.of(check_provable(execute(read_batch(file))))
+    assert len(plan_batch(batch)) == segments
+
+
+@pytest.mark.parametrize("mebibytes", [700, 1024])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "calls",
+        "erc20-yul",
+        *(pytest.param(name, marks=pytest.mark.deep) for name in ("uniswap", "deploy", "nft", "mainnet")),
+    ],
+)
+def test_real_segments_take_few_fillings_and_keep_their_budget(
+    name: str, mebibytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled = []
+
+    def fill(execution: Execution) -> dict[str, TableHeight]:
+        filled.append(execution)
+        return heights_of(execution)
+
+    monkeypatch.setattr(prover.planner, "heights_of", fill)
+    batch = example(name)
+    budget = Budget(mebibytes << 20)
+    plans = plan_batch(batch, budget)
+    assert len(filled) <= MAX_FILLINGS * len(plans)
+    assert all(plan.memory <= budget.memory for plan in plans)
 
 
 def test_a_real_batch_is_cut_by_operations_and_by_memory() -> None:

@@ -16,11 +16,10 @@ from executor.batch import Batch
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import read_batch
 from executor.limbs import addresses_to_bytes, words_to_ints
-from executor.rules import EMPTY_CODE_HASH
-from executor.state_keys import StateKind
+from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.transactions import Transaction
 from scripts.workloads import build_examples, traffic_others
-from scripts.workloads.build_examples import EXAMPLES, NAMES, example, file_text
+from scripts.workloads.build_examples import EXAMPLES, MAINNET, NAMES, example, file_text
 from scripts.workloads.catalogue import WORKLOADS
 from scripts.workloads.example_figures import BEGIN, DOCUMENT, END, decode_receipt, measure, row
 from scripts.workloads.predeployment import created_address
@@ -34,6 +33,7 @@ MAX_BYTES = 1_000_000
 PAIR_CODE_BYTES = 11_636
 LONG = "snailtracer-full"
 CONTRACTS = [name for name in WORKLOADS if name != LONG]
+ALL = (*NAMES, MAINNET)
 T = TypeVar("T")
 RESOURCES = ("keccak", "sstore", "modexp", "calls", "copy")
 
@@ -89,10 +89,10 @@ def _recorded_scene(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_workload_has_a_file_and_every_file_a_workload() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.json")} == set(NAMES)
+    assert {path.stem for path in EXAMPLES.glob("*.json")} == {*NAMES, MAINNET}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALL)
 def test_files_are_small(name: str) -> None:
     assert path_of(name).stat().st_size < MAX_BYTES
 
@@ -224,7 +224,7 @@ def test_the_whole_benchmark_removes_its_scene() -> None:
     assert {slot for slot, value in written.items() if value} == {SnailtracerTraffic.SEED_SLOT}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.deep if name == LONG else ()) for name in NAMES])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.deep if name == LONG else ()) for name in ALL])
 def test_the_documented_figures(name: str) -> None:
     table = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
     path = path_of(name)

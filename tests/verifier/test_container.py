@@ -20,6 +20,7 @@ from verifier.container import (
     MAX_SEGMENTS,
     MAX_WRITES,
     VERSION,
+    CodeWrites,
     ProofFile,
     SegmentRecord,
     Writes,
@@ -60,6 +61,8 @@ def test_decoding_inverts_encoding(file: ProofFile) -> None:
         for name in Writes.__slots__:
             np.testing.assert_array_equal(getattr(mine.writes, name), getattr(theirs.writes, name))
             assert getattr(mine.writes, name).dtype == getattr(theirs.writes, name).dtype
+        for name in CodeWrites.__slots__:
+            np.testing.assert_array_equal(getattr(mine.code_writes, name), getattr(theirs.code_writes, name))
     assert encode_proof(decoded) == encode_proof(file)
 
 
@@ -82,6 +85,22 @@ def test_writes_record() -> None:
     assert data[40:].hex() == "090a0b0c0d0e0f10"
     with pytest.raises(Invalid, match="no multiple of 48"):
         Writes.from_bytes(data[1:])
+
+
+def test_code_writes_record() -> None:
+    writes = CodeWrites(
+        scope=np.array([0x01020304], dtype=np.uint32),
+        leaf=np.array([0x05060708], dtype=np.uint32),
+        code_hash=np.arange(16, dtype=np.uint16)[None],
+    )
+    data = writes.to_bytes()
+    assert data.hex() == "0102030405060708" + "".join(f"{limb:04x}" for limb in range(15, -1, -1))
+    back = CodeWrites.from_bytes(data)
+    for name in CodeWrites.__slots__:
+        np.testing.assert_array_equal(getattr(back, name), getattr(writes, name))
+    with pytest.raises(Invalid, match="no multiple of 40"):
+        CodeWrites.from_bytes(data[1:])
+    assert len(CodeWrites.from_bytes(b"")) == 0
 
 
 def test_no_writes() -> None:
@@ -127,7 +146,7 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"Z", MAGIC, b"ZKEVN\x02", MAGIC + b"\x00", MAGIC + b"\x01", MAGIC + b"\x03", bytes(100)]
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x03", MAGIC + b"\x00", MAGIC + b"\x02", MAGIC + b"\x04", bytes(100)]
 )
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):

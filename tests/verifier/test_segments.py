@@ -12,10 +12,10 @@ from circuits.limbs import u64_from_ints, words_from_ints, words_to_ints
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns
 from scripts.batches.chain import ACCOUNT, CONTRACT, SENDERS, STORAGE, Chain
 from tests.verifier.swirl.small import Small, fibonacci
-from verifier.container import ProofFile, SegmentRecord, Writes
+from verifier.container import CodeWrites, ProofFile, SegmentRecord, Writes
 from verifier.engines import ENGINES
 from verifier.errors import Invalid
-from verifier.headers import decode_header
+from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import PinnedKey
 from verifier.operations import Operations
 from verifier.segments import (
@@ -23,18 +23,37 @@ from verifier.segments import (
     check_plan,
     check_writes,
     expected_public_values,
+    ordered_code_writes,
     ordered_writes,
     verify_segment,
     writes_digest,
 )
-from verifier.state import BatchState
+from verifier.state import BEACON_ROOTS_ADDRESS, BatchState
 from verifier.tries import StateTrie
 
 NO_WRITES = Writes.from_bytes(b"")
 
 
-def segment(first: int, end: int, writes: Writes = NO_WRITES, proof: bytes | memoryview = b"") -> SegmentRecord:
-    return SegmentRecord(first, end, 17, writes, proof)
+NO_CODES = CodeWrites.from_bytes(b"")
+
+
+def segment(
+    first: int,
+    end: int,
+    writes: Writes = NO_WRITES,
+    proof: bytes | memoryview = b"",
+    codes: CodeWrites = NO_CODES,
+) -> SegmentRecord:
+    return SegmentRecord(first, end, 17, writes, proof, codes)
+
+
+def codes_of(*rows: tuple[int, int, int]) -> CodeWrites:
+    """Rows of scope, leaf and code hash."""
+    return CodeWrites(
+        scope=np.array([row[0] for row in rows], dtype=np.uint32),
+        leaf=np.array([row[1] for row in rows], dtype=np.uint32),
+        code_hash=words_from_ints([row[2] for row in rows]),
+    )
 
 
 def writes_of(*rows: tuple[int, int, int, int]) -> Writes:
@@ -152,16 +171,70 @@ class TestWrites:
 
     def test_every_field_and_the_order_count_in_the_digest(self) -> None:
         rows = [(0, 1, 2, 3), (4, 5, 6, 0)]
-        digests = {tuple(WRITES_START.tolist()), tuple(writes_digest(writes_of(*rows)).tolist())}
-        assert tuple(writes_digest(NO_WRITES).tolist()) == tuple(WRITES_START.tolist())
+        digests = {tuple(WRITES_START.tolist()), tuple(writes_digest(writes_of(*rows), NO_CODES).tolist())}
+        assert tuple(writes_digest(NO_WRITES, NO_CODES).tolist()) == tuple(WRITES_START.tolist())
         others = [rows[::-1], rows[:1], rows[1:], [*rows, rows[0]]]
         for field in range(4):
             changed = list(rows[1])
             changed[field] += 1
             others.append([rows[0], (changed[0], changed[1], changed[2], changed[3])])
         for other in others:
-            digests.add(tuple(writes_digest(writes_of(*other)).tolist()))
+            digests.add(tuple(writes_digest(writes_of(*other), NO_CODES).tolist()))
         assert len(digests) == 2 + len(others)
+
+    def test_code_writes_count_in_the_digest(self) -> None:
+        rows, values = [(0, 1, 2), (4, 5, 6)], writes_of((0, 1, 2, 3))
+        others = [rows, rows[::-1], rows[:1], rows[1:], [*rows, rows[0]], []]
+        for field in range(3):
+            changed = list(rows[1])
+            changed[field] += 1
+            others.append([rows[0], (changed[0], changed[1], changed[2])])
+        digests = {tuple(writes_digest(values, codes_of(*other)).tolist()) for other in others}
+        digests.add(tuple(writes_digest(NO_WRITES, codes_of(*rows)).tolist()))
+        assert len(digests) == 1 + len(others)
+
+    def test_codes_are_written_to_accounts_in_their_time(self, state: BatchState) -> None:
+        account = self.leaf(state, LeafKind.ACCOUNT)
+
+        def check(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> None:
+            codes = [codes_of(*((*row, 1) for row in rows)) for rows in (first, second)]
+            check_writes([segment(2, 4, codes=codes[0]), segment(4, 5, codes=codes[1])], OPERATIONS, state)
+
+        check([(0, account)], [(4, account)])
+        for scope in (1, 2, 3, 4, 5, 2**32 - 1):
+            with pytest.raises(Invalid, match="segment 0 writes outside of its operations"):
+                check([(scope, account)], [])
+        for scope in (0, 2, 3, 5):
+            with pytest.raises(Invalid, match="segment 1 writes outside of its operations"):
+                check([], [(scope, account)])
+        with pytest.raises(Invalid, match="segment 0 writes a code to a leaf that has none"):
+            check([(2, self.leaf(state, LeafKind.STORAGE))], [])
+        for kind in (LeafKind.TRANSIENT, LeafKind.CODE, LeafKind.BLOCK_HASH):
+            with pytest.raises(Invalid, match="segment 1 writes to a leaf that cannot change"):
+                check([], [(4, self.leaf(state, kind))])
+        for leaf in (len(state.keys), 2**32 - 1):
+            with pytest.raises(Invalid, match="segment 1 writes to a leaf that there is not"):
+                check([], [(4, leaf)])
+
+    def test_no_code_is_written_where_the_beacon_roots_are(self) -> None:
+        trie = StateTrie(EMPTY_TRIE_ROOT, [])
+        keys = [(int(LeafKind.ACCOUNT), address, 0) for address in sorted([bytes(20), BEACON_ROOTS_ADDRESS])]
+        state = BatchState(trie, keys, [], {})
+        check_writes([segment(2, 4, codes=codes_of((0, 0, 1)))], OPERATIONS, state)
+        with pytest.raises(Invalid, match="segment 0 writes a code to the address of the beacon roots"):
+            check_writes([segment(2, 4, codes=codes_of((0, 1, 1)))], OPERATIONS, state)
+
+    def test_codes_are_in_the_order_of_segments_and_scopes(self) -> None:
+        ordered = ordered_code_writes(
+            [
+                segment(0, 4, codes=codes_of((2, 5, 11), (0, 1, 10), (2, 6, 13))),
+                segment(4, 5, codes=codes_of((4, 5, 14), (0, 1, 15))),
+            ]
+        )
+        assert ordered.scope.tolist() == [0, 2, 2, 0, 4]
+        assert ordered.leaf.tolist() == [1, 5, 6, 1, 5]
+        assert words_to_ints(ordered.code_hash) == [10, 11, 13, 15, 14]
+        assert len(ordered_code_writes([])) == 0
 
 
 class TestAccessTree:
@@ -172,6 +245,7 @@ class TestAccessTree:
         return root
 
     def test_writing_gives_the_tree_of_the_new_values(self, state: BatchState) -> None:
+        state.values.stored[state.keys.of_kind(LeafKind.ACCOUNT)[0]] = 1
         tree = AccessTree(state)
         assert tree.root.tolist() == self.rebuilt(state)
         accounts, slots = state.keys.of_kind(LeafKind.ACCOUNT), state.keys.of_kind(LeafKind.STORAGE)
@@ -179,18 +253,24 @@ class TestAccessTree:
             (3, int(slots[-1]), 5, 0), (0, int(accounts[0]), 2**255, 2**63), (2, int(slots[-1]), 4, 0),
             (1, int(slots[0]), 0, 0), (4, int(accounts[0]), 2**256 - 1, 9),
         )  # fmt: skip
-        tree.write(writes)
+        tree.write(writes, NO_CODES)
         state.values.value[[slots[-1], slots[0], accounts[0]]] = words_from_ints([5, 0, 2**256 - 1])
         state.values.nonce[accounts[0]] = u64_from_ints([9])[0]
         assert tree.root.tolist() == self.rebuilt(state)
-        tree.write(NO_WRITES)
+        tree.write(NO_WRITES, NO_CODES)
+        assert tree.root.tolist() == self.rebuilt(state)
+        first, last = int(accounts[0]), int(accounts[-1])
+        tree.write(writes_of((2, last, 3, 1)), codes_of((4, first, 6), (0, first, 5), (1, last, 2**255)))
+        state.values.value[last], state.values.nonce[last] = words_from_ints([3])[0], u64_from_ints([1])[0]
+        state.values.code_hash[[first, last]] = words_from_ints([6, 2**255])
         assert tree.root.tolist() == self.rebuilt(state)
 
     def test_it_keeps_its_own_values(self, state: BatchState) -> None:
         tree = AccessTree(state)
         before = tree.root
         slot = int(state.keys.of_kind(LeafKind.STORAGE)[0])
-        tree.write(writes_of((0, slot, 77, 0)))
+        account = int(state.keys.of_kind(LeafKind.ACCOUNT)[0])
+        tree.write(writes_of((0, slot, 77, 0)), codes_of((0, account, 5)))
         assert self.rebuilt(state) == before.tolist() != tree.root.tolist()
 
     def test_the_root_depends_on_every_part_of_every_leaf(self, state: BatchState) -> None:
@@ -209,7 +289,7 @@ class TestAccessTree:
             if keys.kind[number] != LeafKind.ACCOUNT:
                 changed.append((keys.slot, number))
             else:
-                changed += [(values.nonce, number), (values.code_hash, number)]
+                changed += [(values.nonce, number), (values.code_hash, number), (values.stored, number)]
             if keys.kind[number] != LeafKind.CODE:
                 changed.append((values.value, number))
         for array, number in changed:
@@ -247,7 +327,8 @@ class TestPublicValues:
     def test_segments_are_chained(self, file: ProofFile, state: BatchState) -> None:
         before = AccessTree(state).root.tolist()
         first, second = file.segments[0].writes, file.segments[1].writes
-        one, two = self.expected(state, [segment(0, 2, first), segment(2, 5, second)])
+        codes = codes_of((0, int(state.keys.of_kind(LeafKind.ACCOUNT)[0]), 5))
+        one, two = self.expected(state, [segment(0, 2, first), segment(2, 5, second, codes=codes)])
         assert one["version"] == two["version"] == [CIRCUIT_VERSION]
         assert (one["first_operation"], one["end_operation"]) == ([0], [2])
         assert (two["first_operation"], two["end_operation"]) == ([2], [5])
@@ -256,12 +337,12 @@ class TestPublicValues:
             assert one[f"{name}_in"] == chain[0].tolist()
             assert one[f"{name}_out"] == two[f"{name}_in"] == chain[2].tolist()
             assert two[f"{name}_out"] == chain[5].tolist()
-        assert one["writes_out"] == writes_digest(first).tolist()
-        assert two["writes_out"] == writes_digest(second).tolist()
+        assert one["writes_out"] == writes_digest(first, NO_CODES).tolist()
+        assert two["writes_out"] == writes_digest(second, codes).tolist()
         assert one["access_in"] == before
         assert one["access_out"] == two["access_in"] != before
-        for writes in (first, second):
-            state.write(writes.leaf, writes.value, writes.nonce)
+        state.write(first.leaf, first.value, first.nonce)
+        state.write(second.leaf, second.value, second.nonce, codes.leaf, codes.code_hash)
         assert two["access_out"] == AccessTree(state).root.tolist()
 
     def test_a_segment_that_writes_nothing_leaves_the_tree_alone(self, state: BatchState) -> None:

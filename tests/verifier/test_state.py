@@ -495,6 +495,44 @@ class TestBatchState:
         changed = replace(changed, storage_root=storage_trie({1: 2**255}).root_hash)
         assert root == state_trie({ABSENT: changed, NEWCOMER: Account(nonce=4, balance=8)}).root_hash
 
+    def test_leaves_say_which_accounts_have_storage_alone(self) -> None:
+        """Such an account keeps its leaf's mark and its storage when ether comes, and when its nonce counts."""
+        alone = Account(balance=3, storage_root=storage_trie({1: 1}).root_hash)
+        others = {SENDERS[0]: replace(alone, nonce=1), SENDERS[1]: replace(alone, code_hash=b"\x22" * 32)}
+        whole = state_trie({ABSENT: alone, **others})
+        addresses = sorted([ABSENT, NEWCOMER, *others])
+        nodes = {*paths(whole, *addresses), *TestStorage.nodes(storage_trie({1: 1}), 1)}
+        keys = [*((ACCOUNT, address, 0) for address in addresses), (STORAGE, ABSENT, 1)]
+        state = BatchState(StateTrie(whole.root_hash, sorted(nodes)), keys, [], {})
+        mark = [int(address == ABSENT) for address in addresses] + [0]
+        assert state.values.stored.tolist() == mark
+        leaf = mark.index(1)
+        root = state.write(np.array([leaf]), words_from_ints([4]), nonces(1))
+        assert root == state_trie({ABSENT: replace(alone, nonce=1, balance=4), **others}).root_hash
+        assert state.values.stored.tolist() == mark
+
+    def test_an_empty_account_with_storage_is_refused(self) -> None:
+        whole = state_trie({ABSENT: Account(storage_root=storage_trie({1: 1}).root_hash), NEWCOMER: Account(balance=1)})
+        with pytest.raises(Invalid, match="empty but present"):
+            BatchState(StateTrie(whole.root_hash, paths(whole, ABSENT)), [(ACCOUNT, ABSENT, 0)], [], {})
+
+    def test_codes_are_written_and_the_rest_of_the_account_stays(self) -> None:
+        account = Account(nonce=7, balance=1)
+        whole = state_trie({ABSENT: account})
+        trie = StateTrie(whole.root_hash, paths(whole, ABSENT, NEWCOMER))
+        keys = [(ACCOUNT, ABSENT, 0), (ACCOUNT, NEWCOMER, 0), (STORAGE, NEWCOMER, 1)]
+        state = BatchState(trie, keys, [], {})
+        codes = (np.array([0, 1, 0]), words_from_ints([5, 6, 7]))
+        root = state.write(np.array([1, 2]), words_from_ints([3, 9]), nonces(1, 0), *codes)
+        assert words_to_ints(state.values.code_hash[:2]) == [7, 6]
+        stored = storage_trie({1: 9}).root_hash
+        created = Account(nonce=1, balance=3, storage_root=stored, code_hash=(6).to_bytes(32, "big"))
+        changed = replace(account, code_hash=(7).to_bytes(32, "big"))
+        assert root == state_trie({ABSENT: changed, NEWCOMER: created}).root_hash
+        empty = words_from_ints([int.from_bytes(keccak(b""), "big")])
+        root = state.write(np.array([], dtype=np.int64), words_from_ints([]), nonces(), np.array([0]), empty)
+        assert root == state_trie({ABSENT: account, NEWCOMER: created}).root_hash
+
     def test_a_slot_is_written_without_a_leaf_of_its_account(self) -> None:
         account = Account(nonce=1, balance=3)
         whole = state_trie({ABSENT: account})

@@ -19,12 +19,15 @@ from verifier.transactions import (
     MAX_ACCESS_ENTRIES,
     MAX_CALLDATA_BYTES,
     SECP256K1_ORDER,
+    Transaction,
     check_inclusion,
     decode_transaction,
     recover_sender,
 )
 
 DATA = b"\0\0\1\2\3"
+#: A byte more than a transaction that creates a contract may bring (EIP-3860).
+LONG_INITCODE = bytes(2 * 24_576 + 1)
 ACCESS_LIST = ((NEWCOMER, (bytes(32), b"\1" * 32)), (NEWCOMER, ()), (SENDERS[0], (bytes(32),)))
 
 
@@ -74,6 +77,19 @@ def test_agrees_with_py_evm_on_blob_transactions() -> None:
     assert (theirs.sender, theirs.to, theirs.nonce) == (ours.sender, ours.to, ours.nonce)
     assert (theirs.max_fee_per_gas, theirs.max_priority_fee_per_gas) == (ours.max_fee, ours.max_priority) == (9, 7)
     assert (theirs.max_fee_per_blob_gas, tuple(theirs.blob_versioned_hashes)) == (11, ours.blob_hashes)
+
+
+@pytest.mark.parametrize("kind", [2, 3])
+def test_the_max_fee_covers_the_max_priority_fee(kind: int) -> None:
+    blobs = (BLOB_HASH,) if kind == 3 else ()
+
+    def decode(tip: int) -> Transaction:
+        transfer = Transfer(1, NEWCOMER, kind=kind, tip=tip, max_fee=9, max_blob_fee=11, blob_hashes=blobs)
+        return decode_transaction(transfer.sign(nonce=3), CHAIN_ID)
+
+    assert decode(9).max_priority == 9
+    with pytest.raises(Invalid, match="max fee: below the max priority fee"):
+        decode(10)
 
 
 @pytest.mark.parametrize("chain_id", [1, 0x7F, 0x80, 1337, 2**64 - 1])
@@ -129,7 +145,7 @@ def changed(items: list[Any], index: int, value: Any) -> list[Any]:
         (b"\x04" + rlp.encode(TYPE_2), "transaction type 4"),
         (b"\x03" + rlp.encode(TYPE_2), "max fee per blob gas: missing"),
         (signed(3, changed(TYPE_3, 0, CHAIN_ID + 1)), "another chain"),
-        (signed(3, changed(TYPE_3, 5, b"")), "contract creation"),
+        (signed(3, changed(TYPE_3, 5, b"")), "a blob transaction that creates a contract"),
         (signed(3, changed(TYPE_3, 9, 2**256)), "max fee per blob gas"),
         (signed(3, changed(TYPE_3, 10, [])), "0 blobs, 1 to 6"),
         (signed(3, changed(TYPE_3, 10, [BLOB_HASH] * 7)), "7 blobs, 1 to 6"),
@@ -142,8 +158,8 @@ def changed(items: list[Any], index: int, value: Any) -> list[Any]:
         (b"\x80", "transaction type 128"),
         (signed(2, changed(TYPE_2, 0, CHAIN_ID + 1)), "another chain"),
         (signed(1, changed(TYPE_1, 0, CHAIN_ID + 1)), "another chain"),
-        (signed(2, changed(TYPE_2, 5, b"")), "contract creation"),
-        (signed(0, changed(TYPE_0, 3, b"")), "contract creation"),
+        (signed(2, changed(changed(TYPE_2, 5, b""), 7, LONG_INITCODE)), "initcode of 49153 bytes, at most 49152"),
+        (signed(0, changed(changed(TYPE_0, 3, b""), 5, LONG_INITCODE)), "initcode of 49153 bytes, at most 49152"),
         (signed(2, changed(TYPE_2, 5, bytes(19))), "not 20 bytes"),
         (signed(2, changed(TYPE_2, 4, 2**64)), "gas limit"),
         (signed(2, changed(TYPE_2, 1, 2**64 - 1)), "nonce"),
@@ -172,6 +188,17 @@ def changed(items: list[Any], index: int, value: Any) -> list[Any]:
 def test_refuses(raw: bytes, reason: str) -> None:
     with pytest.raises(Invalid, match=reason):
         decode_transaction(raw, CHAIN_ID)
+
+
+@pytest.mark.parametrize(
+    ("kind", "items", "to", "data"), [(0, TYPE_0, 3, 5), (1, TYPE_1, 4, 6), (2, TYPE_2, 5, 7)], ids=["0", "1", "2"]
+)
+def test_creations(kind: int, items: list[Any], to: int, data: int) -> None:
+    """Of all types but blob transactions; the initcode may have just as many bytes as EIP-3860 allows."""
+    transaction = decode_transaction(signed(kind, changed(changed(items, to, b""), data, LONG_INITCODE[1:])), CHAIN_ID)
+    assert (transaction.to, transaction.data) == (b"", LONG_INITCODE[1:])
+    # To an account any calldata may be sent.
+    assert decode_transaction(signed(kind, changed(items, data, LONG_INITCODE)), CHAIN_ID).data == LONG_INITCODE
 
 
 @pytest.mark.parametrize("addresses", [True, False])

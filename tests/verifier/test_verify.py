@@ -41,11 +41,20 @@ from scripts.batches.chain import (
 from tests.verifier.conftest import Expected
 from tests.verifier.proving import Proved, proved_batch
 from verifier import CHECKS, BatchStatement, Rejected, UnusableInput, verify, verify_file
-from verifier.container import LogRecord, ProofFile, ReceiptRecord, SegmentRecord, StateKey, Writes, encode_proof
+from verifier.container import (
+    CodeWrites,
+    LogRecord,
+    ProofFile,
+    ReceiptRecord,
+    SegmentRecord,
+    StateKey,
+    Writes,
+    encode_proof,
+)
 from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import SUPPORTED_HEIGHTS
 from verifier.operations import BlockContents, operations_of
-from verifier.segments import ordered_writes
+from verifier.segments import ordered_code_writes, ordered_writes
 from verifier.state import BEACON_ROOTS_ADDRESS, BatchState
 from verifier.transactions import decode_transaction
 from verifier.tries import Account, StateTrie
@@ -140,6 +149,21 @@ def alter(field: str, row: int, value: int) -> Callable[[Writes], Writes]:
         return replace(writes, **{field: array})
 
     return change
+
+
+def code_writes(*rows: tuple[int, int, int]) -> CodeWrites:
+    """Rows of scope, leaf and code hash."""
+    return CodeWrites(
+        scope=np.array([row[0] for row in rows], dtype=np.uint32),
+        leaf=np.array([row[1] for row in rows], dtype=np.uint32),
+        code_hash=words_from_ints([row[2] for row in rows]),
+    )
+
+
+def with_code(file: ProofFile, scope: int, key: StateKey | int, code_hash: int = 77, segment: int = 0) -> ProofFile:
+    """A code hash that is written to a leaf."""
+    leaf = key if isinstance(key, int) else file.state_keys.index(key)
+    return change_segment(file, segment, code_writes=code_writes((scope, leaf, code_hash)))
 
 
 def without(writes: Writes, row: int) -> Writes:
@@ -312,6 +336,14 @@ LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
     ("segments", "slot written in an earlier segment", lambda f: rewrite(f, alter("scope", -1, 3), 1)),
     ("segments", "account written in a later block", lambda f: rewrite(f, alter("scope", 0, 7))),
     ("segments", "writes in another segment", lambda f: change_segment(f, 0, writes=f.segments[1].writes)),
+    ("segments", "code without a leaf", lambda f: with_code(f, 0, len(f.state_keys))),
+    ("segments", "code of a slot", lambda f: with_code(f, 0, _leaf(f, STORAGE))),
+    ("segments", "code of a code", lambda f: with_code(f, 0, _leaf(f, CODE))),
+    ("segments", "code written by an operation", lambda f: with_code(f, 1, (ACCOUNT, SENDERS[0], 0))),
+    ("segments", "code written in a later block", lambda f: with_code(f, 7, (ACCOUNT, SENDERS[0], 0))),
+    ("segments", "code of the beacon roots", lambda f: with_code(*_with_beacon_roots(f))),
+    ("state roots", "code", lambda f: with_code(f, 0, (ACCOUNT, SENDERS[0], 0))),
+    ("state roots", "code in the next segment", lambda f: with_code(f, 7, (ACCOUNT, SENDERS[0], 0), segment=1)),
     ("state roots", "root", lambda f: reheader(f, 0, state_root=bytes(32))),
     ("state roots", "root of the last block", lambda f: reheader(f, -1, state_root=bytes(32))),
     ("state roots", "balance", lambda f: rewrite(f, alter("value", 0, 77), 1)),
@@ -333,6 +365,11 @@ LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
 def _leaf(file: ProofFile, kind: int) -> int:
     """The first leaf of a kind."""
     return next(number for number, key in enumerate(file.state_keys) if key[0] == kind)
+
+
+def _with_beacon_roots(file: ProofFile) -> tuple[ProofFile, int, StateKey]:
+    key = (ACCOUNT, BEACON_ROOTS_ADDRESS, 0)
+    return with_keys(file, key), 0, key
 
 
 def _appended(file: ProofFile, writes: Writes, key: StateKey, value: int) -> Writes:
@@ -459,10 +496,13 @@ def restated(file: ProofFile) -> ProofFile:
     trie = StateTrie(parent.state_root, file.state_nodes)
     scopes = operations_of(contents, file.statement.chain_id, trie.read(BEACON_ROOTS_ADDRESS) is not None).scopes
     state = BatchState(trie, file.state_keys, file.codes, hashes)
-    writes = ordered_writes(file.segments)
+    writes, codes = ordered_writes(file.segments), ordered_code_writes(file.segments)
     for number in range(len(headers)):
-        own = np.flatnonzero((writes.scope >= scopes[number]) & (writes.scope < scopes[number + 1]))
-        root = state.write(writes.leaf[own], writes.value[own], writes.nonce[own])
+        own, coded = (
+            np.flatnonzero((w.scope >= scopes[number]) & (w.scope < scopes[number + 1])) for w in (writes, codes)
+        )
+        values = (writes.leaf[own], writes.value[own], writes.nonce[own])
+        root = state.write(*values, codes.leaf[coded], codes.code_hash[coded])
         file = reheader(file, number, state_root=root)
     return file
 
@@ -496,6 +536,19 @@ class TestConsistentLies:
             demands_another_proof(expected, file, restated(rewrite(file, lambda w, row=row: without(w, row), 1)))
         added = rewrite(file, lambda w: _appended(file, w, (STORAGE, CONTRACT, 4), 5))
         demands_another_proof(expected, file, restated(added))
+
+    def test_a_code_that_nobody_created(self, file: ProofFile, expected: Expected) -> None:
+        lie = restated(with_code(file, 0, (ACCOUNT, SENDERS[0], 0)))
+        demands_another_proof(expected, file, lie)
+        demands_another_proof(expected, lie, restated(with_code(file, 0, (ACCOUNT, SENDERS[0], 0), 78)))
+        demands_another_proof(expected, lie, restated(with_code(file, 0, (ACCOUNT, SENDERS[1], 0))))
+
+    def test_a_code_written_as_it_was(self, file: ProofFile, expected: Expected) -> None:
+        """Nothing differs but what the proof commits to."""
+        empty = int.from_bytes(keccak(b""), "big")
+        lie = with_code(file, 0, (ACCOUNT, SENDERS[0], 0), empty)
+        assert encode_proof(restated(lie)) == encode_proof(lie)
+        demands_another_proof(expected, file, lie)
 
     def test_writes_in_another_order(self, file: ProofFile, expected: Expected) -> None:
         lie = rewrite(file, lambda w: pick(w, range(len(w))[::-1]), 1)
@@ -698,18 +751,18 @@ class TestUntrustedBytes:
         with pytest.raises(Rejected, match="bytes too many"):
             verify(data + b"\0")
 
-    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x01", b"ZKEVM\x03", b"{}"])
+    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x02", b"ZKEVM\x04", b"{}"])
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):
             verify(data)
 
 
 def test_an_invalid_transaction_is_named(file: ProofFile) -> None:
-    transactions = put(file.blocks[2].transactions, 1, Transfer(0, b"").sign(2))
+    transactions = put(file.blocks[2].transactions, 1, Transfer(0, b"", data=bytes(49_153)).sign(2))
     error = rejection(
         reheader(change_block(file, 2, transactions=transactions), 2, transactions_root=list_root(transactions))
     )
-    assert str(error) == "transactions: block 3, transaction 1: contract creation"
+    assert str(error) == "transactions: block 3, transaction 1: initcode of 49153 bytes, at most 49152 are allowed"
 
 
 def test_failures_of_any_kind_are_rejections(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> None:

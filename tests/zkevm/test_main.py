@@ -13,18 +13,23 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from circuits.batch.execution import Batch
 from circuits.segment import FilledSegment, segment_circuit
 from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
+from executor.provable import check_provable
 from executor.trace_file import load_trace
-from prover.planner import Budget
+from prover.planner import UNLIMITED, Budget, plan_batch
 from prover.segment import SegmentProof
-from scripts.batches.programs import PROGRAMS
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
 from scripts.batches.tokens import token_batch, write_batch
+from scripts.workloads.assembler import assemble
+from verifier import sizes
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.key import decode as decode_key
 from verifier.swirl.security import SecurityReport, security
-from zkevm import stages
+from zkevm import bench, stages
 from zkevm.bench import EXAMPLES
 from zkevm.main import app
 
@@ -72,10 +77,19 @@ def changed(proved: tuple[Path, Any], folder: Path) -> Path:
 
 @pytest.fixture
 def unsupported(tmp_path: Path) -> Path:
-    """A batch with a contract that calls another one."""
-    file = tmp_path / "calls.json"
-    file.write_text(json.dumps(PROGRAMS["calls"]().document))
+    """A batch with a contract that calls a precompile without a table, behind a transaction that can be proved."""
+    file = tmp_path / "ecrecover.json"
+    file.write_text(json.dumps(recovering().document))
     return file
+
+
+RECOVERING = "precompile 1, ecrecover in block 0, transaction 1, pc 7"
+
+
+def recovering() -> Builder:
+    """A plain transfer and a transaction whose code calls ecrecover."""
+    building = Builder().alloc(CONTRACT, code="0x" + assemble("0 0 0 0 1 gas staticcall pop stop").hex())
+    return building.block(building.transfer(), call_contract(building))
 
 
 def test_help_names_every_command() -> None:
@@ -309,7 +323,7 @@ def test_what_cannot_be_proved_is_executed_all_the_same(unsupported: Path) -> No
     assert the_object(run("execute", unsupported, "--json"))["transactions"] == 2
     report = the_object(run("inspect", unsupported, "--json"))
     assert report["segments"] == []
-    assert "CALL in block 0, transaction 0, pc" in report["unsupported"]
+    assert report["unsupported"] == RECOVERING
 
 
 def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> None:
@@ -317,8 +331,62 @@ def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> N
     assert result.exit_code == 2, result.output
     error = the_object(result)["error"]
     assert error["kind"] == "UnsupportedFeature"
-    assert "UnsupportedFeature: CALL in block 0, transaction 0, pc" in error["message"]
+    assert f"UnsupportedFeature: {RECOVERING}" in error["message"]
     assert error["message"] in result.stderr
+
+
+@pytest.fixture
+def too_high(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A batch whose last transaction has more than 2^12 steps of one kind, where the verifier allows no more rows."""
+    monkeypatch.setattr(sizes, "MAX_LOG_HEIGHT", 12)
+    file = tmp_path / "high.json"
+    file.write_text(json.dumps(landing(5000).document))
+    return file
+
+
+def landing(times: int) -> Builder:
+    """Two blocks, the last transaction of which runs so many JUMPDEST."""
+    rounds, rest = divmod(times, 1000)
+    loop = f"{rounds} loop: {'jumpdest ' * 999} 1 swap1 sub dup1 @loop jumpi"
+    code = assemble(f"{loop} {'jumpdest ' * rest} stop")
+    building = Builder().alloc(CONTRACT, code="0x" + code.hex(), nonce=1)
+    building.block(building.transfer())
+    return building.block(building.transfer(), call_contract(building, gas=10_000_000))
+
+
+TOO_HIGH = (
+    "a segment that the verifier refuses (table jumpdest has 8,192 rows, padding included; 4,096 are allowed) "
+    "in block 1, transaction 1"
+)
+
+
+def test_what_is_too_large_for_the_verifier_is_refused_the_same_everywhere(
+    too_high: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in (("check",), ("prove", "--out", tmp_path / "high.proof")):
+        result = run(command[0], too_high, *command[1:], "--json")
+        assert result.exit_code == 2, result.output
+        error = the_object(result)["error"]
+        assert (error["kind"], error["message"]) == ("UnsupportedFeature", f"UnsupportedFeature: {TOO_HIGH}")
+    assert [file.name for file in tmp_path.iterdir()] == [too_high.name]
+    assert the_object(run("inspect", too_high, "--json"))["unsupported"] == TOO_HIGH
+    monkeypatch.setattr(bench, "EXAMPLES", tmp_path)
+    assert the_object(run("bench", "high", "--json"))["workloads"]["high"]["unsupported"] == TOO_HIGH
+    executed = landing(5000).execute()
+    for stage in (stages.check_executed, stages.prove_executed):
+        with pytest.raises(UnsupportedFeature) as error:
+            stage(executed)
+        assert str(error.value) == TOO_HIGH
+
+
+@pytest.mark.deep
+def test_a_table_of_more_than_2_21_rows_is_refused() -> None:
+    executed = landing(2**21 + 1).execute()
+    batch = Batch.of(check_provable(executed))
+    with pytest.raises(UnsupportedFeature, match=r"table jumpdest has 4,194,304 rows.* in block 1, transaction 1$"):
+        plan_batch(batch, UNLIMITED)
+    with pytest.raises(UnsupportedFeature, match=r"table jumpdest has 4,194,304 rows.* in block 1, transaction 1$"):
+        plan_batch(batch)
 
 
 def test_prove_refuses_before_it_makes_anything(unsupported: Path, tmp_path: Path) -> None:
@@ -396,13 +464,16 @@ def workloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Workloads of a few transactions each."""
     for name in ("transfer", "tokens"):
         (tmp_path / f"{name}.json").write_text(json.dumps(token_batch(4).document))
-    (tmp_path / "calls.json").write_text(json.dumps(PROGRAMS["calls"]().document))
+    gas = 600_000_000
+    refused = Builder(gasLimit=gas).alloc(CONTRACT, code="0x" + assemble("1 0x1000000 mstore stop").hex())
+    refused.block(call_contract(refused, gas=gas), gasLimit=gas)
+    (tmp_path / "refused.json").write_text(json.dumps(refused.document))
     monkeypatch.setattr("zkevm.bench.EXAMPLES", tmp_path)
 
 
 @pytest.mark.usefixtures("workloads")
 def test_bench_prints_exact_costs() -> None:
-    result = run("bench", "tokens", "transfer", "calls", "--json")
+    result = run("bench", "tokens", "transfer", "refused", "--json")
     assert result.exit_code == 0, result.output
     workloads = the_object(result)["workloads"]
     report = workloads["tokens"]
@@ -420,8 +491,20 @@ def test_bench_prints_exact_costs() -> None:
     assert report["security_bits"] >= 100
     assert "comparison" not in report
     assert workloads["transfer"]["comparison"]["times_fewer_cells"] > 0
-    assert "CALL in block" in workloads["calls"]["unsupported"]
-    assert workloads["calls"]["execution"]["transactions"] == 2
+    assert workloads["refused"]["execution"]["transactions"] == 1
+    assert "memory of more than 16 MiB in block 0, transaction 0" in workloads["refused"]["unsupported"]
+
+
+@pytest.mark.usefixtures("workloads")
+def test_bench_says_in_its_table_what_cannot_be_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("bench", "refused")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"refused: one segment\s+cannot be proved +memory of more than 16 MiB", result.output)
+    # A workload that is larger than the verifier allows is one, too.
+    monkeypatch.setattr(sizes, "MAX_LOG_HEIGHT", 5)
+    result = run("bench", "tokens")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"tokens: one segment\s+cannot be proved +a segment that the verifier refuses", result.output)
 
 
 @pytest.mark.deep
@@ -454,7 +537,7 @@ def test_inspect_draws_the_costs(batch: Path, proved: tuple[Path, Any], tmp_path
 
 #: Cases of the public suite: one that can be proved, one that creates a contract.
 CASES = Path(__file__).parents[1] / "executor" / "fixtures" / "blockchain_tests.json"
-PROVABLE, CREATING = "amountIs0TouchAccount_Cancun", "CREATE_FirstByte_loop_d0g0v0_Cancun"
+PROVABLE = "amountIs0TouchAccount_Cancun"
 
 
 @pytest.mark.parametrize("stage", ["execute", "check", "prove"])
@@ -468,12 +551,19 @@ def test_conformance_takes_cases_to_a_stage(stage: str) -> None:
 
 
 def test_conformance_tells_what_cannot_be_proved() -> None:
-    (name,) = (name for name in json.loads(CASES.read_text()) if name.endswith(CREATING))
-    result = run("conformance", f"{CASES}::{name}", "--stage", "check", "--workers", "1", "--json")
+    result = run("conformance", FIXTURES / "ecrecover.json", "--stage", "check", "--workers", "1", "--json")
     assert result.exit_code == 0, result.output
     report = the_object(result)
     assert (report["passed"], report["failed"], report["unsupported"]) == (0, 0, 1)
-    assert "CREATE" in str(report["reasons"])
+    assert "precompile 1, ecrecover in block 0, transaction 0, pc" in str(report["reasons"])
+
+
+def test_conformance_checks_creations() -> None:
+    (name,) = (name for name in json.loads(CASES.read_text()) if name.endswith("CREATE_FirstByte_loop_d0g0v0_Cancun"))
+    result = run("conformance", f"{CASES}::{name}", "--stage", "check", "--workers", "1", "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)
+    assert (report["passed"], report["failed"], report["unsupported"]) == (1, 0, 0)
 
 
 def test_conformance_counts_what_it_leaves_out(tmp_path: Path) -> None:
@@ -501,8 +591,8 @@ class TestStages:
     def test_check_fails_a_case_with_violations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         executed = token_batch(1).execute()
         stages.check_executed(executed)
-        honest = stages.fill
-        monkeypatch.setattr(stages, "fill", lambda execution: self.spoil(honest(execution)))
+        honest = stages.fill_segment
+        monkeypatch.setattr(stages, "fill_segment", lambda batch, job: self.spoil(honest(batch, job)))
         with pytest.raises(Failed, match="violations, the first one: "):
             stages.check_executed(executed)
 
@@ -513,9 +603,9 @@ class TestStages:
             stages.prove_executed(executed)
 
     def test_what_cannot_be_proved_is_unsupported(self) -> None:
-        executed = PROGRAMS["calls"]().execute()
+        executed = recovering().execute()
         for stage in (stages.check_executed, stages.prove_executed):
-            with pytest.raises(UnsupportedFeature, match="CALL"):
+            with pytest.raises(UnsupportedFeature, match=RECOVERING):
                 stage(executed)
 
     def test_long_transactions_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -526,7 +616,6 @@ class TestStages:
                 stage(executed)
 
     def test_operations_that_do_not_fit_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stages, "SMALL_STEPS", 0)  # so that it is planned
         plan = stages.plan_batch
         monkeypatch.setattr(stages, "plan_batch", lambda batch, budget: plan(batch, Budget(memory=1 << 20)))
         executed = token_batch(1).execute()

@@ -29,7 +29,7 @@ MAX_BYTES: Final = 2 << 20
 HEIGHTS: Final = range(11, 25)
 """Values of log2 of the stacked height: WHIR folds at least once, and the parameters are proven up to 2^24 rows."""
 
-MAX_TABLES: Final = 128
+MAX_TABLES: Final = 256
 MAX_COLUMNS: Final = 30_000
 MAX_CONSTRAINTS: Final = 5_000
 MAX_INTERACTIONS: Final = 1_000

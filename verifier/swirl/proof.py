@@ -7,6 +7,7 @@ just that: no number of an untrusted file ever decides how much is allocated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -58,6 +59,9 @@ class Field:
     name: str
     prefixes: tuple[int, ...]
     shape: tuple[int, ...]
+
+
+_COMMITMENT: Final = Field("commitment", (), (DIGEST,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,16 @@ def present_traces(key: VerifyingKey, log_heights: tuple[int | None, ...]) -> tu
     return tuple(sorted(traces, key=lambda trace: -trace.log_height))
 
 
+def encoded_bytes(key: VerifyingKey, log_heights: tuple[int | None, ...]) -> int:
+    """Bytes of a proof whose tables have these heights."""
+    traces = present_traces(key, log_heights)
+    fields = [_COMMITMENT, *layout(key, traces, log_heights, place(key, traces).width)]
+    integers = sum(len(field.prefixes) + math.prod(field.shape) for field in fields)
+    # Before the heights come the format's version, the number of tables and which of them there are; behind each
+    # height the number of its cached commitments.
+    return 4 * (2 + 2 * len(traces) + integers) + -(-len(key.tables) // 8)
+
+
 def decode(key: VerifyingKey, encoding: bytes) -> Proof:
     """Read a proof of the shape that a key admits.
 
@@ -230,7 +244,7 @@ def decode(key: VerifyingKey, encoding: bytes) -> Proof:
         places[field.name] = reader.at
         fields[field.name] = reader.elements(field.shape, field.name)
 
-    read(Field("commitment", (), (DIGEST,)))
+    read(_COMMITMENT)
     log_heights = read_heights(key, reader)
     traces = present_traces(key, log_heights)
     placement = place(key, traces)

@@ -151,8 +151,12 @@ def sizes_of(key: VerifyingKey, log_heights: Sequence[int | None]) -> Sizes:
     # Lower tables count as if they were repeated up to this height.
     rows = [0 if h is None else 1 << max(h, params.l_skip) for h in log_heights]
     for bound in key.height_bounds:
-        if sum(c * r for c, r in zip(bound.coefficients, rows, strict=True)) >= bound.threshold:
-            raise Invalid("the tables are too high: counts of messages could wrap around")
+        total = sum(c * r for c, r in zip(bound.coefficients, rows, strict=True))
+        if total >= bound.threshold:
+            raise Invalid(
+                f"the tables are too high: counts of messages could wrap around "
+                f"({total:,}, less than {bound.threshold:,} are allowed)"
+            )
     interactions = sum(len(table.interactions) * r for table, r in zip(key.tables, rows, strict=True))
     if interactions >= bounds.max_interactions:
         raise Invalid(f"{interactions} interactions, the analysis assumes less than {bounds.max_interactions}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from circuits.air import field as arithmetic
 from circuits.air.expression import Expression, Operand
-from circuits.air.layout import RANGE, Layout, bit, element, limb
+from circuits.air.layout import RANGE, Array, C, Layout, bit, element, limb
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 
@@ -59,14 +59,14 @@ def range_check(air: Air, value: Expression, bits: int, count: Operand) -> None:
         air.query(RANGE16, value * (1 << (16 - bits)), count=count)
 
 
-class IsZero(Layout):
+class IsZero(Layout[C]):
     """`zero` is 1 exactly when the value is 0."""
 
     zero = bit("1 when the value is 0")
     inverse = element("inverse of the value, or 0", by="value * inverse = 1 - zero, and inverse = 0 when zero")
 
     @staticmethod
-    def constrain(air: Air, cells: Any, value: Expression, *, when: Operand = 1, name: str = "is zero") -> None:
+    def constrain(air: Air, cells: IsZero, value: Expression, *, when: Operand = 1, name: str = "is zero") -> None:
         """Tie `cells.zero` to the value where `when` is 1; elsewhere both cells must be 0 by the last constraint."""
         active = air.graph.lift(when)
         air.require(value * cells.inverse - active + cells.zero, f"{name}: value * inverse = 1 - zero")
@@ -77,13 +77,13 @@ class IsZero(Layout):
             air.require((1 - active) * cells.inverse, f"{name}: idle inverse")
 
     @staticmethod
-    def fill(cells: Any, value: NDArray[np.uint64]) -> None:
+    def fill(cells: IsZero[Array], value: NDArray[np.uint64]) -> None:
         """`value`: canonical elements (rows,) of the active rows."""
         cells.zero = value == 0
         cells.inverse = arithmetic.inverse(value.astype(np.uint64))
 
 
-class LessThan(Layout):
+class LessThan(Layout[C]):
     """`less` is 1 exactly when a < b, for integers a, b below 2^32 given as (low, high) pairs of limbs."""
 
     less = bit("1 when a < b")
@@ -91,13 +91,13 @@ class LessThan(Layout):
     difference = limb("a - b + 2^32 * less, in limbs", 2, by=RANGE)
 
     @staticmethod
-    def constrain(air: Air, cells: Any, a: Sequence[Any], b: Sequence[Any], *, name: str = "less than") -> None:
+    def constrain(air: Air, cells: LessThan, a: Sequence[Any], b: Sequence[Any], *, name: str = "less than") -> None:
         """Operands' limbs must be pinned to 16 bits by their owners; each equation stays within +-2^17."""
         air.require(cells.difference[0] - (a[0] - b[0] + cells.borrow * (1 << 16)), f"{name}: low limb")
         air.require(cells.difference[1] - (a[1] - b[1] - cells.borrow + cells.less * (1 << 16)), f"{name}: high limb")
 
     @staticmethod
-    def fill(cells: Any, a: NDArray[np.int64], b: NDArray[np.int64]) -> list[NDArray[Any]]:
+    def fill(cells: LessThan[Array], a: NDArray[np.int64], b: NDArray[np.int64]) -> list[NDArray[Any]]:
         """`a`, `b`: integers (rows,) below 2^32. Returns the looked-up limbs."""
         less = a < b
         difference = a - b + (less.astype(np.int64) << 32)
@@ -107,34 +107,34 @@ class LessThan(Layout):
         return [cells.difference]
 
 
-class TimeLimbs(Layout):
+class TimeLimbs(Layout[C]):
     """A time below 2^29 that the prover chooses; which one, the table that receives it limits further."""
 
     low = limb("low limb of the time", by=RANGE)
     high = limb("high limb of the time", by="13-bit range check")
 
     @staticmethod
-    def constrain(air: Air, cells: Any, count: Operand) -> Expression:
+    def constrain(air: Air, cells: TimeLimbs, count: Operand) -> Expression:
         """The time, an integer in [0, 2^29) where `count` is 1."""
         range_check(air, cells.high, TIME_BITS - 16, count)
         time: Expression = cells.low + cells.high * (1 << 16)
         return time
 
     @staticmethod
-    def fill(cells: Any, time: NDArray[np.int64]) -> None:
+    def fill(cells: TimeLimbs[Array], time: NDArray[np.int64]) -> None:
         """`time`: (rows,)."""
         cells.low = time & 0xFFFF
         cells.high = time >> 16
 
 
-class TimeOrder(Layout):
+class TimeOrder(Layout[C]):
     """The time of an earlier event, proved to be below `now`."""
 
     before = element("time of the earlier event", by="bus: the event's sender; below 2^29")
     low = limb("low limb of now - before - 1", by=RANGE)
 
     @staticmethod
-    def constrain(air: Air, cells: Any, now: Expression, count: Expression) -> None:
+    def constrain(air: Air, cells: TimeOrder, now: Expression, count: Expression) -> None:
         """`now - before - 1` is in [0, 2^29) where `count` is 1.
 
         The high part is the expression (now - before - 1 - low) / 2^16: 13 bits, so the difference is an integer below
@@ -145,7 +145,7 @@ class TimeOrder(Layout):
         range_check(air, high, TIME_BITS - 16, count)
 
     @staticmethod
-    def fill(cells: Any, now: NDArray[np.int64], before: NDArray[np.int64]) -> None:
+    def fill(cells: TimeOrder[Array], now: NDArray[np.int64], before: NDArray[np.int64]) -> None:
         """`now`, `before`: times (rows,)."""
         cells.before = before
         cells.low = (now - before - 1) & 0xFFFF

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS
 from circuits.air.gadgets.basic import range_check
-from circuits.air.layout import RANGE, Layout, bit, byte, limb, word
+from circuits.air.layout import RANGE, Array, C, Layout, bit, byte, limb, word
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 
@@ -28,14 +28,14 @@ _INVERSE_256 = pow(256, -1, MODULUS)
 Words = NDArray[np.integer[Any]]
 
 
-class AddWords(Layout):
+class AddWords(Layout[C]):
     """a + b = sum + 2^256 * carry[15]."""
 
     sum = word("a + b modulo 2^256", by=RANGE)
     carry = bit("carry out of each limb", LIMBS)
 
     @staticmethod
-    def constrain(air: Air, cells: Any, a: Sequence[Any], b: Sequence[Any], *, name: str = "add") -> None:
+    def constrain(air: Air, cells: AddWords, a: Sequence[Any], b: Sequence[Any], *, name: str = "add") -> None:
         """Both sides of each limb's equation are below 2^17 + 1."""
         carry: Operand = 0
         for i in range(LIMBS):
@@ -43,7 +43,7 @@ class AddWords(Layout):
             carry = cells.carry[i]
 
     @staticmethod
-    def fill(cells: Any, a: Words, b: Words) -> NDArray[np.int64]:
+    def fill(cells: AddWords[Array], a: Words, b: Words) -> NDArray[np.int64]:
         """`a`, `b`: limbs (rows, 16). Returns the sum's limbs (rows, 16) `int64`."""
         total, carries = _propagate(a.astype(np.int64) + b.astype(np.int64))
         cells.sum = total
@@ -51,14 +51,16 @@ class AddWords(Layout):
         return total
 
 
-class SubtractWords(Layout):
+class SubtractWords(Layout[C]):
     """a - b = difference - 2^256 * borrow[15]; borrow[15] = 1 exactly when a < b."""
 
     difference = word("a - b modulo 2^256", by=RANGE)
     borrow = bit("borrow into each limb's successor", LIMBS)
 
     @staticmethod
-    def constrain(air: Air, cells: Any, a: Sequence[Any], b: Sequence[Any], *, name: str = "subtract") -> None:
+    def constrain(
+        air: Air, cells: SubtractWords, a: Sequence[Any], b: Sequence[Any], *, name: str = "subtract"
+    ) -> None:
         """Both sides of each limb's equation are below 2^17 + 1."""
         borrow: Operand = 0
         for i in range(LIMBS):
@@ -69,7 +71,7 @@ class SubtractWords(Layout):
             borrow = cells.borrow[i]
 
     @staticmethod
-    def fill(cells: Any, a: Words, b: Words) -> NDArray[np.int64]:
+    def fill(cells: SubtractWords[Array], a: Words, b: Words) -> NDArray[np.int64]:
         """`a`, `b`: limbs (rows, 16). Returns the difference's limbs (rows, 16) `int64`."""
         difference, carries = _propagate(a.astype(np.int64) - b.astype(np.int64))
         cells.difference = difference

@@ -93,7 +93,7 @@ class TableRows:
         self.matrix = np.ascontiguousarray(matrix, dtype=np.uint32)
         self.height = len(matrix)
         self.public = np.array(public, dtype=np.uint32)
-        self.cells = list(table.layout.cells())
+        self.cells: list[Cell] = list(table.layout.cells())
         self._public_cells = list(table.public.cells())
         self.graph = table.air.graph
         self.constraints = [c.expression.index for c in table.air.constraints]

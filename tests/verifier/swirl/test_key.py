@@ -232,7 +232,7 @@ DAMAGE = {
     "grinding": (7, 14, "parameters are not"),
     "proximity": (10, 1, "parameters are not"),
     "no tables": (15, 0, "no tables"),
-    "too many tables": (15, 129, "number of tables"),
+    "too many tables": (15, 257, "number of tables"),
     "preprocessed data": (16, 1, "preprocessed data"),
     "preprocessed columns": (17, 1, "preprocessed columns"),
     "cached columns": (18, 1, "cached columns"),

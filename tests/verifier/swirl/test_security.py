@@ -138,7 +138,7 @@ def test_what_the_analysis_does_not_cover_is_refused() -> None:
     huge = key(22)
     unbounded = replace(huge, height_bounds=())
     for refused, chosen, reason in [
-        (vk, low[1:], "110 heights for 111 tables"),
+        (vk, low[1:], f"{count - 1} heights for {count} tables"),
         (vk, [None] * count, "no table is present"),
         (vk, [15, *low[1:]], r"2\^15 rows"),
         (vk, [-1, *low[1:]], "rows"),

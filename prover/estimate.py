@@ -1,0 +1,155 @@
+"""About how large a segment is, from the trace alone: no table is filled.
+
+The planner fills tables to find out how large a segment really is; what it fills first, and what next, it takes from
+here. Wrong estimates make it fill more often and have no other influence.
+
+The weights are what tables took in the batches of `examples/`, padding included, fitted to what their segments have
+many of. What a segment proves once however often it is needed (an opened chunk of a code, a hash, a leaf of the access
+tree) is counted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.batch.code_trees import CHUNK_BYTES
+from circuits.batch.execution import Batch
+from circuits.batch.operations import OperationKind
+from circuits.functions import bitwise_bytes, keccak_f, range
+from circuits.functions.keccak_sponge import RATE
+from executor.opcodes import OPCODES
+from executor.trace import NONE, HashPurpose
+
+Integers = NDArray[np.int64]
+
+#: Bytes of memory (see `prover.planner.memory_of`) that tables take: in all, and for each operation, step, frame, leaf
+#: of the access tree, chunk of a code, word of memory accessed, word of calldata, block hashed beside its permutation,
+#: and product of words.
+FIXED = 4 << 20
+PER_OPERATION = 560 << 10
+PER_STEP = 2 << 10
+PER_FRAME = 20 << 10
+PER_LEAF = 45 << 10
+PER_CHUNK = 65 << 10
+PER_WORD = 7 << 10
+PER_CALLDATA_WORD = 30 << 10
+PER_BLOCK = 40 << 10
+PER_PRODUCT = 8 << 10
+
+_WORD_BYTES = 32
+_COPIES = (OPCODES["CODECOPY"], OPCODES["EXTCODECOPY"])
+_PRODUCTS = tuple(OPCODES[name] for name in ("MUL", "DIV", "SDIV", "MOD", "SMOD", "ADDMOD", "MULMOD"))
+#: Hashes that a segment computes: those of codes are the verifier's.
+_HASHED = (HashPurpose.INSTRUCTION, HashPurpose.CREATE_ADDRESS, HashPurpose.CREATE2_ADDRESS)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a segment is expected to take.
+
+    Attributes:
+        rest: bytes of memory of all tables but those of `rows`, padding included.
+        rows: of tables whose rows are known from the trace, padding not included.
+    """
+
+    rest: float
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+
+class _Distinct:
+    """Things that operations need, each of which a segment has once.
+
+    Args:
+        operation, thing, weight: (n,) which operation needs which thing, and how much that is.
+        operations: their number.
+    """
+
+    def __init__(self, operation: Integers, thing: Integers, weight: Integers, operations: int) -> None:
+        order = np.lexsort((operation, thing))
+        operation, thing, weight = operation[order], thing[order], weight[order]
+        same = np.append(False, thing[1:] == thing[:-1])[: len(thing)]
+        before = np.where(same, np.append(-1, operation[:-1])[: len(thing)], -1)
+        kept = before != operation
+        order = np.flatnonzero(kept)[np.argsort(operation[kept], kind="stable")]
+        self._before, self._weight = before[order], weight[order]
+        self._start = np.searchsorted(operation[order], np.arange(operations + 1))
+
+    def __call__(self, first: int, end: int) -> int:
+        """The weight of what the operations `first .. end - 1` need."""
+        own = slice(self._start[first], self._start[end])
+        return int(self._weight[own][self._before[own] < first].sum())
+
+
+class Estimator:
+    """Estimates segments of a batch that has operations."""
+
+    def __init__(self, batch: Batch) -> None:
+        trace, operations = batch.trace, batch.operations
+        steps, frames, count = trace.steps, trace.frames, len(operations)
+        of_step = _operations(operations.first_step, len(steps))
+        transactions = np.flatnonzero(operations.kind == OperationKind.TRANSACTION)
+        rows = operations.row[transactions]
+        of_transaction = np.zeros(len(trace.transactions), dtype=np.int64)
+        of_transaction[rows] = transactions
+
+        each = np.full(count, PER_OPERATION, dtype=np.float64)
+        each += PER_STEP * np.bincount(of_step, minlength=count)
+        each += PER_PRODUCT * np.bincount(of_step[np.isin(steps.opcode, _PRODUCTS)], minlength=count)
+        own = frames.transaction != NONE
+        each += PER_FRAME * np.bincount(of_transaction[frames.transaction[own]], minlength=count)
+        memory = trace.memory
+        words = -(-memory.size.astype(np.int64) // _WORD_BYTES)
+        each += PER_WORD * np.bincount(of_step[memory.step], weights=words, minlength=count)
+        calldata = -(-trace.transactions.input_size.astype(np.int64) // _WORD_BYTES)
+        each[transactions] += PER_CALLDATA_WORD * calldata[rows]
+        self._bytes = np.append(0.0, np.cumsum(each))
+
+        of_access = _operations(operations.first_access, len(trace.accesses))
+        key = trace.accesses.key.astype(np.int64)
+        self._leaves = _Distinct(of_access, key, np.ones_like(key), count)
+
+        # A chunk that runs; of a copied code, all of its chunks at once.
+        code = frames.code.astype(np.int64)
+        runs = code[steps.frame] << 32 | steps.pc // CHUNK_BYTES
+        copied = np.flatnonzero(np.isin(steps.opcode[memory.step], _COPIES) & (memory.is_write == 1))
+        place = code[memory.frame[copied]] << 32 | memory.size[copied]
+        chunks = memory.size[copied].astype(np.int64) // CHUNK_BYTES + 1
+        self._chunks = _Distinct(
+            np.concatenate([of_step, of_step[memory.step[copied]]]),
+            np.concatenate([runs, ~place]),
+            np.concatenate([np.ones(len(runs), dtype=np.int64), chunks]),
+            count,
+        )
+
+        hashes = trace.hashes
+        # What no step asked for stands behind the hashes of the steps before it.
+        step = np.maximum.accumulate(np.where(hashes.step == NONE, 0, hashes.step).astype(np.int64))
+        hashed = np.flatnonzero(np.isin(hashes.purpose, _HASHED))
+        hashed = hashed[step[hashed] < len(steps)]
+        _, name = np.unique(hashes.digest[hashed], axis=0, return_inverse=True)
+        blocks = hashes.input_size[hashed].astype(np.int64) // RATE + 1
+        self._blocks = _Distinct(of_step[step[hashed]], name.reshape(-1).astype(np.int64), blocks, count)
+
+    def __call__(self, first: int, end: int) -> Estimate:
+        """The estimate of the segment of operations `first .. end - 1`."""
+        blocks = self._blocks(first, end)
+        rest = FIXED + float(self._bytes[end] - self._bytes[first])
+        rest += PER_LEAF * self._leaves(first, end) + PER_CHUNK * self._chunks(first, end) + PER_BLOCK * blocks
+        rows = {
+            keccak_f.KeccakF.name: keccak_f.ROUNDS * blocks,
+            range.Range16.name: range.HEIGHT,
+            bitwise_bytes.BitwiseBytes.name: bitwise_bytes.HEIGHT,
+        }
+        return Estimate(rest, rows)
+
+
+def _operations(first: Integers, count: int) -> Integers:
+    """Operation (count,) of each of so many events, of which each operation has those from its first one on.
+
+    The first operation has what comes before it, too: blocks without operations may.
+    """
+    return np.repeat(np.arange(len(first)), np.diff(np.concatenate([[0], first[1:], [count]])))

@@ -1,0 +1,194 @@
+"""Bounds that are sums over all tables, from the tables themselves: how far time goes, how much gas nobody checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.expression import Expression, Op
+from circuits.air.field import MODULUS
+from circuits.air.gadgets.basic import TIME_BITS
+from circuits.air.layout import CellType
+from circuits.air.range_buses import RANGE16
+from circuits.air.table import Table
+from circuits.batch.execution import FRAME_BEGIN, OPENING, TRANSACTION_BEGIN, TRANSACTION_END
+from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RESULT
+from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
+from circuits.instructions.buses import COPY, LOG_READ
+from circuits.instructions.step import InstructionTable
+from circuits.memory.buses import HASH_READ
+from circuits.segment import Segment, fill, segment_circuit
+from circuits.state.buses import DELETION
+from circuits.transactions.buses import ACCESS_LIST, CHAIN
+from circuits.widths import WORD_BYTES
+from scripts.batches import everything
+from tests.circuits.polynomials import Expander, Polynomial
+from verifier.sizes import MAX_LOG_HEIGHT
+
+TABLES = {table.name: table for table in segment_circuit().tables}
+ROWS = 1 << MAX_LOG_HEIGHT
+
+#: Buses on which time goes on. The rows between the segment's first message and its last one are a path, on which time
+#: grows by what each row adds to the times that it receives.
+CLOCK = (CHAIN, EXEC, HALT, MESSAGE, RESULT, PRECOMPILE, ACCESS_LIST, DELETION)
+
+#: Buses whose tokens are worked off by rows of other tables, one for each 32 bytes that are left. Who sends such a
+#: token may take a unit of time for each of these rows.
+READERS = {COPY: "copy", HASH_READ: "hash_read", LOG_READ: "log_read", INIT_CODE: "init_code"}
+
+#: Units of time that may be taken for each such row, by sender; MCOPY reads all words before it writes any.
+PER_WORD = {
+    "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "create": 1, "deposit": 1, "extcodecopy": 1,
+    "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "returndatacopy": 1,
+}  # fmt: skip
+
+#: Constraints by which times on these buses follow from each other within a row, and with what they are multiplied.
+SETTLED: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "frame": lambda row: {"what runs nothing ends at once": 1},
+    "transaction": lambda row: {
+        "without a frame it ends": row.real,
+        "padding opens nothing": row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys - row.end_time,
+    },
+    "create": lambda row: {"the address is taken": 1},
+    "create_stopped": lambda row: {"reason: exactly one flag": row.time + 1},
+    "hash_precompiles": lambda row: {"precompile: exactly one flag": row.time},
+}
+
+
+def _field(table: Table, interaction: Any, name: str) -> Expression:
+    offset = 0
+    for part in interaction.bus.fields:
+        if part.name == name:
+            found: Expression = interaction.message[offset]
+            return found
+        offset += part.size
+    raise KeyError(name)
+
+
+def _advance(table: Table) -> Expression:
+    """What a row adds to the times that it receives on the buses of `CLOCK`."""
+    graph = table.air.graph
+    total = graph.constant(0)
+    for interaction in table.air.interactions:
+        if interaction.bus in CLOCK:
+            total = total + interaction.count * _field(table, interaction, "time")
+    constraints = {c.name: c.expression for c in table.air.constraints}
+    for name, factor in SETTLED.get(table.name, lambda row: {})(table.air.row).items():
+        total = total - constraints[name] * factor
+    return total
+
+
+def _at_most(polynomial: Polynomial) -> int:
+    """An upper bound of a sum of products of bits."""
+    return sum(factor for factor in polynomial.values() if factor <= MODULUS // 2)
+
+
+def _parts(table: Table, expression: Expression) -> tuple[Polynomial, Polynomial]:
+    """The products of bits in an expression, and the others."""
+    expand = Expander(table)
+    found = expand(expression)
+    of_bits = {product: factor for product, factor in found.items() if all(map(expand.is_bit, product))}
+    return of_bits, {product: factor for product, factor in found.items() if product not in of_bits}
+
+
+@cache
+def _clocked() -> dict[str, tuple[int, bool]]:
+    """What a row of a table adds to time at most, words aside, and whether there are words."""
+    found = {}
+    for table in TABLES.values():
+        if table.name != Segment.name and any(i.bus in CLOCK for i in table.air.interactions):
+            of_bits, others = _parts(table, _advance(table))
+            found[table.name] = _at_most(of_bits), bool(others)
+    return found
+
+
+def test_time_stays_below_its_bound() -> None:
+    weights = {name: weight for name, (weight, _) in _clocked().items()}
+    # Rows that read or copy words are paid for by those who send for them.
+    weights |= dict.fromkeys(READERS.values(), 1) | {"copy": max(PER_WORD.values())}
+    assert {name: weights[name] for name in ("call", "frame", "transaction", "add")} == {
+        "call": 1 + OPENING, "frame": FRAME_BEGIN, "transaction": TRANSACTION_BEGIN + TRANSACTION_END, "add": 1
+    }  # fmt: skip
+    assert sum(weights.values()) * ROWS < 1 << TIME_BITS
+    assert {name for name, (_, words) in _clocked().items() if words} == set(PER_WORD)
+
+
+@cache
+def _segment() -> dict[str, Any]:
+    traces = fill(everything.execution(waits=False)).traces
+    return {table.name: trace for table, trace in zip(TABLES.values(), traces, strict=True) if trace is not None}
+
+
+@pytest.mark.parametrize("name", sorted(PER_WORD))
+def test_words_take_as_much_time_as_there_are_rows_for_them(name: str) -> None:
+    table, trace = TABLES[name], _segment()[name]
+    advance = _advance(table)
+    tokens = [i for i in table.air.interactions if i.bus in READERS and _is_sent(table, i.count)]
+    sizes = [_field(table, i, "size" if i.bus is INIT_CODE else "left") for i in tokens]
+    wanted = [advance.index, *(e.index for i, size in zip(tokens, sizes, strict=True) for e in (i.count, size))]
+    rows = Rows.of_trace(trace, np.zeros(0, dtype=np.uint32))
+    values = evaluate(table.air.graph, rows, NumpyAlgebra(), wanted)
+    words = sum(
+        values[i.count.index].astype(np.int64) * -(-values[size.index].astype(np.int64) // WORD_BYTES)
+        for i, size in zip(tokens, sizes, strict=True)
+    )
+    assert np.any(words)
+    assert (values[advance.index].astype(np.int64) <= _clocked()[name][0] + PER_WORD[name] * words).all()
+
+
+def _is_sent(table: Table, count: Expression) -> bool:
+    return table.air.graph.nodes[count.index][0] != Op.NEG
+
+
+def test_gas_that_nobody_checks() -> None:
+    """Steps that prove nothing of their gas take at most `UNCHECKED_GAS` together, one of each table."""
+    costs = {}
+    for table in TABLES.values():
+        if not isinstance(table, InstructionTable):
+            continue
+        names = table.layout.names()
+        gas, expand = (Op.LOCAL, names.index("gas")), Expander(table)
+        real = {((Op.LOCAL, names.index("real")),): 1}
+        checks = [
+            i
+            for i in table.air.interactions
+            if i.bus == RANGE16 and any(gas in product for product in expand(i.message[0])) and expand(i.count) == real
+        ]
+        after = [_field(table, i, "gas") for i in table.air.interactions if i.bus == EXEC][1:]
+        if checks or not after:
+            continue
+        (left,) = after
+        cost = expand(table.air.graph.node(*gas) - left)
+        costs[table.name] = sum(factor * _element(table, product) for product, factor in cost.items())
+    assert not {"call", "call_stopped", "create", "create_stopped", "sstore", "log"} & set(costs)
+    sample = {"add": 3, "blockhash": 20, "push_large": 3, "returndatasize": 2, "store_aligned": 3}
+    assert sample.items() <= costs.items()
+    assert sum(costs.values()) <= UNCHECKED_GAS
+    # What is below 0 does not come to look like an amount of gas, whatever is subtracted next.
+    lowest = UNCHECKED_GAS * ROWS + MAX_SMALL_MEMORY_GAS
+    assert lowest + MAX_COST < MODULUS - (1 << GAS_BITS)
+
+
+#: Cells in what unchecked steps cost: of a push (`circuits.frames.push_sites`), and of the growth of small memories,
+#: which is bounded for a frame as a whole.
+_CELLS = {
+    ("push_small", "cost"): 3,
+    ("push_large", "cost"): 3,
+    ("load_aligned", "cost"): 0,
+    ("store_aligned", "cost"): 0,
+}
+
+
+def _element(table: Table, product: tuple[Any, ...]) -> int:
+    """The most that a product of cells in a cost may be."""
+    most = 1
+    for op, cell in product:
+        assert op == Op.LOCAL
+        column = list(table.layout.cells())[cell]
+        most *= 1 if column.column.type is CellType.BIT else _CELLS[table.name, column.name]
+    return most

@@ -1,0 +1,84 @@
+"""A proof file that the verifier would not read is refused before anything is proved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+import prover.assemble
+from circuits.batch.execution import Batch
+from executor.errors import UnsupportedFeature
+from executor.execute import ExecutedBatch
+from prover.assemble import check_assembled
+from prover.errors import CostError
+from prover.planner import plan_batch
+from prover.segment import SegmentJob, segment_jobs
+from scripts.batches.mixed import mixed_batch
+from scripts.batches.tokens import SMALL
+from verifier import container, rlp_bounded
+
+Planned = tuple[ExecutedBatch, Batch, list[SegmentJob]]
+
+
+@pytest.fixture(scope="module")
+def planned() -> Planned:
+    executed = mixed_batch(0).execute()
+    batch = Batch.of(executed.trace) if executed.trace is not None else pytest.fail("no trace")
+    return executed, batch, segment_jobs(batch, plan_batch(batch, SMALL))
+
+
+def test_what_fits_is_not_refused(planned: Planned) -> None:
+    check_assembled(*planned)
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit", "reason"),
+    [
+        ("MAX_LEAVES", lambda batch, jobs: len(batch.leaves.keys) - 1, "leaf keys"),
+        ("MAX_WRITES", lambda batch, jobs: sum(len(job.writes.leaf) for job in jobs) - 1, "segment [0-9]+: writes"),
+        ("MAX_CODE_BYTES", lambda batch, jobs: int(batch.trace.codes.size.max()) - 1, "code [0-9]+"),
+        ("MAX_ALL_CODE_BYTES", lambda batch, jobs: int(batch.trace.codes.size.max()), "code [0-9]+"),
+        ("MAX_NODE_BYTES", lambda batch, jobs: 100, "state node [0-9]+"),
+        ("MAX_LOG_BYTES", lambda batch, jobs: int(batch.trace.logs.data_size.max()) - 1, "receipt [0-9]+, log [0-9]+"),
+        ("MAX_TRANSACTION_BYTES", lambda batch, jobs: 50, "block 0, transaction 0"),
+    ],
+)
+def test_every_bound_of_the_file_is_asked(
+    planned: Planned,
+    bound: str,
+    limit: Callable[[Batch, list[SegmentJob]], int],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executed, batch, jobs = planned
+    monkeypatch.setattr(container, bound, limit(batch, jobs))
+    with pytest.raises(UnsupportedFeature, match=rf"a proof file that the verifier refuses \({reason}"):
+        check_assembled(executed, batch, jobs)
+
+
+def test_the_number_of_items_is_bounded(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = rlp_bounded.RlpReader.__init__.__defaults__
+    assert defaults == (0, rlp_bounded.MAX_ITEMS)
+    monkeypatch.setattr(rlp_bounded.RlpReader.__init__, "__defaults__", (0, 100))
+    with pytest.raises(UnsupportedFeature, match=r"a proof file that the verifier refuses .*items"):
+        check_assembled(*planned)
+
+
+def test_more_segments_than_a_file_may_have(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed, batch, jobs = planned
+    monkeypatch.setattr(prover.assemble, "MAX_SEGMENTS", len(jobs) - 1)
+    with pytest.raises(CostError, match=rf"^{len(jobs)} segments make .* \({len(jobs) - 1} segments and") as error:
+        check_assembled(executed, batch, jobs)
+    assert "--segment-memory" in error.value.hint
+
+
+def test_a_file_that_only_its_proofs_make_too_long(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed, batch, jobs = planned
+    monkeypatch.setattr(prover.assemble, "MAX_FILE_BYTES", 1 << 20)
+    with pytest.raises(CostError, match=re.escape("segments and 1 MiB are allowed)")):
+        check_assembled(executed, batch, jobs)
+    low = [replace(job, plan=replace(job.plan, heights={"segment": 1})) for job in jobs[:1]]
+    check_assembled(executed, batch, low)

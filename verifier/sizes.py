@@ -1,0 +1,108 @@
+"""How large a segment may be.
+
+These are all the reasons for which a segment's proof is refused for its size. They follow from the heights of its
+tables alone, so the prover asks for them before it proves, and the verifier when it has a proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from circuits.air.circuit import Circuit
+from circuits.air.expression import Op
+from circuits.air.table import Table
+from verifier.container import MAX_SEGMENT_PROOF_BYTES
+from verifier.errors import Invalid
+from verifier.swirl.key import Interaction, TableKey, VerifyingKey, height_bounds, parameters
+from verifier.swirl.proof import encoded_bytes
+from verifier.swirl.security import security
+
+MIN_SECURITY_BITS: Final = 100.0
+
+MAX_LOG_HEIGHT: Final = 21
+"""Tables of a segment are at most this high, which bounds its steps, their gas (`circuits.frames.gas`) and time."""
+
+
+def check_heights(tables: Sequence[str], log_heights: Sequence[int | None]) -> None:
+    """Check that no table is too high.
+
+    Args:
+        tables: their names.
+        log_heights: log2 of the rows of each, None for one without rows.
+
+    Raises:
+        Invalid: naming the highest of those that are.
+    """
+    present = [(height, name) for name, height in zip(tables, log_heights, strict=True) if height is not None]
+    height, name = max(present)
+    if height > MAX_LOG_HEIGHT:
+        raise Invalid(f"table {name} has {1 << height:,} rows, padding included; {1 << MAX_LOG_HEIGHT:,} are allowed")
+
+
+def check_security(bits: float) -> None:
+    """Check that a proof has enough proven bits of security.
+
+    Raises:
+        Invalid: if it has not.
+    """
+    if bits < MIN_SECURITY_BITS:
+        raise Invalid(f"the proof has {bits:.1f} bits of security, {MIN_SECURITY_BITS:.0f} are needed")
+
+
+def check_segment_size(circuit: Circuit, heights: Mapping[str, int], log_stacked_height: int) -> int:
+    """Check that a proof of a segment with tables of these heights would not be refused for its size.
+
+    Args:
+        circuit: of the segment.
+        heights: rows of each table that is present, padding included.
+        log_stacked_height: of the key.
+
+    Returns:
+        Bytes of the proof.
+
+    Raises:
+        Invalid: if it would, with the reason and the table that takes the most.
+    """
+    found = [heights.get(name) for name in circuit.names]
+    log_heights = [None if height is None else height.bit_length() - 1 for height in found]
+    check_heights(circuit.names, log_heights)
+    key = _shape(circuit, log_stacked_height)
+    try:
+        check_security(security(key, log_heights).total)
+        size = encoded_bytes(key, tuple(log_heights))
+        if size > MAX_SEGMENT_PROOF_BYTES:
+            raise Invalid(f"the proof takes {size} bytes, at most {MAX_SEGMENT_PROOF_BYTES} are read")
+    except Invalid as error:
+        cells = {table.name: table.width * heights.get(table.name, 0) for table in circuit.tables}
+        largest = max(cells, key=lambda name: cells[name])
+        raise Invalid(f"{error}; the largest table is {largest} of {heights[largest]:,} rows") from error
+    return size
+
+
+@lru_cache(maxsize=16)
+def _shape(circuit: Circuit, log_stacked_height: int) -> VerifyingKey:
+    """The key of a circuit as far as sizes depend on it: without expressions and digest."""
+    params = parameters(log_stacked_height)
+    tables = tuple(_table_shape(table, params.max_degree) for table in circuit.tables)
+    return VerifyingKey(params, tables, height_bounds(tables, params), digest=())
+
+
+def _table_shape(table: Table, degree: int) -> TableKey:
+    air = table.air
+    return TableKey(
+        width=table.width,
+        public_values=table.public.width,
+        uses_next=any(node[0] == Op.NEXT for node in air.graph.nodes),
+        degree=degree,
+        required=False,
+        nodes=np.zeros((0, 3), dtype=np.int64),
+        constraints=np.unique([c.expression.index for c in air.constraints]).astype(np.int64),
+        interactions=tuple(
+            Interaction(bus=i.bus.index, count=0, message=(0,) * len(i.message), weight=i.weight)
+            for i in air.interactions
+        ),
+    )
