@@ -120,7 +120,7 @@ def _run(
         raise CostError(
             f"{_name(largest)} needs about {needed >> 20} MiB of memory, the workers have "
             f"{int(session.largest_node_memory) >> 20} MiB",
-            "choose smaller segments with --segment-memory",
+            "choose smaller segments with --segment-memory, or a machine with more memory",
             *batch.operations.place(largest.plan.first),
         )
     parallel = min(workers.count or session.cores, len(jobs))

@@ -62,12 +62,18 @@ class Budget:
     """What one segment may take.
 
     Attributes:
-        memory: estimated peak memory of filling and proving it, bytes.
+        memory: estimated peak memory of filling and proving it, bytes. None: the default, and what one operation needs
+            that takes more.
         operations: number of operations, None for any.
     """
 
-    memory: int = DEFAULT_SEGMENT_BYTES
+    memory: int | None = None
     operations: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What a segment takes that can be divided."""
+        return DEFAULT_SEGMENT_BYTES if self.memory is None else self.memory
 
 
 #: As large as the verifier allows.
@@ -231,10 +237,10 @@ class Planner:
         expected = partial(self._guess, first)
         fillings = 0
         while high - low > 1:
-            allowed = budget.memory
+            allowed = budget.bytes
             if low == position and fillings >= MAX_FILLINGS - 1:
                 margin = LAST_MARGIN * 2 ** (fillings + 1 - MAX_FILLINGS)
-                allowed -= int(margin * (budget.memory - WORKER_BYTES))
+                allowed -= int(margin * (budget.bytes - WORKER_BYTES))
             end = _last_within(cuts, low, top, expected, allowed)
             if low > position:
                 near = TOLERANCE * (low - position)
@@ -246,7 +252,7 @@ class Planner:
             end = max(end, low + 1)
             fillings += 1
             refused = self._refusal(first, cuts[end]) is not None
-            if refused or self._memory(first, cuts[end]) > budget.memory:
+            if refused or self._memory(first, cuts[end]) > budget.bytes:
                 high = end
             else:
                 low = end
@@ -254,7 +260,9 @@ class Planner:
             top = max(low + 1, (low + high) // 2) if refused else high - 1
             expected = partial(self._scaled, first, cuts[end])
         if low == position:
-            self._refuse(first, cuts[position + 1], budget)
+            low += 1
+            if budget.memory is not None or self._refusal(first, cuts[low]) is not None:
+                self._refuse(first, cuts[low], budget)
         return low
 
     def _refuse(self, first: int, end: int, budget: Budget) -> NoReturn:
@@ -266,7 +274,7 @@ class Planner:
         needed = self._memory(first, end)
         raise CostError(
             f"operations {first} to {end - 1} need a segment of about {-(-needed >> 20):,} MiB "
-            f"({budget.memory >> 20:,} MiB are allowed)",
+            f"({budget.bytes >> 20:,} MiB are allowed)",
             f"allow at least {(needed >> 20) + 1} with --segment-memory",
             *place,
         )

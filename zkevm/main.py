@@ -46,7 +46,7 @@ SegmentMemory = Annotated[
         min=1,
         metavar="MIB",
         help="Memory that proving one segment may take.",
-        show_default="1024",
+        show_default="1024, and what one transaction needs",
     ),
 ]
 SegmentOperations = Annotated[
@@ -257,9 +257,9 @@ def conformance(
 
 
 def _budget(memory: int | None, operations: int | None) -> "Budget":
-    from prover.planner import DEFAULT_SEGMENT_BYTES, Budget
+    from prover.planner import Budget
 
-    return Budget(DEFAULT_SEGMENT_BYTES if memory is None else memory << 20, operations)
+    return Budget(None if memory is None else memory << 20, operations)
 
 
 @contextmanager

@@ -130,8 +130,16 @@ def test_cells_interactions_and_memory_count_padding() -> None:
 
 
 def test_the_default_budget() -> None:
-    assert Budget().memory == DEFAULT_SEGMENT_BYTES > WORKER_BYTES
+    assert Budget().bytes == DEFAULT_SEGMENT_BYTES > WORKER_BYTES
     assert Budget().operations is None
+
+
+def test_one_operation_may_take_more_than_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prover.planner.DEFAULT_SEGMENT_BYTES", memory(10))
+    plans = planner().plan([0, 5, 50, 55, 60], Budget())
+    assert [(plan.first, plan.end) for plan in plans] == [(0, 5), (5, 50), (50, 60)]
+    with pytest.raises(CostError, match="operations 5 to 49 need"):
+        planner().plan([0, 5, 50, 55, 60], Budget(memory(10)))
 
 
 def test_no_operations_need_no_segment() -> None:
