@@ -1,52 +1,20 @@
-"""Proves segments in Ray tasks: on this machine by default, on a cluster by its address.
+"""Proves the segments of a batch that are not in the store: in this process or in Ray tasks, whichever is faster.
 
-The trace goes into Ray's object store once; a task receives its segment's job, picks its own events, fills the tables
-and proves them. A task whose worker process or node dies is started again by Ray on another one. Every finished proof
-is stored at once, so that a driver that dies loses only what was in progress.
+Every finished proof is stored at once, so that a driver that dies loses only what was in progress.
 """
 
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-import ray
-import ray.exceptions
 
 from circuits.batch.execution import Batch
-from prover.errors import ClusterError, CostError, ProverError
-from prover.segment import SegmentJob, SegmentProof, is_proof_of, prove_segment
+from prover import local
+from prover.segment import SegmentJob, SegmentProof, is_proof_of
 from prover.store import SegmentStore
+from prover.workers import Workers, name_of
 
 logger = logging.getLogger(__name__)
-
-#: Lost workers and nodes that one segment survives.
-MAX_RETRIES = 8
-
-#: Ray's shared memory on this machine: it holds the trace, and the proofs until they are stored.
-_OBJECT_STORE_BYTES = 512 << 20
-
-#: How long the head node of a cluster may take to accept a connection.
-_CONNECT_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where segments are proved.
-
-    Attributes:
-        count: segments proved at the same time; None: as many as there are processor cores.
-        address: address of a Ray cluster, None for this machine. The project must be installed on every node.
-        threads: threads of one worker; None: the cores divided among the workers.
-    """
-
-    count: int | None = None
-    address: str | None = None
-    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,15 +23,6 @@ class SegmentEvent:
 
     job: SegmentJob
     reused: bool
-
-
-@dataclass(frozen=True)
-class _Session:
-    """Resources of the Ray cluster in use: cores in total, cores and memory (bytes) of single nodes."""
-
-    cores: int
-    smallest_node_cores: int
-    largest_node_memory: float
 
 
 def prove_segments(
@@ -92,7 +51,7 @@ def prove_segments(
 
     def finish(job: SegmentJob, proof: SegmentProof, reused: bool) -> None:
         done[job.plan.index] = proof
-        logger.info("%s: %s", _name(job), "reused from the store" if reused else "proved")
+        logger.info("%s: %s", name_of(job), "reused from the store" if reused else "proved")
         on_segment(SegmentEvent(job, reused))
 
     missing = []
@@ -103,123 +62,18 @@ def prove_segments(
         else:
             finish(job, SegmentProof(stored), reused=True)
     if missing:
-        with _session(workers) as session:
-            for job, proof in _run(batch, missing, workers, session):
-                store.save(job.key, proof.proof)
-                finish(job, proof, reused=False)
+        for job, proof in _proved(batch, missing, workers):
+            store.save(job.key, proof.proof)
+            finish(job, proof, reused=False)
     return [done[job.plan.index] for job in jobs]
 
 
-def _run(
-    batch: Batch, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
-) -> Iterator[tuple[SegmentJob, SegmentProof]]:
+def _proved(batch: Batch, jobs: Sequence[SegmentJob], workers: Workers) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     """Proofs in order of completion."""
-    largest = max(jobs, key=lambda job: job.plan.memory)
-    needed = largest.plan.memory
-    if needed > session.largest_node_memory:
-        raise CostError(
-            f"{_name(largest)} needs about {needed >> 20} MiB of memory, the workers have "
-            f"{int(session.largest_node_memory) >> 20} MiB",
-            "choose smaller segments with --segment-memory, or a machine with more memory",
-            *batch.operations.place(largest.plan.first),
-        )
-    parallel = min(workers.count or session.cores, len(jobs))
-    threads = workers.threads or max(1, min(session.smallest_node_cores, session.cores // parallel))
-    task = ray.remote(prove_segment)
-    shared_batch = ray.put(batch)
-    waiting = list(reversed(jobs))
-    running: dict[Any, SegmentJob] = {}
-
-    def submit() -> None:
-        while waiting and len(running) < parallel:
-            job = waiting.pop()
-            options = {
-                "num_cpus": threads,
-                "memory": job.plan.memory,
-                "max_retries": MAX_RETRIES,
-                "name": f"segment {job.plan.index}",
-            }
-            running[task.options(**options).remote(shared_batch, job, threads)] = job
-
-    submit()
-    try:
-        while running:
-            (reference,), _ = ray.wait(list(running), num_returns=1)
-            job = running.pop(reference)
-            # The worker that is free now need not wait until this proof is stored.
-            submit()
-            yield job, _result(reference, job)
-    finally:
-        # Left over only when the run fails or is interrupted: a cluster would go on with them.
-        for reference in running:
-            ray.cancel(reference, force=True)
-
-
-def _name(job: SegmentJob) -> str:
-    return f"segment {job.plan.index} (operations {job.plan.first} to {job.plan.end - 1})"
-
-
-def _result(reference: Any, job: SegmentJob) -> SegmentProof:
-    try:
-        proof: SegmentProof = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        raise ProverError(f"{_name(job)}: {_first_line(error.cause)}") from error
-    except ray.exceptions.RayError as error:
-        raise ClusterError(
-            f"{_name(job)}: its worker was lost more than {MAX_RETRIES} times: {_first_line(error)}",
-            "finished segments are kept; start the command again to go on, with fewer --workers if memory ran out",
-        ) from error
-    return proof
-
-
-def _first_line(error: object) -> str:
-    """What an error says, without the traces of other processes that Ray appends."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-@contextmanager
-def _session(workers: Workers) -> Iterator[_Session]:
-    """A connection to Ray: one that exists already is used and left open."""
-    joined = ray.is_initialized()
-    if not joined:
-        _connect(workers)
-    elif workers.address not in (None, ray.get_runtime_context().gcs_address):
-        raise ClusterError(f"this process is connected to another Ray cluster than {workers.address}")
-    try:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
-        if not cores:
-            raise ClusterError("the Ray cluster has no processor cores to offer")
-        yield _Session(sum(cores), min(cores), max(node.get("memory", 0.0) for node in nodes))
-    finally:
-        if not joined:
-            ray.shutdown()
-
-
-def _connect(workers: Workers) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    # Statistics would be sent over the network.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Errors are reported by this module, once.
-    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-    if workers.address is None:
-        cores = os.cpu_count() or 1
-        ray.init(
-            # "local" keeps an address in the environment from being used.
-            address="local",
-            num_cpus=max(cores, (workers.count or 1) * (workers.threads or 1)),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            **quiet,
-        )
+    if local.pays(jobs, workers):
+        yield from local.prove_here(batch, jobs, workers)
         return
-    try:
-        # Ray itself goes on trying for minutes.
-        host, _, port = workers.address.rpartition("//")[2].rpartition(":")
-        if port.isdigit():
-            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-        ray.init(address=workers.address, **quiet)
-    except (OSError, OverflowError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        raise ClusterError(
-            f"no Ray cluster at {workers.address}: {_first_line(error)}", "is it running, and reachable?"
-        ) from error
+    # Loading Ray takes long.
+    from prover.cluster import prove_in_tasks
+
+    yield from prove_in_tasks(batch, jobs, workers)

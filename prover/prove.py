@@ -10,11 +10,12 @@ from executor.execute import execute
 from executor.inputs import read_batch
 from executor.provable import check_provable
 from prover.assemble import assemble, check_assembled
-from prover.driver import SegmentEvent, Workers, prove_segments
+from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ProverError
 from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.segment import SegmentProof, security_bits, segment_jobs
 from prover.store import SegmentStore, write_atomically
+from prover.workers import Workers
 from verifier.container import encode_proof
 from verifier.statement import BatchStatement
 

@@ -45,6 +45,7 @@ class Transaction:
         access_list: its entries in order: an address with None, then each of its keys with the address.
         max_blob_fee: below 2**256, wei per blob gas; 0 without blobs.
         blob_hashes: versioned hashes, 32 bytes each.
+        protected: whether the signature is for one chain only (EIP-155).
     """
 
     type: int
@@ -59,6 +60,7 @@ class Transaction:
     access_list: tuple[tuple[bytes, bytes | None], ...] = ()
     max_blob_fee: int = 0
     blob_hashes: tuple[bytes, ...] = ()
+    protected: bool = True
 
 
 def recover_sender(message_hash: bytes, r: int, s: int, parity: int) -> bytes:
@@ -177,6 +179,7 @@ def decode_transaction(raw: bytes, chain_id: int) -> Transaction:
     blob_hashes = _blob_hashes(reader.list("blob hashes")) if kind == 3 else ()
 
     signed = raw[start : reader.position]
+    appendix = b""
     if kind:
         parity = reader.uint("signature: y parity", 1)
     else:
@@ -189,6 +192,7 @@ def decode_transaction(raw: bytes, chain_id: int) -> Transaction:
     prefix = bytes([kind]) if kind else b""
     return Transaction(
         type=kind,
+        protected=bool(kind or appendix),
         sender=recover_sender(keccak(prefix + list_header(len(signed)) + signed), r, s, parity),
         to=to,
         nonce=nonce,

@@ -8,7 +8,7 @@ from the proof file and are untrusted; the verifying keys are this installation'
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -66,7 +66,7 @@ CHECKS: Final = (
     Check("pre-state", "the values of accounts and slots before the batch are those under the parent's state root"),
     Check("segments", "the segments cover all operations in order and write to accounts and slots in their time only"),
     Check("state roots", "the writes of each block, made to the tries, give the state root of its header"),
-    Check("statement", "every field of the statement is the one the blocks give"),
+    Check("statement", "every field of the statement is the one the blocks give, and the one that is expected"),
     Check("commitments", "what each segment must prove follows from the operations, receipts, writes and leaves"),
     Check("proofs", "each segment's proof verifies with the pinned key and proves exactly that"),
 )
@@ -89,6 +89,8 @@ class VerificationReport:
     Attributes:
         statement: what has been proved.
         blocks, transactions, segments: how many.
+        unprotected: how many transactions are signed for no chain (before EIP-155). Where all are, the batch is as
+            valid under any other chain id that no contract has asked for.
         security_bits: the least proven security of a segment proof, bits; None for a batch without operations.
         proof_bytes: size of the file.
         checks: in the order of `CHECKS`.
@@ -98,6 +100,7 @@ class VerificationReport:
     blocks: int
     transactions: int
     segments: int
+    unprotected: int
     security_bits: float | None
     proof_bytes: int
     checks: tuple[CheckResult, ...]
@@ -115,6 +118,7 @@ class VerificationReport:
             "blocks": self.blocks,
             "transactions": self.transactions,
             "segments": self.segments,
+            "unprotected": self.unprotected,
             "security_bits": self.security_bits,
             "proof_bytes": self.proof_bytes,
             "seconds": self.seconds,
@@ -164,7 +168,12 @@ class _Run:
             self._progress = _not_reported
 
 
-def verify(proof: bytes, engine: str = "native", progress: Progress | None = None) -> VerificationReport:
+def verify(
+    proof: bytes,
+    engine: str = "native",
+    progress: Progress | None = None,
+    expected: Mapping[str, int | bytes] | None = None,
+) -> VerificationReport:
     """Judge a proof file.
 
     Args:
@@ -172,6 +181,7 @@ def verify(proof: bytes, engine: str = "native", progress: Progress | None = Non
         engine: what verifies the segment proofs, one of `verifier.engines.ENGINES`. With "python" no native code of the
             proof system takes part in anything.
         progress: called as the checks go on, until it raises something; that changes no verdict.
+        expected: fields of the `BatchStatement` that the caller knows; a proof that says otherwise is refused.
 
     Returns:
         What has been proved. A proof that is not accepted never returns.
@@ -185,10 +195,10 @@ def verify(proof: bytes, engine: str = "native", progress: Progress | None = Non
     if engine == "native" and not native_is_installed():
         raise UnusableInput("the native engine is not installed; use --engine python")
     with in_python() if engine == "python" else nullcontext():
-        return _verify(proof, engine, _Run(progress))
+        return _verify(proof, engine, _Run(progress), expected or {})
 
 
-def _verify(proof: bytes, engine: str, run: _Run) -> VerificationReport:
+def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes]) -> VerificationReport:
     file = run("format", decode_proof, proof)
     parent, headers = run("headers", _headers, file)
     transactions = run("transactions", _transactions, file, headers, run.step)
@@ -199,26 +209,32 @@ def _verify(proof: bytes, engine: str, run: _Run) -> VerificationReport:
     contents = [BlockContents(*parts) for parts in zip(headers, transactions, withdrawals, strict=True)]
     operations, tree = run("segments", _segments, file, contents, beacon_roots, state, engine)
     run("state roots", _state_roots, file, headers, operations, state)
-    run("statement", _statement, file, parent, headers, receipts)
-    expected = run("commitments", _commitments, file, operations, tree)
-    bits = run("proofs", _proofs, file, expected, engine, run.step)
+    run("statement", _statement, file, parent, headers, receipts, expected)
+    stated = run("commitments", _commitments, file, operations, tree)
+    bits = run("proofs", _proofs, file, stated, engine, run.step)
     assert len(run.results) == len(CHECKS), "a check was left out"
     return VerificationReport(
         statement=file.statement,
         blocks=len(headers),
         transactions=len(file.receipts),
         segments=len(file.segments),
+        unprotected=sum(not transaction.protected for block in transactions for transaction in block),
         security_bits=bits,
         proof_bytes=len(proof),
         checks=tuple(run.results),
     )
 
 
-def verify_file(path: Path, engine: str = "native", progress: Progress | None = None) -> VerificationReport:
+def verify_file(
+    path: Path,
+    engine: str = "native",
+    progress: Progress | None = None,
+    expected: Mapping[str, int | bytes] | None = None,
+) -> VerificationReport:
     """Judge the proof file at a path. Arguments, result and errors are those of `verify`; a file that cannot be read is
     unusable.
     """
-    return verify(read_proof(path), engine, progress)
+    return verify(read_proof(path), engine, progress, expected)
 
 
 def _headers(file: ProofFile) -> tuple[Header, list[Header]]:
@@ -320,7 +336,13 @@ def _ends_of_blocks(scopes: NDArray[np.uint32], operations: Operations, blocks: 
     return ends
 
 
-def _statement(file: ProofFile, parent: Header, headers: list[Header], receipts: list[list[bytes]]) -> None:
+def _statement(
+    file: ProofFile,
+    parent: Header,
+    headers: list[Header],
+    receipts: list[list[bytes]],
+    expected: Mapping[str, int | bytes],
+) -> None:
     first = headers[0] if headers else parent
     last = headers[-1] if headers else parent
     computed = BatchStatement(
@@ -340,6 +362,11 @@ def _statement(file: ProofFile, parent: Header, headers: list[Header], receipts:
     for name in BatchStatement.__slots__:
         if getattr(file.statement, name) != getattr(computed, name):
             raise Invalid(f"{name.replace('_', ' ')} is not the one of the blocks")
+    for name, value in expected.items():
+        stated = getattr(computed, name)
+        if stated != value:
+            stated_, value_ = (x if isinstance(x, int) else f"0x{x.hex()}" for x in (stated, value))
+            raise Invalid(f"{name.replace('_', ' ')} is {stated_}, expected is {value_}")
 
 
 def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | None) -> list[list[int]]:

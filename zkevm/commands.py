@@ -21,11 +21,12 @@ from executor.trace import ExecutionTrace
 from executor.trace_file import save_trace
 from prover.assemble import check_assembled, statement_of
 from prover.costs import Costs, costs_of
-from prover.driver import SegmentEvent, Workers
+from prover.driver import SegmentEvent
 from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.prove import Progress
 from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
+from prover.workers import Workers
 from verifier.verify import CHECKS
 from zkevm.console import Output
 from zkevm.plots import plot_costs

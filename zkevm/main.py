@@ -60,6 +60,10 @@ SegmentOperations = Annotated[
 ]
 
 
+Expected32 = Annotated[
+    str | None, typer.Option(metavar="HEX", help="Reject a proof of another one.", show_default=False)
+]
+
 Plot = Annotated[
     Path | None,
     typer.Option(
@@ -153,7 +157,7 @@ def prove(
     """Prove a batch. A run that was killed goes on where it was when it is started again."""
     output = Output(as_json)
     with _errors(output):
-        from prover.driver import Workers
+        from prover.workers import Workers
         from zkevm.commands import prove_batch
 
         budget = _budget(segment_memory, segment_operations)
@@ -164,14 +168,30 @@ def prove(
 def verify(
     proof: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof file.", show_default=False)],
     engine: Annotated[Engine, typer.Option("--engine", help="Which verifier of the proof system.")] = Engine.native,
+    chain_id: Annotated[
+        int | None, typer.Option("--chain-id", min=0, help="Reject a proof of another chain.", show_default=False)
+    ] = None,
+    pre_state_root: Expected32 = None,
+    post_state_root: Expected32 = None,
+    last_block_hash: Expected32 = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify a proof: exit status 0 accepted, 1 rejected, 2 not a proof file."""
+    """Verify a proof: exit status 0 accepted, 1 rejected, 2 not a proof file.
+
+    The options name what you know of the batch; a proof that says otherwise is rejected.
+    """
     output = Output(as_json)
     with _errors(output):
         from zkevm.proofs import verify_proof
 
-        accepted = verify_proof(proof, engine.value, output)
+        known = {
+            "chain_id": chain_id,
+            "pre_state_root": _bytes32(pre_state_root, "--pre-state-root"),
+            "post_state_root": _bytes32(post_state_root, "--post-state-root"),
+            "last_block_hash": _bytes32(last_block_hash, "--last-block-hash"),
+        }
+        expected = {name: value for name, value in known.items() if value is not None}
+        accepted = verify_proof(proof, engine.value, output, expected)
     if not accepted:
         raise typer.Exit(REJECTED)
 
@@ -254,6 +274,21 @@ def conformance(
         passed = run_test_suites(path, stage.value, limit, workers, output)
     if not passed:
         raise typer.Exit(REJECTED)
+
+
+def _bytes32(text: str | None, option: str) -> bytes | None:
+    """What an option gives in hexadecimal; raises `UsageError`."""
+    from zkevm.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise UsageError(f"{option}: not 32 bytes in hexadecimal: {text[:80]!r}")
+    return value
 
 
 def _budget(memory: int | None, operations: int | None) -> "Budget":

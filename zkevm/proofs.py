@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from zkevm.console import Output
 from zkevm.errors import UsageError
 
 
-def verify_proof(file: Path, engine: str, output: Output) -> bool:
-    """Verify a proof file and report; True when it is accepted.
+def verify_proof(file: Path, engine: str, output: Output, expected: Mapping[str, int | bytes] | None = None) -> bool:
+    """Verify a proof file and report; True when it is accepted and the statement's fields are those that are expected.
 
     Raises:
         UnusableInput: not a proof file, or an engine that does not exist.
@@ -24,7 +25,10 @@ def verify_proof(file: Path, engine: str, output: Output) -> bool:
         with output.progress("Verifying") as (advance,):
             order = {check.name: number for number, check in enumerate(CHECKS)}
             report = verify_file(
-                file, engine, lambda name, done, total: advance(order[name] + (done >= total), len(CHECKS))
+                file,
+                engine,
+                lambda name, done, total: advance(order[name] + (done >= total), len(CHECKS)),
+                expected,
             )
     except Rejected as rejected:
         output.line(f"REJECTED by the check of {rejected.check}: {rejected.reason}", style="bold red")
@@ -33,6 +37,11 @@ def verify_proof(file: Path, engine: str, output: Output) -> bool:
     output.facts("Statement", statement_facts(report.statement))
     checks = [["✓", check.name, check.establishes, check.seconds] for check in report.checks]
     output.table("Checks", ["", "check", "establishes that", "seconds"], checks)
+    if report.unprotected == report.transactions and "chain_id" not in (expected or {}):
+        output.line(
+            "The chain id is the prover's word: no transaction is signed for one. Name yours with --chain-id.",
+            style="yellow",
+        )
     bits = "" if report.security_bits is None else f", {report.security_bits:.0f} bits of proven security"
     output.line(
         f"ACCEPTED: {report.transactions:,} transactions in {report.blocks:,} blocks, "

@@ -24,10 +24,11 @@ from circuits.batch.execution import Batch
 from executor.batch import batch_from_document
 from executor.execute import execute
 from executor.provable import check_provable
-from prover.driver import Workers, prove_segments
+from prover.driver import prove_segments
 from prover.planner import Budget, plan_batch
 from prover.segment import SegmentJob, segment_jobs
 from prover.store import SegmentStore
+from prover.workers import Workers
 from scripts.workloads.transfers import transfer_batch
 
 TARGET_RATIO = 1.5

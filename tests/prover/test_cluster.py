@@ -6,9 +6,9 @@ import psutil
 import pytest
 import ray
 
-from prover.driver import Workers
 from prover.errors import ClusterError
 from prover.prove import prove
+from prover.workers import Workers
 from scripts.batches.tokens import SMALL, write_batch
 from tests.prover.runs import Killer, accepted
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import ray
 
-from prover.driver import SegmentEvent, Workers, prove_segments
+from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ClusterError, CostError, ProverError
 from prover.planner import Budget, planner_for
 from prover.prove import Progress, default_store, prove
 from prover.segment import segment_jobs
 from prover.store import SegmentStore
+from prover.workers import Workers
 from scripts.batches.tokens import SMALL, tokens, write_batch
 from tests.prover.runs import Killer, accepted
 from verifier.verify import verify_file

@@ -99,6 +99,8 @@ def test_legacy_signatures_of_every_chain(chain_id: int) -> None:
     with pytest.raises(Invalid, match="is not for chain"):
         decode_transaction(signed(0, items, chain_id), chain_id - 1)
     assert decode_transaction(signed(0, items, None), chain_id).sender == SENDERS[0]
+    assert decode_transaction(signed(0, items, chain_id), chain_id).protected
+    assert not decode_transaction(signed(0, items, None), chain_id).protected
 
 
 @settings(max_examples=40)

@@ -194,6 +194,37 @@ def test_verify_accepts(proved: tuple[Path, Any]) -> None:
     assert "ACCEPTED: 8 transactions" in for_people.stdout
 
 
+def test_verify_compares_with_what_is_known(proved: tuple[Path, Any]) -> None:
+    proof, made = proved
+    stated = made["statement"]
+    options = {
+        "--chain-id": stated["chain_id"],
+        "--pre-state-root": stated["pre_state_root"],
+        "--post-state-root": stated["post_state_root"],
+        "--last-block-hash": stated["last_block_hash"].removeprefix("0x"),
+    }
+    result = run("verify", proof, *(str(x) for pair in options.items() for x in pair))
+    assert result.exit_code == 0, result.output
+    for option in options:
+        other = "1" if option == "--chain-id" else "0x" + "11" * 32
+        result = run("verify", proof, option, other, "--json")
+        assert result.exit_code == 1, result.output
+        report = the_object(result)
+        assert report["check"] == "statement"
+        assert option[2:].replace("-", " ") in report["reason"]
+    result = run("verify", proof, "--pre-state-root", "0x11")
+    assert result.exit_code == 2
+    assert "--pre-state-root: not 32 bytes" in result.output
+
+
+def test_verify_says_where_nothing_is_signed_for_a_chain(tmp_path: Path) -> None:
+    proof = tmp_path / "empty.proof"
+    assert run("prove", FIXTURES / "empty_blocks.json", "--out", proof).exit_code == 0
+    chain_id = the_object(run("verify", proof, "--json"))["statement"]["chain_id"]
+    assert "prover's word" in run("verify", proof).output
+    assert "prover's word" not in run("verify", proof, "--chain-id", str(chain_id)).output
+
+
 @pytest.mark.parametrize("name", ["empty_blocks", "only_a_withdrawal", "base_fee_nobody_pays", "no_blocks"])
 def test_blocks_without_transactions_are_proved_and_accepted(name: str, tmp_path: Path) -> None:
     file, proof = FIXTURES / f"{name}.json", tmp_path / "empty.proof"

@@ -1,0 +1,91 @@
+"""Proves segments in this process, one after the other, with all its cores: little work does not pay for a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from threading import Thread
+from typing import TypeVar
+
+from circuits.batch.execution import Batch
+from prover.errors import ProverError
+from prover.segment import SegmentJob, SegmentProof, prove_segment
+from prover.workers import Workers, check_memory, first_line, name_of
+
+T = TypeVar("T")
+
+#: Processor time of proving, seconds: of a segment, of each cell and of each interaction (padding included). All of
+#: these are measured on one machine; they decide nothing but where segments are proved.
+SECONDS_PER_SEGMENT = 0.3
+SECONDS_PER_CELL = 1.0e-7
+SECONDS_PER_INTERACTION = 8.0e-7
+#: Until Ray and its workers have started, their imports and keys included, seconds.
+START_SECONDS = 6.0
+#: How much faster a segment is proved by two threads, and at most by however many.
+SPEEDUP_OF_TWO = 1.5
+MAX_SPEEDUP = 3.0
+
+
+def pays(jobs: Sequence[SegmentJob], workers: Workers) -> bool:
+    """Whether proving here is expected to take no longer than with workers of their own, which have to start."""
+    if workers.address is not None or _in_use():
+        return False
+    if len(jobs) == 1:
+        return True
+    cores = os.cpu_count() or 1
+    work = sum(map(_seconds, jobs))
+    parallel = min(workers.count or cores, cores, len(jobs))
+    return work / _speedup(_threads(workers)) <= START_SECONDS + max(work / parallel, *map(_seconds, jobs))
+
+
+def prove_here(batch: Batch, jobs: Sequence[SegmentJob], workers: Workers) -> Iterator[tuple[SegmentJob, SegmentProof]]:
+    """Proofs in order.
+
+    Raises:
+        CostError: a segment needs more memory than the machine has.
+        ProverError: proving a segment failed.
+    """
+    check_memory(batch, jobs, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for job in jobs:
+        try:
+            proof = _interruptible(lambda job=job: prove_segment(batch, job, _threads(workers)))  # type: ignore[misc]
+        except Exception as error:
+            raise ProverError(f"{name_of(job)}: {first_line(error)}") from error
+        yield job, proof
+
+
+def _in_use() -> bool:
+    """Whether this process is connected to Ray already. What was never loaded is not loaded to ask."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
+def _threads(workers: Workers) -> int:
+    return workers.threads or os.cpu_count() or 1
+
+
+def _seconds(job: SegmentJob) -> float:
+    plan = job.plan
+    return SECONDS_PER_SEGMENT + plan.cells * SECONDS_PER_CELL + plan.interactions * SECONDS_PER_INTERACTION
+
+
+def _speedup(threads: int) -> float:
+    """Of a segment by this many threads (Amdahl's law)."""
+    parallel = 2 * (1 - 1 / SPEEDUP_OF_TWO)
+    return min(MAX_SPEEDUP, 1 / (1 - parallel + parallel / threads))
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """The result of work in a thread of its own: Ctrl-C is heard at once, however long the engine does not look."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True, name="proving").start()
+    return future.result()
