@@ -64,10 +64,13 @@ class PrecompileCalls:
         start: Integers,
         gas: Integers,
         time: Integers,
+        left: Integers | None = None,
     ) -> PrecompileCalls:
-        """Calls with these inputs (n,); see the attributes."""
+        """Calls with these inputs (n,); see the attributes. `left`: gas that is left where gas does not lack."""
         size = np.array([len(d) for d in data], dtype=np.int64)
         cost = precompile_gas(number, size)
+        if left is not None:
+            cost = np.where(cost <= gas, gas - left, cost)
         ids = np.zeros(len(data), dtype=np.int64)
         digest = np.zeros((len(data), WORD), dtype=np.uint16)
         distinct = {}
@@ -86,7 +89,8 @@ class PrecompileCalls:
             trace, calldata = execution.trace, FrameData.of(execution)
             at = np.flatnonzero(np.isin(execution.frame_precompile, PROVED))
             places = zip(calldata.calldata_place[at].tolist(), calldata.calldata_size[at].tolist(), strict=True)
-            given = trace.frames.gas_given[execution.frames[at]] - execution.frame_reserve[at]
+            rows, reserve = execution.frames[at], execution.frame_reserve[at]
+            given, left = trace.frames.gas_given[rows] - reserve, trace.frames.gas_left[rows] - reserve
             found = _calls[execution] = cls.make(
                 [trace.bytes_at(place, size) for place, size in places],
                 frame=at + 1,
@@ -96,6 +100,7 @@ class PrecompileCalls:
                 start=calldata.calldata_start[at],
                 gas=given.astype(np.int64),
                 time=execution.frame_begin_time[at] + FRAME_BEGIN,
+                left=left.astype(np.int64),
             )
         return found
 

@@ -41,6 +41,7 @@ _PART = WORD // 2
 
 _LEAF = "code_leaf bus"
 _NODE = "code_node bus"
+_SAME = "another true statement: of another code with the same bytes there, which the bus below confirms"
 
 
 class CodeColumns(Layout):
@@ -79,7 +80,7 @@ class CodeNodeColumns(Layout):
     """One inner node above an opened chunk per row."""
 
     real = bit("1 on rows that stand for a node")
-    id = element("id of the code", by=_NODE)
+    id = element("id of the code", by=_NODE, free=_SAME)
     level = element("distance from the chunks", by=_NODE)
     index = element("position within the level", by=_NODE)
     children = element("digests of both children", (2, DIGEST), by="poseidon2 bus: the digest")
@@ -108,7 +109,7 @@ class CodeChunkColumns(Layout):
     """One opened chunk per row."""
 
     real = bit("1 on rows that hold a chunk")
-    id = element("id of the code", by=_NODE)
+    id = element("id of the code", by=_NODE, free=_SAME)
     index = element("which 48 bytes of the code", by=_NODE)
     data = byte("the bytes, zeros behind the end of the code", CHUNK_BYTES, by="a bitwise_bytes query for each pair")
     start = bit("1: an instruction starts here", CHUNK_BYTES)
@@ -161,7 +162,7 @@ class CodeWordColumns(Layout):
     """32 bytes of a code per row."""
 
     real = bit("1 on rows that answer a query")
-    id = element("id of the code", by="code_part bus")
+    id = element("id of the code", by="code_part bus", free=_SAME)
     # A limb, so that twice the index is a number of a part and nothing that is one only in the field.
     index = limb("which 32 bytes of the code", by=RANGE)
     word = limb("the bytes as a big-endian word", WORD, by="code_part bus")

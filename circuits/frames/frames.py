@@ -285,7 +285,9 @@ def fill(
     GasLimb.fill(rows.calldata_limb, calldata_size)
     GasLimb.fill(rows.code_limb, code_size)
 
-    rows.gas_left = gas
+    rows.gas_left = (frames.gas_left[at] - np.minimum(execution.frame_reserve_end, frames.gas_left[at])).astype(
+        np.int64
+    )
     rows.end_time = execution.frame_end_time
     halts = halts[(halts[:, 0] >= 1) & (halts[:, 0] <= count)].astype(np.int64)
     here = halts[:, 0] - 1
@@ -297,6 +299,7 @@ def fill(
     for name, column in (("gas_left", 2), ("return_start", 3), ("return_size", 4), ("end_time", 5)):
         getattr(rows, name)[here] = halts[:, column]
     rows.world = np.where(rows.success == 1, rows.outer, rows.frame)
+    rows.world[here] = execution.worlds.own[here]
     rows.reserve_end = gas_limbs(execution.frame_reserve_end)
     rows.state_time = FrameStates.of(execution).last
     left = return_data(execution, 1 + np.arange(count), np.full(count, len(execution.step)))

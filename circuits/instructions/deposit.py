@@ -175,6 +175,10 @@ def fill_deposit(execution: Execution) -> Matrix | None:
     rows.words_after = np.where(paying, after, 0)
     rows.expansion = expansion
     cost = np.where(paying, expansion + GAS_CODE_DEPOSIT * size, gas)
+    # What is paid is what the execution has paid.
+    place = execution.frame[steps] - 1
+    left = (frames.gas_left[frame] - execution.frame_reserve_end[place]).astype(np.int64)
+    cost = np.where(paying & (cost <= gas), gas - left, cost)
     rows.cost = cost
     Charge.fill(rows.charge, gas, cost)
 

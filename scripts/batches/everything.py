@@ -14,7 +14,7 @@ from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 
 BLOB_HASHES = ["0x01" + "ab" * 31, "0x01" + "cd" * 31]
-_GAS_LIMIT = 1 << 34  # more gas than two limbs hold
+GAS_LIMIT = 1 << 34  # more gas than two limbs hold
 _MAX = hex((1 << 256) - 1)
 _LESS = hex((1 << 256) - 21)
 _BIG = hex((1 << 200) + 12345)
@@ -63,7 +63,7 @@ WAITING = f"""
 _ROUNDS = 253
 
 #: What is called: one returns what it was given, one changes the state and reverts, one would change it.
-ECHO, REVERTER, WRITER, CALLER = (bytes([0xB0 + number]) * 20 for number in range(4))
+ECHO, REVERTER, WRITER, CALLER = (bytes([0x70 + number]) * 20 for number in range(4))
 CALLEES = {
     ECHO: "0 calldataload 30 calldataload calldatasize 0 0 calldatacopy 40 0 64 calldatacopy calldatasize 0 return",
     REVERTER: f"5 1 sstore 0 2 sstore 6 3 tstore 0x{Builder.FRESH.hex()} balance 1 0 0 log1 32 0 revert",
@@ -108,7 +108,7 @@ def builder(*, waits: bool = True) -> Builder:
 
     `waits`: False to save most of its steps, and the tables `stack_refresh` and `memory_refresh`.
     """
-    building = Builder(gasLimit=_GAS_LIMIT)
+    building = Builder(gasLimit=GAS_LIMIT)
     waiting = WAITING.replace("ROUNDS", str(_ROUNDS if waits else 1))
     building.alloc(BEACON_ROOTS_ADDRESS, nonce=1, code="0x" + BEACON_ROOTS_CODE.hex())
     programs = {CONTRACT: STATE, OTHER: ARITHMETIC, THIRD: waiting}
@@ -130,7 +130,7 @@ def builder(*, waits: bool = True) -> Builder:
         call_contract(building, 1, OTHER),
         building.transfer(0, Builder.WALLETS[0], 7),
         parentBeaconBlockRoot="0x" + "ab" * 32,
-        gasLimit=_GAS_LIMIT,
+        gasLimit=GAS_LIMIT,
         withdrawals=withdrawals,
     )
     for address, source in (CALLEES | {CALLER: CALLING}).items():
@@ -138,7 +138,7 @@ def builder(*, waits: bool = True) -> Builder:
     long_call = call_contract(building, 2, THIRD, gas=200_000)
     failing = []
     for number, source in enumerate(FAILURES):
-        address = bytes([0xA0 + number]) * 20
+        address = bytes([0x90 + number]) * 20
         building.alloc(address, code="0x" + assemble(source).hex())
         data = "0x" + "01" * (number % 2)  # some calldata of one row, some empty
         failing.append(
@@ -154,5 +154,5 @@ def builder(*, waits: bool = True) -> Builder:
         call_contract(building, 1, CALLER, gas=20_000_000),  # what CREATE2 makes is there, and takes nearly all gas
         building.transfer(2, gas=100_000, data="0x" + initcode(_STOP).hex()) | {"to": ""},
         parentBeaconBlockRoot="0x" + "cd" * 32,
-        gasLimit=_GAS_LIMIT,
+        gasLimit=GAS_LIMIT,
     )

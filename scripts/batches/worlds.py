@@ -68,13 +68,19 @@ AGAIN = f"""
 
 
 @cache
-def reentrant() -> Execution:
+def reentrant_builder() -> Builder:
     """One transaction that calls a contract which calls itself and reverts."""
     building = Builder()
     storage = {f"0x{slot}": "0x9" for slot in range(1, 5)}
     building.alloc(_address(0xC1), code="0x" + assemble(AGAIN).hex(), nonce=1, balance=50, storage=storage)
     building.alloc(HELPER, balance=1)
-    return execution_of(building.block(call_contract(building, to=_address(0xC1))).execute())
+    return building.block(call_contract(building, to=_address(0xC1)))
+
+
+@cache
+def reentrant() -> Execution:
+    """This batch as one segment."""
+    return execution_of(reentrant_builder().execute())
 
 
 @cache
@@ -97,7 +103,7 @@ VIOLATIONS = (
 
 
 @cache
-def static() -> Execution:
+def static_builder() -> Builder:
     """Static calls of frames that change the state, with gas and with too little; and of one that another one opens."""
     building = Builder()
     calls = ""
@@ -110,7 +116,13 @@ def static() -> Execution:
     building.alloc(through, code="0x" + assemble(_call(_address(0x10))).hex())
     calls += f"0 0 0 0 0x{through.hex()} 200000 staticcall pop 1 1 sstore"
     building.alloc(_address(0x31), code="0x" + assemble(calls).hex(), nonce=1)
-    return execution_of(building.block(call_contract(building, to=_address(0x31), gas=4_000_000)).execute())
+    return building.block(call_contract(building, to=_address(0x31), gas=4_000_000))
+
+
+@cache
+def static() -> Execution:
+    """This batch as one segment."""
+    return execution_of(static_builder().execute())
 
 
 @cache

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from scripts.batches import everything
+from scripts.batches import calls, everything, worlds
+from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
+from scripts.batches.programs import PROGRAMS
 from scripts.batches.single_frames import document as single_frames
 from scripts.batches.state import several_blocks
 
@@ -20,6 +22,15 @@ Document = dict[str, Any]
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Examples of contracts that real compilers made; their first transactions can be proved.
 _COMPILED = ("erc20", "erc20-vyper", "erc20-yul", "uniswap", "nft", "sstore", "copy", "transfer")
+#: Kinds of batches, and how often they come: programs of many frames and of single ones first of all.
+_KINDS = {
+    "frames": 0.45, "programs": 0.15, "everything": 0.08, "compiled": 0.1, "calling": 0.08, "worlds": 0.06,
+    "mixed": 0.05, "state": 0.03,
+}  # fmt: skip
+#: How many small batches call and create in every way: random programs do much else.
+_OF_CALLS = 0.4
+#: Batches of programs that call and create (`scripts.batches.programs`).
+_CALLING = ("calls", "return data", "logs", "failures", "creations", "destruction", "deep")
 #: Programs of a batch, and of a small one.
 _PROGRAMS = (4, 8, 16, 24)
 _FEW_PROGRAMS = (1, 2, 3)
@@ -27,19 +38,30 @@ _FEW_PROGRAMS = (1, 2, 3)
 
 def random_document(rng: np.random.Generator, *, small: bool = False) -> Document:
     """A batch: of random programs mostly, of everything there is, or of real contracts; `small`: filled fast."""
-    kind = rng.choice(["programs", "everything", "compiled", "mixed", "state"], p=[0.6, 0.1, 0.15, 0.1, 0.05])
-    if kind == "programs" or (kind == "everything" and small):
+    kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
+    if small and rng.random() < _OF_CALLS:
+        return calls.builder(rng.choice(calls.COUNT, 2, replace=False).tolist()).document
+    if kind == "frames" or (kind == "everything" and small):
+        return many_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
+    if kind == "programs":
         return single_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
     if kind == "everything":
         return everything_document(waits=True)
     if kind == "compiled":
         return _first_transactions(str(rng.choice(_COMPILED)), int(rng.integers(1, 5)))
+    if kind == "calling":
+        return PROGRAMS[str(rng.choice(_CALLING))]().document
+    if kind == "worlds":
+        build = (worlds.builder, worlds.reentrant_builder, worlds.static_builder)[int(rng.integers(3))]
+        return build().document
     return (mixed_batch(int(rng.integers(100))) if kind == "mixed" else several_blocks()).document
 
 
 def everything_document(*, waits: bool = False) -> Document:
-    """A batch that uses all tables; `waits`: also the two that take very long programs."""
-    return everything.builder(waits=waits).document
+    """A batch that uses all tables and calls in all ways; `waits`: also the two that take very long programs."""
+    building = everything.builder(waits=waits)
+    calls.add_contracts(building)
+    return building.block(*calls.transactions(building), gasLimit=everything.GAS_LIMIT).document
 
 
 def _first_transactions(example: str, count: int) -> Document:

@@ -6,9 +6,19 @@ A lie is a sequence of `Change`s. They are made where their place says, in this 
   open a frame or have no instruction, `value` what is added: to the word on top of the stack afterwards (column
   `result`), to one below it (`stack`, `element` words down), to the gas that is left (`gas`), to the place of the next
   instruction (`pc`), or to a byte of memory (`memory`, `element`), each modulo its range.
+- *call*: py-evm errs where one frame opens another one. `row` is the call or the creation, counted over the batch:
+  `value` is added to its result (column `result`), to the gas its caller is left with (`gas`), or to a byte (`element`)
+  of the address that a creation computes (`created`); the caller seems to have nothing (`poor`), or the address is
+  taken or free as it is not (`taken`).
+- *frame*: py-evm errs in how a frame begins or ends, and goes on. `row` is the frame, in order of opening. `value` is
+  added to what it is told: its gas (`given`), `depth`, `value`, the byte `element` of `caller`, `address`, `calldata`,
+  or `code_address`, which has no code then; it is static or not (`static`). Or to how it ends: the gas that is `left`,
+  a byte of its `output`; what failed succeeds or the other way round (`outcome`), when its effects are undone or kept
+  already.
 - *replay*: the replay of the state errs, and goes on: an access to an account adds to its balance or nonce (`row`: its
-  number, `value`: how much more), or an access to a slot has another part in its history (`row`: the number of the
-  access, `column`: one of the arguments of `StateView._find_values`).
+  number, `value`: how much more), leaves another `life` or happens in another `world`; a frame is in another world
+  (columns `own`, `outer` of `circuits.batch.worlds`); or an access to a slot has another part in its history (`row`:
+  the number of the access, `column`: one of the arguments of `StateView._find_values`).
 - *trace*: an element of a table of `executor.trace`.
 - *events*: an element of an array of `circuits.batch.execution` or `circuits.state.state_view`, behind the replay of
   the state.
@@ -18,7 +28,7 @@ A lie is a sequence of `Change`s. They are made where their place says, in this 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from inspect import signature
@@ -27,7 +37,9 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from eth.exceptions import Revert
 from eth.vm.opcode import _FastOpcode
+from numpy.typing import NDArray
 
 import executor.tracer
 from circuits.air.bus import BusKind
@@ -38,23 +50,34 @@ from circuits.air.layout import TraceView
 from circuits.air.mutation.judge import COUNT, Objection, TableRows
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
+from circuits.batch.worlds import Worlds
 from circuits.segment import FilledSegment
 from circuits.state.account_replay import AccountReplay
 from circuits.state.histories import Histories
 from circuits.state.state_view import StateView
-from executor.batch import batch_from_document
 from executor.execute import execute
 from executor.forks import CANCUN, Fork
 from executor.machine import Instruction, instructions
-from executor.opcodes import CALLS, CREATIONS, RESULTS
+from executor.opcodes import CALLS, CREATIONS, OPCODES, RESULTS
 from executor.provable import check_provable
-from executor.trace import ExecutionTrace
-from scripts.campaign.batches import Document
+from executor.recorder import Recorder
+from executor.trace import ExecutionTrace, Outcome
+from executor.witness import WitnessBuilder
 from scripts.campaign.bounds import bounded_memory, bounded_time
 from scripts.campaign.changes import Change, Columns, apply, cells, random_changes
 from scripts.campaign.target import Honest, is_function
 from scripts.forging.segments import KNOWN, Lie, differing, tell
 
+#: Kinds of lies that py-evm tells.
+_OF_MACHINE = ("machine", "call", "frame")
+#: What it says otherwise of how a frame begins, and of how it ends.
+_BEGIN = ("given", "depth", "value", "static", "caller", "address", "code_address", "calldata")
+_END = ("left", "output", "outcome")
+#: What the replay says otherwise of accesses to accounts, of frames, and of accesses to slots.
+_OF_ACCOUNTS = ("balance", "nonce", "life", "world")
+_OF_WORLDS = ("own", "outer")
+#: Instructions that need something to give.
+_VALUED = {OPCODES[name] for name in ("CALL", "CALLCODE", "CREATE", "CREATE2")}
 #: Seconds that it may take to fill tables from a lie.
 _SECONDS = 10
 
@@ -98,7 +121,8 @@ def told(honest: Honest, changes: Sequence[Change]) -> FilledSegment:
     lie = Lie(in_trace, in_events, {name: in_table(of_table) for name, of_table in by_name["table"].items()})
     try:
         with bounded_time(_SECONDS), bounded_memory(), _erring_replay(at["replay"]):
-            trace = _erring(honest.document, at["machine"]) if at["machine"] else honest.trace
+            errors = [change for kind in _OF_MACHINE for change in at[kind]]
+            trace = _erring(honest, errors) if errors else honest.trace
             return tell(trace, lie, honest.target.components)
     except Exception as error:  # whatever a filler makes of nonsense
         raise UntellableError(f"{type(error).__name__}: {error}") from error
@@ -192,7 +216,7 @@ def _objections(findings: Sequence[Finding]) -> set[Objection]:
 
 def random_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     """A lie at random; sometimes two at once."""
-    kinds = {"machine": 0.2, "trace": 0.15, "events": 0.15, "replay": 0.35, "table": 0.15}
+    kinds = {"machine": 0.14, "call": 0.14, "frame": 0.3, "trace": 0.06, "events": 0.06, "replay": 0.22, "table": 0.08}
     chosen = rng.choice(list(kinds), 1 + int(rng.random() < 0.2), p=list(kinds.values()))
     return tuple(change for kind in chosen.tolist() for change in _random(rng, honest, kind))
 
@@ -200,6 +224,10 @@ def random_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
 def _random(rng: np.random.Generator, honest: Honest, kind: str) -> tuple[Change, ...]:
     if kind == "machine":
         return _machine_lie(rng, honest)
+    if kind == "call":
+        return _call_lie(rng, honest)
+    if kind == "frame":
+        return _frame_lie(rng, honest)
     if kind == "replay":
         return _replay_lie(rng, honest)
     if kind == "trace":
@@ -220,17 +248,72 @@ def _random(rng: np.random.Generator, honest: Honest, kind: str) -> tuple[Change
 
 
 def _machine_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
-    opcodes = honest.trace.steps.opcode
-    opcodes = opcodes[np.isin(opcodes, list(instructions(CANCUN).keys() - CALLS - CREATIONS))]
-    if not len(opcodes):
+    steps = honest.trace.steps
+    plain = np.flatnonzero(np.isin(steps.opcode, list(instructions(CANCUN).keys() - CALLS - CREATIONS)))
+    if not len(plain):
         return ()
-    step = int(rng.integers(len(opcodes)))
-    kinds = ["gas", "gas", "pc", "memory", "stack"] + ["result"] * 6 * bool(RESULTS[opcodes[step]])
+    step = int(rng.choice(_telling(rng, honest, steps.frame[plain])))
+    kinds = ["gas", "gas", "pc", "memory", "stack"] + ["result"] * 6 * bool(RESULTS[steps.opcode[plain[step]]])
     column = str(rng.choice(kinds))
-    near = _NEAR if column in ("result", "stack") else _NEAR[:4]
     element = int(rng.integers(1, 4)) if column == "stack" else int(rng.integers(96)) if column == "memory" else 0
-    value = near[int(rng.integers(len(near)))]
-    return (Change("machine", step, column, element, value),)
+    return (Change("machine", step, column, element, _near(rng, len(_NEAR) if column in ("result", "stack") else 4)),)
+
+
+def _call_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
+    steps = honest.trace.steps
+    opening = np.flatnonzero(np.isin(steps.opcode, list(CALLS | CREATIONS)))
+    if not len(opening):
+        return ()
+    opcode = steps.opcode[opening]
+    row = _of_any_kind(rng, _telling(rng, honest, steps.frame[opening]), opcode)
+    columns = ["created", "created", "taken"] if int(opcode[row]) in CREATIONS else ["result"]
+    columns += ["poor", "poor"] * (int(opcode[row]) in _VALUED)
+    column = str(rng.choice([*columns, "gas"]))
+    element = int(rng.integers(20)) if column == "created" else 0
+    return (Change("call", row, column, element, 1 if column in ("poor", "taken") else _near(rng, 4)),)
+
+
+def _frame_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
+    frames = honest.trace.frames
+    if not len(frames):
+        return ()
+    rows = _telling(rng, honest, np.arange(len(frames)))
+    row = _of_any_kind(rng, rows, frames.kind, frames.outcome != Outcome.SUCCESS, frames.first_step == frames.end_step)
+    column = str(rng.choice([*_BEGIN, *_END, "code_address", "left", "left", "outcome", "outcome"]))
+    size = {"calldata": int(frames.input_size[row]), "output": int(frames.output_size[row])}
+    size |= {"caller": 20, "address": 20, "code_address": 20}
+    if not size.get(column, 1):
+        column = "left"
+    element = int(rng.integers(size[column])) if column in size else 0
+    one = column in ("static", "depth", "outcome")
+    return (Change("frame", row, column, element, 1 if one else _near(rng, 4)),)
+
+
+def _telling(rng: np.random.Generator, honest: Honest, frames: NDArray[Any]) -> NDArray[Any]:
+    """Those of rows with these frames (n,) that are chosen from: mostly of transactions that succeed, if there are any.
+
+    What a failing one does is undone, and it pays for all its gas: few lies of it say anything new.
+    """
+    transactions = honest.trace.transactions
+    every = np.arange(len(frames))
+    if not len(transactions) or rng.random() < 1 / 4:
+        return every
+    own = honest.trace.frames.transaction[frames].astype(np.int64)
+    there = own < len(transactions)  # others are of no transaction
+    kept = np.flatnonzero(there & (transactions.status[np.where(there, own, 0)] == 1))
+    return kept if len(kept) else every
+
+
+def _of_any_kind(rng: np.random.Generator, rows: NDArray[Any], *kinds: NDArray[Any]) -> int:
+    """One of the rows, of one of the kinds (n,) that they have: the rare ones as often as the others."""
+    _, kind = np.unique(np.stack([k[rows].astype(np.int64) for k in kinds]), axis=1, return_inverse=True)
+    kind = kind.reshape(-1)
+    return int(rng.choice(rows[kind == rng.choice(np.unique(kind))]))
+
+
+def _near(rng: np.random.Generator, count: int) -> int:
+    """One of the first so many differences that a machine errs by."""
+    return _NEAR[int(rng.integers(count))]
 
 
 def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
@@ -238,14 +321,26 @@ def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     view = StateView.of(execution)
     accounts = len(view._accounts)
     slots = int(sum((of >= 0).sum() for of in (view._storage_of_step, view._entry_slots, view._beacon_access)))
+    worlds = execution.worlds
+    if len(worlds.own) and rng.random() < 1 / 4:
+        row = int(rng.integers(len(worlds.own)))
+        column = str(rng.choice(["own", "own", "outer"]))
+        value = int(rng.choice([0, row + 1, worlds.outer[row], worlds.own[row]]))
+        return (Change("replay", row, column, 0, value),)
     if accounts and (not slots or rng.random() < 2 / 3):
-        column = str(rng.choice(["balance", "balance", "nonce"]))
+        column = str(rng.choice(["balance", "balance", "nonce", "life", "world"]))
         value = int(rng.choice([1, -1]))
         if column == "balance" and rng.random() < 1 / 3:
             value <<= 16 * int(rng.integers(1, 5))  # in another limb
-        before, after = getattr(view._accounts, column), getattr(view._accounts, f"{column}_after")
-        changing = np.flatnonzero((before != after).any(axis=1))
-        chosen = changing if len(changing) and rng.random() < 2 / 3 else np.arange(accounts)
+        chosen = np.arange(accounts)
+        if column == "world":
+            value = int(rng.choice([0, *worlds.own]))
+        elif column == "life":
+            value = int(rng.choice([0, *view._accounts.life, *view._accounts.life_after]))
+        elif rng.random() < 2 / 3:
+            before, after = getattr(view._accounts, column), getattr(view._accounts, f"{column}_after")
+            changing = np.flatnonzero((before != after).any(axis=1))
+            chosen = changing if len(changing) else chosen
         return (Change("replay", int(rng.choice(chosen)), column, 0, value),)
     if not slots:
         return ()
@@ -276,12 +371,12 @@ def event_columns(execution: Execution, view: StateView) -> dict[str, Columns]:
 # The machine that errs.
 
 
-def _erring(document: Document, changes: Sequence[Change]) -> ExecutionTrace:
-    """The trace of a machine that errs in some steps."""
-    errors: dict[int, list[Change]] = defaultdict(list)
+def _erring(honest: Honest, changes: Sequence[Change]) -> ExecutionTrace:
+    """The trace of a machine that errs in some steps, calls and frames."""
+    errors: dict[str, dict[int, list[Change]]] = {kind: defaultdict(list) for kind in _OF_MACHINE}
     for change in changes:
-        errors[change.row].append(change)
-    steps = count()
+        errors[change.place][change.row].append(change)
+    steps, calls = count(), count()
 
     def with_errors(instruction: Any) -> Instruction:
         plain = instruction.logic_fn if isinstance(instruction, _FastOpcode) else instruction
@@ -289,19 +384,119 @@ def _erring(document: Document, changes: Sequence[Change]) -> ExecutionTrace:
         def run(computation: Any) -> None:
             step = next(steps)
             plain(computation)
-            for change in errors.get(step, ()):
+            for change in errors["machine"].get(step, ()):
                 _err(computation, change)
 
         if isinstance(instruction, _FastOpcode):
             return _FastOpcode(run, instruction.mnemonic, instruction.gas_cost)
         return run
 
+    def of_calls(instruction: Any) -> Instruction:
+        class Erring(type(instruction)):  # type: ignore[misc]
+            def __call__(self, computation: Any) -> None:
+                number = next(calls)
+                self.errors = {change.column: change for change in errors["call"].get(number, ())}
+                told, state, own = self.errors, computation.state, computation.msg.storage_address
+                with (
+                    _replaced(state, "get_balance", lambda balance, of: balance * (of != own), "poor" in told),
+                    _replaced(state, "has_code_or_nonce", lambda taken, _: not taken, "taken" in told),
+                ):
+                    super().__call__(computation)
+                for column in told.keys() & {"result", "gas"}:
+                    _err(computation, told[column])
+
+            def generate_contract_address(self, *arguments: Any) -> bytes:
+                address: bytes = super().generate_contract_address(*arguments)
+                change = self.errors.get("created")
+                return address if change is None else _other_byte(address, change)
+
+        return Erring()
+
     def erring(fork: Fork) -> dict[int, Instruction]:
         own = instructions(fork)
-        return own | {opcode: with_errors(own[opcode]) for opcode in own.keys() - CALLS - CREATIONS}
+        opening = CALLS | CREATIONS
+        return {op: of_calls(one) if op in opening else with_errors(one) for op, one in own.items()}
 
-    with patch.object(executor.tracer, "instructions", erring):
-        return check_provable(execute(batch_from_document(document)))
+    with (
+        patch.object(executor.tracer, "instructions", erring),
+        # What the writes need of the tries is the verifier's, and takes long.
+        patch.object(WitnessBuilder, "apply_block", lambda *_: None),
+        _erring_frames(errors["frame"]),
+    ):
+        return check_provable(execute(honest.read))
+
+
+@contextmanager
+def _replaced(state: Any, name: str, other: Callable[[Any, bytes], Any], applies: bool) -> Iterator[None]:
+    """While this is open, and if it applies, the state answers something else of an address."""
+    if not applies:
+        yield
+        return
+    honest = getattr(state, name)
+    vars(state)[name] = lambda address: other(honest(address), address)
+    try:
+        yield
+    finally:
+        del vars(state)[name]
+
+
+@contextmanager
+def _erring_frames(errors: dict[int, list[Change]]) -> Iterator[None]:
+    """While this is open, frames begin and end otherwise."""
+    begin, end, opened = Recorder.open_frame, Recorder.close_frame, count()
+
+    def opening(self: Recorder, message: Any) -> None:
+        for change in errors.get(next(opened), ()):
+            if change.column in _BEGIN:
+                _begin(message, change)
+        begin(self, message)
+
+    def closing(self: Recorder, computation: Any) -> None:
+        for change in errors.get(self._open[-1].number, ()):
+            if change.column in _END:
+                _end(computation, change)
+        end(self, computation)
+
+    with patch.object(Recorder, "open_frame", opening), patch.object(Recorder, "close_frame", closing):
+        yield
+
+
+def _begin(message: Any, change: Change) -> None:
+    """Tell a frame something else."""
+    match change.column:
+        case "static":
+            message.is_static = not message.is_static
+        case "caller":
+            message.sender = _other_byte(message.sender, change)
+        case "code_address":
+            message.code_address, message.code = _other_byte(message.code_address, change), b""
+        case "address":
+            message.storage_address = _other_byte(message.storage_address, change)
+        case "calldata":
+            message.data = _other_byte(bytes(message.data), change)
+        case "given":
+            message.gas += change.value
+        case _:
+            setattr(message, change.column, getattr(message, change.column) + change.value)
+
+
+def _end(computation: Any, change: Change) -> None:
+    """End a frame otherwise."""
+    match change.column:
+        case "left":
+            computation._gas_meter.gas_remaining += change.value
+        case "output":
+            computation._output = _other_byte(computation._output, change)
+        case _:
+            computation._error = None if computation.is_error else Revert(b"")
+
+
+def _other_byte(content: bytes, change: Change) -> bytes:
+    """A byte of it is another one, if there is such a byte."""
+    altered = bytearray(content)
+    if change.element < len(altered):
+        altered[change.element] = (altered[change.element] + change.value) % 256
+    return bytes(altered)
 
 
 def _err(computation: Any, change: Change) -> None:
@@ -323,11 +518,12 @@ def _err(computation: Any, change: Change) -> None:
 def _erring_replay(changes: Sequence[Change]) -> Iterator[None]:
     """While this is open, replays of the state err."""
     of_accounts: dict[int, list[Change]] = defaultdict(list)
-    of_slots = [change for change in changes if change.column not in ("balance", "nonce")]
+    of_worlds = [change for change in changes if change.column in _OF_WORLDS]
+    of_slots = [change for change in changes if change.column not in (*_OF_ACCOUNTS, *_OF_WORLDS)]
     for change in changes:
-        if change.column in ("balance", "nonce"):
+        if change.column in _OF_ACCOUNTS:
             of_accounts[change.row].append(change)
-    access, find = AccountReplay.access, StateView._find_values
+    access, find, worlds = AccountReplay.access, StateView._find_values, Worlds.of
 
     def erring_access(
         self: AccountReplay, operation: int, leaf: int, time: int, amount: int = 0, nonce: int = 0, **others: Any
@@ -335,11 +531,22 @@ def _erring_replay(changes: Sequence[Change]) -> Iterator[None]:
         for change in of_accounts.get(len(self._accesses), ()):
             amount += change.value * (change.column == "balance")
             nonce += change.value * (change.column == "nonce")
+            if change.column in ("life", "world"):
+                others[change.column] = change.value
         return access(self, operation, leaf, time, amount, nonce, **others)
 
     def erring_values(self: StateView, histories: Histories, *arguments: Any) -> None:
         apply(dict(zip(list(signature(find).parameters)[2:], arguments, strict=True)), of_slots)
         find(self, histories, *arguments)
 
-    with patch.object(AccountReplay, "access", erring_access), patch.object(StateView, "_find_values", erring_values):
+    def erring_worlds(*arguments: Any) -> Worlds:
+        found = worlds(*arguments)
+        apply({name: getattr(found, name) for name in _OF_WORLDS}, of_worlds)
+        return found
+
+    with (
+        patch.object(AccountReplay, "access", erring_access),
+        patch.object(StateView, "_find_values", erring_values),
+        patch.object(Worlds, "of", erring_worlds),
+    ):
         yield

@@ -27,7 +27,7 @@ _ROUND = 45.0
 _REPORT = 1.0
 _MINIMISING = 15.0
 #: Cells beyond which a batch is left out: its honest check alone would take long.
-_LARGE = 3_000_000
+_LARGE = 4_000_000
 #: Rounds that are left out when a process was killed.
 _SKIPPED = 1000
 #: Lies about a batch.
@@ -35,7 +35,7 @@ _LIES = 25
 #: Seconds below which no other batch is begun.
 _SETTING_UP = 8.0
 #: Shares of the time.
-_SHARES = {"lies": 0.15, "cells": 0.65, "witnesses": 0.2}
+_SHARES = {"lies": 0.3, "cells": 0.55, "witnesses": 0.15}
 
 
 @dataclass

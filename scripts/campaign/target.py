@@ -84,7 +84,8 @@ class Honest:
 
     def __init__(self, target: Target, document: Document) -> None:
         self.target, self.document = target, document
-        self.trace: ExecutionTrace = check_provable(execute(batch_from_document(document)))
+        self.read = batch_from_document(document)
+        self.trace: ExecutionTrace = check_provable(execute(self.read))
         self.batch = Batch.of(self.trace)
         self.filled: FilledSegment = tell(self.trace, Lie(), target.components)
 

@@ -158,4 +158,47 @@ DEFECTS = (
     Defect("any receipts", "a segment states receipts of its own", None, left_out("chain", "receipts")),
     # Functions.
     Defect("any digest", "a hash is what it is said to be", "poseidon2", without("output[0]")),
+    # Frames and calls.
+    Defect("any world", "a frame that succeeds is undone, or one that fails is not", "frame", without("world")),
+    Defect("no outer world", "what a failing frame calls is kept", None, left_out("message", "outer")),
+    Defect("not static", "what a static frame calls may change the state", None, left_out("message", "static")),
+    Defect("any caller", "a frame has another caller", None, left_out("message", "caller")),
+    Defect(
+        "gas for nothing", "a call of no code returns any gas", "frame", without("what runs nothing leaves all gas")
+    ),
+    Defect("all but one 64th", "a frame is given any gas", "call", unasked("call_gas")),
+    Defect(
+        "nothing copied",
+        "what is returned is not copied",
+        "call",
+        without("copies: copied is not 0", "copies: copied is 0", "idle inverse"),
+    ),
+    Defect("no precompile", "a call of a precompile does nothing", "call", without("the address of a precompile")),
+    Defect(
+        "stale return data", "a frame looks at the return data of a former call", None, left_out("frame_state", "time")
+    ),
+    Defect("endless calldata", "calldata in memory is longer than it is", None, left_out("calldata_of", "size")),
+    # Creations.
+    Defect("creator's nonce", "CREATE leaves the creator's nonce as it likes", "create", without("nonce + 1: limb 0")),
+    Defect("any address", "CREATE2 makes any address", "create2_address", unasked("hash_word")),
+    Defect("other code", "the hash of another code is stored", "deposit", unasked("code")),
+    Defect(
+        "start in data",
+        "initcode runs from within the data of a PUSH",
+        "init_code",
+        without("start ", "data behind byte"),
+    ),
+    # What is undone, moved and deleted.
+    Defect("undone at will", "accounts are undone of frames that succeed", "account_undo", unasked("failure")),
+    Defect("undone later", "a frame that fails hands over what is left later", "storage_undo", unchecked("order.")),
+    Defect("kept refunds", "refunds of failing frames count", None, left_out("substate", "world")),
+    Defect("ether from nothing", "a transfer takes less than it gives", "transfer", without("given: limb 0")),
+    Defect("any deletions", "a destroyed account stays", None, left_out("deletion", "remaining")),
+    # Precompiles.
+    Defect(
+        "no padding",
+        "SHA-256 of a message that is padded otherwise",
+        "sha256",
+        without("bits of the input", "the byte before the padding"),
+    ),
 )
