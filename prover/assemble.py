@@ -23,12 +23,12 @@ from verifier.container import (
     ReceiptRecord,
     SegmentRecord,
     Writes,
-    decode_proof,
     encode_proof,
 )
-from verifier.errors import Invalid
+from verifier.errors import Rejected
 from verifier.sizes import check_segment_size
 from verifier.statement import BatchStatement
+from verifier.verify import check_contents
 
 #: A proof makes the prefixes of the lists and strings around it longer by no more than this.
 _RLP_BYTES = 16
@@ -107,10 +107,12 @@ def assemble(
 
 
 def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[SegmentJob]) -> None:
-    """Check that the verifier reads the proof file that the proofs of these segments, of all operations, will make.
+    """Check that the verifier accepts all of the proof file but for the proofs of these segments, of all operations.
+
+    These are yet to be made: nothing is proved that is refused then.
 
     Raises:
-        UnsupportedFeature: the batch has more of something than a file may have.
+        UnsupportedFeature: the batch has more of something than a file may have, or anything else that is refused.
         CostError: there are too many segments for one.
     """
     file = encode_proof(assemble(executed, batch, jobs, [SegmentProof(b"")] * len(jobs)))
@@ -123,9 +125,12 @@ def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[Segmen
             "choose larger segments with --segment-memory",
         )
     try:
-        decode_proof(file)
-    except Invalid as error:
+        stated = check_contents(file)
+    except Rejected as error:
         raise UnsupportedFeature(f"a proof file that the verifier refuses ({error})") from error
+    for job, values in zip(jobs, stated, strict=True):
+        if job.public_values.to_list() != values:
+            raise UnsupportedFeature(f"segment {job.plan.index} does not state what the verifier expects of it")
 
 
 def _segment(job: SegmentJob, proof: SegmentProof) -> SegmentRecord:

@@ -13,11 +13,13 @@ from prover.assemble import assemble, check_assembled
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ProverError
 from prover.planner import Budget, SegmentPlan, plan_batch
-from prover.segment import SegmentProof, security_bits, segment_jobs
+from prover.segment import SegmentProof, segment_jobs
 from prover.store import SegmentStore, write_atomically
 from prover.workers import Workers
 from verifier.container import encode_proof
+from verifier.errors import Rejected
 from verifier.statement import BatchStatement
+from verifier.verify import verify
 
 
 def _ignore(done: int, total: int) -> None:
@@ -41,7 +43,7 @@ class ProveReport:
         statement: what the proof says.
         plans, proofs: the segments, in order.
         reused: indices of the segments that were taken from the store.
-        seconds: by phase (execute, plan, prove, write).
+        seconds: by phase (execute, plan, prove, verify, write).
         proof_bytes: size of the proof file.
         blocks, transactions, steps: what has been proved, by numbers.
         security_bits: the least proven security of a segment proof, bits; None without segments.
@@ -132,6 +134,11 @@ def prove(
     clock.lap("prove")
     file = assemble(executed, batch, jobs, proofs)
     content = encode_proof(file)
+    try:
+        report = verify(content)
+    except Rejected as error:
+        raise ProverError(f"the verifier refuses the proof: {error}", "this is an error of the prover") from error
+    clock.lap("verify")
     write_atomically(out, content)
     if not keep:
         segments.remove([job.key for job in jobs])
@@ -147,5 +154,5 @@ def prove(
         blocks=len(executed.blocks),
         transactions=len(batch.trace.transactions),
         steps=len(batch.trace.steps),
-        security_bits=min(map(security_bits, plans), default=None),
+        security_bits=report.security_bits,
     )

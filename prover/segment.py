@@ -62,13 +62,6 @@ def verifying_key(log_stacked_height: int) -> zkevm_native.VerifyingKey:
     return proving_key(log_stacked_height).verifying_key()
 
 
-def security_bits(plan: SegmentPlan) -> float:
-    """Proven security of a proof with the heights of a plan, bits (the engine's own analysis)."""
-    heights = [plan.heights.get(name) for name in segment_circuit().names]
-    logarithms = [None if height is None else height.bit_length() - 1 for height in heights]
-    return float(verifying_key(plan.log_stacked_height).security(logarithms)["total"])
-
-
 def segment_jobs(batch: Batch, plans: Sequence[SegmentPlan]) -> list[SegmentJob]:
     """The jobs of a batch's segments, each independent of the others."""
     return [_job(batch, plan) for plan in plans]

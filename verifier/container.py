@@ -29,6 +29,7 @@ import rlp
 from numpy.typing import NDArray
 
 from verifier.errors import Invalid, UnusableInput
+from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES
 from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
@@ -37,6 +38,7 @@ VERSION: Final = 3
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a Cancun header takes less than 720 bytes
+MAX_PARENT_HEADER_BYTES: Final = MAX_HEADER_BYTES + MAX_PARENT_EXTRA_DATA_BYTES
 MAX_TRANSACTION_BYTES: Final = 2**24  # 2**22 bytes of calldata and 2**16 addresses and keys take less than 8 MB
 MAX_NODE_BYTES: Final = 1024  # a full branch of the state trie takes 532 bytes
 MAX_SEGMENT_PROOF_BYTES: Final = 64 * 2**20
@@ -402,7 +404,7 @@ def decode_proof(data: bytes) -> ProofFile:
     body = outer.list("proof file")
     outer.finish("proof file")
     statement = _statement(body.list("statement"))
-    parent_header = body.string("parent header", MAX_HEADER_BYTES)
+    parent_header = body.string("parent header", MAX_PARENT_HEADER_BYTES)
     blocks = _blocks(body.list("blocks"))
     file = ProofFile(
         statement=statement,

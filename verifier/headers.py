@@ -19,6 +19,8 @@ EMPTY_TRIE_ROOT: Final = keccak(b"\x80")
 EMPTY_OMMERS_HASH: Final = keccak(b"\xc0")
 
 MAX_EXTRA_DATA_BYTES: Final = 32  # Yellow Paper, section 4.4.4
+#: Of the parent block, which is trusted by its hash: Clique (EIP-225) has signers there, and a signature.
+MAX_PARENT_EXTRA_DATA_BYTES: Final = 1 << 14
 MIN_GAS_LIMIT: Final = 5000  # Yellow Paper, equation 49
 GAS_LIMIT_BOUND_DIVISOR: Final = 1024  # Yellow Paper, equations 47 and 48
 BASE_FEE_MAX_CHANGE_DENOMINATOR: Final = 8  # EIP-1559
@@ -57,8 +59,8 @@ class Header:
     parent_beacon_root: bytes
 
 
-def decode_header(data: bytes) -> Header:
-    """Decode the RLP of a Cancun header (exactly its twenty fields, canonical).
+def decode_header(data: bytes, max_extra_data: int = MAX_EXTRA_DATA_BYTES) -> Header:
+    """Decode the RLP of a Cancun header (exactly its twenty fields, canonical, extra data of so many bytes at most).
 
     Raises:
         Invalid: if it is anything else.
@@ -80,7 +82,7 @@ def decode_header(data: bytes) -> Header:
         gas_limit=reader.uint("gas limit", 64),
         gas_used=reader.uint("gas used", 64),
         timestamp=reader.uint("timestamp", 64),
-        extra_data=reader.string("extra data", MAX_EXTRA_DATA_BYTES),
+        extra_data=reader.string("extra data", max_extra_data),
         prev_randao=reader.fixed("prev randao", 32),
         nonce=reader.fixed("nonce", 8),
         base_fee=reader.uint("base fee", 256),

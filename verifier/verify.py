@@ -23,7 +23,7 @@ from verifier import keys
 from verifier.container import BlockRecord, ProofFile, decode_proof, read_proof
 from verifier.engines import ENGINES, native_is_installed
 from verifier.errors import Invalid, Rejected, UnusableInput
-from verifier.headers import Header, check_header, decode_header
+from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Header, check_header, decode_header
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
 from verifier.segments import (
@@ -198,7 +198,28 @@ def verify(
         return _verify(proof, engine, _Run(progress), expected or {})
 
 
-def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes]) -> VerificationReport:
+def check_contents(proof: bytes) -> list[list[int]]:
+    """Make all checks but the last: of a file whose segment proofs are yet to be made.
+
+    Returns:
+        For each segment what its proof must state, its public values.
+
+    Raises:
+        Rejected: a proof file with these contents is refused, with the check and the reason.
+    """
+    return _contents(proof, "native", _Run(None), {}).stated
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What the checks before the last one have found."""
+
+    file: ProofFile
+    transactions: list[list[Transaction]]
+    stated: list[list[int]]
+
+
+def _contents(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes]) -> _Contents:
     file = run("format", decode_proof, proof)
     parent, headers = run("headers", _headers, file)
     transactions = run("transactions", _transactions, file, headers, run.step)
@@ -210,15 +231,20 @@ def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | b
     operations, tree = run("segments", _segments, file, contents, beacon_roots, state, engine)
     run("state roots", _state_roots, file, headers, operations, state)
     run("statement", _statement, file, parent, headers, receipts, expected)
-    stated = run("commitments", _commitments, file, operations, tree)
-    bits = run("proofs", _proofs, file, stated, engine, run.step)
+    return _Contents(file, transactions, run("commitments", _commitments, file, operations, tree))
+
+
+def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes]) -> VerificationReport:
+    contents = _contents(proof, engine, run, expected)
+    file = contents.file
+    bits = run("proofs", _proofs, file, contents.stated, engine, run.step)
     assert len(run.results) == len(CHECKS), "a check was left out"
     return VerificationReport(
         statement=file.statement,
-        blocks=len(headers),
+        blocks=len(file.blocks),
         transactions=len(file.receipts),
         segments=len(file.segments),
-        unprotected=sum(not transaction.protected for block in transactions for transaction in block),
+        unprotected=sum(not transaction.protected for block in contents.transactions for transaction in block),
         security_bits=bits,
         proof_bytes=len(proof),
         checks=tuple(run.results),
@@ -240,7 +266,7 @@ def verify_file(
 def _headers(file: ProofFile) -> tuple[Header, list[Header]]:
     if file.statement.fork != FORK:
         raise Invalid(f"fork {file.statement.fork!r}; only {FORK!r} is known")
-    parent = decode_header(file.parent_header)
+    parent = decode_header(file.parent_header, MAX_PARENT_EXTRA_DATA_BYTES)
     headers = [decode_header(block.header) for block in file.blocks]
     for before, header in pairwise([parent, *headers]):
         check_header(header, before)

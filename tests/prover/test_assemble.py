@@ -16,18 +16,23 @@ from prover.assemble import check_assembled
 from prover.errors import CostError
 from prover.planner import plan_batch
 from prover.segment import SegmentJob, segment_jobs
+from scripts.batches.builder import Builder
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.tokens import SMALL
 from verifier import container, rlp_bounded
+from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES
 
 Planned = tuple[ExecutedBatch, Batch, list[SegmentJob]]
 
 
-@pytest.fixture(scope="module")
-def planned() -> Planned:
-    executed = mixed_batch(0).execute()
+def plan_of(executed: ExecutedBatch) -> Planned:
     batch = Batch.of(executed.trace) if executed.trace is not None else pytest.fail("no trace")
     return executed, batch, segment_jobs(batch, plan_batch(batch, SMALL))
+
+
+@pytest.fixture(scope="module")
+def planned() -> Planned:
+    return plan_of(mixed_batch(0).execute())
 
 
 def test_what_fits_is_not_refused(planned: Planned) -> None:
@@ -55,7 +60,7 @@ def test_every_bound_of_the_file_is_asked(
 ) -> None:
     executed, batch, jobs = planned
     monkeypatch.setattr(container, bound, limit(batch, jobs))
-    with pytest.raises(UnsupportedFeature, match=rf"a proof file that the verifier refuses \({reason}"):
+    with pytest.raises(UnsupportedFeature, match=rf"a proof file that the verifier refuses \(format: {reason}"):
         check_assembled(executed, batch, jobs)
 
 
@@ -80,5 +85,31 @@ def test_a_file_that_only_its_proofs_make_too_long(planned: Planned, monkeypatch
     monkeypatch.setattr(prover.assemble, "MAX_FILE_BYTES", 1 << 20)
     with pytest.raises(CostError, match=re.escape("segments and 1 MiB are allowed)")):
         check_assembled(executed, batch, jobs)
-    low = [replace(job, plan=replace(job.plan, heights={"segment": 1})) for job in jobs[:1]]
+    low = [replace(job, plan=replace(job.plan, heights={"segment": 1})) for job in jobs]
     check_assembled(executed, batch, low)
+
+
+def test_signers_in_the_parent_header(planned: Planned) -> None:
+    """The header of a Clique genesis (EIP-225) has more extra data than that of a block may have."""
+
+    def with_extra_data(size: int) -> Planned:
+        building = Builder(extraData="0x" + "ab" * size)
+        return plan_of(building.block(building.transfer()).execute())
+
+    for size in (117, MAX_PARENT_EXTRA_DATA_BYTES):
+        check_assembled(*with_extra_data(size))
+    with pytest.raises(UnsupportedFeature, match=r"verifier refuses \((format|headers): "):
+        check_assembled(*with_extra_data(MAX_PARENT_EXTRA_DATA_BYTES + 1))
+
+
+def test_what_only_a_later_check_refuses(planned: Planned) -> None:
+    """Not only the format: state roots, commitments and all else are looked at before anything is proved."""
+    executed, batch, jobs = planned
+    with pytest.raises(UnsupportedFeature, match=r"verifier refuses \(headers: "):
+        check_assembled(replace(executed, parent_header=executed.parent_header[:-1] + b"\1"), batch, jobs)
+    with pytest.raises(UnsupportedFeature, match=r"verifier refuses \(segments: "):
+        check_assembled(executed, batch, jobs[:-1])
+    first, *others = jobs
+    other = replace(first, public_values=others[0].public_values)
+    with pytest.raises(UnsupportedFeature, match="segment 0 does not state what the verifier expects"):
+        check_assembled(executed, batch, [other, *others])
