@@ -48,6 +48,10 @@ TOLERANCE = 1 / 8
 MAX_FILLINGS = 3
 LAST_MARGIN = 1 / 16
 
+#: An operation that is expected to take more than this and twice the budget is refused without filling its tables,
+#: which takes memory, too. Bytes.
+HOPELESS_BYTES = 32 << 30
+
 
 @dataclass(frozen=True)
 class TableSize:
@@ -74,6 +78,11 @@ class Budget:
     def bytes(self) -> int:
         """What a segment takes that can be divided."""
         return DEFAULT_SEGMENT_BYTES if self.memory is None else self.memory
+
+    @property
+    def hopeless(self) -> int:
+        """An operation that is expected to take more than this is refused without finding out."""
+        return max(HOPELESS_BYTES, 2 * self.bytes)
 
 
 #: As large as the verifier allows.
@@ -232,9 +241,12 @@ class Planner:
         last = len(cuts) - 1
         if budget.operations is not None:
             last = max(position + 1, bisect_right(cuts, first + budget.operations) - 1)
+        expected = partial(self._guess, first)
+        last = _last_within(cuts, position, last, expected, budget.hopeless)
+        if last == position:
+            raise self._too_large(first, cuts[position + 1], expected(cuts[position + 1]), budget)
         low, high = position, last + 1  # low fits (or is nothing), high does not
         top = last  # nothing higher is tried next
-        expected = partial(self._guess, first)
         fillings = 0
         while high - low > 1:
             allowed = budget.bytes
@@ -271,12 +283,16 @@ class Planner:
         reason = self._refusal(first, end)
         if reason is not None:
             raise UnsupportedFeature(f"a segment that the verifier refuses ({reason})", *place)
-        needed = self._memory(first, end)
-        raise CostError(
+        raise self._too_large(first, end, self._memory(first, end), budget)
+
+    def _too_large(self, first: int, end: int, needed: int, budget: Budget) -> CostError:
+        """The error of operations that need more memory than there may be."""
+        allowed = HOPELESS_BYTES if budget.memory is None else budget.memory
+        return CostError(
             f"operations {first} to {end - 1} need a segment of about {-(-needed >> 20):,} MiB "
-            f"({budget.bytes >> 20:,} MiB are allowed)",
+            f"({allowed >> 20:,} MiB are allowed)",
             f"allow at least {(needed >> 20) + 1} with --segment-memory",
-            *place,
+            *self._place(first),
         )
 
     def _stacked_height(self, heights: Mapping[str, int]) -> int:

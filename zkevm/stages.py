@@ -19,7 +19,7 @@ from executor.execute import ExecutedBatch
 from executor.provable import Refusal, check_provable, place_of_transaction, unsupported
 from prover.assemble import assemble, check_assembled
 from prover.errors import CostError
-from prover.planner import UNLIMITED, Budget, plan_batch
+from prover.planner import Budget, plan_batch
 from prover.segment import fill_segment, prove_segment, segment_jobs
 from verifier.container import encode_proof
 from verifier.errors import Rejected
@@ -28,9 +28,6 @@ from verifier.verify import verify
 #: Memory of one segment here, as proving it would take: several cases run side by side. Checking takes a third of that.
 _BUDGET = Budget(memory=2 << 30)
 _CHECK_BUDGET = Budget(memory=12 << 30)
-
-#: Steps that are checked as one segment whatever they take.
-SMALL_STEPS = 1 << 16
 
 #: Steps of a transaction: to find out that the tables of more do not fit takes more memory than a case may.
 MAX_STEPS = 1 << 22
@@ -44,8 +41,7 @@ def findings(executed: ExecutedBatch, budget: Budget = _CHECK_BUDGET) -> list[Fi
         CostError: an operation takes more than the budget.
     """
     batch = _batch_of(executed)
-    small = len(batch.trace.steps) <= SMALL_STEPS
-    jobs = segment_jobs(batch, plan_batch(batch, UNLIMITED if small else budget))
+    jobs = segment_jobs(batch, plan_batch(batch, budget))
     check_assembled(executed, batch, jobs)
     found: list[Finding] = []
     for job in jobs:

@@ -142,6 +142,30 @@ def test_one_operation_may_take_more_than_the_default(monkeypatch: pytest.Monkey
         planner().plan([0, 5, 50, 55, 60], Budget(memory(10)))
 
 
+def test_what_is_expected_to_take_far_too_much_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(first: int, end: int) -> dict[str, TableHeight]:
+        raise AssertionError("filled")
+
+    def large(first: int, end: int) -> Estimate:
+        return Estimate(end * float(1 << 30), {})
+
+    planner = Planner(TABLES, never, HEIGHTS, large)
+    with pytest.raises(CostError, match=r"operations 0 to 32 need .* \(2,048 MiB are allowed\)"):
+        planner.plan([0, 33], Budget(2 << 30))
+    with pytest.raises(CostError, match=r"operations 0 to 98 need .* \(32,768 MiB are allowed\)"):
+        planner.plan([0, 99], Budget())
+    with pytest.raises(AssertionError, match="filled"):
+        planner.plan([0, 99], UNLIMITED)
+
+    def first_only(first: int, end: int) -> dict[str, TableHeight]:
+        assert end == 1, "filled"
+        return exact(first, end)
+
+    planner = Planner(TABLES, first_only, HEIGHTS, large)
+    with pytest.raises(CostError, match=r"operations 1 to 98 need"):
+        planner.plan([0, 1, 99], Budget(2 << 30))
+
+
 def test_no_operations_need_no_segment() -> None:
     assert planner().plan([0], Budget(1)) == []
 
