@@ -60,7 +60,7 @@ makes repeated proofs in one process about a tenth faster.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, Literal, TypedDict, final, type_check_only
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,13 @@ class VerificationError(EngineError):
 @type_check_only
 class ProveStats(TypedDict):
     seconds: dict[str, float]
-    """Wall clock by phase: load, commit, constraints, stacking, opening; and total."""
+    """Wall clock by phase: load, commit, constraints, stacking, opening; and total.
+
+    Parts of constraints are named, too: gkr and rounds, its sumchecks behind the first round. A phase that a proof
+    does not have is left out.
+    """
+    cpu_seconds: dict[str, float]
+    """The same in seconds of all the process's threads; other proofs made meanwhile count as well."""
     cells: int
     """Trace cells, summed over the tables present."""
     interactions: int
@@ -212,6 +218,7 @@ def prove(
     public_values: Sequence[Sequence[int]],
     threads: int,
     consume: bool = False,
+    device: Literal["own", "stock"] = "own",
 ) -> tuple[bytes, ProveStats]:
     """Proves the given traces.
 
@@ -224,11 +231,14 @@ def prove(
     With ``consume`` the list is emptied as soon as the engine has its own copy: arrays nothing else
     refers to are freed before the proof, which lowers its peak memory by four bytes a cell.
 
+    ``device`` is what runs the prover: our own, or the engine's stock one. They make the same proof, except that proofs
+    of work of several threads are whatever is found first.
+
     Traces that break a constraint are not detected: a proof of them does not verify.
 
     Raises:
         TraceError: a shape, a type, a value, or the sum of all sizes is not acceptable.
-        ParameterError: ``threads`` is out of range.
+        ParameterError: ``threads`` is out of range, or there is no such device.
         ProvingError: the engine failed.
     """
 

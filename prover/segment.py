@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Literal, TypeAlias
 
 import zkevm_native
 
@@ -13,6 +14,9 @@ from circuits.state.state_view import StateView, Writes
 from circuits.statement import SegmentPublicValues
 from prover.planner import SegmentPlan
 from prover.store import content_key
+
+#: What runs the engine's prover: our device, or the engine's own, which proves the same and is slower.
+Device: TypeAlias = Literal["own", "stock"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,17 @@ class SegmentJob:
 
 @dataclass(frozen=True)
 class SegmentStatistics:
-    """Seconds, measured while a segment was proved, and the exact size of its tables."""
+    """Seconds, measured while a segment was proved, and the exact size of its tables.
+
+    Attributes:
+        cpu_seconds: of all threads of the process, by phase of the engine (`zkevm_native.ProveStats`).
+    """
 
     fill_seconds: float
     prove_seconds: float
     cells: int
     interactions: int
+    cpu_seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -84,13 +93,14 @@ def fill_segment(batch: Batch, job: SegmentJob) -> FilledSegment:
     return fill(Execution(batch, job.plan.first, job.plan.end))
 
 
-def prove_segment(batch: Batch, job: SegmentJob, threads: int) -> SegmentProof:
+def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = "own") -> SegmentProof:
     """Prove a segment.
 
     Args:
         batch: the whole batch.
         job: the segment.
         threads: threads of the engine.
+        device: runs the engine's prover.
 
     Raises:
         zkevm_native.EngineError: the engine refused the traces or failed.
@@ -100,12 +110,13 @@ def prove_segment(batch: Batch, job: SegmentJob, threads: int) -> SegmentProof:
     filled = fill_segment(batch, job)
     filled_at = time.perf_counter()
     # The engine takes the traces over: nobody needs them afterwards, and memory is what limits a segment's size.
-    proof, measured = zkevm_native.prove(key, filled.traces, filled.public_lists, threads, consume=True)
+    proof, measured = zkevm_native.prove(key, filled.traces, filled.public_lists, threads, consume=True, device=device)
     statistics = SegmentStatistics(
         fill_seconds=filled_at - start,
         prove_seconds=time.perf_counter() - filled_at,
         cells=measured["cells"],
         interactions=measured["interactions"],
+        cpu_seconds=measured["cpu_seconds"],
     )
     return SegmentProof(proof, statistics)
 

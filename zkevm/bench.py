@@ -17,7 +17,7 @@ from prover.assemble import assemble, check_assembled
 from prover.costs import costs_of
 from prover.errors import CostError
 from prover.planner import plan_whole
-from prover.segment import SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
+from prover.segment import Device, SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
 from verifier.container import encode_proof
 from verifier.verify import verify
 from zkevm.commands import costs_document, show_costs
@@ -38,18 +38,24 @@ REVM_INTERACTIONS_PER_TRANSFER = 560_000
 
 @dataclass(frozen=True)
 class _Measured:
-    """One proof in a process of its own; memory in bytes, before and at the peak of filling and proving."""
+    """One proof in a process of its own; memory in bytes, before and at the peak of filling and proving.
+
+    Attributes:
+        stock: the same proof by the engine's own device, in the same process, if that was to be measured.
+    """
 
     proof: SegmentProof
+    stock: SegmentProof | None
     keygen_seconds: float
     memory_before: int
     memory_peak: int
 
 
-def bench_workloads(names: list[str], plot: Path | None, output: Output) -> None:
+def bench_workloads(names: list[str], plot: Path | None, output: Output, device: Device = "own") -> None:
     """Measure workloads and report: their execution, and the proof of all operations as one segment, or why none is.
 
     Args:
+        device: "stock" measures the engine's own device as well, side by side with ours.
         plot: draws the costs of the (last) workload to this file.
 
     Raises:
@@ -61,10 +67,10 @@ def bench_workloads(names: list[str], plot: Path | None, output: Output) -> None
     if missing:
         known = ", ".join(sorted(file.stem for file in EXAMPLES.glob("*.json")))
         raise UsageError(f"no workload {missing[0]!r}", f"known workloads: {known}")
-    output.result({"workloads": {name: _bench(name, file, plot, output) for name, file in files.items()}})
+    output.result({"workloads": {name: _bench(name, file, plot, output, device) for name, file in files.items()}})
 
 
-def _bench(name: str, file: Path, plot: Path | None, output: Output) -> dict[str, Any]:
+def _bench(name: str, file: Path, plot: Path | None, output: Output, device: Device) -> dict[str, Any]:
     executed, execution = _bench_execution(name, file, output)
     try:
         batch = Batch.of(check_provable(executed))
@@ -73,7 +79,7 @@ def _bench(name: str, file: Path, plot: Path | None, output: Output) -> dict[str
     except (UnsupportedFeature, CostError) as error:
         output.facts(f"{name}: one segment", [("cannot be proved", str(error))])
         return {"execution": execution, "unsupported": str(error)}
-    return {"execution": execution, **_bench_proof(name, executed, batch, job, plot, output)}
+    return {"execution": execution, **_bench_proof(name, executed, batch, job, plot, output, device)}
 
 
 def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBatch, dict[str, Any]]:
@@ -111,7 +117,7 @@ def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBat
 
 
 def _bench_proof(
-    name: str, executed: ExecutedBatch, batch: Batch, job: SegmentJob, plot: Path | None, output: Output
+    name: str, executed: ExecutedBatch, batch: Batch, job: SegmentJob, plot: Path | None, output: Output, device: Device
 ) -> dict[str, Any]:
     plan = job.plan
     threads = os.cpu_count() or 1
@@ -119,7 +125,7 @@ def _bench_proof(
         output.progress("Proving") as (advance,),
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
     ):
-        measured = pool.submit(_measure, batch, job, threads).result()
+        measured = pool.submit(_measure, batch, job, threads, device).result()
         advance(1, 1)
     statistics = measured.proof.statistics
     assert statistics is not None, "a proof made here has statistics"
@@ -161,20 +167,40 @@ def _bench_proof(
     if plot is not None:
         plot_costs(costs, name, plot)
     output.facts(f"{name}: one segment", [(key.replace("_", " "), value) for key, value in facts.items()])
-    result = {**facts, "costs": costs_document(costs)}
+    result = {**facts, "cpu_seconds": statistics.cpu_seconds, "costs": costs_document(costs)}
+    if measured.stock is not None:
+        assert measured.stock.statistics is not None, "a proof made here has statistics"
+        stock = measured.stock.statistics.cpu_seconds
+        result["stock_cpu_seconds"] = stock
+        result["stock_to_own"] = stock["total"] / statistics.cpu_seconds["total"]
+    _show_phases(name, result, output)
     if name == "transfer":
         output.facts("Compared with", [(key.replace("_", " "), value) for key, value in comparison.items()])
         result["comparison"] = comparison
     return result
 
 
-def _measure(batch: Batch, job: SegmentJob, threads: int) -> _Measured:
+def _show_phases(name: str, result: dict[str, Any], output: Output) -> None:
+    """The seconds of each phase and, where they were measured, those of the engine's own device and the ratio."""
+    own: dict[str, float] = result["cpu_seconds"]
+    title = f"{name}: CPU-seconds of the proof by phase"
+    if "stock_cpu_seconds" not in result:
+        output.table(title, ("phase", "own"), list(own.items()))
+        return
+    stock: dict[str, float] = result["stock_cpu_seconds"]
+    lines = [(phase, seconds, stock[phase], stock[phase] / seconds) for phase, seconds in own.items()]
+    output.table(title, ("phase", "own", "stock", "stock : own"), lines)
+
+
+def _measure(batch: Batch, job: SegmentJob, threads: int, device: Device) -> _Measured:
     start = time.perf_counter()
     proving_key(job.plan.log_stacked_height)
     keygen_seconds = time.perf_counter() - start
     before = _memory("VmRSS")
     proof = prove_segment(batch, job, threads)
-    return _Measured(proof, keygen_seconds, before, _memory("VmHWM"))
+    peak = _memory("VmHWM")
+    stock = prove_segment(batch, job, threads, device) if device == "stock" else None
+    return _Measured(proof, stock, keygen_seconds, before, peak)
 
 
 def _memory(field: str) -> int:

@@ -79,6 +79,13 @@ class Engine(StrEnum):
     python = "python"
 
 
+class Device(StrEnum):
+    """What runs the engine's prover."""
+
+    own = "own"
+    stock = "stock"
+
+
 class Stage(StrEnum):
     """How far a conformance run takes each case."""
 
@@ -235,6 +242,10 @@ def bench(
         list[str] | None, typer.Argument(metavar="[WORKLOAD]...", help="Names of examples.", show_default="erc20")
     ] = None,
     plot: Plot = None,
+    device: Annotated[
+        Device,
+        typer.Option("--device", help="Also measure the engine's stock device, side by side with our own."),
+    ] = Device.own,
     as_json: AsJson = False,
 ) -> None:
     """Measure workloads: exact cells and interactions per table, seconds, memory, proof size."""
@@ -242,7 +253,7 @@ def bench(
     with _errors(output):
         from zkevm.bench import bench_workloads
 
-        bench_workloads(workload or ["erc20"], plot, output)
+        bench_workloads(workload or ["erc20"], plot, output, device.value)
 
 
 @app.command()

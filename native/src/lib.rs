@@ -5,6 +5,7 @@
 
 mod air;
 mod baseline;
+mod device;
 mod errors;
 mod keys;
 mod params;

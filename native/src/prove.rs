@@ -1,7 +1,5 @@
 //! Proving.
 
-use std::time::Instant;
-
 use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use openvm_cpu_backend::CpuBackend;
 use openvm_stark_backend::StarkEngine;
@@ -9,17 +7,18 @@ use openvm_stark_backend::codec::Encode;
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 use openvm_stark_backend::p3_matrix::dense::RowMajorMatrix;
 use openvm_stark_backend::prover::stacked_pcs::StackedLayout;
-use openvm_stark_backend::prover::{AirProvingContext, ProvingContext};
+use openvm_stark_backend::prover::{AirProvingContext, Coordinator, Prover, ProvingContext};
 use openvm_stark_sdk::config::baby_bear_poseidon2::F;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use rayon::prelude::*;
 
 use crate::MODULUS;
+use crate::device::Device;
 use crate::errors::{Kind, Outcome, guard};
 use crate::keys::ProvingKey;
 use crate::params::{Config, Count};
-use crate::phases::{Timings, timed};
+use crate::phases::{Clock, Time, Timings, timed};
 use crate::pool::pool;
 
 /// A trace as Python holds it: canonical integers, row after row.
@@ -29,6 +28,25 @@ struct Trace<'a> {
     cells: &'a [u32],
 }
 
+/// What runs the prover: our device, or the engine's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    Own,
+    Stock,
+}
+
+impl Choice {
+    fn parse(name: &str) -> Outcome<Self> {
+        match name {
+            "own" => Ok(Self::Own),
+            "stock" => Ok(Self::Stock),
+            _ => Kind::Parameter.fail(format_args!(
+                "device is {name:?}, expected \"own\" or \"stock\""
+            )),
+        }
+    }
+}
+
 pub struct Proved {
     pub bytes: Vec<u8>,
     pub stats: Stats,
@@ -36,7 +54,7 @@ pub struct Proved {
 
 #[derive(Default)]
 pub struct Stats {
-    /// Wall clock by phase, in the order the phases first ran; the last one is `total`.
+    /// Times by phase, in the order in which the phases end; the last one is `total`.
     pub seconds: Timings,
     pub cells: u64,
     pub interactions: u64,
@@ -47,7 +65,7 @@ pub struct Stats {
 struct Loaded {
     contexts: Vec<(usize, AirProvingContext<CpuBackend<Config>>)>,
     stats: Stats,
-    started: Instant,
+    started: Clock,
 }
 
 fn load(
@@ -55,7 +73,7 @@ fn load(
     traces: &[Option<Trace<'_>>],
     public_values: &[Vec<u32>],
 ) -> Outcome<Loaded> {
-    let started = Instant::now();
+    let started = Clock::now();
     check_shape(key, traces, public_values)?;
     let mut stats = Stats::default();
     let mut contexts = Vec::with_capacity(traces.len());
@@ -72,9 +90,7 @@ fn load(
         stats.cells += (trace.width * trace.height) as u64;
         stats.interactions += (messages * trace.height) as u64;
     }
-    stats
-        .seconds
-        .push(("load", started.elapsed().as_secs_f64()));
+    stats.seconds.push(("load", started.elapsed()));
     Ok(Loaded {
         contexts,
         stats,
@@ -82,18 +98,16 @@ fn load(
     })
 }
 
-fn finish(key: &ProvingKey, loaded: Loaded) -> Outcome<Proved> {
+fn finish(key: &ProvingKey, loaded: Loaded, device: Choice) -> Outcome<Proved> {
     let Loaded {
         contexts,
         mut stats,
         started,
     } = loaded;
-    let (bytes, phases) = engine_prove(key, contexts)?;
+    let (bytes, phases) = engine_prove(key, contexts, device)?;
     stats.proof_bytes = bytes.len();
     stats.seconds.extend(phases);
-    stats
-        .seconds
-        .push(("total", started.elapsed().as_secs_f64()));
+    stats.seconds.push(("total", started.elapsed()));
     Ok(Proved { bytes, stats })
 }
 
@@ -101,11 +115,18 @@ fn finish(key: &ProvingKey, loaded: Loaded) -> Outcome<Proved> {
 pub fn engine_prove(
     key: &ProvingKey,
     contexts: Vec<(usize, AirProvingContext<CpuBackend<Config>>)>,
+    device: Choice,
 ) -> Outcome<(Vec<u8>, Timings)> {
-    let (proof, phases) = timed(|| {
-        key.verifying
-            .engine
-            .prove(&key.device, ProvingContext::new(contexts))
+    let engine = &key.verifying.engine;
+    let context = ProvingContext::new(contexts);
+    let (proof, phases) = timed(|| match device {
+        Choice::Stock => engine.prove(&key.device, context),
+        Choice::Own => {
+            let device = Device(engine.device());
+            let transcript = engine.initial_transcript();
+            Coordinator::<Config, _, _, _>::new(CpuBackend::new(), device, transcript)
+                .prove(&key.device, context)
+        }
     });
     let proof = proof.map_err(|error| Kind::Proving.failure(error))?;
     let bytes = proof
@@ -255,9 +276,9 @@ fn borrow_trace<'py>(
         .map_err(|error| fail(&error.to_string()))
 }
 
-/// `prove(key, traces, public_values, threads, consume=False)`.
+/// `prove(key, traces, public_values, threads, consume=False, device="own")`.
 #[pyfunction]
-#[pyo3(signature = (key, traces, public_values, threads, consume = false))]
+#[pyo3(signature = (key, traces, public_values, threads, consume = false, device = "own"))]
 pub fn prove<'py>(
     py: Python<'py>,
     key: &ProvingKey,
@@ -265,7 +286,9 @@ pub fn prove<'py>(
     public_values: &Bound<'py, PyAny>,
     threads: Count,
     consume: bool,
+    device: &str,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyDict>)> {
+    let device = Choice::parse(device)?;
     if traces.len() != key.names.len() {
         return Err(Kind::Trace
             .failure(format_args!(
@@ -308,11 +331,13 @@ pub fn prove<'py>(
     }
     let proved = py.detach(|| {
         guard(Kind::Proving, || {
-            pool(threads.0)?.install(|| finish(key, loaded))
+            pool(threads.0)?.install(|| finish(key, loaded, device))
         })
     })?;
     let stats = PyDict::new(py);
-    stats.set_item("seconds", seconds_dict(py, &proved.stats.seconds)?)?;
+    let seconds = &proved.stats.seconds;
+    stats.set_item("seconds", seconds_dict(py, seconds, |time| time.wall)?)?;
+    stats.set_item("cpu_seconds", seconds_dict(py, seconds, |time| time.cpu)?)?;
     stats.set_item("cells", proved.stats.cells)?;
     stats.set_item("interactions", proved.stats.interactions)?;
     stats.set_item("proof_bytes", proved.stats.proof_bytes)?;
@@ -321,11 +346,12 @@ pub fn prove<'py>(
 
 pub fn seconds_dict<'py>(
     py: Python<'py>,
-    seconds: &[(&'static str, f64)],
+    seconds: &[(&'static str, Time)],
+    which: impl Fn(&Time) -> f64,
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (phase, duration) in seconds {
-        dict.set_item(phase, duration)?;
+    for (phase, time) in seconds {
+        dict.set_item(phase, which(time))?;
     }
     Ok(dict)
 }

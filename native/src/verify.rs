@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::keys::{ProvingKey, generate};
-    use crate::prove::engine_prove;
+    use crate::prove::{Choice, engine_prove};
 
     /// One table without interactions, one with two, one that uses the next row.
     const CIRCUIT: &str = r#"{"tables": [
@@ -107,7 +107,7 @@ mod tests {
                 Some((index, AirProvingContext::simple(trace, values)))
             })
             .collect();
-        engine_prove(key, contexts).expect("a proof").0
+        engine_prove(key, contexts, Choice::Own).expect("a proof").0
     }
 
     #[test]

@@ -13,12 +13,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import zkevm_native as zn
+
+from verifier.engines import PythonKey
 
 P = zn.MODULUS
 Array = npt.NDArray[np.uint32]
@@ -269,10 +271,11 @@ def test_stats(key: zn.ProvingKey) -> None:
     assert stats["cells"] == trace.size
     assert stats["interactions"] == 0
     assert stats["proof_bytes"] == len(proof)
-    seconds = dict(stats["seconds"])
-    total = seconds.pop("total")
-    assert set(seconds) == {"load", "commit", "constraints", "stacking", "opening"}
-    assert 0 < sum(seconds.values()) <= total
+    for seconds in (dict(stats["seconds"]), dict(stats["cpu_seconds"])):
+        total = seconds.pop("total")
+        assert 0 <= seconds.pop("rounds") <= seconds["constraints"]
+        assert set(seconds) == {"load", "commit", "constraints", "stacking", "opening"}
+        assert 0 < sum(seconds.values()) <= total
 
 
 def test_larger_stacked_height() -> None:
@@ -506,6 +509,111 @@ def test_mixed_heights() -> None:
     user = np.zeros((256, 1), np.uint32)
     verified = attempt(key, [user, offers((0, 256)), trace], [[], [], values])
     assert verified.log_heights == [8, 0, 7]
+
+
+# -------------------------------------------------------------------------------- devices
+
+
+DEVICES: tuple[Literal["own"], Literal["stock"]] = ("own", "stock")
+
+
+def both_devices(
+    key: zn.ProvingKey, traces: list[Array | None], values: list[list[int]] | None = None, *, holds: bool = True
+) -> None:
+    """The stock device and our own make the same proof, which both verifiers accept if the traces hold.
+
+    One thread finds the same proof of work again; several find any.
+    """
+    values = values or [[] for _ in traces]
+    own, stock = (zn.prove(key, traces, values, 1, device=device)[0] for device in DEVICES)
+    assert own == stock
+    if holds:
+        vk = key.verifying_key()
+        heights = [None if trace is None else len(trace).bit_length() - 1 for trace in traces]
+        assert zn.verify(vk, own).log_heights == heights
+        assert list(PythonKey(vk.to_bytes()).verify(own).log_heights) == heights
+        threaded, _ = zn.prove(key, traces, values, 2)
+        assert zn.verify(vk, threaded).log_heights == heights
+
+
+@pytest.mark.parametrize("log_height", [0, 1, 3, 4, 5, 8, 9, 11])
+def test_devices_agree_without_messages(key: zn.ProvingKey, log_height: int) -> None:
+    trace = fibonacci_trace(log_height)
+    both_devices(key, [trace], [fibonacci_values(trace)])
+
+
+@pytest.mark.parametrize("log_heights", [(0, 0), (3, 0), (0, 3), (4, 2), (5, 5), (9, 1), (10, 9), (12, 0), (2, 11)])
+def test_devices_agree_on_lookups(log_heights: tuple[int, int]) -> None:
+    """From one row to blocks of the GKR tree that are full, merged or shared."""
+    key = zn.keygen(circuit(*lookup_tables()), 14)
+    users, offered = (1 << log_height for log_height in log_heights)
+    user = np.random.default_rng(users).integers(0, min(offered, 5), (users, 1), np.uint32)
+    counts = np.bincount(user[:, 0], minlength=offered)
+    both_devices(key, [user, np.stack([np.arange(offered), counts], axis=1).astype(np.uint32)])
+
+
+@pytest.mark.parametrize("present", range(1, 8))
+def test_devices_agree_on_absent_tables(present: int) -> None:
+    """Any tables but the one that asks without the one that answers."""
+    key = zn.keygen(circuit(*lookup_tables(), fibonacci_table(), fibonacci_table("again")), 12)
+    lookups = [np.zeros((256, 1), np.uint32), offers((0, 256))] if present & 1 else [None, None]
+    traces: list[Array | None] = [*lookups]
+    values: list[list[int]] = [[], []]
+    for bit, log_height in ((2, 3), (4, 7)):
+        trace = fibonacci_trace(log_height) if present & bit else None
+        traces.append(trace)
+        values.append([] if trace is None else fibonacci_values(trace))
+    both_devices(key, traces, values)
+
+
+def tangled_table(generator: random.Random, name: str, width: int) -> Table:
+    """Constraints of every degree and node, and messages each of which is sent and received, whatever the trace."""
+    table = Table(name, width, 1)
+    ones = [table.local(generator.randrange(width)), table.next(generator.randrange(width)), table.const(7)]
+    ones += [table.node(kind) for kind in (FIRST, LAST, TRANSITION)] + [table.node(PUBLIC, 0)]
+    ones += [table.local(column) for column in range(width)]
+
+    def linear() -> int:
+        return table.node(generator.choice([ADD, SUB]), generator.choice(ones), generator.choice(ones))
+
+    def cubic() -> int:
+        product = table.node(MUL, linear(), linear())
+        return table.node(MUL, product, generator.choice([linear(), table.node(NEG, linear())]))
+
+    for make in generator.choices([linear, cubic], k=generator.randrange(6)):
+        table.zero(make())
+    # A table has something to say.
+    for bus in range(generator.randrange(0 if table.constraints else 1, 4)):
+        fields, count = [generator.choice([linear, cubic])() for _ in range(generator.randrange(1, 5))], linear()
+        table.send(bus, fields, count)
+        table.receive(bus, fields, count)
+    return table
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_devices_agree_on_anything(seed: int) -> None:
+    """Random circuits and traces. The constraints do not hold, so that no polynomial is zero by accident."""
+    generator = random.Random(seed)
+    tables = [tangled_table(generator, f"t{index}", generator.choice([1, 2, 15, 16, 17, 33])) for index in range(4)]
+    key = zn.keygen(circuit(*tables), 15)
+    numbers = np.random.default_rng(seed)
+    traces: list[Array | None] = [
+        numbers.integers(0, P, (1 << generator.choice([0, 2, 4, 5, 7, 9, 10]), table.width), np.uint32)
+        for table in tables
+    ]
+    both_devices(key, traces, [[generator.randrange(P)] for _ in tables], holds=False)
+
+
+def test_devices_agree_on_a_proof_that_is_false(lookup: zn.ProvingKey) -> None:
+    for device in DEVICES:
+        with pytest.raises(zn.ProvingError, match="non-zero root sum"):
+            zn.prove(lookup, [column(1, 1), offers((1, 1))], [[], []], 1, device=device)
+
+
+def test_no_such_device(key: zn.ProvingKey) -> None:
+    trace = fibonacci_trace(3)
+    with pytest.raises(zn.ParameterError, match='device is "gpu"'):
+        zn.prove(key, [trace], [fibonacci_values(trace)], 1, device="gpu")  # type: ignore[arg-type]
 
 
 # -------------------------------------------------------------------------------- malformed proofs

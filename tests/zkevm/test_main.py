@@ -527,6 +527,17 @@ def test_bench_prints_exact_costs() -> None:
 
 
 @pytest.mark.usefixtures("workloads")
+def test_bench_compares_the_devices() -> None:
+    result = run("bench", "tokens", "--device", "stock", "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)["workloads"]["tokens"]
+    own, stock = report["cpu_seconds"], report["stock_cpu_seconds"]
+    assert set(own) == set(stock) == {"load", "commit", "constraints", "gkr", "rounds", "stacking", "opening", "total"}
+    assert own["constraints"] < stock["constraints"]
+    assert report["stock_to_own"] == stock["total"] / own["total"]
+
+
+@pytest.mark.usefixtures("workloads")
 def test_bench_says_in_its_table_what_cannot_be_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("bench", "refused")
     assert result.exit_code == 0, result.output
