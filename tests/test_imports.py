@@ -32,7 +32,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "executor.transactions",
     ),
     "verifier": ("circuits",),
-    # The proof file, the pinned keys, how large a segment may be, and what it states.
+    # The proof file, the pinned keys, how large a segment may be, what it states, and the checks that it must pass.
     "prover": (
         "executor",
         "circuits",
@@ -41,6 +41,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "verifier.keys",
         "verifier.sizes",
         "verifier.statement",
+        "verifier.verify",
     ),
     "zkevm": ("executor", "circuits", "prover", "verifier"),
     "scripts": ("executor", "circuits", "prover", "verifier", "zkevm"),

@@ -365,8 +365,8 @@ def test_a_reverted_transaction_succeeds() -> None:
         trace.frames.outcome[frame], trace.frames.reverted[frame] = Outcome.SUCCESS, 0
         trace.logs.reverted[:] = 0
 
-    # The frame's row says how it has ended, whatever the trace claims: who logs or stores asks it for another world.
-    assert {"frame", "result"} <= caught(Lie(throughout))
+    # The halt says how the frame has ended, whatever the trace claims: one that succeeds has no world of its own.
+    assert {"world", "result"} <= caught(Lie(throughout))
 
 
 def test_a_successful_transaction_fails() -> None:
@@ -376,7 +376,7 @@ def test_a_successful_transaction_fails() -> None:
         trace.frames.outcome[frame], trace.frames.reverted[frame] = Outcome.REVERT, 1
         trace.logs.reverted[trace.logs.transaction == ASKS] = 1
 
-    assert {"frame", "failure", "result"} <= caught(Lie(fail))
+    assert {"world", "failure", "result"} <= caught(Lie(fail))
 
 
 def test_a_forged_balance() -> None:

@@ -92,12 +92,12 @@ _CHANGES: dict[str, list[Any]] = {
 
 
 def test_every_field_of_a_transaction_counts(contents: list[BlockContents]) -> None:
-    """But for the type, of which nothing but the receipt depends."""
+    """But for the type, of which nothing but the receipt depends, and for what the signature has been checked with."""
     base = operations_of(contents, CHAIN_ID, True).chain
     block = contents[0]
     seen = [tuple(base[-1].tolist())]
     for field in fields(Transaction):
-        if field.name == "type":
+        if field.name in ("type", "protected"):
             continue
         old = getattr(block.transactions[1], field.name)
         for new in _CHANGES.get(field.name) or [_other(old)]:
