@@ -109,6 +109,8 @@ NAMES: Mapping[int, str] = {opcode: name for name, opcode in OPCODES.items()}
 
 CALLS = frozenset(OPCODES[name] for name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"))
 CREATIONS = frozenset(OPCODES[name] for name in ("CREATE", "CREATE2"))
+#: Instructions that open frames, in ascending order.
+OPENERS = tuple(sorted(CALLS | CREATIONS))
 
 #: Instructions that access memory: operands of offset and size (None: a constant size) of each access.
 MEMORY_OPERANDS: Mapping[int, tuple[tuple[int, int | None, int], ...]] = {

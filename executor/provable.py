@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from executor.errors import UnsupportedFeature
 from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
 from executor.limbs import addresses_to_bytes, words_to_ints
-from executor.opcodes import CALLS, CREATIONS, MEMORY_OPERANDS, OPCODES
+from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
 from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
 
@@ -42,7 +42,6 @@ BEACON_ROOTS_CODE = bytes.fromhex(
     "5f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
 )
 
-_CALLING = np.array(sorted(CALLS | CREATIONS), dtype=np.uint8)
 _ENDINGS = np.array([OPCODES["RETURN"], OPCODES["REVERT"]], dtype=np.uint8)
 
 #: Precompiles by the names that the execution specs have for them, and those that have tables.
@@ -224,7 +223,7 @@ def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
     large = own & (reserve > 0)
     # What a step that opens a frame costs by itself: its memory, and little else.
     cost = np.where(following >= 0, _memory_gas(trace, following) - _memory_gas(trace, np.arange(len(steps))), 0)
-    used = large & (counted < GAS_MARGIN + np.where(np.isin(steps.opcode, _CALLING), cost, 0))
+    used = large & (counted < GAS_MARGIN + np.where(np.isin(steps.opcode, OPENERS), cost, 0))
     lacks = own & (steps.failed != 0) & (frames.outcome[steps.frame] == Outcome.OUT_OF_GAS)
     beyond = np.zeros(len(steps), dtype=bool)
     for step in np.flatnonzero(lacks).tolist():

@@ -25,7 +25,17 @@ from numpy.typing import NDArray
 
 from executor.errors import ExecutionMismatch
 from executor.limbs import ADDRESS_LIMBS, Limbs
-from executor.opcodes import CALLS, CREATIONS, DUP1, MAX_DUP, MAX_SWAP, OPCODES, OPERANDS, REACH, RESULTS, SWAP1
+from executor.opcodes import (
+    DUP1,
+    MAX_DUP,
+    MAX_SWAP,
+    OPCODES,
+    OPENERS,
+    OPERANDS,
+    REACH,
+    RESULTS,
+    SWAP1,
+)
 from executor.state_keys import LASTING_KINDS, StateKey, StateKind
 from executor.tables import IntBuffer, Table, TableBuffer, WordBuffer, limbs_of
 from executor.trace import (
@@ -73,7 +83,6 @@ _OUTCOMES = {
     ContractCreationCollision: Outcome.COLLISION,
 }
 _JUMPS = (OPCODES["JUMP"], OPCODES["JUMPI"])
-_CALL_OPCODES = np.array(sorted(CALLS | CREATIONS), dtype=np.uint8)
 
 
 @dataclass(slots=True)
@@ -180,7 +189,7 @@ class Recorder:
         operands = np.where(moving, OPERANDS[opcode] * enough, np.minimum(OPERANDS[opcode], height)).astype(np.uint8)
         results = RESULTS[opcode]
         results[np.array(self._failed_in_chunk, dtype=np.int64) - first] = 0
-        results[np.isin(opcode, _CALL_OPCODES)] = 0  # they come with `call_results`, when they are known
+        results[np.isin(opcode, OPENERS)] = 0  # they come with `call_results`, when they are known
         self._failed_in_chunk.clear()
 
         read = self.operands.take()

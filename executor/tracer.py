@@ -19,7 +19,7 @@ from eth_utils.crypto import keccak
 
 from executor.limits import Watch
 from executor.machine import Confined, Instruction, confined_machine, instructions
-from executor.opcodes import CALLS, CREATIONS, DUP1, OPCODES, OPERANDS, RESULTS, SWAP1, is_dup, is_swap
+from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, OPERANDS, RESULTS, SWAP1, is_dup, is_swap
 from executor.recorder import STEP_COLUMNS, STEPS_PER_CHUNK, Recorder, create_address_input
 from executor.state_keys import StateKind
 from executor.trace import HashPurpose
@@ -165,7 +165,7 @@ def _traced(opcode: int, instruction: Any, recorder: Recorder, watch: Watch) -> 
     """The wrapper of one instruction."""
     if opcode in CREATIONS:
         instruction = _with_address_hashes(instruction, recorder)
-    if opcode in CALLS | CREATIONS:
+    if opcode in OPENERS:
         traced = _traced_call(opcode, instruction, recorder)
     elif is_dup(opcode):
         traced = _traced_dup(opcode, instruction, recorder)

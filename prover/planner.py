@@ -132,7 +132,8 @@ class Planner:
         tables: sizes of all tables of the circuit, by name.
         heights: heights of the tables that are present in the segment of operations `first .. end - 1`, by name.
         stacked_heights: the values of log_stacked_height for which keys exist.
-        estimate: of the segment of operations `first .. end - 1`; it makes the search short and has no other influence.
+        estimate: of the segment of operations `first .. end - 1`; it makes the search short, and an operation that is
+            hopeless by it is refused without being filled. It has no other influence.
         check: raises `Invalid` for heights that the verifier refuses with a value of log_stacked_height.
         place: block of an operation in the batch, and its transaction in the block, None for another operation.
     """

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 #: 15 * 2^27 + 1, the BabyBear prime.
 MODULUS = 2013265921
 
+#: Takes the low limb from a number that is left when it is subtracted: what remains is the upper limbs.
+INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
+
 Elements = NDArray[np.uint64]
 Matrix = NDArray[np.uint32]
 

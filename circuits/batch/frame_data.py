@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from circuits.batch.execution import PLAIN, RETURN_DATA_BOUNDS, Execution, Integers, small_integers
-from executor.opcodes import CALLS, CREATIONS, OPCODES
+from executor.opcodes import OPCODES, OPENERS
 from executor.trace import FrameKind
 
 #: Where a frame's calldata lies: in a buffer of the calldata table, or in the memory of the frame that called it.
@@ -25,11 +25,10 @@ FAR = 1 << 24
 _CALLDATA_OPERAND = {OPCODES[name]: 3 for name in ("CALL", "CALLCODE")} | {
     OPCODES[name]: 2 for name in ("DELEGATECALL", "STATICCALL")
 }
-_CALLING = sorted(CALLS | CREATIONS)
 
 #: Instructions that take their frame's state on the frame_state bus, unless they fail for another reason than gas or
 #: the bounds of the return data. Calls and creations that fail do not.
-_TAKERS = [*_CALLING, *(OPCODES[name] for name in ("GAS", "RETURNDATASIZE", "RETURNDATACOPY"))]
+_TAKERS = [*OPENERS, *(OPCODES[name] for name in ("GAS", "RETURNDATASIZE", "RETURNDATACOPY"))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +134,7 @@ def return_data(execution: Execution, frame: Integers, step: Integers) -> Return
     None if no call or creation came before, if the last one opened no frame, and behind a successful creation.
     """
     data = FrameData.of(execution)
-    calls = np.flatnonzero(np.isin(execution.opcode, _CALLING) & ~execution.failed)
+    calls = np.flatnonzero(np.isin(execution.opcode, OPENERS) & ~execution.failed)
     # Calls by frame and step; the last one before (frame, step).
     steps = len(execution.step) + 1
     keys = execution.frame[calls] * steps + calls
@@ -179,7 +178,7 @@ class FrameStates:
     @classmethod
     def _make(cls, execution: Execution) -> FrameStates:
         takes = np.isin(execution.opcode, _TAKERS) & np.isin(execution.route, (PLAIN, RETURN_DATA_BOUNDS))
-        takes &= ~(execution.failed & np.isin(execution.opcode, _CALLING))
+        takes &= ~(execution.failed & np.isin(execution.opcode, OPENERS))
         step = np.flatnonzero(takes)
         step = step[np.argsort(execution.frame[step], kind="stable")]
         frame, time = execution.frame[step], execution.time[step]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import INVERSE_2_16, Matrix
 from circuits.air.gadgets.basic import one_hot, range_check, select, total
 from circuits.air.layout import RANGE, Layout, allocate, bit, byte, element, limb
 from circuits.air.range_buses import RANGE16
@@ -32,7 +32,6 @@ from circuits.widths import WORD, WORD_BYTES
 
 #: Offsets that are asked for stay below 2^25: sources of at most 2^24 and sizes of at most 2^24.
 OFFSET_BITS = 25
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 #: Limbs that hold any 32 bytes.
 _SPAN = WORD + 1
 
@@ -70,7 +69,7 @@ class BufferBehind(Table):
         air.query(BUFFER_SIZE, row.kind, row.id, row.buffer_size, count=row.real)
         # A queried offset is below 2^25 and a size at most 2^24: were the offset smaller, the difference would be
         # above MODULUS - 2^24.
-        high = (row.offset - row.buffer_size - row.low) * _INVERSE_2_16
+        high = (row.offset - row.buffer_size - row.low) * INVERSE_2_16
         range_check(air, high, OFFSET_BITS - 16, row.real)
         air.require((1 - row.real) * row.multiplicity, "padding provides nothing")
         zeros = [air.constant(0)] * WORD

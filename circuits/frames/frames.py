@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import INVERSE_2_16, MODULUS, Matrix
 from circuits.air.gadgets.basic import total
 from circuits.air.gadgets.words import full
 from circuits.air.layout import Layout, allocate, bit, element, limb, nested
@@ -46,7 +46,6 @@ CONTEXTS = ("frame", "operation", "block", "creates")
 #: Instructions that give what a frame knows, in the order of their counts.
 OPCODES_OF_FRAMES = tuple(OPCODES[name] for name in ("ADDRESS", "CALLER", "CALLVALUE", "CALLDATASIZE", "CODESIZE"))
 
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 _HALF = pow(2, -1, MODULUS)
 _MESSAGE = "message bus"
 _HALT = "halt bus, or what a frame that runs nothing leaves"
@@ -230,7 +229,7 @@ class Frames(Table):
 
 def _limbs(size: Any, low: Any) -> list[Any]:
     """A size as two limbs."""
-    return [low, (size - low) * _INVERSE_2_16]
+    return [low, (size - low) * INVERSE_2_16]
 
 
 def fill(

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.expression import Expression, Operand
-from circuits.air.field import MODULUS
+from circuits.air.field import INVERSE_2_16
 from circuits.air.gadgets.basic import range_check
 from circuits.air.gadgets.words import constrain_sum, sum_carries
 from circuits.air.layout import RANGE, Layout, bit, element, limb, nested
@@ -42,7 +42,6 @@ MAX_COST = 2**29 + 2**23
 #: Gas stays below 2^30; its upper limb has 14 bits.
 GAS_BITS = 30
 _HIGH_BITS = GAS_BITS - 16
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 
 
 class GasLimb(Layout):
@@ -53,7 +52,12 @@ class GasLimb(Layout):
     @staticmethod
     def constrain(air: Air, cells: Any, amount: Expression, count: Operand) -> None:
         """`amount` is in [0, 2^30) where `count` is 1; the table's selector must be 1 there, too."""
-        range_check(air, (amount - cells.low) * _INVERSE_2_16, _HIGH_BITS, count)
+        range_check(air, (amount - cells.low) * INVERSE_2_16, _HIGH_BITS, count)
+
+    @staticmethod
+    def limbs(air: Air, cells: Any, amount: Expression) -> list[Any]:
+        """The four limbs of an amount of gas that is below 2^30."""
+        return [cells.low, (amount - cells.low) * INVERSE_2_16, air.constant(0), air.constant(0)]
 
     @staticmethod
     def fill(cells: Any, amount: NDArray[np.integer[Any]]) -> None:
@@ -79,7 +83,7 @@ class Charge(Layout):
         margin = gas - cost
         amount = margin + cells.fails * (-1 - 2 * margin)
         real = air.row.real
-        high = (amount - cells.margin) * _INVERSE_2_16
+        high = (amount - cells.margin) * INVERSE_2_16
         air.query(RANGE16, high, count=real)
         # A limb itself, it is below 2^14, or below 2^14 - 2^11 where the charge fails.
         free = (1 << 16) - (1 << _HIGH_BITS)
@@ -154,7 +158,7 @@ class Division(Layout):
         cannot lack gas.
         """
         real, zero = air.row.real, air.constant(0)
-        parts = [rest_low, (rest - rest_low) * _INVERSE_2_16, zero, zero]
+        parts = [rest_low, (rest - rest_low) * INVERSE_2_16, zero, zero]
         constrain_sum(air, parts, reserve, cells.available_carry, cells.available, name="available")
         air.query(CALL_GAS, cells.available, requested, cells.given, count=real)
         for amount in (cells.counted, cells.after):
@@ -162,7 +166,7 @@ class Division(Layout):
         counted = [*cells.counted, zero, zero]
         constrain_sum(air, counted, cells.reserved, cells.given_carry, cells.given, name="given")
         GasLimb.constrain(air, cells.left_limb, cells.left, real)
-        left = [cells.left_limb.low, (cells.left - cells.left_limb.low) * _INVERSE_2_16, zero, zero]
+        left = GasLimb.limbs(air, cells.left_limb, cells.left)
         terms = (cells.available, left, cells.left_reserve)
         constrain_total(air, terms, cells.total_carry, cells.total, name="total")
         after = [*cells.after, zero, zero]
@@ -171,7 +175,7 @@ class Division(Layout):
 
     @staticmethod
     def amount(limbs: Any) -> Expression:
-        """An amount below 2^30 from its two limbs."""
+        """An amount below 2^30 from its two lower limbs."""
         amount: Expression = limbs[0] + limbs[1] * (1 << 16)
         return amount
 

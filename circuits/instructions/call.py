@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from circuits.air import field as arithmetic
 from circuits.air.expression import Expression
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import INVERSE_2_16, MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, range_check, total
 from circuits.air.gadgets.words import SubtractWords
 from circuits.air.layout import RANGE, Layout, TraceView, allocate, bit, element, limb, nested
@@ -46,7 +46,6 @@ MAX_DEPTH = 1024
 
 _NAMES = ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL")
 _OPCODES = tuple(OPCODES[name] for name in _NAMES)
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 _INVERSE_32 = pow(32, -1, MODULUS)
 _CALLER_BUS = "caller bus"
 _RESULT_BUS = "result bus"
@@ -367,7 +366,7 @@ class Call(_Calling):
         room = row.output.size[0] + row.output.size[1] * (1 << 16)
         # Both are at most 2^25: as integers, the difference that is not negative is below 2^25.
         margin = (room - row.return_size) * (2 * short - 1) - short
-        range_check(air, (margin - row.margin) * _INVERSE_2_16, 9, real)
+        range_check(air, (margin - row.margin) * INVERSE_2_16, 9, real)
         air.require(short * (1 - real), "padding returns nothing")
         air.require(row.copied - room - short * (row.return_size - room), "the smaller size")
         air.require(row.copied * row.copied_inverse - row.copies, "copies: copied is not 0")

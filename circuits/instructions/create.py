@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from circuits.air.expression import Expression
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import INVERSE_2_16, MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, range_check, total
 from circuits.air.gadgets.words import SubtractWords
 from circuits.air.layout import RANGE, TraceView, allocate, bit, element, limb, nested
@@ -50,7 +50,6 @@ MAX_INIT_CODE = CANCUN.max_initcode_bytes
 
 _CREATE, _CREATE2 = OPCODES["CREATE"], OPCODES["CREATE2"]
 _LIMB = 0xFFFF
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 _INVERSE_32 = pow(32, -1, MODULUS)
 _RESULT_BUS = "result bus, or 0"
 
@@ -339,7 +338,7 @@ class CreateStopped(_Creating):
         one_hot(air, (row.charge.fails, row.large, row.deep, row.poor, row.worn), real, "reason")
         goes_on = row.deep + row.poor + row.worn
         # Sizes are below 2^26, so the difference is not negative if it is below 2^26.
-        range_check(air, (size - (MAX_INIT_CODE + 1) - row.excess) * _INVERSE_2_16, 10, row.large)
+        range_check(air, (size - (MAX_INIT_CODE + 1) - row.excess) * INVERSE_2_16, 10, row.large)
         air.require((1 - row.large) * row.excess, "idle excess")
         air.require(goes_on * own.static, "a static frame creates nothing")
         # An initcode that is not too large; see `create`.

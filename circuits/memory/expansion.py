@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from circuits.air import field as arithmetic
 from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import INVERSE_2_16, MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, range_check
 from circuits.air.layout import RANGE, Array, C, Cells, Layout, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
@@ -30,7 +30,6 @@ _HIGH_BITS = 9
 _REMAINDER_BITS = 9
 _LARGEST_SQUARE = MAX_MEMORY_WORDS**2 // QUADRATIC_DENOMINATOR
 _INVERSE_512 = pow(QUADRATIC_DENOMINATOR, -1, MODULUS)
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 
 
 def memory_cost(words: Integers) -> Integers:
@@ -130,7 +129,7 @@ class Expansion(Table[ExpansionColumns]):
         air.require(row.unused * row.nothing.zero, "nothing is unused of nothing")
         # Both sizes are at most 2^19, so the difference is an integer, and below 2^20 only if it is not negative.
         gap = before - needed + row.grows * ((needed - before) * 2 - 1)
-        range_check(air, (gap - row.gap) * _INVERSE_2_16, 4, real)
+        range_check(air, (gap - row.gap) * INVERSE_2_16, 4, real)
         air.require(row.multiplicity * (1 - real), "padding answers nothing")
         air.require(row.multiplicity * row.inverse - real, "other rows answer something")
         air.require(row.inverse * (1 - real), "padding has no inverse")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from circuits.air.expression import Expression, Operand
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import INVERSE_2_16, Matrix
 from circuits.air.gadgets.basic import range_check, select_all
 from circuits.air.layout import RANGE, Layout, allocate, bit, element, limb, nested, word
 from circuits.air.table import Air, Table, flatten
@@ -33,7 +33,6 @@ from circuits.widths import ADDRESS, DIGEST, NONCE, WORD
 
 #: Operations of a batch are fewer than 2^24.
 SCOPE_BITS = 24
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 
 
 class ScopeOrder(Layout):
@@ -50,7 +49,7 @@ class ScopeOrder(Layout):
         So previous, which is 0 or one more than such a scope, is at most scope: scopes strictly increase.
         """
         for value, low in ((scope, cells.scope_low), (scope - cells.previous, cells.gap_low)):
-            range_check(air, (value - low) * _INVERSE_2_16, SCOPE_BITS - 16, count)
+            range_check(air, (value - low) * INVERSE_2_16, SCOPE_BITS - 16, count)
 
     @staticmethod
     def fill(cells: Any, scope: Integers, previous: Integers) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, range_check, total
 from circuits.air.gadgets.words import (
     constrain_decrease,
@@ -41,7 +41,7 @@ from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operati
 from circuits.component import Answering
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
 from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
-from circuits.frames.gas import GAS_BITS, GasLimb, constrain_total, total_carries
+from circuits.frames.gas import GAS_BITS, Division, GasLimb, constrain_total, total_carries
 from circuits.hashing import constrain_compress, constrain_item
 from circuits.limbs import words_from_bytes
 from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE, SUBSTATE, TRANSFER
@@ -71,7 +71,6 @@ LAST_PRECOMPILE = 10
 
 _ORIGIN, _GASPRICE = OPCODES["ORIGIN"], OPCODES["GASPRICE"]
 
-_INVERSE_2_16 = pow(1 << 16, -1, MODULUS)
 _MAX_GAS = [MAX_GAS & 0xFFFF, MAX_GAS >> 16, 0, 0]
 _EMPTY_CODE = [int(x) for x in words_from_bytes([EMPTY_CODE_HASH])[0]]
 
@@ -421,13 +420,13 @@ class Transaction(Table):
         air.require_equal(row.reserve, [0] * U64, "no reserve", when=1 - large)
         base, whole = [large * x for x in _MAX_GAS], [large * x for x in row.gas_limit]
         constrain_sum(air, base, row.reserve, row.reserve_carry, whole, name="reserve")
-        limit = _amount(row.gas_limit)
+        limit = Division.amount(row.gas_limit)
         air.require_equal(row.gas_limit[2:], [0, 0], "a small gas limit", when=real - large)
         range_check(air, row.gas_limit[1], GAS_BITS - 16, real - large)
         air.require(row.counted - large * MAX_GAS - (real - large) * limit, "counted gas")
         GasLimb.constrain(air, row.given, self._given(air), real)
         GasLimb.constrain(air, row.left, row.gas_left, real)
-        left = [row.left.low, (row.gas_left - row.left.low) * _INVERSE_2_16, air.constant(0), air.constant(0)]
+        left = GasLimb.limbs(air, row.left, row.gas_left)
         terms = (row.spent, left, row.reserve_left)
         constrain_total(air, terms, row.spent_carry, row.gas_limit, name="gas spent")
         # A fifth of it. Both sides of a limb's equation are below 5 * 2^16 + 8.
@@ -445,9 +444,8 @@ class Transaction(Table):
         last = (row.refund_counter, row.destructions, row.substate_time)
         air.receive(SUBSTATE, row.operation, 0, *last, count=real)
         GasLimb.constrain(air, row.earned, row.refund_counter, real)
-        zero = air.constant(0)
-        earned = [row.earned.low, (row.refund_counter - row.earned.low) * _INVERSE_2_16, zero, zero]
-        borrow: Expression = zero
+        earned = GasLimb.limbs(air, row.earned, row.refund_counter)
+        borrow: Expression = air.constant(0)
         for i in range(U64):
             out = row.borrow[i]
             difference = row.quotient[i] - earned[i] - borrow
@@ -563,12 +561,6 @@ class Transaction(Table):
         for (opcode, word), asked in zip(words, row.context_asked, strict=True):
             air.require(idle * asked, f"padding provides no word of {opcode:#x}")
             air.provide(CONTEXT, TRANSACTION_CONTEXT, row.operation, opcode, word, multiplicity=asked)
-
-
-def _amount(limbs: Any) -> Expression:
-    """An amount below 2^30 from its two lower limbs."""
-    amount: Expression = limbs[0] + limbs[1] * (1 << 16)
-    return amount
 
 
 def fill(

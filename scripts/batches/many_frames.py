@@ -16,12 +16,11 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.opcodes import CALLS, CREATIONS, OPCODES
-from executor.provable import BEACON_ROOTS_CODE
+from executor.opcodes import OPCODES, OPENERS
+from executor.provable import BEACON_ROOTS_CODE, PROVED_PRECOMPILES
 from scripts.batches.precompiles import VECTORS, Vector
 from scripts.batches.random_programs import (
     BASE_FEE,
-    CHAIN_ID,
     COINBASE,
     FRESH,
     KEYS,
@@ -35,6 +34,8 @@ from scripts.batches.random_programs import (
     Skip,
     Statement,
     assemble,
+    batch_document,
+    block_fields,
     created_address,
     in_memory,
     intrinsic_gas,
@@ -45,7 +46,6 @@ from scripts.batches.single_frames import ALONE, DATA_LIKE_CODE, FIRST_NUMBER, M
 
 BLOCKS = 3
 STATEMENTS = 14  # at most, of a program
-PROVED_PRECOMPILES = (2, 3, 4)
 #: Calldata and gas of the precompiled contracts that are called: known inputs, and sizes around their blocks.
 PRECOMPILE_INPUTS: list[Vector] = [
     *(vector for vector in VECTORS if vector.address in PROVED_PRECOMPILES),
@@ -445,7 +445,7 @@ class Framed(Alone):
                 create = op("CREATE") if self.one_in(2) else op("CREATE2")
                 return push(0) + size + push(0) + self.value() + create + self.after_call()
             case 2:  # lacks operands
-                return op("POP") * self.below(3) + bytes([self.of(sorted(CALLS | CREATIONS))])
+                return op("POP") * self.below(3) + bytes([self.of(OPENERS)])
             case _:
                 # Whatever this program does, in a static frame.
                 return self.call_of(op("ADDRESS"), self.gas_once(), "STATICCALL") + self.after_call()
@@ -579,23 +579,18 @@ class _Batch:
         requests = [self._transaction(index, nonces) for index in transactions]
         if number == BLOCKS - 1 and self._choose("deep").one_in(20):
             requests.append(self._deep(nonces))
-        return {
-            "coinbase": _hex(choice.of([COINBASE, COINBASE, self._contracts[0], *WALLETS, self._created[0]])),
-            "timestamp": 1_000 + 12 * (number + 1),
-            "gasLimit": MAX_BLOCK_GAS,
-            "prevRandao": _hex(choice.random_bytes(32)),
-            "parentBeaconBlockRoot": _hex(choice.random_bytes(32)),
-            "withdrawals": [
-                {
-                    "index": 10 * number + index,
-                    "validatorIndex": choice.below(2**40),
-                    "address": _hex(choice.of(self._known)),
-                    "amount": choice.of([0, 1, 10**9]),
-                }
-                for index in range(choice.below(3))
-            ],
-            "transactions": requests,
-        }
+        coinbase = choice.of([COINBASE, COINBASE, self._contracts[0], *WALLETS, self._created[0]])
+        fields = block_fields(choice, number, coinbase, MAX_BLOCK_GAS)
+        withdrawals = [
+            {
+                "index": 10 * number + index,
+                "validatorIndex": choice.below(2**40),
+                "address": _hex(choice.of(self._known)),
+                "amount": choice.of([0, 1, 10**9]),
+            }
+            for index in range(choice.below(3))
+        ]
+        return {**fields, "withdrawals": withdrawals, "transactions": requests}
 
     def document(self) -> dict[str, Any]:
         choice = self._choose("genesis")
@@ -616,25 +611,10 @@ class _Batch:
         for _ in range(6):
             taken = choice.of([{"balance": 7}, {"nonce": 1}, {"code": "0x00", "nonce": 1}, {"code": "0x5b00"}])
             alloc[_hex(choice.of(self._created[12:]))] = taken
-        ancestors = [keccak(bytes([number])) for number in range(256)]
         cuts = [0, *sorted(choice.below(programs + 1) for _ in range(BLOCKS - 1)), programs]
         nonces = [0] * len(KEYS)
-        return {
-            "format": "zkevm-batch/1",
-            "chainId": CHAIN_ID,
-            "fork": "cancun",
-            "genesis": {
-                "alloc": alloc,
-                "gasLimit": MAX_BLOCK_GAS,
-                "timestamp": 1_000,
-                "number": FIRST_NUMBER,
-                "baseFeePerGas": BASE_FEE,
-                "parentHash": _hex(ancestors[0]),
-                "excessBlobGas": 0,
-            },
-            "ancestorHashes": [_hex(item) for item in ancestors],
-            "blocks": [self._block(n, list(range(cuts[n], cuts[n + 1])), nonces) for n in range(BLOCKS)],
-        }
+        blocks = [self._block(n, list(range(cuts[n], cuts[n + 1])), nonces) for n in range(BLOCKS)]
+        return batch_document(alloc, blocks, MAX_BLOCK_GAS, FIRST_NUMBER, 0)
 
 
 def _hex(data: bytes) -> str:

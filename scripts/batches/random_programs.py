@@ -502,6 +502,40 @@ class Choice:
                 return self.plain()
 
 
+def block_fields(choice: Choice, number: int, coinbase: bytes, gas_limit: int) -> dict[str, Any]:
+    """The fields of a block that say nothing of what is in it."""
+    return {
+        "coinbase": _hex(coinbase),
+        "timestamp": 1_000 + 12 * (number + 1),
+        "gasLimit": gas_limit,
+        "prevRandao": _hex(choice.random_bytes(32)),
+        "parentBeaconBlockRoot": _hex(choice.random_bytes(32)),
+    }
+
+
+def batch_document(
+    alloc: dict[str, Any], blocks: list[dict[str, Any]], gas_limit: int, number: int, excess_blob_gas: int
+) -> dict[str, Any]:
+    """The object of a batch file: these blocks behind a genesis of this number, all ancestors of which have hashes."""
+    ancestors = [keccak(bytes([ancestor])) for ancestor in range(256)]
+    return {
+        "format": "zkevm-batch/1",
+        "chainId": CHAIN_ID,
+        "fork": "cancun",
+        "genesis": {
+            "alloc": alloc,
+            "gasLimit": gas_limit,
+            "timestamp": 1_000,
+            "number": number,
+            "baseFeePerGas": BASE_FEE,
+            "parentHash": _hex(ancestors[0]),
+            "excessBlobGas": excess_blob_gas,
+        },
+        "ancestorHashes": [_hex(ancestor) for ancestor in ancestors],
+        "blocks": blocks,
+    }
+
+
 class _Batch:
     """Builds a random batch. ``kept`` says for each of its :data:`PARTS` parts whether it is in the batch."""
 
@@ -590,12 +624,9 @@ class _Batch:
         ]
         withdrawal = self._part(f"withdrawal {number}")
         choice = Choice(f"{self._seed} block {number}")
+        coinbase = choice.of([COINBASE, COINBASE, CONTRACTS[0], WALLETS[1]])
         return {
-            "coinbase": _hex(choice.of([COINBASE, COINBASE, CONTRACTS[0], WALLETS[1]])),
-            "timestamp": 1_000 + 12 * (number + 1),
-            "gasLimit": BLOCK_GAS_LIMIT,
-            "prevRandao": _hex(choice.random_bytes(32)),
-            "parentBeaconBlockRoot": _hex(choice.random_bytes(32)),
+            **block_fields(choice, number, coinbase, BLOCK_GAS_LIMIT),
             "withdrawals": [
                 {
                     "index": number,
@@ -621,24 +652,10 @@ class _Batch:
         taken = choice.of([None, None, {"balance": 7}, {"nonce": 1}, {"code": "0x00", "nonce": 1}])
         if taken:
             alloc[_hex(choice.of(ADDRESSES[-4:]))] = taken
-        ancestors = [keccak(bytes([number])) for number in range(256)]
         nonces = [0] * len(KEYS)
-        return {
-            "format": "zkevm-batch/1",
-            "chainId": CHAIN_ID,
-            "fork": "cancun",
-            "genesis": {
-                "alloc": alloc,
-                "gasLimit": BLOCK_GAS_LIMIT,
-                "timestamp": 1_000,
-                "number": FIRST_NUMBER,
-                "baseFeePerGas": BASE_FEE,
-                "parentHash": _hex(ancestors[0]),
-                "excessBlobGas": choice.of([0, 0, 5 * 2**17, 80 * 2**17]),
-            },
-            "ancestorHashes": [_hex(item) for item in ancestors],
-            "blocks": [self._block(number, nonces) for number in range(BLOCKS)],
-        }
+        excess = choice.of([0, 0, 5 * 2**17, 80 * 2**17])
+        blocks = [self._block(number, nonces) for number in range(BLOCKS)]
+        return batch_document(alloc, blocks, BLOCK_GAS_LIMIT, FIRST_NUMBER, excess)
 
 
 # Parts of a batch that can be left out: statements and ends of the programs, transactions and withdrawals.

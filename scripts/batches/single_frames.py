@@ -10,12 +10,11 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, REACH
+from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPENERS, REACH
 from executor.provable import BEACON_ROOTS_CODE
 from scripts.batches.random_programs import (
     BAD_PLACES,
     BASE_FEE,
-    CHAIN_ID,
     COINBASE,
     EDGES,
     FRESH,
@@ -31,6 +30,8 @@ from scripts.batches.random_programs import (
     Skip,
     Statement,
     assemble,
+    batch_document,
+    block_fields,
     intrinsic_gas,
     op,
     push,
@@ -176,7 +177,7 @@ class Alone(Choice):
         """The code of a contract: statements, an end, and in every second one somewhere a risk."""
         if self.one_in(40):
             # An instruction that would open a frame, but lacks operands.
-            return push(1) * self.below(3) + bytes([self.of(sorted(CALLS | CREATIONS))])
+            return push(1) * self.below(3) + bytes([self.of(OPENERS)])
         statements: list[Statement] = [DATA_LIKE_CODE] if self.one_in(3) else []
         statements += [self.statement() for _ in range(2 + self.below(STATEMENTS - 2))]
         if self.one_in(2):
@@ -268,23 +269,18 @@ class _Batch:
         for index in transactions:
             blobs = MAX_BLOBS - sum(len(request.get("blobVersionedHashes", ())) for request in requests)
             requests.append(self._transaction(index, nonces, blobs))
-        return {
-            "coinbase": _hex(choice.of([COINBASE, COINBASE, self._contracts[0], *WALLETS])),
-            "timestamp": 1_000 + 12 * (number + 1),
-            "gasLimit": MAX_BLOCK_GAS,
-            "prevRandao": _hex(choice.random_bytes(32)),
-            "parentBeaconBlockRoot": _hex(choice.random_bytes(32)),
-            "withdrawals": [
-                {
-                    "index": 10 * number + index,
-                    "validatorIndex": choice.below(2**40),
-                    "address": _hex(choice.of(self._known)),
-                    "amount": choice.of([0, 1, 10**9, 2**40]),
-                }
-                for index in range(choice.below(4))
-            ],
-            "transactions": requests,
-        }
+        coinbase = choice.of([COINBASE, COINBASE, self._contracts[0], *WALLETS])
+        fields = block_fields(choice, number, coinbase, MAX_BLOCK_GAS)
+        withdrawals = [
+            {
+                "index": 10 * number + index,
+                "validatorIndex": choice.below(2**40),
+                "address": _hex(choice.of(self._known)),
+                "amount": choice.of([0, 1, 10**9, 2**40]),
+            }
+            for index in range(choice.below(4))
+        ]
+        return {**fields, "withdrawals": withdrawals, "transactions": requests}
 
     def document(self) -> dict[str, Any]:
         choice = self._choice("genesis")
@@ -293,25 +289,11 @@ class _Batch:
         alloc |= {_hex(wallet): {"balance": WEALTH} for wallet in WALLETS}
         if choice.one_in(2):
             alloc[_hex(BEACON_ROOTS_ADDRESS)] = {"code": _hex(BEACON_ROOTS_CODE), "nonce": 1}
-        ancestors = [keccak(bytes([number])) for number in range(256)]
         cuts = [0, *sorted(choice.below(programs + 1) for _ in range(BLOCKS - 1)), programs]
         nonces = [0] * len(KEYS)
-        return {
-            "format": "zkevm-batch/1",
-            "chainId": CHAIN_ID,
-            "fork": "cancun",
-            "genesis": {
-                "alloc": alloc,
-                "gasLimit": MAX_BLOCK_GAS,
-                "timestamp": 1_000,
-                "number": FIRST_NUMBER,
-                "baseFeePerGas": BASE_FEE,
-                "parentHash": _hex(ancestors[0]),
-                "excessBlobGas": choice.of([0, 0, 5 * 2**17, 80 * 2**17]),
-            },
-            "ancestorHashes": [_hex(item) for item in ancestors],
-            "blocks": [self._block(n, list(range(cuts[n], cuts[n + 1])), nonces) for n in range(BLOCKS)],
-        }
+        excess = choice.of([0, 0, 5 * 2**17, 80 * 2**17])
+        blocks = [self._block(n, list(range(cuts[n], cuts[n + 1])), nonces) for n in range(BLOCKS)]
+        return batch_document(alloc, blocks, MAX_BLOCK_GAS, FIRST_NUMBER, excess)
 
 
 def _hex(data: bytes) -> str:

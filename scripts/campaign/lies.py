@@ -58,7 +58,7 @@ from circuits.state.state_view import StateView
 from executor.execute import execute
 from executor.forks import CANCUN, Fork
 from executor.machine import Instruction, instructions
-from executor.opcodes import CALLS, CREATIONS, OPCODES, RESULTS
+from executor.opcodes import CALLS, CREATIONS, OPCODES, OPENERS, RESULTS
 from executor.provable import check_provable
 from executor.recorder import Recorder
 from executor.trace import ExecutionTrace, Outcome
@@ -261,7 +261,7 @@ def _machine_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]
 
 def _call_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     steps = honest.trace.steps
-    opening = np.flatnonzero(np.isin(steps.opcode, list(CALLS | CREATIONS)))
+    opening = np.flatnonzero(np.isin(steps.opcode, OPENERS))
     if not len(opening):
         return ()
     opcode = steps.opcode[opening]
@@ -414,8 +414,7 @@ def _erring(honest: Honest, changes: Sequence[Change]) -> ExecutionTrace:
 
     def erring(fork: Fork) -> dict[int, Instruction]:
         own = instructions(fork)
-        opening = CALLS | CREATIONS
-        return {op: of_calls(one) if op in opening else with_errors(one) for op, one in own.items()}
+        return {op: of_calls(one) if op in OPENERS else with_errors(one) for op, one in own.items()}
 
     with (
         patch.object(executor.tracer, "instructions", erring),

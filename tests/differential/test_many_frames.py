@@ -7,8 +7,9 @@ import pytest
 from executor.errors import BatchError
 from executor.execute import ExecutedBatch
 from executor.opcodes import NAMES
+from executor.provable import PROVED_PRECOMPILES
 from executor.trace import FrameKind, Outcome
-from scripts.batches.many_frames import PROVED_PRECOMPILES, document
+from scripts.batches.many_frames import document
 from tests.differential.agreement import Tally, assert_agreement, run
 from tests.differential.happenings import Happened
 from tests.differential.specs import Specs
