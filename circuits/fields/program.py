@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from Crypto.Hash import keccak
 
@@ -187,6 +187,7 @@ class NarrowRow:
     e: int
     s: int
     constant: int
+    distinct: bool = False  # b * B + c * C is not 0 modulo m
 
 
 @dataclass(frozen=True)
@@ -312,7 +313,7 @@ class Program:
         return self._word(WordRow(FREE, 0, below, True), hint, tuple(lift(a) for a in arguments))
 
     def digest(self, function: int, length: int) -> Register:
-        """The hash of the first `length` bytes of what was hashed; `function` as on the hash buses. Once in a program."""
+        """The hash of the first `length` bytes of what was hashed, once: `function` as on the hash buses."""
         if self.hashes is not None:
             raise ProgramError(f"{self.name}: one hash for each program")
         self.hashes = function, length
@@ -463,8 +464,13 @@ class Program:
         arguments: Sequence[Operand],
         equation: Callable[[Register], Operand],
         modulus: Modulus | None = None,
+        *,
+        distinct: bool = False,
     ) -> Register:
         """A register for which `equation` vanishes: `hint` finds it from the values of polynomials, as integers.
+
+        With `distinct` the equation has the product of a sum with the difference of two registers, in a narrow row, and
+        this difference is proved not to be 0: for moduli of 256 bits, which a difference of registers can exceed once.
 
         The hint may return any representative. That its equation determines what it stands for is the caller's care.
         """
@@ -479,9 +485,27 @@ class Program:
         shape = self._shape(polynomial, m, 0, unknown)
         if shape is None:
             raise ProgramError(f"{self.name}: an equation with too many terms of its unknown")
-        return self._row(
+        register = self._row(
             polynomial, m, 0, lambda state: hint(*(a.evaluate(state.value) for a in lifted)), unknown=unknown
         )
+        if distinct:
+            self._make_distinct(register, m)
+        return register
+
+    def _make_distinct(self, register: Register, modulus: Modulus) -> None:
+        row = self.narrow[-1]
+        if register.index != NARROW + len(self.narrow) - 1 or sorted((row.b, row.c)) != [-1, 1]:
+            raise ProgramError(f"{self.name}: distinct needs a narrow row that multiplies by a difference of registers")
+        if 2 * modulus.value <= 2 * SIGNED_DIGIT * (256**self.limbs - 1) // 255:
+            raise ProgramError(f"{self.name}: {modulus.name} is too small for distinct")
+        self.narrow[-1] = replace(row, distinct=True)
+        left, right, name = row.operands[1], row.operands[2], self.name
+
+        def step(state: _State) -> None:
+            if (state.values[left] - state.values[right]) % modulus.value == 0:
+                raise UnsatisfiedError(f"{name}: equal numbers, which were to be distinct")
+
+        self._steps.append(step)
 
     def require(self, value: Operand, modulus: Modulus | None = None) -> None:
         """A polynomial that vanishes."""
