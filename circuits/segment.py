@@ -152,7 +152,7 @@ def _components() -> list[Component]:
     functions: list[Component] = [
         Answering(bitwise_bytes.BitwiseBytes(), BITWISE_BYTES, lambda _, asked: bitwise_bytes.fill(asked)),
         Answering(poseidon2.Poseidon2(), POSEIDON2, lambda _, asked: poseidon2.fill(asked[:, : 2 * DIGEST])),
-        Answering(range.Range16(), RANGE16, lambda _, asked: range.fill(asked[:, 0])),
+        Answering(range.RANGE_16, RANGE16, lambda _, asked: range.RANGE_16.fill(asked[:, 0])),
     ]
     modules = [c for module in _MODULES for c in module.COMPONENTS]
     return in_order([*own, *modules, *copies.COPY_COMPONENTS, *functions])

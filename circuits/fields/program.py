@@ -31,6 +31,9 @@ from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
 #: Digits of a register are signed bytes, those of words and bits unsigned ones.
 SIGNED_DIGIT, UNSIGNED_DIGIT = 128, 255
 
+#: Why the cells of a register may be any digits where no equation of its own row makes them.
+HINT = "a hint may be any number: what the program states of it stands in the rows that read it"
+
 #: First register of each kind of row; a row's register is the base and the row's number.
 NARROW, WIDE, SELECTED, BITS, WORDS = (kind << 20 for kind in range(1, 6))
 _ROWS_PER_KIND = 1 << 20
@@ -172,7 +175,9 @@ def lift(value: Operand) -> Polynomial:
 
 @dataclass(frozen=True)
 class NarrowRow:
-    """k * (A + f * E) * (b * B + c * C) + g * D^2 + d * D + e * E + constant - s * R = 0 modulo m.
+    """A * (b * B + c * C) + f * E * (B - C) + g * D^2 + d * D + e * E + constant - s * R = 0 modulo m.
+
+    With f the row has b = -c: it states (A + f / b * E) * b * (B - C). No constraint has a degree for more.
 
     `operands` are the numbers of the registers A to E; the row's own where one is not used.
     """
@@ -272,9 +277,18 @@ class PairTable:
 
 @dataclass
 class Run:
-    """What a program's registers hold: integers by number of the register, and what it puts out."""
+    """What a program's registers hold: integers by number of the register, and what it puts out.
+
+    Attributes:
+        values: by number of the register.
+        quotients: of the equations, by the number of the row's register; none of those of integers.
+        bits: the numbers whose digits are looked up.
+        written, hashed: words.
+    """
 
     values: dict[int, int]
+    quotients: dict[int, int]
+    bits: list[int]
     written: list[int]
     hashed: list[int]
 
@@ -570,7 +584,9 @@ class Program:
         def step(state: _State) -> None:
             state.values[index] = signed(find(state), modulus, limbs)
             total = final.evaluate(state.value) - result * state.values[index]
-            if total % modulus.value if modulus is not INTEGERS else total:
+            if modulus is not INTEGERS:
+                state.quotients[index], total = divmod(total, modulus.value)
+            if total:
                 kind = "narrow" if narrow else "wide"
                 raise UnsatisfiedError(
                     f"{name}: the equation of {kind} row {index & (_ROWS_PER_KIND - 1)} does not hold"
@@ -616,7 +632,7 @@ class Program:
         state = _State(inputs, choice, linked.values if linked else {})
         for step in self._steps:
             step(state)
-        return Run(state.values, state.written, state.hashed)
+        return Run(state.values, state.quotients, state.bits, state.written, state.hashed)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -670,6 +686,7 @@ class _State:
     def __init__(self, inputs: Sequence[int], choice: int, linked: dict[int, int]) -> None:
         self.inputs, self.choice, self.linked = inputs, choice, linked
         self.values: dict[int, int] = {}
+        self.quotients: dict[int, int] = {}
         self.bits: list[int] = []
         self.written: list[int] = []
         self.hashed: list[int] = []
@@ -744,18 +761,10 @@ def _narrow_parts(
     right: list[tuple[Register, int]] = []
     if products:
         k, a, b = products[0]
-        # The first of the left sum has coefficient 1.
-        for x, y in ((a, b), (b, a)):
-            if len(x.linear) <= 2 and len(y.linear) <= 2 and 1 in x.linear.values():
-                left = sorted(x.linear.items(), key=lambda item: item[1] != 1)
-                right = [(r, c * k) for r, c in y.linear.items()]
-                break
-            if len(x.linear) == 1 and len(y.linear) <= 2:
-                ((r, c),) = x.linear.items()
-                left, right = [(r, 1)], [(s, t * c * k) for s, t in y.linear.items()]
-                break
-        else:
+        found = _sides(k, a, b) or _sides(k, b, a)
+        if found is None:
             return None
+        left, right = found
     roles: dict[str, tuple[Register, int]] = {}
     linear = dict(polynomial.linear)
     if square is not None:
@@ -771,6 +780,23 @@ def _narrow_parts(
     for role, item in zip(free, linear.items(), strict=False):
         roles[role] = item
     return left, right, roles, square[1] if square else 0
+
+
+def _sides(
+    k: int, a: Polynomial, b: Polynomial
+) -> tuple[list[tuple[Register, int]], list[tuple[Register, int]]] | None:
+    """(A, E) and (B, C) with coefficients, A's being 1, if k * a * b is such a product."""
+    left, right = list(a.linear.items()), list(b.linear.items())
+    if len(left) > 2 or len(right) > 2:
+        return None
+    if len(left) == 1:
+        return [(left[0][0], 1)], [(r, c * k * left[0][1]) for r, c in right]
+    left.sort(key=lambda item: item[1] != 1)
+    right = [(r, c * k) for r, c in right]
+    # Both sides are sums: then the right one is a difference.
+    if left[0][1] != 1 or len(right) == 1 or right[0][1] != -right[1][1]:
+        return None
+    return [left[0], (left[1][0], left[1][1] * right[0][1])], right
 
 
 def _narrow_terms(polynomial: Polynomial) -> Polynomial | None:

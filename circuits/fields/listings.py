@@ -1,0 +1,95 @@
+"""Listings: the rows of all programs and their constants, as constants of the circuit.
+
+A table of one row, in which each message that it provides has constants for fields and a column for how often it is
+asked: a listed row costs one cell and one interaction, however long the program runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.air.bus import Bus
+from circuits.air.field import MODULUS, Matrix
+from circuits.air.layout import C, Layout, Size, element
+from circuits.air.table import Air, Table
+from circuits.fields import selections, words
+from circuits.fields.buses import BITS_LISTED, NARROW_LISTED, REGISTERS, SELECTED_LISTED, WIDE_LISTED, WORD_LISTED
+from circuits.fields.program import Program
+from circuits.fields.runs import Runs, signed_digits
+
+#: The engine takes 1,000 interactions of one table.
+MAX_MESSAGES = 960
+
+Message = tuple[Bus, tuple[int, ...]]
+
+
+class Columns(Layout[C]):
+    """The only row."""
+
+    multiplicity = element("how often each message is asked", Size("messages"), by="balance of its bus")
+
+
+class Listing(Table[Columns]):
+    """A part of the rows of a program."""
+
+    selector = None
+
+    def __init__(self, name: str, program: Program, part: int, messages: Sequence[Message]) -> None:
+        """The messages of this part of a program, from `part * MAX_MESSAGES` on."""
+        super().__init__(name, Columns.sized(messages=len(messages)))
+        self.program, self.part, self.messages = program, part, messages
+
+    def constraints(self, air: Air[Columns]) -> None:
+        for (bus, message), multiplicity in zip(self.messages, air.row.multiplicity, strict=True):
+            air.provide(bus, *message, multiplicity=multiplicity)
+
+    def fill(self, runs: Runs) -> Matrix | None:
+        """The row, if there is an instance of the program."""
+        own = runs.programs.get(self.program.number)
+        if own is None:
+            return None
+        counts = np.full(len(messages_of(self.program)), len(own.instance), dtype=np.int64)
+        constants = runs.constant_reads[self.program.number]
+        counts[len(counts) - len(constants) :] = constants
+        first = self.part * MAX_MESSAGES
+        matrix: NDArray[np.uint32] = counts[first : first + len(self.messages)].astype(np.uint32)[None]
+        return matrix
+
+
+def messages_of(program: Program) -> list[Message]:
+    """All that is listed of a program: its rows, one message each, and its constants at the end."""
+    number = program.number
+    messages: list[Message] = []
+
+    def add(bus: Bus, rows: Sequence[Sequence[int]]) -> None:
+        for k, fields in enumerate(rows):
+            values = (number, k, k == len(rows) - 1, *fields)
+            messages.append((bus, tuple(int(v) % MODULUS for v in values)))
+
+    narrow = [
+        (r.modulus.number, *r.operands, r.b, r.c, r.f, r.g, r.d, r.e, r.s, r.constant, r.distinct)
+        for r in program.narrow
+    ]
+    add(NARROW_LISTED, narrow)
+    wide = [(r.modulus.number, *r.operands, *r.products, *r.linear, r.s, r.constant) for r in program.wide]
+    add(WIDE_LISTED, wide)
+    add(SELECTED_LISTED, [selections.listed(number, row) for row in program.selected])
+    add(BITS_LISTED, [()] * program.bit_rows)
+    add(WORD_LISTED, [words.listed(program, row) for row in program.words])
+    for k, digits in enumerate(signed_digits(program.constants, program.limbs).tolist()):
+        fields = (0, selections.constant_index(number, k), *digits)
+        messages.append((REGISTERS[program.limbs], tuple(v % MODULUS for v in fields)))
+    return messages
+
+
+def listings(program: Program) -> list[Listing]:
+    """The tables that list a program."""
+    messages = messages_of(program)
+    starts = range(0, len(messages), MAX_MESSAGES)
+    return [
+        Listing(f"listing_{program.number}_{part}", program, part, messages[start : start + MAX_MESSAGES])
+        for part, start in enumerate(starts)
+    ]
