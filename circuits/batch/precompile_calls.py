@@ -13,7 +13,7 @@ import numpy as np
 
 from circuits.batch.execution import FRAME_BEGIN, Execution, Integers
 from circuits.batch.frame_data import FrameData
-from circuits.batch.precompiles import PROVED, RIPEMD160, SHA256, precompile_gas
+from circuits.batch.precompiles import HASHES, RIPEMD160, SHA256, precompile_gas
 from circuits.functions import ripemd160, sha256
 from circuits.functions.buses import RIPEMD160_FUNCTION, SHA256_FUNCTION
 from circuits.functions.padded_blocks import PaddedInputs
@@ -87,7 +87,7 @@ class PrecompileCalls:
         found = _calls.get(execution)
         if found is None:
             trace, calldata = execution.trace, FrameData.of(execution)
-            at = np.flatnonzero(np.isin(execution.frame_precompile, PROVED))
+            at = np.flatnonzero(np.isin(execution.frame_precompile, HASHES))
             places = zip(calldata.calldata_place[at].tolist(), calldata.calldata_size[at].tolist(), strict=True)
             rows, reserve = execution.frames[at], execution.frame_reserve[at]
             given, left = trace.frames.gas_given[rows] - reserve, trace.frames.gas_left[rows] - reserve

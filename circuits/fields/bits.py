@@ -10,8 +10,8 @@ from circuits.air.layout import C, Layout, allocate, bit, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import BIT_ROWS, BITS_LISTED, DIGIT, LIMBS, REGISTERS
 from circuits.fields.chain import Chain
-from circuits.fields.program import BITS, DIGIT_BITS, HINT
-from circuits.fields.runs import Runs
+from circuits.programs.program import BITS, DIGIT_BITS, HINT
+from circuits.programs.runs import Runs
 
 _BITS = 256
 _DIGITS = _BITS // DIGIT_BITS
@@ -41,7 +41,7 @@ class Scalars(Table[Columns]):
 
     def constraints(self, air: Air[Columns]) -> None:
         row, real, chain = air.row, air.row.real, air.row.chain
-        Chain.constrain(air, BIT_ROWS)
+        Chain.constrain(air, self.limbs, BIT_ROWS)
         air.query(BITS_LISTED, chain.program, chain.row, chain.last, count=real)
         bytes_ = [total([row.bits[8 * i + k] * (1 << k) for k in range(8)]) for i in range(_BITS // 8)]
         digits = [*bytes_, *([0] * (self.limbs - len(bytes_)))]

@@ -7,8 +7,16 @@ from circuits.air.bus import Bus, BusField, BusKind
 #: What a START message is for: the kinds of rows that a program has.
 NARROW_ROWS, WIDE_ROWS, SELECTED_ROWS, BIT_ROWS, WORD_ROWS = range(5)
 
+KINDS = (NARROW_ROWS, WIDE_ROWS, SELECTED_ROWS, BIT_ROWS, WORD_ROWS)
+
 #: Bytes of the registers that the machine knows.
 LIMBS = (32, 48)
+
+
+def start_kind(limbs: int, kind: int) -> int:
+    """The kind of rows in a START message for registers of so many bytes."""
+    return kind + len(KINDS) * LIMBS.index(limbs)
+
 
 _PROGRAM = BusField("program", 1, "number of the program", "listing: a constant")
 _ROW = BusField("row", 1, "which row of this kind", "listing: a constant")
@@ -41,7 +49,7 @@ START = Bus(
     name="field_start",
     kind=BusKind.PERMUTATION,
     fields=(
-        BusField("kind", 1, "which rows: narrow, wide, selected, bits, words", "sender: a constant"),
+        BusField("kind", 1, "which rows: narrow, wide, selected, bits, words; 5 more for 48 bytes", "sender: listed"),
         BusField("instance", 1, "name of the instance, above 0", "field_instances: counts up"),
         BusField("program", 1, "that it runs", "field_instances: listed"),
         BusField("first", 1, "selected: the linked instance; words: the frame; else 0", "sender"),
@@ -136,4 +144,53 @@ DIGIT = Bus(
         BusField("digit", 1, "two bits", "field_bits: its bits"),
     ),
     argument="As for registers: each row of bits exists once in an instance.",
+)
+
+PROGRAM_LISTED = Bus(
+    index=92,
+    name="program_listed",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("program", 1, "number of the program", "listing: a constant"),
+        BusField("precompile", 1, "that it answers", "listing: a constant"),
+        BusField("part", 1, "1: a part of the input, 0: all of it, or the end", "listing: a constant"),
+        BusField("fails", 1, "1: the call fails", "listing: a constant"),
+        BusField("linked", 1, "1: it reads registers of the instance before", "listing: a constant"),
+        BusField("outputs", 1, "words that it returns", "listing: a constant"),
+        BusField("returns", 1, "1: it returns some", "listing: a constant"),
+        BusField("stride", 1, "bytes of a part", "listing: a constant"),
+        BusField("wide", 1, "1: its registers have 48 bytes", "listing: a constant"),
+        BusField("kinds", len(KINDS), "flags: it has rows of that kind", "listing: constants"),
+    ),
+    argument=_LISTED,
+)
+
+FIELD_PARTS = Bus(
+    index=93,
+    name="field_parts",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("frame", 1, "id of the frame", "field_calls: precompile bus"),
+        BusField("precompile", 1, "its number", "field_calls: precompile bus"),
+        BusField("parts", 1, "of the input that are left", "sender"),
+        BusField("offset", 1, "first byte of the next one", "sender"),
+        BusField("linked", 1, "the instance before, or 0", "sender"),
+        BusField("time", 1, "when the next instance begins", "sender"),
+        BusField("output", 1, "first byte of what is returned", "field_calls"),
+    ),
+    argument="A call sends one token and every instance receives one; an instance for a part that does not fail sends "
+    "the next, so the instances of a call form a chain, in the order of the parts, until one sends the result.",
+)
+
+FIELD_RAN = Bus(
+    index=94,
+    name="field_ran",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("frame", 1, "id of the frame", "field_calls: precompile bus"),
+        BusField("fails", 1, "1: the call fails", "field_instances: listed"),
+        BusField("outputs", 1, "words that it returns", "field_instances: listed"),
+        BusField("returns", 1, "1: it returns some", "field_instances: listed"),
+    ),
+    argument="The last instance of a call sends it, and the call receives it.",
 )

@@ -9,9 +9,9 @@ import numpy as np
 
 from circuits.air.layout import Array, C, Layout, bit, element
 from circuits.air.table import Air
-from circuits.fields.buses import START
-from circuits.fields.program import Program
-from circuits.fields.runs import ProgramRuns
+from circuits.fields.buses import START, start_kind
+from circuits.programs.program import Program
+from circuits.programs.runs import ProgramRuns
 
 
 class Chain(Layout[C]):
@@ -24,7 +24,7 @@ class Chain(Layout[C]):
     row = element("which row of this kind", by="counts up from 0")
 
     @staticmethod
-    def constrain(air: Air[Any], kind: int, *parameters: Any) -> None:
+    def constrain(air: Air[Any], limbs: int, kind: int, *parameters: Any) -> None:
         """The rows of an instance begin with the row that receives its start and end with the last one listed.
 
         `parameters`: columns that the start sets and the rows share, up to four.
@@ -33,7 +33,7 @@ class Chain(Layout[C]):
         chain, next_ = row.chain, after.chain
         air.receive(
             START,
-            kind,
+            start_kind(limbs, kind),
             chain.instance,
             chain.program,
             *parameters,

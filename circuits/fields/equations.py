@@ -24,7 +24,7 @@ from circuits.air.layout import C, Layout, Size, allocate, bit, byte, element, n
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, NARROW_LISTED, NARROW_ROWS, REGISTERS, WIDE_LISTED, WIDE_ROWS
 from circuits.fields.chain import Chain
-from circuits.fields.moduli import (
+from circuits.programs.moduli import (
     BLS12_381_P,
     BLS12_381_R,
     BN254_N,
@@ -36,8 +36,8 @@ from circuits.fields.moduli import (
     SECP256K1_P,
     Modulus,
 )
-from circuits.fields.program import HINT, NARROW, SIGNED_DIGIT, WIDE, WIDE_LINEAR, WIDE_PRODUCTS, Program
-from circuits.fields.runs import ProgramRuns, Runs
+from circuits.programs.program import HINT, NARROW, SIGNED_DIGIT, WIDE, WIDE_LINEAR, WIDE_PRODUCTS, Program
+from circuits.programs.runs import ProgramRuns, Runs
 from circuits.functions.bitwise_bytes import query_byte, query_xor
 from circuits.functions.buses import RANGE15
 
@@ -172,7 +172,7 @@ class Narrow(Table[NarrowColumns]):
 
     def constraints(self, air: Air[NarrowColumns]) -> None:
         row, limbs = air.row, self.limbs
-        Chain.constrain(air, NARROW_ROWS)
+        Chain.constrain(air, limbs, NARROW_ROWS)
         read(air, limbs, row.address, row.operand)
         first, second, third, square, last = row.operand
         b, c, f, g, d, e = row.coefficient
@@ -215,7 +215,7 @@ class Wide(Table[WideColumns]):
 
     def constraints(self, air: Air[WideColumns]) -> None:
         row, limbs = air.row, self.limbs
-        Chain.constrain(air, WIDE_ROWS)
+        Chain.constrain(air, limbs, WIDE_ROWS)
         read(air, limbs, row.address, row.operand)
         sums = [air.constant(0)] * (2 * limbs - 1)
         for k in range(WIDE_PRODUCTS):

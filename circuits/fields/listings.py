@@ -16,9 +16,19 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import C, Layout, Size, element
 from circuits.air.table import Air, Table
 from circuits.fields import selections, words
-from circuits.fields.buses import BITS_LISTED, NARROW_LISTED, REGISTERS, SELECTED_LISTED, WIDE_LISTED, WORD_LISTED
-from circuits.fields.program import Program
-from circuits.fields.runs import Runs, signed_digits
+from circuits.fields.buses import (
+    LIMBS,
+    PROGRAM_LISTED,
+    BITS_LISTED,
+    NARROW_LISTED,
+    REGISTERS,
+    SELECTED_LISTED,
+    WIDE_LISTED,
+    WORD_LISTED,
+)
+from circuits.programs.precompiles import Precompile
+from circuits.programs.program import LINKED, PART, WRITTEN, Program, Variant
+from circuits.programs.runs import Runs, signed_digits
 
 #: The engine takes 1,000 interactions of one table.
 MAX_MESSAGES = 960
@@ -37,9 +47,9 @@ class Listing(Table[Columns]):
 
     selector = None
 
-    def __init__(self, name: str, program: Program, part: int, messages: Sequence[Message]) -> None:
-        """The messages of this part of a program, from `part * MAX_MESSAGES` on."""
-        super().__init__(name, Columns.sized(messages=len(messages)))
+    def __init__(self, program: Program, part: int, messages: Sequence[Message]) -> None:
+        """The messages of this part of what is listed, from `part * MAX_MESSAGES` on."""
+        super().__init__(f"listing_{program.number}_{part}", Columns.sized(messages=len(messages)))
         self.program, self.part, self.messages = program, part, messages
 
     def constraints(self, air: Air[Columns]) -> None:
@@ -51,18 +61,29 @@ class Listing(Table[Columns]):
         own = runs.programs.get(self.program.number)
         if own is None:
             return None
-        counts = np.full(len(messages_of(self.program)), len(own.instance), dtype=np.int64)
+        rows = 1 + sum(self.program.rows.values())
         constants = runs.constant_reads[self.program.number]
-        counts[len(counts) - len(constants) :] = constants
+        counts = np.concatenate([np.full(rows, len(own.instance), dtype=np.int64), constants])
         first = self.part * MAX_MESSAGES
         matrix: NDArray[np.uint32] = counts[first : first + len(self.messages)].astype(np.uint32)[None]
         return matrix
 
 
-def messages_of(program: Program) -> list[Message]:
-    """All that is listed of a program: its rows, one message each, and its constants at the end."""
+def listed_program(precompile: Precompile, variant: Variant) -> list[int]:
+    """What is listed of a program as a whole, from its number on."""
+    program = variant.program
+    outputs = sum(row.place == WRITTEN for row in program.words)
+    linked = any(row.source == LINKED for row in program.selected)
+    answers = (precompile.number, variant.role == PART, variant.fails, linked, outputs, outputs > 0, precompile.stride)
+    kinds = (program.narrow, program.wide, program.selected, program.bit_rows, program.words)
+    return [program.number, *map(int, answers), program.limbs == LIMBS[1], *(bool(rows) for rows in kinds)]
+
+
+def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
+    """All that is listed of a program: itself, its rows, one message each, and its constants at the end."""
+    program = variant.program
     number = program.number
-    messages: list[Message] = []
+    messages: list[Message] = [(PROGRAM_LISTED, tuple(listed_program(precompile, variant)))]
 
     def add(bus: Bus, rows: Sequence[Sequence[int]]) -> None:
         for k, fields in enumerate(rows):
@@ -85,11 +106,8 @@ def messages_of(program: Program) -> list[Message]:
     return messages
 
 
-def listings(program: Program) -> list[Listing]:
+def listings(precompile: Precompile, variant: Variant) -> list[Listing]:
     """The tables that list a program."""
-    messages = messages_of(program)
+    messages = messages_of(precompile, variant)
     starts = range(0, len(messages), MAX_MESSAGES)
-    return [
-        Listing(f"listing_{program.number}_{part}", program, part, messages[start : start + MAX_MESSAGES])
-        for part, start in enumerate(starts)
-    ]
+    return [Listing(variant.program, part, messages[start : start + MAX_MESSAGES]) for part, start in enumerate(starts)]

@@ -9,7 +9,7 @@ from circuits.air.field import Matrix
 from circuits.air.table import Table
 from circuits.fields import bits, equations, selections, words
 from circuits.fields.buses import LIMBS
-from circuits.fields.runs import Runs
+from circuits.programs.runs import Runs
 
 #: Each table with what fills it from the instances of a segment.
 TABLES: tuple[tuple[Table, Callable[[Runs], Matrix | None]], ...] = tuple(

@@ -11,8 +11,8 @@ from circuits.air.layout import C, Layout, Size, allocate, bit, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import DIGIT, LIMBS, REGISTERS, SELECTED_LISTED, SELECTED_ROWS
 from circuits.fields.chain import Chain
-from circuits.fields.program import CONSTANT, DIGIT_BITS, LINKED, MAX_TERMS, SELECTED, SelectedRow
-from circuits.fields.runs import Runs
+from circuits.programs.program import CONSTANT, DIGIT_BITS, LINKED, MAX_TERMS, SELECTED, SelectedRow
+from circuits.programs.runs import Runs
 
 _LISTED = "its listing"
 
@@ -51,7 +51,7 @@ class Selected(Table[Columns]):
 
     def constraints(self, air: Air[Columns]) -> None:
         row, real, chain = air.row, air.row.real, air.row.chain
-        Chain.constrain(air, SELECTED_ROWS, row.link)
+        Chain.constrain(air, self.limbs, SELECTED_ROWS, row.link)
         Chain.share(air, "link")
         terms = [(t.used, t.weight, t.bits, t.position) for t in row.term]
         listed = (chain.program, chain.row, chain.last, row.linked, row.constant, row.base)

@@ -16,9 +16,9 @@ from circuits.air.layout import RANGE, C, Layout, allocate, bit, byte, element, 
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, REGISTERS, WORD_LISTED, WORD_ROWS
 from circuits.fields.chain import Chain
-from circuits.fields.moduli import MODULI
-from circuits.fields.program import DIGEST, FREE, HASHED, HINT, READ, WORDS, WRITTEN, Program, WordRow
-from circuits.fields.runs import Runs
+from circuits.programs.moduli import MODULI
+from circuits.programs.program import DIGEST, FREE, HASHED, HINT, READ, WORDS, WRITE_DELAY, WRITTEN, Program, WordRow
+from circuits.programs.runs import Runs
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.buses import HASH_OUT, HASH_WORD
 from circuits.memory.buses import MEMORY_BYTES
@@ -29,9 +29,6 @@ _LISTED = "its listing"
 
 #: Numbers below 2^256 that words are compared with: all but 0 and BLS12-381's field.
 COMPARED = tuple(m for m in MODULI if 0 < m.value < 1 << 256)
-
-#: An output is written behind all reads: so long after the first one. Positions of words are smaller.
-WRITE_DELAY = 16
 
 
 class Columns(Layout[C]):
@@ -71,7 +68,7 @@ class Words(Table[Columns]):
 
     def constraints(self, air: Air[Columns]) -> None:
         row, real, chain = air.row, air.row.real, air.row.chain
-        Chain.constrain(air, WORD_ROWS, row.frame, row.time, row.input, row.output)
+        Chain.constrain(air, self.limbs, WORD_ROWS, row.frame, row.time, row.input, row.output)
         for name in ("frame", "time", "input", "output", "hashed"):
             Chain.share(air, name)
         places = (row.read, row.written, row.is_hashed, row.digest)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from circuits.air.checker import check_circuit
 from circuits.air.mutation import mutate
-from circuits.fields.moduli import INTEGERS, SECP256K1_P
-from circuits.fields.program import Program, divide
-from circuits.fields.runs import Request
+from circuits.programs.moduli import INTEGERS, SECP256K1_P
+from circuits.programs.program import Program, divide
+from circuits.programs.runs import Request
 from tests.circuits.fields.machine import circuit_of
 
 G = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.fields.program import (
+from circuits.programs.program import (
     BITS,
     CONSTANT,
     DIGIT_BITS,

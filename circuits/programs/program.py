@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 
 from Crypto.Hash import keccak
 
-from circuits.fields.moduli import INTEGERS, Modulus
+from circuits.programs.moduli import INTEGERS, Modulus
 from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
 
 #: Digits of a register are signed bytes, those of words and bits unsigned ones.
@@ -284,6 +284,8 @@ class Run:
         quotients: of the equations, by the number of the row's register; none of those of integers.
         bits: the numbers whose digits are looked up.
         written, hashed: words.
+        hashes: which function hashes, or None.
+        hashed_bytes, digest: what it hashes, and the hash.
     """
 
     values: dict[int, int]
@@ -291,6 +293,9 @@ class Run:
     bits: list[int]
     written: list[int]
     hashed: list[int]
+    hashes: int | None = None
+    hashed_bytes: bytes = b""
+    digest: int = 0
 
 
 class Program:
@@ -365,8 +370,8 @@ class Program:
             else:
                 assert self.hashes is not None
                 function, length = self.hashes
-                data = b"".join(word.to_bytes(32, "big") for word in state.hashed)
-                value = int.from_bytes(_HASHES[function](data[:length]), "big")
+                state.hashed_bytes = b"".join(word.to_bytes(32, "big") for word in state.hashed)[:length]
+                state.digest = value = int.from_bytes(_HASHES[function](state.hashed_bytes), "big")
             if row.place in (WRITTEN, HASHED):
                 (state.written if row.place == WRITTEN else state.hashed).append(value)
             if not 0 <= value < 1 << 256:
@@ -632,7 +637,9 @@ class Program:
         state = _State(inputs, choice, linked.values if linked else {})
         for step in self._steps:
             step(state)
-        return Run(state.values, state.quotients, state.bits, state.written, state.hashed)
+        function = self.hashes[0] if self.hashes else None
+        hashed = (state.hashed, function, state.hashed_bytes, state.digest)
+        return Run(state.values, state.quotients, state.bits, state.written, *hashed)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -645,6 +652,11 @@ class Program:
             "words": len(self.words),
         }
 
+
+#: Time that an instance takes: reads, then what it returns.
+INSTANCE_TIME = 32
+#: What is returned is written so long after the first read. Positions of words are smaller.
+WRITE_DELAY = 16
 
 #: What a program of a precompile is for its call: all of it, one of its parts, or the last part.
 WHOLE, PART, END = range(3)
@@ -690,6 +702,7 @@ class _State:
         self.bits: list[int] = []
         self.written: list[int] = []
         self.hashed: list[int] = []
+        self.hashed_bytes, self.digest = b"", 0
 
     def value(self, register: Register) -> int:
         return self.values[register.index]
