@@ -346,6 +346,16 @@ class Program:
         """Hash a number, as `output` returns it: a word behind those before."""
         return self._put_out(HASHED, value, modulus)
 
+    def output_word(self, hint: Hint, arguments: Sequence[Operand] = (), *, below: Modulus | None = None) -> Register:
+        """Return a number below 2^256, or below another one, that a hint finds. The caller states what it is."""
+        position = sum(row.place == WRITTEN for row in self.words)
+        return self._word(WordRow(WRITTEN, position, below, True), hint, tuple(lift(a) for a in arguments))
+
+    def hashed_word(self, hint: Hint, arguments: Sequence[Operand] = (), *, below: Modulus | None = None) -> Register:
+        """Hash a number that a hint finds, as `output_word` returns it."""
+        position = sum(row.place == HASHED for row in self.words)
+        return self._word(WordRow(HASHED, position, below, True), hint, tuple(lift(a) for a in arguments))
+
     def _put_out(self, place: int, value: Operand, modulus: Modulus | None) -> Register:
         m = modulus or self.modulus
         position = sum(row.place == place for row in self.words)
