@@ -11,6 +11,8 @@ an earlier one has failed: so the time of a call is known from the size of its i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from circuits.air.derived import fill_derived
@@ -21,6 +23,8 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.field_calls import FieldCalls
+from circuits.batch.hashed_inputs import HashedInputs
+from circuits.batch.precompile_calls import PrecompileCalls
 from circuits.batch.precompiles import field_cost, field_parts
 from circuits.component import Acting, Component
 from circuits.fields import machine
@@ -29,9 +33,11 @@ from circuits.fields.listings import listed_program, listings
 from circuits.frames.buses import HALT, PRECOMPILE
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge
+from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
 from circuits.instructions.buses import COPY
 from circuits.programs.precompiles import PRECOMPILES, listed_programs
 from circuits.programs.program import INSTANCE_TIME
+from circuits.programs.runs import Runs
 from circuits.widths import WORD_BYTES
 
 _BUS = "precompile bus"
@@ -58,13 +64,13 @@ class CallColumns(Layout[C]):
     words_low = limb("words of the input, rounded up: low limb", by=RANGE)
     words_high = limb("and high limb", by="4-bit range check")
     empty: IsZero[C] = nested(IsZero, "whether the size is 0")
-    parts = element("whole parts of the input, below 2^14", by="14-bit range check; 0 of a whole")
+    whole_parts = element("whole parts of the input, below 2^14", by="14-bit range check; 0 of a whole")
     more_parts = element("2^14 of them, so often", by="4-bit range check; 0 of a whole")
     few: IsZero[C] = nested(IsZero, "whether that is 0")
     rest = element("bytes behind the whole parts", by="two range checks; 0 of a whole")
     right: IsZero[C] = nested(IsZero, "whether the size is right")
     cost = element("gas, or less than that if there are 2^14 parts or more", by="its constraint")
-    charge: Charge[C] = nested(Charge)
+    charge = nested(Charge)
     runs = element("1: programs run", equals=lambda row: row.right.zero * (1 - row.charge.fails))
     fails = bit("1: a program proves that the call fails")
     outputs = element("words that it returns", by="field_ran bus")
@@ -94,13 +100,13 @@ class FieldCallsTable(Table[CallColumns]):
         nothing = air.constant(0)
         parted = total([nothing, *(flags[p.number] for p in _PARTED)])
         stride = total([nothing, *(flags[p.number] * p.stride for p in _PARTED)])
-        all_parts = row.parts + row.more_parts * (1 << _PART_BITS)
-        range_check(air, row.parts, _PART_BITS, parted)
+        all_parts = row.whole_parts + row.more_parts * (1 << _PART_BITS)
+        range_check(air, row.whole_parts, _PART_BITS, parted)
         range_check(air, row.more_parts, 4, parted)
         air.query(RANGE16, row.rest, count=parted)
         air.query(RANGE16, stride - 1 - row.rest, count=parted)
         air.require(parted * (row.size - row.rest) - stride * all_parts, "parts of the input")
-        for name in ("parts", "more_parts", "rest"):
+        for name in ("whole_parts", "more_parts", "rest"):
             air.require((1 - parted) * getattr(row, name), f"a whole: {name}")
         exact = total([nothing, *(flags[p.number] for p in _EXACT)])
         length = total([nothing, *(flags[p.number] * int(p.length or 0) for p in _EXACT)])
@@ -111,7 +117,7 @@ class FieldCallsTable(Table[CallColumns]):
         IsZero.constrain(air, row.few, row.more_parts, when=real, name="few parts")
         base = total([flags[n] * p.gas[0] for n, p in PRECOMPILES.items()])
         each = total([nothing, *(flags[p.number] * p.gas[1] for p in _PARTED)])
-        counted = row.parts + (1 - row.few.zero) * ((1 << _PART_BITS) - row.parts)
+        counted = row.whole_parts + (1 - row.few.zero) * ((1 << _PART_BITS) - row.whole_parts)
         air.require(base + each * counted - row.cost, "cost")
         Charge.constrain(air, row.charge, row.gas, row.cost)
         air.require(row.runs * (1 - row.few.zero), "many parts are not paid")
@@ -122,7 +128,7 @@ class FieldCallsTable(Table[CallColumns]):
         output = words * WORD_BYTES
         copies = row.runs * (1 - row.empty.zero)
         air.send(COPY, row.frame, row.time, row.time, row.kind, row.source, row.start, 0, row.size, count=copies)
-        token = (row.frame, number, row.parts, 0, 0, row.time + words, output)
+        token = (row.frame, number, row.whole_parts, 0, 0, row.time + words, output)
         air.send(FIELD_PARTS, *token, count=row.runs)
         air.receive(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=row.runs)
 
@@ -132,7 +138,7 @@ class FieldCallsTable(Table[CallColumns]):
         ending = wrong * Ending.HALTED + unpaid * Ending.UNPAID
         ending = ending + row.runs * Ending.SUCCEEDED + row.fails * (Ending.HALTED - Ending.SUCCEEDED)
         left = (row.gas - row.cost) * (row.runs - row.fails)
-        end = row.time + row.runs * (words + (row.parts + 1) * INSTANCE_TIME)
+        end = row.time + row.runs * (words + (row.whole_parts + 1) * INSTANCE_TIME)
         returned = (row.returns * output, row.outputs * WORD_BYTES)
         air.send(HALT, row.frame, ending, left, *returned, end, count=real)
 
@@ -153,7 +159,7 @@ class InstanceColumns(Layout[C]):
     wide = bit("1: its registers have 48 bytes")
     kinds = bit("which rows it has", len(KINDS))
     frame = element("id of the frame", by="field_parts bus")
-    parts = element("parts that are left", by="field_parts bus")
+    parts_left = element("parts that are left", by="field_parts bus")
     offset = element("first byte of the next one", by="field_parts bus")
     link = element("the instance before, or 0", by="field_parts bus")
     time = element("when it begins", by="field_parts bus")
@@ -182,10 +188,10 @@ class Instances(Table[InstanceColumns]):
         air.query(PROGRAM_LISTED, row.program, *answers, row.kinds, count=real)
 
         here = (row.frame, row.precompile)
-        air.receive(FIELD_PARTS, *here, row.parts, row.offset, row.link, row.time, row.output, count=real)
-        air.require((real - row.part) * row.parts, "no part is left at the end")
+        air.receive(FIELD_PARTS, *here, row.parts_left, row.offset, row.link, row.time, row.output, count=real)
+        air.require((real - row.part) * row.parts_left, "no part is left at the end")
         air.require((1 - row.linked) * row.link, "what comes before is read")
-        following = (row.parts - 1, row.offset + row.stride, row.instance, row.time + INSTANCE_TIME, row.output)
+        following = (row.parts_left - 1, row.offset + row.stride, row.instance, row.time + INSTANCE_TIME, row.output)
         air.send(FIELD_PARTS, *here, *following, count=row.goes_on)
         air.send(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=real - row.goes_on)
 
@@ -212,7 +218,7 @@ def fill_calls(execution: Execution) -> Matrix | None:
     words, parts = -(-size // WORD_BYTES), field_parts(calls.number, size)
     rows.words_low, rows.words_high = words & 0xFFFF, words >> 16
     IsZero.fill(rows.empty, size.astype(np.uint64))
-    rows.parts, rows.more_parts = parts & ((1 << _PART_BITS) - 1), parts >> _PART_BITS
+    rows.whole_parts, rows.more_parts = parts & ((1 << _PART_BITS) - 1), parts >> _PART_BITS
     IsZero.fill(rows.few, (parts >> _PART_BITS).astype(np.uint64))
     strides = np.array([PRECOMPILES[n].stride for n in calls.number.tolist()], dtype=np.int64)
     rest = np.where(strides > 0, size - parts * strides, 0)
@@ -251,18 +257,34 @@ def fill_instances(execution: Execution) -> Matrix | None:
         [(r.frame, r.input, r.linked, r.time, r.output) for r in requests], dtype=np.int64
     ).T
     parts = field_parts(calls.number, calls.size)
-    rows.parts = parts[calls.call] - calls.part
+    rows.parts_left = parts[calls.call] - calls.part
     fill_derived(rows)
     return matrix
 
 
+def _machine(execution: Execution) -> Runs:
+    """The instances of an execution, with the names of what they hash."""
+    calls = FieldCalls.of(execution)
+    names = {KECCAK256_FUNCTION: HashedInputs.of(execution).find, SHA256_FUNCTION: PrecompileCalls.of(execution).find}
+    for runs in calls.machine.programs.values():
+        if runs.program.hashes is not None:
+            inputs = [calls.machine.runs[i - 1].hashed_bytes for i in runs.instance.tolist()]
+            runs.hashed = names[runs.program.hashes[0]](inputs)
+    return calls.machine
+
+
+def _acting(table: Table, fill: Callable[[Runs], Matrix | None]) -> Acting:
+    return Acting(table, lambda execution: fill(_machine(execution)))
+
+
 def _components() -> tuple[Component, ...]:
-    components: list[Component] = [Acting(FieldCallsTable(), fill_calls), Acting(Instances(), fill_instances)]
-    components += [Acting(t, lambda e, fill=fill: fill(FieldCalls.of(e).machine)) for t, fill in machine.TABLES]
-    components += [
-        Acting(t, lambda e, t=t: t.fill(FieldCalls.of(e).machine)) for p, v in listed_programs() for t in listings(p, v)
-    ]
-    return tuple(components)
+    listed = [table for precompile, variant in listed_programs() for table in listings(precompile, variant)]
+    return (
+        Acting(FieldCallsTable(), fill_calls),
+        Acting(Instances(), fill_instances),
+        *(_acting(table, fill) for table, fill in machine.TABLES),
+        *(_acting(table, table.fill) for table in listed),
+    )
 
 
 #: The tables of the machine and of the calls that it answers.

@@ -24,6 +24,8 @@ from circuits.air.layout import C, Layout, Size, allocate, bit, byte, element, n
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, NARROW_LISTED, NARROW_ROWS, REGISTERS, WIDE_LISTED, WIDE_ROWS
 from circuits.fields.chain import Chain
+from circuits.functions.bitwise_bytes import query_byte, query_xor
+from circuits.functions.buses import RANGE15
 from circuits.programs.moduli import (
     BLS12_381_P,
     BLS12_381_R,
@@ -34,16 +36,15 @@ from circuits.programs.moduli import (
     P256_P,
     SECP256K1_N,
     SECP256K1_P,
+    TWO_160,
     Modulus,
 )
 from circuits.programs.program import HINT, NARROW, SIGNED_DIGIT, WIDE, WIDE_LINEAR, WIDE_PRODUCTS, Program
 from circuits.programs.runs import ProgramRuns, Runs
-from circuits.functions.bitwise_bytes import query_byte, query_xor
-from circuits.functions.buses import RANGE15
 
 #: The moduli of equations by the size of registers, beside the integers.
 EQUATION_MODULI: dict[int, tuple[Modulus, ...]] = {
-    32: (SECP256K1_P, SECP256K1_N, BN254_P, BN254_N, P256_P, P256_N),
+    32: (SECP256K1_P, SECP256K1_N, BN254_P, BN254_N, P256_P, P256_N, TWO_160),
     48: (BLS12_381_P, BLS12_381_R),
 }
 

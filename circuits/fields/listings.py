@@ -17,10 +17,10 @@ from circuits.air.layout import C, Layout, Size, element
 from circuits.air.table import Air, Table
 from circuits.fields import selections, words
 from circuits.fields.buses import (
-    LIMBS,
-    PROGRAM_LISTED,
     BITS_LISTED,
+    LIMBS,
     NARROW_LISTED,
+    PROGRAM_LISTED,
     REGISTERS,
     SELECTED_LISTED,
     WIDE_LISTED,

@@ -16,12 +16,12 @@ from circuits.air.layout import RANGE, C, Layout, allocate, bit, byte, element, 
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, REGISTERS, WORD_LISTED, WORD_ROWS
 from circuits.fields.chain import Chain
-from circuits.programs.moduli import MODULI
-from circuits.programs.program import DIGEST, FREE, HASHED, HINT, READ, WORDS, WRITE_DELAY, WRITTEN, Program, WordRow
-from circuits.programs.runs import Runs
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.buses import HASH_OUT, HASH_WORD
 from circuits.memory.buses import MEMORY_BYTES
+from circuits.programs.moduli import MODULI
+from circuits.programs.program import DIGEST, FREE, HASHED, HINT, READ, WORDS, WRITE_DELAY, WRITTEN, Program, WordRow
+from circuits.programs.runs import Runs
 from circuits.widths import WORD, WORD_BYTES
 
 _START = "start bus; shared along its rows"

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field, replace
 
 from Crypto.Hash import keccak
 
-from circuits.programs.moduli import INTEGERS, Modulus
 from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
+from circuits.programs.moduli import INTEGERS, Modulus
 
 #: Digits of a register are signed bytes, those of words and bits unsigned ones.
 SIGNED_DIGIT, UNSIGNED_DIGIT = 128, 255

@@ -10,11 +10,11 @@ from circuits.air.queries import queries
 from circuits.air.table import Table
 from circuits.fields import machine
 from circuits.fields.listings import listings
-from circuits.programs.program import Program
-from circuits.programs.runs import Request, Runs
 from circuits.functions import bitwise_bytes
 from circuits.functions import range as range_table
 from circuits.functions.buses import BITWISE_BYTES
+from circuits.programs.program import Program
+from circuits.programs.runs import Request, Runs
 from tests.circuits.family import closed
 
 

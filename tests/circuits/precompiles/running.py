@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuits.fields.program import END, PART, WHOLE, Instance, Run
+from circuits.programs.program import END, PART, WHOLE, Instance, Run
 
 
 def word_at(data: bytes, offset: int) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from circuits.fields.curves import SECP256K1, EndomorphismRelation, FixedBase, Formulas, working_choice
-from circuits.fields.moduli import INTEGERS, SECP256K1_N, SECP256K1_P, TWO_96, TWO_160
-from circuits.fields.program import Instance, Pair, Program, Register, Variant, divide
 from circuits.functions.buses import KECCAK256_FUNCTION
+from circuits.programs.curves import SECP256K1, EndomorphismRelation, FixedBase, Formulas, working_choice
+from circuits.programs.moduli import INTEGERS, SECP256K1_N, SECP256K1_P, TWO_96, TWO_160
+from circuits.programs.program import Instance, Pair, Program, Register, Variant, divide
 
 _HASH, _V, _R, _S = range(4)
 _P, _N = SECP256K1_P.value, SECP256K1_N.value
@@ -135,9 +135,7 @@ def _infinity() -> Variant:
     total = p.constant_pair(*offset)
     for window in reversed(range(fixed.WINDOWS)):
         total = f.double(f.double_and_add(total, fixed.select(window)))
-    left = SECP256K1.add(
-        SECP256K1.times(4**fixed.WINDOWS, offset), SECP256K1.times(fixed.TOTAL, SECP256K1.generator)
-    )
+    left = SECP256K1.add(SECP256K1.times(4**fixed.WINDOWS, offset), SECP256K1.times(fixed.TOTAL, SECP256K1.generator))
     assert left is not None
     f.require_sum(point, p.constant_pair(*left), total)
     return Variant(p)

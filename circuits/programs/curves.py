@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from circuits.fields.lattices import short_eisenstein_relation, short_relation
-from circuits.fields.moduli import (
+from circuits.programs.lattices import short_eisenstein_relation
+from circuits.programs.moduli import (
     BN254_N,
     BN254_P,
     INTEGERS,
@@ -25,10 +25,9 @@ from circuits.fields.moduli import (
     SECP256K1_N,
     SECP256K1_P,
     TWO_66,
-    TWO_130,
     Modulus,
 )
-from circuits.fields.program import Bits, Operand, Pair, Program, Register, UnsatisfiedError, divide
+from circuits.programs.program import Bits, Operand, Pair, Program, Register, UnsatisfiedError, divide
 
 #: Coordinates, or None: the point at infinity.
 Affine = tuple[int, int] | None
@@ -412,7 +411,6 @@ class EndomorphismRelation:
 
 def _behind(register: Register) -> Register:
     return Register(register.index + 1, register.digit, register.size)
-
 
 
 def working_choice(program: Program, words: Sequence[int]) -> int:
