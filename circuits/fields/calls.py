@@ -278,7 +278,7 @@ def _acting(table: Table, fill: Callable[[Runs], Matrix | None]) -> Acting:
 
 
 def _components() -> tuple[Component, ...]:
-    listed = [table for precompile, variant in listed_programs() for table in listings(precompile, variant)]
+    listed = [table for precompile in PRECOMPILES.values() for table in listings(precompile)]
     return (
         Acting(FieldCallsTable(), fill_calls),
         Acting(Instances(), fill_instances),

@@ -43,30 +43,37 @@ class Columns(Layout[C]):
 
 
 class Listing(Table[Columns]):
-    """A part of the rows of a program."""
+    """A part of what is listed of a precompile's programs."""
 
     selector = None
 
-    def __init__(self, program: Program, part: int, messages: Sequence[Message]) -> None:
-        """The messages of this part of what is listed, from `part * MAX_MESSAGES` on."""
-        super().__init__(f"listing_{program.number}_{part}", Columns.sized(messages=len(messages)))
-        self.program, self.part, self.messages = program, part, messages
+    def __init__(self, precompile: Precompile, part: int, messages: Sequence[Message]) -> None:
+        """The messages of this part, from `part * MAX_MESSAGES` on."""
+        super().__init__(f"listing_{precompile.number}_{part}", Columns.sized(messages=len(messages)))
+        self.precompile, self.part, self.messages = precompile, part, messages
 
     def constraints(self, air: Air[Columns]) -> None:
         for (bus, message), multiplicity in zip(self.messages, air.row.multiplicity, strict=True):
             air.provide(bus, *message, multiplicity=multiplicity)
 
     def fill(self, runs: Runs) -> Matrix | None:
-        """The row, if there is an instance of the program."""
-        own = runs.programs.get(self.program.number)
-        if own is None:
+        """The row, if there is an instance of a program of the precompile."""
+        programs = [variant.program for variant in self.precompile.variants()]
+        if not any(program.number in runs.programs for program in programs):
             return None
-        rows = 1 + sum(self.program.rows.values())
-        constants = runs.constant_reads[self.program.number]
-        counts = np.concatenate([np.full(rows, len(own.instance), dtype=np.int64), constants])
+        counts = np.concatenate([_counts(program, runs) for program in programs])
         first = self.part * MAX_MESSAGES
         matrix: NDArray[np.uint32] = counts[first : first + len(self.messages)].astype(np.uint32)[None]
         return matrix
+
+
+def _counts(program: Program, runs: Runs) -> NDArray[np.int64]:
+    """How often each message of a program is asked."""
+    own = runs.programs.get(program.number)
+    if own is None:
+        return np.zeros(1 + sum(program.rows.values()) + len(program.constants), dtype=np.int64)
+    rows = np.full(1 + sum(program.rows.values()), len(own.instance), dtype=np.int64)
+    return np.concatenate([rows, runs.constant_reads[program.number]])
 
 
 def listed_program(precompile: Precompile, variant: Variant) -> list[int]:
@@ -106,8 +113,8 @@ def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
     return messages
 
 
-def listings(precompile: Precompile, variant: Variant) -> list[Listing]:
-    """The tables that list a program."""
-    messages = messages_of(precompile, variant)
+def listings(precompile: Precompile) -> list[Listing]:
+    """The tables that list the programs of a precompile."""
+    messages = [message for variant in precompile.variants() for message in messages_of(precompile, variant)]
     starts = range(0, len(messages), MAX_MESSAGES)
-    return [Listing(variant.program, part, messages[start : start + MAX_MESSAGES]) for part, start in enumerate(starts)]
+    return [Listing(precompile, part, messages[start : start + MAX_MESSAGES]) for part, start in enumerate(starts)]

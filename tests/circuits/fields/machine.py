@@ -9,11 +9,13 @@ from circuits.air.field import Matrix
 from circuits.air.queries import queries
 from circuits.air.table import Table
 from circuits.fields import machine
+from circuits.fields.buses import PROGRAM_LISTED
 from circuits.fields.listings import listings
 from circuits.functions import bitwise_bytes
 from circuits.functions import range as range_table
 from circuits.functions.buses import BITWISE_BYTES
-from circuits.programs.program import Program
+from circuits.programs.precompiles import Precompile
+from circuits.programs.program import Program, Variant
 from circuits.programs.runs import Request, Runs
 from tests.circuits.family import closed
 
@@ -25,10 +27,14 @@ def tables_of(runs: Runs, programs: Sequence[Program]) -> tuple[list[Table], lis
     for table, fill in machine.TABLES:
         tables.append(table)
         traces.append(fill(runs))
-    for program in programs:
-        for listing in listings(program):
-            tables.append(listing)
-            traces.append(listing.fill(runs))
+    variants = tuple(Variant(program) for program in programs)
+    for listing in listings(Precompile(1, (0, 0), lambda: variants, lambda data: [])):
+        trace = listing.fill(runs)
+        if trace is not None:
+            # No table of instances asks which programs there are.
+            trace[0, [bus is PROGRAM_LISTED for bus, _ in listing.messages]] = 0
+        tables.append(listing)
+        traces.append(trace)
     asking = [(t, m) for t, m in zip(tables, traces, strict=True) if m is not None]
     tables += [bitwise_bytes.BitwiseBytes(), range_table.RANGE_15, range_table.RANGE_16]
     traces.append(bitwise_bytes.fill(queries(BITWISE_BYTES, asking)))
