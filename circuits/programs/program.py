@@ -319,6 +319,7 @@ class Program:
         #: Which function hashes, and how many bytes.
         self.hashes: tuple[int, int] | None = None
         self._constant_pairs: dict[tuple[int, int], Pair] = {}
+        self._promised: set[int] = set()
         self._steps: list[Callable[[_State], None]] = []
 
     # Registers from outside.
@@ -521,6 +522,63 @@ class Program:
             self._make_distinct(register, m)
         return register
 
+    def promise(self, count: int) -> list[Register]:
+        """Registers, one behind the other, that `fulfil` gives their values and equations, together.
+
+        They are for systems of equations in which every unknown may occur in every equation, and for registers whose
+        numbers must be the same in several programs. Each is one of the wide table.
+        """
+        registers = [self._result(self.modulus, WIDE + len(self.wide) + k) for k in range(count)]
+        # Until it is fulfilled a promise is an equation that does not hold: 1 = 0.
+        for register in registers:
+            self._promised.add(register.index)
+            self.wide.append(_wide(lift(1), self.modulus, 0, register.index))
+        return registers
+
+    def fulfil(
+        self,
+        registers: Sequence[Register],
+        hint: Callable[..., Sequence[int]],
+        arguments: Sequence[Operand],
+        equations: Callable[[], Sequence[Operand]],
+    ) -> None:
+        """State one equation, of these registers and others, in the row of each promised register.
+
+        Args:
+            registers: as promised.
+            hint: finds what they hold, any representatives, from the values of the arguments, as integers.
+            arguments: polynomials without these registers.
+            equations: makes as many polynomials that vanish; a register with nothing to state has the polynomial 0.
+                It is called when the registers have their values, so that it may reduce parts that contain them.
+        """
+        lifted = [lift(a) for a in arguments]
+        limbs, modulus = self.limbs, self.modulus
+
+        def find(state: _State) -> None:
+            found = hint(*(a.evaluate(state.value) for a in lifted))
+            for register, value in zip(registers, found, strict=True):
+                state.values[register.index] = signed(value, modulus, limbs)
+
+        self._steps.append(find)
+        for register, equation in zip(registers, equations(), strict=True):
+            self._promised.remove(register.index)
+            final = self._fitting(lift(equation), modulus, result=0).expanded()
+            row = register.index - WIDE
+            if _wide_terms(final) is None:
+                raise ProgramError(f"{self.name}: the equation of a promised register that only a narrow row states")
+            self.wide[row] = _wide(final, modulus, 0, register.index)
+            self._steps.append(self._check(final, modulus, "wide", row))
+
+    def _check(self, final: Polynomial, modulus: Modulus, kind: str, row: int) -> Callable[[_State], None]:
+        name = self.name
+
+        def check(state: _State) -> None:
+            total = final.evaluate(state.value)
+            if total % modulus.value if modulus is not INTEGERS else total:
+                raise UnsatisfiedError(f"{name}: the equation of {kind} row {row} does not hold")
+
+        return check
+
     def _make_distinct(self, register: Register, modulus: Modulus) -> None:
         row = self.narrow[-1]
         if register.index != NARROW + len(self.narrow) - 1 or sorted((row.b, row.c)) != [-1, 1]:
@@ -644,12 +702,19 @@ class Program:
         Raises:
             UnsatisfiedError: an equation or a comparison does not hold.
         """
+        if self._promised:
+            raise ProgramError(f"{self.name}: {len(self._promised)} promises that are not fulfilled")
         state = _State(inputs, choice, linked.values if linked else {})
         for step in self._steps:
             step(state)
         function = self.hashes[0] if self.hashes else None
         hashed = (state.hashed, function, state.hashed_bytes, state.digest)
         return Run(state.values, state.quotients, state.bits, state.written, *hashed)
+
+    @property
+    def links(self) -> bool:
+        """Whether it reads registers of a linked instance: then it must have one."""
+        return any(row.source == LINKED for row in self.selected)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -675,6 +740,9 @@ WHOLE, PART, END = range(3)
 @dataclass(frozen=True)
 class Variant:
     """A program that answers a call, or a part of it, when its equations hold.
+
+    A PART or END that does not fail stands behind another part exactly if its program links: otherwise a part could
+    forget those before it.
 
     Attributes:
         program: the program. WHOLE: what it puts out is what the call returns, and nothing where it puts out nothing.
