@@ -27,7 +27,7 @@ from circuits.fields.buses import (
     WORD_LISTED,
 )
 from circuits.programs.precompiles import Precompile
-from circuits.programs.program import LINKED, PART, WRITTEN, Program, Variant
+from circuits.programs.program import PART, WRITTEN, Program, Variant
 from circuits.programs.runs import Runs, signed_digits
 
 #: The engine takes 1,000 interactions of one table.
@@ -80,8 +80,15 @@ def listed_program(precompile: Precompile, variant: Variant) -> list[int]:
     """What is listed of a program as a whole, from its number on."""
     program = variant.program
     outputs = sum(row.place == WRITTEN for row in program.words)
-    linked = any(row.source == LINKED for row in program.selected)
-    answers = (precompile.number, variant.role == PART, variant.fails, linked, outputs, outputs > 0, precompile.stride)
+    answers = (
+        precompile.number,
+        variant.role == PART,
+        variant.fails,
+        program.links,
+        outputs,
+        outputs > 0,
+        precompile.stride,
+    )
     kinds = (program.narrow, program.wide, program.selected, program.bit_rows, program.words)
     return [program.number, *map(int, answers), program.limbs == LIMBS[1], *(bool(rows) for rows in kinds)]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from circuits.programs import ecrecover
+from circuits.programs import alt_bn128_pairing, ecrecover
 from circuits.programs.program import END, PART, READ, WRITE_DELAY, WRITTEN, Instance, ProgramError, Variant
 
 
@@ -36,7 +36,11 @@ class Precompile:
 
 
 PRECOMPILES: dict[int, Precompile] = {
-    p.number: p for p in (Precompile(1, (3000, 0), ecrecover.variants, ecrecover.instances),)
+    p.number: p
+    for p in (
+        Precompile(1, (3000, 0), ecrecover.variants, ecrecover.instances),
+        Precompile(8, (45_000, 34_000), alt_bn128_pairing.variants, alt_bn128_pairing.instances, stride=192),
+    )
 }
 
 

@@ -574,7 +574,9 @@ class Program:
 
         def check(state: _State) -> None:
             total = final.evaluate(state.value)
-            if total % modulus.value if modulus is not INTEGERS else total:
+            if modulus is not INTEGERS:
+                state.quotients[WIDE + row], total = divmod(total, modulus.value)
+            if total:
                 raise UnsatisfiedError(f"{name}: the equation of {kind} row {row} does not hold")
 
         return check
