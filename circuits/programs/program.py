@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from Crypto.Hash import keccak
 
@@ -74,15 +75,15 @@ class Polynomial:
         constant: int = 0,
         products: tuple[tuple[int, Polynomial, Polynomial], ...] = (),
     ) -> None:
-        self.linear = {r: c for r, c in (linear or {}).items() if c}
+        #: Without zeros.
+        self.linear = linear if linear is not None else {}
         self.constant = constant
         self.products = products
 
     def __add__(self, other: Operand) -> Polynomial:
         o = lift(other)
         linear = dict(self.linear)
-        for register, c in o.linear.items():
-            linear[register] = linear.get(register, 0) + c
+        _accumulate(linear, o.linear, 1)
         return Polynomial(linear, self.constant + o.constant, self.products + o.products)
 
     __radd__ = __add__
@@ -101,8 +102,10 @@ class Polynomial:
         for a, b in ((self, o), (o, self)):
             if not b.linear and not b.products:
                 k = b.constant
+                if not k:
+                    return Polynomial()
                 linear = {r: c * k for r, c in a.linear.items()}
-                products = tuple((c * k, x, y) for c, x, y in a.products if c * k)
+                products = tuple((c * k, x, y) for c, x, y in a.products)
                 return Polynomial(linear, a.constant * k, products)
         if self.products or o.products:
             raise ProgramError("a polynomial of degree 3: reduce one of its factors first")
@@ -118,15 +121,29 @@ class Polynomial:
     def expanded(self) -> Polynomial:
         """The same with products of two single registers only, equal ones joined."""
         products: dict[tuple[Register, Register], int] = {}
-        rest = Polynomial(self.linear, self.constant)
+        linear, constant = dict(self.linear), self.constant
         for c, a, b in self.products:
             for x, cx in a.linear.items():
                 for y, cy in b.linear.items():
                     key = (x, y) if x.index <= y.index else (y, x)
                     products[key] = products.get(key, 0) + c * cx * cy
-            rest = rest + Polynomial(b.linear, b.constant) * (c * a.constant) + Polynomial(a.linear) * (c * b.constant)
-        monomials = tuple((c, lift(x), lift(y)) for (x, y), c in products.items() if c)
-        return Polynomial(rest.linear, rest.constant, monomials)
+            if a.constant:
+                _accumulate(linear, b.linear, c * a.constant)
+                constant += c * a.constant * b.constant
+            if b.constant:
+                _accumulate(linear, a.linear, c * b.constant)
+        monomials = tuple((c, Polynomial({x: 1}), Polynomial({y: 1})) for (x, y), c in products.items() if c)
+        return Polynomial(linear, constant, monomials)
+
+
+def _accumulate(sums: dict[Register, int], terms: dict[Register, int], factor: int) -> None:
+    """Add terms to sums, in which no coefficient is 0."""
+    for register, c in terms.items():
+        total = sums.get(register, 0) + c * factor
+        if total:
+            sums[register] = total
+        else:
+            sums.pop(register, None)
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,9 @@ class Register:
     index: int
     digit: int = field(compare=False)
     size: int = field(compare=False)
+
+    def __hash__(self) -> int:
+        return self.index
 
     def __add__(self, other: Operand) -> Polynomial:
         return lift(self) + other
@@ -689,7 +709,7 @@ class Program:
         digits += _sum(polynomial, "digit") + result * SIGNED_DIGIT
         size += _sum(polynomial, "size") + abs(polynomial.constant) + result * (1 << 8 * self.limbs)
         # q * m: each digit of q, a signed byte, meets the digits of m.
-        digits += SIGNED_DIGIT * sum(map(abs, modulus.digits(self.limbs)))
+        digits += SIGNED_DIGIT * _digit_sum(modulus, self.limbs)
         fits = modulus is INTEGERS or size // modulus.value < 127 << 8 * self.limbs
         return fits and digits * 257 + abs(polynomial.constant) <= MAX_SUM
 
@@ -809,6 +829,11 @@ def divide(modulus: Modulus) -> Hint:
     return lambda a, b: a * pow(b, -1, modulus.value) if b % modulus.value else 0
 
 
+@cache
+def _digit_sum(modulus: Modulus, limbs: int) -> int:
+    return sum(map(abs, modulus.digits(limbs)))
+
+
 def _sum(polynomial: Polynomial, what: str) -> int:
     return sum(abs(c) * int(getattr(r, what)) for r, c in polynomial.linear.items())
 
@@ -823,6 +848,8 @@ def _parted(polynomial: Polynomial, unknown: Register) -> tuple[Polynomial, Poly
 
 
 def _renamed(polynomial: Polynomial, names: dict[Register, Register]) -> Polynomial:
+    if not names:
+        return polynomial
     linear = {names.get(r, r): c for r, c in polynomial.linear.items()}
     products = tuple((c, _renamed(a, names), _renamed(b, names)) for c, a, b in polynomial.products)
     return Polynomial(linear, polynomial.constant, products)
