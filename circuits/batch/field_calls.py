@@ -81,18 +81,18 @@ def _make(execution: Execution) -> FieldCalls:
     for k in np.flatnonzero(runs).tolist():
         content = trace.bytes_at(int(data.calldata_place[at[k]]), int(size[k]))
         words = int(words_of(size[k : k + 1])[0])
-        first = len(instances)
-        for i, instance in enumerate(PRECOMPILES[int(number[k])].instances(content)):
-            program = instance.variant.program
+        first, precompile = len(instances), PRECOMPILES[int(number[k])]
+        for i, instance in enumerate(precompile.instances(content)):
+            program, offset = instance.variant.program, precompile.stride * i
             requests.append(
                 Request(
                     program,
-                    inputs_of(program, content, instance.offset),
+                    inputs_of(program, content, offset),
                     choice=instance.choice,
                     linked=0 if instance.linked is None else first + 1 + instance.linked,
                     frame=int(at[k]) + 1,
                     time=int(time[k]) + words + INSTANCE_TIME * i,
-                    input=instance.offset,
+                    input=offset,
                     output=words * WORD_BYTES,
                 )
             )

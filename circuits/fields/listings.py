@@ -1,15 +1,15 @@
 """Listings: the rows of all programs and their constants, as constants of the circuit.
 
-A table of one row, in which each message that it provides has constants for fields and a column for how often it is
-asked: a listed row costs one cell and one interaction, however long the program runs.
+A table of one row, which provides messages whose fields are constants: a listed row costs one interaction, however
+often the program runs. The counts are columns: one for all rows of a program, one for each of its constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
 from circuits.air.field import MODULUS, Matrix
@@ -33,47 +33,58 @@ from circuits.programs.runs import Runs, signed_digits
 #: The engine takes 1,000 interactions of one table.
 MAX_MESSAGES = 960
 
-Message = tuple[Bus, tuple[int, ...]]
+
+@dataclass(frozen=True)
+class Message:
+    """Something that is listed.
+
+    Attributes:
+        program: whose.
+        bus, fields: the message.
+        constant: which constant of the program it is, or None: all other messages are asked once by each instance.
+    """
+
+    program: Program
+    bus: Bus
+    fields: tuple[int, ...]
+    constant: int | None = None
 
 
 class Columns(Layout[C]):
     """The only row."""
 
-    multiplicity = element("how often each message is asked", Size("messages"), by="balance of its bus")
+    multiplicity = element(
+        "how often a program is run, or one of its constants read", Size("counts"), by="balance of the buses"
+    )
 
 
 class Listing(Table[Columns]):
-    """A part of what is listed of a precompile's programs."""
+    """A part of what is listed of a precompile's programs. Messages that are asked equally often share their count."""
 
     selector = None
 
     def __init__(self, precompile: Precompile, part: int, messages: Sequence[Message]) -> None:
-        """The messages of this part, from `part * MAX_MESSAGES` on."""
-        super().__init__(f"listing_{precompile.number}_{part}", Columns.sized(messages=len(messages)))
-        self.precompile, self.part, self.messages = precompile, part, messages
+        """These messages."""
+        self.counts = list(dict.fromkeys((m.program.number, m.constant) for m in messages))
+        super().__init__(f"listing_{precompile.number}_{part}", Columns.sized(counts=len(self.counts)))
+        self.precompile, self.messages = precompile, messages
 
     def constraints(self, air: Air[Columns]) -> None:
-        for (bus, message), multiplicity in zip(self.messages, air.row.multiplicity, strict=True):
-            air.provide(bus, *message, multiplicity=multiplicity)
+        counts = dict(zip(self.counts, air.row.multiplicity, strict=True))
+        for m in self.messages:
+            air.provide(m.bus, *m.fields, multiplicity=counts[m.program.number, m.constant])
 
     def fill(self, runs: Runs) -> Matrix | None:
         """The row, if there is an instance of a program of the precompile."""
-        programs = [variant.program for variant in self.precompile.variants()]
-        if not any(program.number in runs.programs for program in programs):
+        programs = [variant.program.number for variant in self.precompile.variants()]
+        if not any(number in runs.programs for number in programs):
             return None
-        counts = np.concatenate([_counts(program, runs) for program in programs])
-        first = self.part * MAX_MESSAGES
-        matrix: NDArray[np.uint32] = counts[first : first + len(self.messages)].astype(np.uint32)[None]
+        matrix = np.zeros((1, len(self.counts)), dtype=np.uint32)
+        for k, (number, constant) in enumerate(self.counts):
+            own = runs.programs.get(number)
+            if own is not None:
+                matrix[0, k] = len(own.instance) if constant is None else runs.constant_reads[number][constant]
         return matrix
-
-
-def _counts(program: Program, runs: Runs) -> NDArray[np.int64]:
-    """How often each message of a program is asked."""
-    own = runs.programs.get(program.number)
-    if own is None:
-        return np.zeros(1 + sum(program.rows.values()) + len(program.constants), dtype=np.int64)
-    rows = np.full(1 + sum(program.rows.values()), len(own.instance), dtype=np.int64)
-    return np.concatenate([rows, runs.constant_reads[program.number]])
 
 
 def listed_program(precompile: Precompile, variant: Variant) -> list[int]:
@@ -97,12 +108,12 @@ def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
     """All that is listed of a program: itself, its rows, one message each, and its constants at the end."""
     program = variant.program
     number = program.number
-    messages: list[Message] = [(PROGRAM_LISTED, tuple(listed_program(precompile, variant)))]
+    messages = [Message(program, PROGRAM_LISTED, tuple(listed_program(precompile, variant)))]
 
     def add(bus: Bus, rows: Sequence[Sequence[int]]) -> None:
         for k, fields in enumerate(rows):
             values = (number, k, k == len(rows) - 1, *fields)
-            messages.append((bus, tuple(int(v) % MODULUS for v in values)))
+            messages.append(Message(program, bus, tuple(int(v) % MODULUS for v in values)))
 
     narrow = [
         (r.modulus.number, *r.operands, r.b, r.c, r.f, r.g, r.d, r.e, r.s, r.constant, r.distinct)
@@ -116,7 +127,7 @@ def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
     add(WORD_LISTED, [words.listed(program, row) for row in program.words])
     for k, digits in enumerate(signed_digits(program.constants, program.limbs).tolist()):
         fields = (0, selections.constant_index(number, k), *digits)
-        messages.append((REGISTERS[program.limbs], tuple(v % MODULUS for v in fields)))
+        messages.append(Message(program, REGISTERS[program.limbs], tuple(v % MODULUS for v in fields), k))
     return messages
 
 

@@ -29,12 +29,10 @@ def tables_of(runs: Runs, programs: Sequence[Program]) -> tuple[list[Table], lis
         traces.append(fill(runs))
     variants = tuple(Variant(program) for program in programs)
     for listing in listings(Precompile(1, (0, 0), lambda: variants, lambda data: [])):
-        trace = listing.fill(runs)
-        if trace is not None:
-            # No table of instances asks which programs there are.
-            trace[0, [bus is PROGRAM_LISTED for bus, _ in listing.messages]] = 0
+        # No table of instances asks which programs there are.
+        listing.messages = [m for m in listing.messages if m.bus is not PROGRAM_LISTED]
         tables.append(listing)
-        traces.append(trace)
+        traces.append(listing.fill(runs))
     asking = [(t, m) for t, m in zip(tables, traces, strict=True) if m is not None]
     tables += [bitwise_bytes.BitwiseBytes(), range_table.RANGE_15, range_table.RANGE_16]
     traces.append(bitwise_bytes.fill(queries(BITWISE_BYTES, asking)))
