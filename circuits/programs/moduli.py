@@ -54,6 +54,9 @@ P256_N = Modulus(8, "P-256's n", 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179
 TWO_96 = Modulus(9, "2^96", 1 << 96)
 TWO_128 = Modulus(10, "2^128", 1 << 128)
 TWO_160 = Modulus(11, "2^160", 1 << 160)
+#: What bounds the digits of short scalars: 33 and 65 digits of 2 bits.
+TWO_66 = Modulus(12, "2^66", 1 << 66)
+TWO_130 = Modulus(13, "2^130", 1 << 130)
 
 MODULI = (
     INTEGERS,
@@ -68,4 +71,6 @@ MODULI = (
     TWO_96,
     TWO_128,
     TWO_160,
+    TWO_66,
+    TWO_130,
 )

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from circuits.fields.extensions import Extension
-from circuits.fields.program import Operand
-from circuits.fields.towers import NONE, Fp2, Fp6, Tower, numbers
+from circuits.programs.extensions import Extension
+from circuits.programs.program import Operand
+from circuits.programs.towers import NONE, Fp2, Fp6, Tower, numbers
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from circuits.fields.extensions import Extension, signed_digits
-from circuits.fields.program import Operand, Polynomial, Program, lift
+from circuits.programs.extensions import Extension, signed_digits
+from circuits.programs.program import Operand, Polynomial, Program, lift
 
 
 @dataclass(frozen=True)

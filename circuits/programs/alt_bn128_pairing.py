@@ -45,9 +45,9 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 
-from circuits.fields.extensions import ONE, Extension, Six, Twelve, signed_digits
-from circuits.fields.moduli import BN254_N, BN254_P, INTEGERS
-from circuits.fields.program import (
+from circuits.programs.extensions import ONE, Extension, Six, Twelve, signed_digits
+from circuits.programs.moduli import BN254_N, BN254_P, INTEGERS
+from circuits.programs.program import (
     END,
     PART,
     SIGNED_DIGIT,
@@ -61,8 +61,8 @@ from circuits.fields.program import (
     divide,
     lift,
 )
-from circuits.fields.towers import Fp2, Fp6, Tower, fp6, minus, numbers
-from circuits.fields.twists import Line, Twist, TwistPoint
+from circuits.programs.towers import Fp2, Fp6, Tower, fp6, minus, numbers
+from circuits.programs.twists import Line, Twist, TwistPoint
 
 #: The curve's parameter, and the number of the loop.
 X = 4965661367192848881
