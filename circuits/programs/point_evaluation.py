@@ -7,8 +7,8 @@ The proof W of p(z) = y under the commitment C is right if e(C - [y]G1, G2) = e(
 
     e(D, G2) * e(-W, [s]G2) = 1 with D = C - [y]G1 + [z]W:
 
-both points of G2 are constants, and so are the lines of their Miller loops. A pairing at infinity is 1, one of points of
-order r that are not at infinity is not 1.
+both points of G2 are constants, and so are the lines of their Miller loops. A pairing with infinity is 1, one of two
+points of order r is not 1.
 
 D: [z]W = [z0]W - [z1]phi(W) for z = z0 + z1 u^2 modulo r, and [y]G1 likewise: an addition for every window of digits,
 into a sum that is doubled for both. All entries of tables have a summand of which nobody knows the discrete logarithm,
@@ -18,8 +18,9 @@ of them knows a discrete logarithm. What was added is subtracted at the end. All
 
 The pairing: let f be the product of both Miller loops, in Fp12* / Fp6*, cyclic of order p^6 + 1; L = p + u, where the
 common divisor of L and p^6 + 1 is r, and r^2 does not divide p^6 + 1. The power (p^12 - 1) / r of f is 1 if and only if
-f * c^L is trivial for some c, and is not 1 if and only if f * c^L = e for some c and some e that is not trivial, while e^L
-is; `alt_bn128_pairing` has the argument. The loop starts with c in place of 1, so that c^u takes no squares of its own.
+f * c^L is trivial for some c, and is not 1 if and only if f * c^L = e for some c and some e that is not trivial, of
+which e^L is; `alt_bn128_pairing` has the argument. The loop starts with c in place of 1, so that c^u takes no squares
+of its own.
 
 A program that fails the call need not prove that the rest of the input is valid: the call fails if it is not.
 """
@@ -30,10 +31,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from circuits.fields import bls12_381 as bls
-from circuits.fields.extensions import Point, Six, Twelve
-from circuits.fields.moduli import BLS12_381_P, BLS12_381_R, INTEGERS, TWO_128
-from circuits.fields.program import (
+from circuits.functions.buses import SHA256_FUNCTION
+from circuits.programs import bls12_381 as bls
+from circuits.programs.extensions import Point, Six, Twelve
+from circuits.programs.moduli import BLS12_381_P, BLS12_381_R, INTEGERS, TWO_128
+from circuits.programs.program import (
     Bits,
     Instance,
     Operand,
@@ -46,8 +48,7 @@ from circuits.fields.program import (
     Variant,
     lift,
 )
-from circuits.fields.towers import NONE, Fp6, Tower, fp6
-from circuits.functions.buses import SHA256_FUNCTION
+from circuits.programs.towers import NONE, Fp6, Tower, fp6
 
 P, R, U = bls.P, bls.R, bls.U
 LIMBS = 48
@@ -298,11 +299,8 @@ class _Call:
             factors.append((p.reduce(-x * over), over))
         f = c
         for k, add in enumerate(bls.steps()):
-            if add:
-                # The chain of u has the same steps as that of c^u.
-                f = t.times(f, c)
-            else:
-                f = t.square(f)
+            # The chain of c^u has the same steps as that of [u]Q.
+            f = t.times(f, c) if add else t.square(f)
             for lines, (x_over_y, one_over_y) in zip(_lines(), factors, strict=True):
                 slope, offset = lines[k]
                 f = t.times(

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import hashlib
 
-from circuits.fields.extensions import ONE, Extension, Point, Six, Twelve, signed_digits
-from circuits.fields.moduli import BLS12_381_P, BLS12_381_R
-from circuits.fields.program import Operand, Pair, Polynomial, Program, Register
+from circuits.programs.extensions import ONE, Extension, Point, Six, Twelve, signed_digits
+from circuits.programs.moduli import BLS12_381_P, BLS12_381_R
+from circuits.programs.program import Operand, Pair, Polynomial, Program, Register
 
 P, R = BLS12_381_P.value, BLS12_381_R.value
 #: The curve's parameter is -U.
@@ -180,7 +180,7 @@ class G1Formulas:
         others never do: r would divide a number below u^2 + 2.
         """
         times = U * U
-        x, y = image = self.phi(a)
+        image = self.phi(a)
         if offset is None:
             result = a
             digits = signed_digits(times)[1:]
