@@ -61,7 +61,7 @@ PRECOMPILE_NAMES = {
 #: or where the gas for these is lacking.
 PARTED_PRECOMPILES = {8: (192, 45_000, 34_000)}
 MAX_PARTS = 2**14
-PROVED_PRECOMPILES = (1, 2, 3, 4, 8)
+PROVED_PRECOMPILES = (1, 2, 3, 4, 6, 7, 8, 10)
 
 
 class Place(NamedTuple):

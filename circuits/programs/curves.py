@@ -28,7 +28,17 @@ from circuits.programs.moduli import (
     TWO_130,
     Modulus,
 )
-from circuits.programs.program import SIGNED_DIGIT, Bits, Operand, Pair, Program, Register, UnsatisfiedError, divide, lift
+from circuits.programs.program import (
+    SIGNED_DIGIT,
+    Bits,
+    Operand,
+    Pair,
+    Program,
+    Register,
+    UnsatisfiedError,
+    divide,
+    lift,
+)
 
 #: Coordinates, or None: the point at infinity.
 Affine = tuple[int, int] | None

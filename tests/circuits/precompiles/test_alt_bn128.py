@@ -9,9 +9,9 @@ import pytest
 from eth.precompiles.ecadd import ecadd
 from eth.precompiles.ecmul import ecmul
 
+from circuits.programs.alt_bn128 import add_instances, multiply_instances, variants
 from circuits.programs.curves import BN254, Affine
 from circuits.programs.program import BITS, NARROW, WRITTEN, UnsatisfiedError
-from circuits.programs.alt_bn128 import add_instances, multiply_instances, variants
 from tests.circuits.precompiles.running import (
     free_registers,
     holds_something,

@@ -8,8 +8,8 @@ from itertools import product
 import pytest
 
 from circuits.programs.curves import P256, Affine
-from circuits.programs.program import BITS, NARROW, UnsatisfiedError
 from circuits.programs.p256verify import instances, variants
+from circuits.programs.program import BITS, NARROW, UnsatisfiedError
 from tests.circuits.precompiles.running import (
     free_registers,
     holds_something,
