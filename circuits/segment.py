@@ -23,9 +23,10 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
+from circuits.fields import calls as field_calls
 from circuits.frames import buffer, call_gas, calldata, code, create_address, frames, init_code, push_sites
 from circuits.functions import bitwise_bytes, poseidon2, range
-from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
+from circuits.functions.buses import BITWISE_BYTES, POSEIDON2, RANGE15
 from circuits.instructions import (
     accounts,
     arithmetic,
@@ -133,6 +134,7 @@ _MODULES = (
     create,
     deposit,
     hashes,
+    field_calls,
     exceptional,
     static_violation,
     buffer,
@@ -152,7 +154,8 @@ def _components() -> list[Component]:
     functions: list[Component] = [
         Answering(bitwise_bytes.BitwiseBytes(), BITWISE_BYTES, lambda _, asked: bitwise_bytes.fill(asked)),
         Answering(poseidon2.Poseidon2(), POSEIDON2, lambda _, asked: poseidon2.fill(asked[:, : 2 * DIGEST])),
-        Answering(range.Range16(), RANGE16, lambda _, asked: range.fill(asked[:, 0])),
+        Answering(range.RANGE_16, RANGE16, lambda _, asked: range.RANGE_16.fill(asked[:, 0])),
+        Answering(range.RANGE_15, RANGE15, lambda _, asked: range.RANGE_15.fill(asked[:, 0]) if len(asked) else None),
     ]
     modules = [c for module in _MODULES for c in module.COMPONENTS]
     return in_order([*own, *modules, *copies.COPY_COMPONENTS, *functions])

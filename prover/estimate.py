@@ -141,7 +141,7 @@ class Estimator:
         rest += PER_LEAF * self._leaves(first, end) + PER_CHUNK * self._chunks(first, end) + PER_BLOCK * blocks
         rows = {
             keccak_f.KeccakF.name: keccak_f.ROUNDS * blocks,
-            range.Range16.name: range.HEIGHT,
+            range.RANGE_16.name: range.RANGE_16.height,
             bitwise_bytes.BitwiseBytes.name: bitwise_bytes.HEIGHT,
         }
         return Estimate(rest, rows)

@@ -312,7 +312,9 @@ class Execution:
         self.frame_return_start[frames] = np.where(size > 0, small_integers(self.operand(last, 0)), 0)
         frames = np.flatnonzero((self.frame_precompile > 0) & self.frame_success)
         start, size = precompile_output(
-            self.frame_precompile[frames], self.trace.frames.input_size[self.frames[frames]].astype(np.int64)
+            self.frame_precompile[frames],
+            self.trace.frames.input_size[self.frames[frames]].astype(np.int64),
+            self.trace.frames.output_size[self.frames[frames]].astype(np.int64),
         )
         self.frame_return_start[frames], self.frame_return_size[frames] = start, size
 
@@ -420,6 +422,7 @@ class Execution:
         idle[precompiles] = precompile_duration(
             self.frame_precompile[precompiles],
             trace.frames.input_size[frames[precompiles]].astype(np.int64),
+            (trace.frames.gas_given[frames[precompiles]] - self.frame_reserve[precompiles]).astype(np.int64),
             self.frame_success[precompiles],
         )
         self.frame_copied = self._copied()

@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from circuits.batch.execution import Execution, Integers
+from circuits.batch.field_calls import FieldCalls
 from circuits.functions import keccak_sponge
-from circuits.limbs import Limbs
+from circuits.limbs import Limbs, words_from_ints
 from executor.trace import NONE, HashPurpose
 
 #: The name of an input that is not hashed.
@@ -60,10 +61,14 @@ class HashedInputs:
         inputs = [
             trace.bytes_at(start, size) for start, size in zip(self.start.tolist(), self.size.tolist(), strict=True)
         ]
-        self.distinct = keccak_sponge.Inputs.of(inputs)
+        # What programs hash, the keys of ECRECOVER, is no hash of the trace.
+        programs = FieldCalls.of(execution).keccak_inputs
+        others = [data for data, _ in programs]
+        self.distinct = keccak_sponge.Inputs.of([*inputs, *others])
         self.id: Integers = self.find(inputs)
-        _, first = np.unique(self.id, return_index=True)
-        self.digest: Limbs = hashes.digest[row[first]]
+        digests = np.concatenate([hashes.digest[row], words_from_ints([digest for _, digest in programs])])
+        _, first = np.unique(self.find([*inputs, *others]), return_index=True)
+        self.digest: Limbs = digests[first]
 
     @classmethod
     def of(cls, execution: Execution) -> HashedInputs:

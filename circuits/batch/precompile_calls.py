@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from circuits.batch.execution import FRAME_BEGIN, Execution, Integers
+from circuits.batch.field_calls import FieldCalls
 from circuits.batch.frame_data import FrameData
-from circuits.batch.precompiles import PROVED, RIPEMD160, SHA256, precompile_gas
+from circuits.batch.precompiles import HASHES, RIPEMD160, SHA256, precompile_gas
 from circuits.functions import ripemd160, sha256
 from circuits.functions.buses import RIPEMD160_FUNCTION, SHA256_FUNCTION
 from circuits.functions.padded_blocks import PaddedInputs
@@ -65,8 +66,12 @@ class PrecompileCalls:
         gas: Integers,
         time: Integers,
         left: Integers | None = None,
+        others: Sequence[bytes] = (),
     ) -> PrecompileCalls:
-        """Calls with these inputs (n,); see the attributes. `left`: gas that is left where gas does not lack."""
+        """Calls with these inputs (n,); see the attributes.
+
+        `left`: gas that is left where gas does not lack. `others`: what else is hashed by SHA-256, by programs.
+        """
         size = np.array([len(d) for d in data], dtype=np.int64)
         cost = precompile_gas(number, size)
         if left is not None:
@@ -76,7 +81,8 @@ class PrecompileCalls:
         distinct = {}
         for function, precompile, digests in _FUNCTIONS:
             rows = np.flatnonzero((number == precompile) & (cost <= gas))
-            distinct[function] = own = PaddedInputs.of(data[row] for row in rows.tolist())
+            more = others if precompile == SHA256 else ()
+            distinct[function] = own = PaddedInputs.of([*(data[row] for row in rows.tolist()), *more])
             ids[rows] = [own.id_of[data[row]] for row in rows.tolist()]
             digest[rows] = digests(own)[np.searchsorted(own.ids, ids[rows])]
         return cls(frame, number, kind, source, start, size, gas, cost, time, ids, digest, distinct)
@@ -87,7 +93,7 @@ class PrecompileCalls:
         found = _calls.get(execution)
         if found is None:
             trace, calldata = execution.trace, FrameData.of(execution)
-            at = np.flatnonzero(np.isin(execution.frame_precompile, PROVED))
+            at = np.flatnonzero(np.isin(execution.frame_precompile, HASHES))
             places = zip(calldata.calldata_place[at].tolist(), calldata.calldata_size[at].tolist(), strict=True)
             rows, reserve = execution.frames[at], execution.frame_reserve[at]
             given, left = trace.frames.gas_given[rows] - reserve, trace.frames.gas_left[rows] - reserve
@@ -101,8 +107,14 @@ class PrecompileCalls:
                 gas=given.astype(np.int64),
                 time=execution.frame_begin_time[at] + FRAME_BEGIN,
                 left=left.astype(np.int64),
+                others=[content for content, _ in FieldCalls.of(execution).hashed(SHA256_FUNCTION)],
             )
         return found
+
+    def find(self, inputs: Sequence[bytes]) -> Integers:
+        """Names (k,) of inputs of SHA-256."""
+        ids = self.distinct[SHA256_FUNCTION].id_of
+        return np.array([ids[data] for data in inputs], dtype=np.int64)
 
 
 _calls: WeakKeyDictionary[Execution, PrecompileCalls] = WeakKeyDictionary()

@@ -9,12 +9,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.program import INSTANCE_TIME
+
 Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 SHA256, RIPEMD160, IDENTITY = 2, 3, 4
 
+#: Precompiles that copy or hash their input.
+HASHES = (SHA256, RIPEMD160, IDENTITY)
+
 #: Precompiles that have tables.
-PROVED = (SHA256, RIPEMD160, IDENTITY)
+PROVED = (*HASHES, *PRECOMPILES)
 
 #: Gas of each, and gas for each word of its input. Source: cancun/vm/gas.py.
 GAS = {SHA256: (60, 12), RIPEMD160: (600, 120), IDENTITY: (15, 3)}
@@ -28,13 +35,58 @@ def precompile_gas(number: Integers, size: Integers) -> Integers:
     return base + each * -(-size // _WORD_BYTES)
 
 
-def precompile_duration(number: Integers, size: Integers, paid: NDArray[np.bool_]) -> Integers:
-    """Time (n,) that precompiles take for inputs of `size` (n,) bytes; none if they lack gas."""
+def precompile_duration(number: Integers, size: Integers, gas: Integers, success: Booleans) -> Integers:
+    """Time (n,) that precompiles take.
+
+    Args:
+        number, size: (n,) which, and bytes of their input.
+        gas: (n,) given to them, without a reserve.
+        success: (n,) whether they succeed.
+    """
     words = -(-size // _WORD_BYTES)
-    return np.where(paid, np.where(number == IDENTITY, words, 2 * words + 1), 0)
+    hashes = np.where(success, np.where(number == IDENTITY, words, 2 * words + 1), 0)
+    programs = np.isin(number, list(PRECOMPILES))
+    instances = np.where(field_runs(number, size, gas), words + INSTANCE_TIME * (field_parts(number, size) + 1), 0)
+    return np.where(programs, instances, hashes)
 
 
-def precompile_output(number: Integers, size: Integers) -> tuple[Integers, Integers]:
-    """First byte and bytes (n,) of what they return, in their frame's memory."""
+def precompile_output(number: Integers, size: Integers, returned: Integers) -> tuple[Integers, Integers]:
+    """First byte and bytes (n,) of what they return, in their frame's memory.
+
+    Args:
+        number, size: (n,) which, and bytes of their input.
+        returned: (n,) bytes of their output.
+    """
     start = np.where(number == IDENTITY, 0, -(-size // _WORD_BYTES) * _WORD_BYTES)
-    return np.where(size == 0, start * (number != IDENTITY), start), np.where(number == IDENTITY, size, _WORD_BYTES)
+    return np.where(returned == 0, 0, start), returned
+
+
+def field_parts(number: Integers, size: Integers) -> Integers:
+    """Whole parts (n,) of inputs of `size` (n,) bytes; 0 of precompiles whose input has none."""
+    strides = np.array([PRECOMPILES[n].stride if n in PRECOMPILES else 0 for n in number.tolist()], dtype=np.int64)
+    return np.where(strides > 0, size // np.maximum(strides, 1), 0)
+
+
+def field_cost(number: Integers, size: Integers) -> Integers:
+    """Gas (n,) of precompiles that programs answer; 0 of others."""
+    found = [PRECOMPILES[n].gas if n in PRECOMPILES else (0, 0) for n in number.tolist()]
+    base, each = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    result: Integers = base + each * field_parts(number, size)
+    return result
+
+
+def field_wrong(number: Integers, size: Integers) -> Booleans:
+    """Whether (n,) the size of an input makes such a call fail, whatever its gas."""
+    found = [PRECOMPILES.get(n) for n in number.tolist()]
+    strides = np.array([p.stride if p else 0 for p in found], dtype=np.int64)
+    lengths = np.array([p.length if p and p.length is not None else -1 for p in found], dtype=np.int64)
+    broken = (strides > 0) & (size != field_parts(number, size) * strides)
+    result: Booleans = broken | ((lengths >= 0) & (size != lengths))
+    return result
+
+
+def field_runs(number: Integers, size: Integers, gas: Integers) -> Booleans:
+    """Whether (n,) programs run for such calls: the size is right and the gas (n,) is paid."""
+    known = np.isin(number, list(PRECOMPILES))
+    result: Booleans = known & ~field_wrong(number, size) & (field_cost(number, size) <= gas)
+    return result

@@ -1,4 +1,4 @@
-"""Arithmetic modulo large numbers: one machine that runs straight-line programs over registers of 256 or 384 bits.
+"""The field machine: tables that prove that programs were run on registers of 256 or 384 bits.
 
-May import: air, component, functions, limbs, widths.
+May import: air, functions, memory, programs, widths.
 """

@@ -151,3 +151,11 @@ POWER = Bus(
     ),
     argument="The last row of a power provides it; the rows up to it have taken the bits of the exponent, all of them.",
 )
+
+RANGE15 = Bus(
+    index=91,
+    name="range15",
+    kind=BusKind.LOOKUP,
+    fields=(BusField("value", 1, "a number of 15 bits", "range15: the table lists 0..32767"),),
+    argument="As range16, with half as many rows.",
+)

@@ -26,9 +26,11 @@ from circuits.batch.execution import (
     small_integers,
     words_of,
 )
+from circuits.batch.field_calls import FieldCalls
 from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
-from circuits.batch.precompiles import IDENTITY
+from circuits.batch.precompiles import HASHES, IDENTITY
 from circuits.limbs import Limbs
+from circuits.programs.program import READ, WRITE_DELAY, WRITTEN
 from circuits.widths import WORD, WORD_BYTES
 from executor.opcodes import CALLS, OPCODES, OPERANDS
 from executor.trace import Outcome
@@ -68,6 +70,7 @@ class Moves:
         is_write: bool.
         offset, size: first byte, and bytes, at least 1.
         place: of the bytes in the trace's data: what is read or written; or ZEROS.
+        present: how many of the bytes stand there; what is behind them are zeros that nothing has written.
     """
 
     step: Integers
@@ -77,14 +80,19 @@ class Moves:
     offset: Integers
     size: Integers
     place: Integers
+    present: Integers
 
     @classmethod
-    def make(cls, step: Any, frame: Any, time: Any, is_write: bool, offset: Any, size: Any, place: Any) -> Moves:
-        """Of arrays (n,) or numbers, without those of no bytes."""
-        arrays = np.broadcast_arrays(step, frame, time, is_write, offset, size, place)
+    def make(
+        cls, step: Any, frame: Any, time: Any, is_write: bool, offset: Any, size: Any, place: Any, present: Any = None
+    ) -> Moves:
+        """Of arrays (n,) or numbers, without those of no bytes; all bytes are present unless it is said."""
+        arrays = np.broadcast_arrays(
+            step, frame, time, is_write, offset, size, place, size if present is None else present
+        )
         some = arrays[5] > 0
-        step, frame, time, _, offset, size, place = (x[some].astype(np.int64) for x in arrays)
-        return cls(step, frame, time, np.full(len(step), is_write), offset, size, place)
+        step, frame, time, _, offset, size, place, present = (x[some].astype(np.int64) for x in arrays)
+        return cls(step, frame, time, np.full(len(step), is_write), offset, size, place, present)
 
     @classmethod
     def join(cls, parts: Sequence[Moves]) -> Moves:
@@ -158,7 +166,9 @@ class MemoryView:
         row, k, time = row[order], k[order], time[order]
         size = np.minimum(moves.size[row] - WORD_BYTES * k, WORD_BYTES)
         offset, place = moves.offset[row] + WORD_BYTES * k, moves.place[row] + WORD_BYTES * k
-        self._gather(execution, moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size, place)
+        present = np.clip(moves.present[row] - WORD_BYTES * k, 0, size)
+        accesses = (moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size)
+        self._gather(execution, *accesses, place, present)
 
     def written(self, time: Integers, offset: Integers) -> Limbs:
         """What the writes at these times and offsets (n,) write: words (n, 16), zeros where there are none."""
@@ -193,11 +203,12 @@ class MemoryView:
         offset: Integers,
         size: Integers,
         start: Integers,
+        present: Integers,
     ) -> None:
         data = execution.trace.data.byte
         word = np.zeros((len(step), WORD), dtype=np.uint16)
         for b in range(WORD_BYTES):
-            inside = b < size
+            inside = b < present
             _put_byte(word, b, _bytes_at(data, start + b, inside))
         spills = np.flatnonzero(offset % WORD_BYTES + size > WORD_BYTES)
         request = np.concatenate([np.arange(len(step)), spills])
@@ -238,7 +249,7 @@ def _own_accesses(execution: Execution) -> Moves:
     # MCOPY reads everything before it writes.
     late = np.where((opcode == _MCOPY) & is_write, -(-size // WORD_BYTES), 0)
     time = execution.time[step] + np.where(np.isin(opcode, _SINGLE), 0, 1 + late)
-    places = (memory.offset[rows], size, memory.after_start[rows])
+    places = (memory.offset[rows], size, memory.after_start[rows], size)
     return Moves(step, execution.frame[step], time, is_write, *(x.astype(np.int64) for x in places))
 
 
@@ -323,7 +334,7 @@ def _copied_outputs(execution: Execution) -> Moves:
 
 def _precompiles(execution: Execution) -> Moves:
     """Precompiles copy their input to their own memory; a hash is read there, and written behind it."""
-    frames = np.flatnonzero((execution.frame_precompile > 0) & execution.frame_success)
+    frames = np.flatnonzero(np.isin(execution.frame_precompile, HASHES) & execution.frame_success)
     data, frame, time = FrameData.of(execution), frames + 1, execution.frame_begin_time[frames] + FRAME_BEGIN
     size, place = data.calldata_size[frames], data.calldata_place[frames]
     in_memory = data.calldata_kind[frames] == CALLDATA_MEMORY
@@ -338,6 +349,34 @@ def _precompiles(execution: Execution) -> Moves:
             Moves.make(-1, frame, time + words, False, 0, size * hashes, place),
             Moves.make(-1, frame, time + 2 * words, True, output, WORD_BYTES * hashes, data.return_place[frames]),
         ]
+    )
+
+
+def _programs(execution: Execution) -> Moves:
+    """Precompiles that programs answer copy their input, too; instances read its words, and write what is returned."""
+    calls, data = FieldCalls.of(execution), FrameData.of(execution)
+    here = np.flatnonzero(calls.runs)
+    frame, time, size = calls.frame[here], calls.time[here], calls.size[here]
+    place = data.calldata_place[frame - 1]
+    in_memory = calls.kind[here] == CALLDATA_MEMORY
+    copied = copy_moves(-1, calls.source[here], time, calls.start[here], frame, time, 0, size * in_memory, place)
+    buffered = Moves.make(-1, frame, time, True, 0, size * ~in_memory, place)
+    requests = calls.machine.requests
+    words = [(k, w) for k, r in enumerate(requests) for w in r.program.words if w.place in (READ, WRITTEN)]
+    instance = np.array([k for k, _ in words], dtype=np.int64)
+    position = np.array([w.position for _, w in words], dtype=np.int64)
+    writes = np.array([w.place == WRITTEN for _, w in words], dtype=bool)
+    of = np.array([(r.frame, r.time, r.input, r.output) for r in requests], dtype=np.int64).reshape(-1, 4)[instance]
+    first = np.where(writes, of[:, 3], of[:, 2])
+    offset = first + WORD_BYTES * position
+    when = of[:, 1] + position + WRITE_DELAY * writes
+    row = of[:, 0] - 1
+    left = np.clip(data.calldata_size[row] - offset, 0, WORD_BYTES)
+    bytes_ = np.full(len(words), WORD_BYTES)
+    reads = Moves.make(-1, of[:, 0], when, False, offset, bytes_ * ~writes, data.calldata_place[row] + offset, left)
+    returned = data.return_place[row] + WORD_BYTES * position
+    return Moves.join(
+        [copied, buffered, reads, Moves.make(-1, of[:, 0], when, True, offset, bytes_ * writes, returned)]
     )
 
 
@@ -383,6 +422,7 @@ MOVES: tuple[Callable[[Execution], Moves], ...] = (
     _copied_return_data,
     _copied_outputs,
     _precompiles,
+    _programs,
     _initcodes,
     _deposits,
 )

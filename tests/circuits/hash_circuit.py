@@ -90,7 +90,7 @@ class Family:
     @cached_property
     def circuit(self) -> Circuit:
         """The tables that ask and those that answer."""
-        functions = (bitwise_bytes.BitwiseBytes(), range_table.Range16())
+        functions = (bitwise_bytes.BitwiseBytes(), range_table.RANGE_16)
         return Circuit(self.blocks.name, [Words(), Digests(), self.blocks, self.rounds, *functions])
 
     def honest(self, data: Sequence[bytes]) -> Traces:
@@ -120,7 +120,7 @@ class Family:
         return replace(
             traces,
             bytes=bitwise_bytes.fill(queries(BITWISE_BYTES, asking)),
-            limbs=range_table.fill(queries(RANGE16, asking)[:, 0]),
+            limbs=range_table.RANGE_16.fill(queries(RANGE16, asking)[:, 0]),
         )
 
 

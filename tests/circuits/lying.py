@@ -21,7 +21,7 @@ from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
 from tests.circuits.family import Lie, closed, fill_family
 
 #: The table of limbs: without it a mutated limb would be rejected only because no honest one has its value.
-RANGES = Answering(range_table.Range16(), RANGE16, lambda _, asked: range_table.fill(asked[:, 0]))
+RANGES = Answering(range_table.RANGE_16, RANGE16, lambda _, asked: range_table.RANGE_16.fill(asked[:, 0]))
 
 BYTES = Answering(bitwise_bytes.BitwiseBytes(), BITWISE_BYTES, lambda _, asked: bitwise_bytes.fill(asked))
 

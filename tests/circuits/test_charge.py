@@ -49,8 +49,8 @@ def accepted(gas: int, cost: int, fails: int) -> bool:
     rows.real, rows.gas, rows.cost = 1, gas % MODULUS, cost
     amount: Any = (cost - gas - 1 if fails else gas - cost) % MODULUS
     rows.charge.fails, rows.charge.margin = fails, amount & 0xFFFF
-    limbs = range_table.fill(queries(RANGE16, [(table, matrix)])[:, 0])
-    circuit = Circuit("charges", [table, range_table.Range16()])
+    limbs = range_table.RANGE_16.fill(queries(RANGE16, [(table, matrix)])[:, 0])
+    circuit = Circuit("charges", [table, range_table.RANGE_16])
     return not check_circuit(circuit, [matrix, limbs], [[], []], algebra=NumpyAlgebra())
 
 

@@ -48,8 +48,7 @@ from circuits.air.mutation.judge import support
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import flatten
-from circuits.functions.range import Range16
-from circuits.functions.range import fill as fill_range
+from circuits.functions.range import RANGE_16
 
 BUS = "operands bus"
 U64 = 4  # limbs
@@ -139,8 +138,8 @@ class Case:
         matrix, view = allocate(drives.layout, self.rows)
         view.real = 1
         view.operand = sent
-        limbs = fill_range(queries(RANGE16, [(self.table, self.matrix)])[:, 0])
-        return Circuit("gadget", [self.table, drives, Range16()]), [self.matrix, matrix, limbs], [[], [], []]
+        limbs = RANGE_16.fill(queries(RANGE16, [(self.table, self.matrix)])[:, 0])
+        return Circuit("gadget", [self.table, drives, RANGE_16]), [self.matrix, matrix, limbs], [[], [], []]
 
     def sent(self) -> NDArray[np.uint32]:
         """The operands in the trace (rows, width)."""

@@ -13,8 +13,7 @@ from circuits.air.layout import allocate
 from circuits.air.mutation import MutationReport, mutate
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
-from circuits.functions.range import Range16
-from circuits.functions.range import fill as fill_range
+from circuits.functions.range import RANGE_16
 from tests.circuits.air.gadget_tables import (
     BUS,
     NOBODY,
@@ -307,10 +306,10 @@ def squares(provider: Squares, asks: Asks) -> Filled:
 
 def filled(tables: list[Table], traces: list[Matrix], public: list[list[int]] | None = None) -> Filled:
     """A circuit with its range table."""
-    limbs = fill_range(
+    limbs = RANGE_16.fill(
         queries(RANGE16, [(t, m) for t, m in zip(tables, traces, strict=True) if t.name != "ends"])[:, 0]
     )
-    return Circuit("planted", [*tables, Range16()]), [*traces, limbs], [*(public or [[] for _ in tables]), []]
+    return Circuit("planted", [*tables, RANGE_16]), [*traces, limbs], [*(public or [[] for _ in tables]), []]
 
 
 class TestWeakenedCircuits:

@@ -14,8 +14,7 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import allocate
 from circuits.air.range_buses import RANGE16
 from circuits.air.witness import FreeDirection, Lookups, Witnesses, _null_space, _roots, _solved, free_directions
-from circuits.functions.range import Range16
-from circuits.functions.range import fill as fill_range
+from circuits.functions.range import RANGE_16
 from circuits.segment import FilledSegment, fill, segment_circuit
 from scripts.batches.everything import execution
 from tests.circuits.air.gadget_tables import (
@@ -389,8 +388,8 @@ def doubles(provider: Doubles, asks: AsksDoubles) -> tuple[Circuit, list[Matrix]
     rows.multiplicity, rows.x, rows.low, rows.carry = 1, x, 2 * x & 0xFFFF, 2 * x >> 16
     asked, view = allocate(asks.layout, 4)
     view.real, view.x, view.low, view.carry = 1, x, 2 * x & 0xFFFF, 2 * x >> 16
-    limbs_asked = fill_range(answers[:, 2])
-    return Circuit("doubles", [provider, asks, Range16()]), [answers, asked, limbs_asked], [[], [], []]
+    limbs_asked = RANGE_16.fill(answers[:, 2])
+    return Circuit("doubles", [provider, asks, RANGE_16]), [answers, asked, limbs_asked], [[], [], []]
 
 
 class TestLookups:

@@ -8,8 +8,8 @@ import pytest
 from py_ecc.bn128 import bn128_curve
 from py_ecc.secp256k1 import secp256k1
 
-from circuits.fields.curves import BN254, OFFSETS, P256, SECP256K1, Affine, Curve, Formulas
-from circuits.fields.program import Pair, Program, UnsatisfiedError
+from circuits.programs.curves import BN254, OFFSETS, P256, SECP256K1, Affine, Curve, Formulas
+from circuits.programs.program import Pair, Program, UnsatisfiedError
 
 CURVES = pytest.mark.parametrize("curve", [SECP256K1, BN254, P256], ids=["secp256k1", "alt_bn128", "P-256"])
 

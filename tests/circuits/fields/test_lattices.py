@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from circuits.fields.curves import BN254, P256, SECP256K1, Curve
-from circuits.fields.lattices import short_eisenstein_relation, short_relation
+from circuits.programs.curves import BN254, P256, SECP256K1, Curve
+from circuits.programs.lattices import short_eisenstein_relation, short_relation
 
 
 def _scalars(order: int, eigenvalue: int) -> list[int]:

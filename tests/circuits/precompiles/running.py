@@ -8,7 +8,7 @@ from typing import Any
 
 from eth.exceptions import VMError
 
-from circuits.fields.program import (
+from circuits.programs.program import (
     BITS,
     DIGEST,
     END,

@@ -8,9 +8,9 @@ from itertools import product
 import pytest
 from eth.precompiles.ecrecover import ecrecover
 
-from circuits.fields.curves import SECP256K1, Affine
-from circuits.fields.program import BITS, HASHED, NARROW, WORDS, UnsatisfiedError
-from circuits.precompiles.ecrecover import instances, variants
+from circuits.programs.curves import SECP256K1, Affine
+from circuits.programs.ecrecover import instances, variants
+from circuits.programs.program import BITS, HASHED, NARROW, WORDS, UnsatisfiedError
 from tests.circuits.precompiles.running import (
     free_registers,
     holds_something,

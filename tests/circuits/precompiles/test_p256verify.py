@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
-from circuits.fields.curves import P256, Affine
-from circuits.fields.program import BITS, NARROW, UnsatisfiedError
-from circuits.precompiles.p256verify import instances, variants
+from circuits.programs.curves import P256, Affine
+from circuits.programs.p256verify import instances, variants
+from circuits.programs.program import BITS, NARROW, UnsatisfiedError
 from tests.circuits.precompiles.running import (
     free_registers,
     holds_something,

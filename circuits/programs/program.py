@@ -22,14 +22,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from Crypto.Hash import keccak
 
-from circuits.fields.moduli import INTEGERS, Modulus
 from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
+from circuits.programs.moduli import INTEGERS, Modulus
 
 #: Digits of a register are signed bytes, those of words and bits unsigned ones.
 SIGNED_DIGIT, UNSIGNED_DIGIT = 128, 255
+
+#: Why the cells of a register may be any digits where no equation of its own row makes them.
+HINT = "a hint may be any number: what the program states of it stands in the rows that read it"
 
 #: First register of each kind of row; a row's register is the base and the row's number.
 NARROW, WIDE, SELECTED, BITS, WORDS = (kind << 20 for kind in range(1, 6))
@@ -71,15 +75,15 @@ class Polynomial:
         constant: int = 0,
         products: tuple[tuple[int, Polynomial, Polynomial], ...] = (),
     ) -> None:
-        self.linear = {r: c for r, c in (linear or {}).items() if c}
+        #: Without zeros.
+        self.linear = linear if linear is not None else {}
         self.constant = constant
         self.products = products
 
     def __add__(self, other: Operand) -> Polynomial:
         o = lift(other)
         linear = dict(self.linear)
-        for register, c in o.linear.items():
-            linear[register] = linear.get(register, 0) + c
+        _accumulate(linear, o.linear, 1)
         return Polynomial(linear, self.constant + o.constant, self.products + o.products)
 
     __radd__ = __add__
@@ -98,8 +102,10 @@ class Polynomial:
         for a, b in ((self, o), (o, self)):
             if not b.linear and not b.products:
                 k = b.constant
+                if not k:
+                    return Polynomial()
                 linear = {r: c * k for r, c in a.linear.items()}
-                products = tuple((c * k, x, y) for c, x, y in a.products if c * k)
+                products = tuple((c * k, x, y) for c, x, y in a.products)
                 return Polynomial(linear, a.constant * k, products)
         if self.products or o.products:
             raise ProgramError("a polynomial of degree 3: reduce one of its factors first")
@@ -115,15 +121,29 @@ class Polynomial:
     def expanded(self) -> Polynomial:
         """The same with products of two single registers only, equal ones joined."""
         products: dict[tuple[Register, Register], int] = {}
-        rest = Polynomial(self.linear, self.constant)
+        linear, constant = dict(self.linear), self.constant
         for c, a, b in self.products:
             for x, cx in a.linear.items():
                 for y, cy in b.linear.items():
                     key = (x, y) if x.index <= y.index else (y, x)
                     products[key] = products.get(key, 0) + c * cx * cy
-            rest = rest + Polynomial(b.linear, b.constant) * (c * a.constant) + Polynomial(a.linear) * (c * b.constant)
-        monomials = tuple((c, lift(x), lift(y)) for (x, y), c in products.items() if c)
-        return Polynomial(rest.linear, rest.constant, monomials)
+            if a.constant:
+                _accumulate(linear, b.linear, c * a.constant)
+                constant += c * a.constant * b.constant
+            if b.constant:
+                _accumulate(linear, a.linear, c * b.constant)
+        monomials = tuple((c, Polynomial({x: 1}), Polynomial({y: 1})) for (x, y), c in products.items() if c)
+        return Polynomial(linear, constant, monomials)
+
+
+def _accumulate(sums: dict[Register, int], terms: dict[Register, int], factor: int) -> None:
+    """Add terms to sums, in which no coefficient is 0."""
+    for register, c in terms.items():
+        total = sums.get(register, 0) + c * factor
+        if total:
+            sums[register] = total
+        else:
+            sums.pop(register, None)
 
 
 @dataclass(frozen=True)
@@ -139,6 +159,9 @@ class Register:
     index: int
     digit: int = field(compare=False)
     size: int = field(compare=False)
+
+    def __hash__(self) -> int:
+        return self.index
 
     def __add__(self, other: Operand) -> Polynomial:
         return lift(self) + other
@@ -172,7 +195,9 @@ def lift(value: Operand) -> Polynomial:
 
 @dataclass(frozen=True)
 class NarrowRow:
-    """k * (A + f * E) * (b * B + c * C) + g * D^2 + d * D + e * E + constant - s * R = 0 modulo m.
+    """A * (b * B + c * C) + f * E * (B - C) + g * D^2 + d * D + e * E + constant - s * R = 0 modulo m.
+
+    With f the row has b = -c: it states (A + f / b * E) * b * (B - C). No constraint has a degree for more.
 
     `operands` are the numbers of the registers A to E; the row's own where one is not used.
     """
@@ -272,11 +297,25 @@ class PairTable:
 
 @dataclass
 class Run:
-    """What a program's registers hold: integers by number of the register, and what it puts out."""
+    """What a program's registers hold: integers by number of the register, and what it puts out.
+
+    Attributes:
+        values: by number of the register.
+        quotients: of the equations, by the number of the row's register; none of those of integers.
+        bits: the numbers whose digits are looked up.
+        written, hashed: words.
+        hashes: which function hashes, or None.
+        hashed_bytes, digest: what it hashes, and the hash.
+    """
 
     values: dict[int, int]
+    quotients: dict[int, int]
+    bits: list[int]
     written: list[int]
     hashed: list[int]
+    hashes: int | None = None
+    hashed_bytes: bytes = b""
+    digest: int = 0
 
 
 class Program:
@@ -300,6 +339,7 @@ class Program:
         #: Which function hashes, and how many bytes.
         self.hashes: tuple[int, int] | None = None
         self._constant_pairs: dict[tuple[int, int], Pair] = {}
+        self._promised: set[int] = set()
         self._steps: list[Callable[[_State], None]] = []
 
     # Registers from outside.
@@ -369,8 +409,8 @@ class Program:
             else:
                 assert self.hashes is not None
                 function, length = self.hashes
-                data = b"".join(word.to_bytes(32, "big") for word in state.hashed)
-                value = int.from_bytes(_HASHES[function](data[:length]), "big")
+                state.hashed_bytes = b"".join(word.to_bytes(32, "big") for word in state.hashed)[:length]
+                state.digest = value = int.from_bytes(_HASHES[function](state.hashed_bytes), "big")
             if row.place in (WRITTEN, HASHED):
                 (state.written if row.place == WRITTEN else state.hashed).append(value)
             if not 0 <= value < 1 << 256:
@@ -510,6 +550,65 @@ class Program:
             self._make_distinct(register, m)
         return register
 
+    def promise(self, count: int) -> list[Register]:
+        """Registers, one behind the other, that `fulfil` gives their values and equations, together.
+
+        They are for systems of equations in which every unknown may occur in every equation, and for registers whose
+        numbers must be the same in several programs. Each is one of the wide table.
+        """
+        registers = [self._result(self.modulus, WIDE + len(self.wide) + k) for k in range(count)]
+        # Until it is fulfilled a promise is an equation that does not hold: 1 = 0.
+        for register in registers:
+            self._promised.add(register.index)
+            self.wide.append(_wide(lift(1), self.modulus, 0, register.index))
+        return registers
+
+    def fulfil(
+        self,
+        registers: Sequence[Register],
+        hint: Callable[..., Sequence[int]],
+        arguments: Sequence[Operand],
+        equations: Callable[[], Sequence[Operand]],
+    ) -> None:
+        """State one equation, of these registers and others, in the row of each promised register.
+
+        Args:
+            registers: as promised.
+            hint: finds what they hold, any representatives, from the values of the arguments, as integers.
+            arguments: polynomials without these registers.
+            equations: makes as many polynomials that vanish; a register with nothing to state has the polynomial 0.
+                It is called when the registers have their values, so that it may reduce parts that contain them.
+        """
+        lifted = [lift(a) for a in arguments]
+        limbs, modulus = self.limbs, self.modulus
+
+        def find(state: _State) -> None:
+            found = hint(*(a.evaluate(state.value) for a in lifted))
+            for register, value in zip(registers, found, strict=True):
+                state.values[register.index] = signed(value, modulus, limbs)
+
+        self._steps.append(find)
+        for register, equation in zip(registers, equations(), strict=True):
+            self._promised.remove(register.index)
+            final = self._fitting(lift(equation), modulus, result=0).expanded()
+            row = register.index - WIDE
+            if _wide_terms(final) is None:
+                raise ProgramError(f"{self.name}: the equation of a promised register that only a narrow row states")
+            self.wide[row] = _wide(final, modulus, 0, register.index)
+            self._steps.append(self._check(final, modulus, "wide", row))
+
+    def _check(self, final: Polynomial, modulus: Modulus, kind: str, row: int) -> Callable[[_State], None]:
+        name = self.name
+
+        def check(state: _State) -> None:
+            total = final.evaluate(state.value)
+            if modulus is not INTEGERS:
+                state.quotients[WIDE + row], total = divmod(total, modulus.value)
+            if total:
+                raise UnsatisfiedError(f"{name}: the equation of {kind} row {row} does not hold")
+
+        return check
+
     def _make_distinct(self, register: Register, modulus: Modulus) -> None:
         row = self.narrow[-1]
         if register.index != NARROW + len(self.narrow) - 1 or sorted((row.b, row.c)) != [-1, 1]:
@@ -588,7 +687,9 @@ class Program:
         def step(state: _State) -> None:
             state.values[index] = signed(find(state), modulus, limbs)
             total = final.evaluate(state.value) - result * state.values[index]
-            if total % modulus.value if modulus is not INTEGERS else total:
+            if modulus is not INTEGERS:
+                state.quotients[index], total = divmod(total, modulus.value)
+            if total:
                 kind = "narrow" if narrow else "wide"
                 raise UnsatisfiedError(
                     f"{name}: the equation of {kind} row {index & (_ROWS_PER_KIND - 1)} does not hold"
@@ -616,7 +717,7 @@ class Program:
         digits += _sum(polynomial, "digit") + result * SIGNED_DIGIT
         size += _sum(polynomial, "size") + abs(polynomial.constant) + result * (1 << 8 * self.limbs)
         # q * m: each digit of q, a signed byte, meets the digits of m.
-        digits += SIGNED_DIGIT * sum(map(abs, modulus.digits(self.limbs)))
+        digits += SIGNED_DIGIT * _digit_sum(modulus, self.limbs)
         fits = modulus is INTEGERS or size // modulus.value < 127 << 8 * self.limbs
         return fits and digits * 257 + abs(polynomial.constant) <= MAX_SUM
 
@@ -631,10 +732,19 @@ class Program:
         Raises:
             UnsatisfiedError: an equation or a comparison does not hold.
         """
+        if self._promised:
+            raise ProgramError(f"{self.name}: {len(self._promised)} promises that are not fulfilled")
         state = _State(inputs, choice, linked.values if linked else {})
         for step in self._steps:
             step(state)
-        return Run(state.values, state.written, state.hashed)
+        function = self.hashes[0] if self.hashes else None
+        hashed = (state.hashed, function, state.hashed_bytes, state.digest)
+        return Run(state.values, state.quotients, state.bits, state.written, *hashed)
+
+    @property
+    def links(self) -> bool:
+        """Whether it reads registers of a linked instance: then it must have one."""
+        return any(row.source == LINKED for row in self.selected)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -648,6 +758,11 @@ class Program:
         }
 
 
+#: Time that an instance takes: reads, then what it returns.
+INSTANCE_TIME = 32
+#: What is returned is written so long after the first read. Positions of words are smaller.
+WRITE_DELAY = 16
+
 #: What a program of a precompile is for its call: all of it, one of its parts, or the last part.
 WHOLE, PART, END = range(3)
 
@@ -655,6 +770,9 @@ WHOLE, PART, END = range(3)
 @dataclass(frozen=True)
 class Variant:
     """A program that answers a call, or a part of it, when its equations hold.
+
+    A PART or END that does not fail stands behind another part exactly if its program links: otherwise a part could
+    forget those before it.
 
     Attributes:
         program: the program. WHOLE: what it puts out is what the call returns, and nothing where it puts out nothing.
@@ -688,9 +806,11 @@ class _State:
     def __init__(self, inputs: Sequence[int], choice: int, linked: dict[int, int]) -> None:
         self.inputs, self.choice, self.linked = inputs, choice, linked
         self.values: dict[int, int] = {}
+        self.quotients: dict[int, int] = {}
         self.bits: list[int] = []
         self.written: list[int] = []
         self.hashed: list[int] = []
+        self.hashed_bytes, self.digest = b"", 0
 
     def value(self, register: Register) -> int:
         return self.values[register.index]
@@ -717,6 +837,11 @@ def divide(modulus: Modulus) -> Hint:
     return lambda a, b: a * pow(b, -1, modulus.value) if b % modulus.value else 0
 
 
+@cache
+def _digit_sum(modulus: Modulus, limbs: int) -> int:
+    return sum(map(abs, modulus.digits(limbs)))
+
+
 def _sum(polynomial: Polynomial, what: str) -> int:
     return sum(abs(c) * int(getattr(r, what)) for r, c in polynomial.linear.items())
 
@@ -731,6 +856,8 @@ def _parted(polynomial: Polynomial, unknown: Register) -> tuple[Polynomial, Poly
 
 
 def _renamed(polynomial: Polynomial, names: dict[Register, Register]) -> Polynomial:
+    if not names:
+        return polynomial
     linear = {names.get(r, r): c for r, c in polynomial.linear.items()}
     products = tuple((c, _renamed(a, names), _renamed(b, names)) for c, a, b in polynomial.products)
     return Polynomial(linear, polynomial.constant, products)
@@ -762,18 +889,10 @@ def _narrow_parts(
     right: list[tuple[Register, int]] = []
     if products:
         k, a, b = products[0]
-        # The first of the left sum has coefficient 1.
-        for x, y in ((a, b), (b, a)):
-            if len(x.linear) <= 2 and len(y.linear) <= 2 and 1 in x.linear.values():
-                left = sorted(x.linear.items(), key=lambda item: item[1] != 1)
-                right = [(r, c * k) for r, c in y.linear.items()]
-                break
-            if len(x.linear) == 1 and len(y.linear) <= 2:
-                ((r, c),) = x.linear.items()
-                left, right = [(r, 1)], [(s, t * c * k) for s, t in y.linear.items()]
-                break
-        else:
+        found = _sides(k, a, b) or _sides(k, b, a)
+        if found is None:
             return None
+        left, right = found
     roles: dict[str, tuple[Register, int]] = {}
     linear = dict(polynomial.linear)
     if square is not None:
@@ -789,6 +908,23 @@ def _narrow_parts(
     for role, item in zip(free, linear.items(), strict=False):
         roles[role] = item
     return left, right, roles, square[1] if square else 0
+
+
+def _sides(
+    k: int, a: Polynomial, b: Polynomial
+) -> tuple[list[tuple[Register, int]], list[tuple[Register, int]]] | None:
+    """(A, E) and (B, C) with coefficients, A's being 1, if k * a * b is such a product."""
+    left, right = list(a.linear.items()), list(b.linear.items())
+    if len(left) > 2 or len(right) > 2:
+        return None
+    if len(left) == 1:
+        return [(left[0][0], 1)], [(r, c * k * left[0][1]) for r, c in right]
+    left.sort(key=lambda item: item[1] != 1)
+    right = [(r, c * k) for r, c in right]
+    # Both sides are sums: then the right one is a difference.
+    if left[0][1] != 1 or len(right) == 1 or right[0][1] != -right[1][1]:
+        return None
+    return [left[0], (left[1][0], left[1][1] * right[0][1])], right
 
 
 def _narrow_terms(polynomial: Polynomial) -> Polynomial | None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from circuits.fields.curves import P256, FixedBase, Formulas, PlainRelation, working_choice
-from circuits.fields.moduli import INTEGERS, P256_N, P256_P, Modulus
-from circuits.fields.program import Instance, Pair, Program, Register, Variant, divide
+from circuits.programs.curves import P256, FixedBase, Formulas, PlainRelation, working_choice
+from circuits.programs.moduli import INTEGERS, P256_N, P256_P, Modulus
+from circuits.programs.program import Instance, Pair, Program, Register, Variant, divide
 
 _HASH, _R, _S, _X, _Y = range(5)
 _P, _N = P256_P.value, P256_N.value

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from circuits.fields.curves import BN254, EndomorphismRelation, Formulas, working_choice
-from circuits.fields.moduli import BN254_N, BN254_P, INTEGERS
-from circuits.fields.program import Instance, Pair, Program, Variant
+from circuits.programs.curves import BN254, EndomorphismRelation, Formulas, working_choice
+from circuits.programs.moduli import BN254_N, BN254_P, INTEGERS
+from circuits.programs.program import Instance, Pair, Program, Variant
 
 _P, _N = BN254_P.value, BN254_N.value
 
@@ -169,20 +169,15 @@ def _multiple_not_on_curve() -> Variant:
 
 
 @cache
-def variants() -> tuple[Variant, ...]:
-    """The programs of ECADD and ECMUL, by number from 10 on."""
-    return (
-        _add(),
-        _double(),
-        _opposite(),
-        _add_infinity(),
-        _large(14, "ECADD", 4),
-        _sum_not_on_curve(),
-        _multiply(),
-        _multiply_to_infinity(),
-        _large(18, "ECMUL", 2),
-        _multiple_not_on_curve(),
-    )
+def add_variants() -> tuple[Variant, ...]:
+    """The programs of ECADD, by number from 10 on."""
+    return _add(), _double(), _opposite(), _add_infinity(), _large(14, "ECADD", 4), _sum_not_on_curve()
+
+
+@cache
+def multiply_variants() -> tuple[Variant, ...]:
+    """The programs of ECMUL, by number from 16 on."""
+    return _multiply(), _multiply_to_infinity(), _large(18, "ECMUL", 2), _multiple_not_on_curve()
 
 
 def _words(data: bytes, count: int) -> list[int]:
@@ -195,7 +190,7 @@ def _valid(x: int, y: int) -> bool:
 
 def add_instances(data: bytes) -> list[Instance]:
     """The program that answers a call of ECADD with this input."""
-    generic, double, opposite, infinity, large, not_on_curve = variants()[:6]
+    generic, double, opposite, infinity, large, not_on_curve = add_variants()
     x1, y1, x2, y2 = words = _words(data, 4)
     first, second = (x1, y1), (x2, y2)
     for k, word in enumerate(words):
@@ -214,7 +209,7 @@ def add_instances(data: bytes) -> list[Instance]:
 
 def multiply_instances(data: bytes) -> list[Instance]:
     """The program that answers a call of ECMUL with this input."""
-    generic, infinity, large, not_on_curve = variants()[6:]
+    generic, infinity, large, not_on_curve = multiply_variants()
     x, y, scalar = words = _words(data, 3)
     for k, word in enumerate((x, y)):
         if word >= _P:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-from circuits.fields.curves import SECP256K1, EndomorphismRelation, FixedBase, Formulas, working_choice
-from circuits.fields.moduli import INTEGERS, SECP256K1_N, SECP256K1_P, TWO_96, TWO_160
-from circuits.fields.program import Instance, Pair, Program, Register, Variant, divide
 from circuits.functions.buses import KECCAK256_FUNCTION
+from circuits.programs.curves import SECP256K1, EndomorphismRelation, FixedBase, Formulas, working_choice
+from circuits.programs.moduli import INTEGERS, SECP256K1_N, SECP256K1_P, TWO_96, TWO_160
+from circuits.programs.program import Instance, Pair, Program, Register, Variant, divide
 
 _HASH, _V, _R, _S = range(4)
 _P, _N = SECP256K1_P.value, SECP256K1_N.value

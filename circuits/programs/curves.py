@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from circuits.fields.lattices import short_eisenstein_relation, short_relation
-from circuits.fields.moduli import (
+from circuits.programs.lattices import short_eisenstein_relation, short_relation
+from circuits.programs.moduli import (
     BN254_N,
     BN254_P,
     INTEGERS,
@@ -28,7 +28,17 @@ from circuits.fields.moduli import (
     TWO_130,
     Modulus,
 )
-from circuits.fields.program import SIGNED_DIGIT, Bits, Operand, Pair, Program, Register, UnsatisfiedError, divide, lift
+from circuits.programs.program import (
+    SIGNED_DIGIT,
+    Bits,
+    Operand,
+    Pair,
+    Program,
+    Register,
+    UnsatisfiedError,
+    divide,
+    lift,
+)
 
 #: Coordinates, or None: the point at infinity.
 Affine = tuple[int, int] | None

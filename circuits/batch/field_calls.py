@@ -1,0 +1,126 @@
+"""The calls of a segment that programs of the field machine answer, and the instances of these programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.batch.execution import FRAME_BEGIN, Execution, Integers, words_of
+from circuits.batch.frame_data import FrameData
+from circuits.batch.precompiles import field_runs
+from circuits.functions.buses import KECCAK256_FUNCTION
+from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.program import INSTANCE_TIME, READ, Instance, Program
+from circuits.programs.runs import Request, Runs
+from circuits.widths import WORD_BYTES
+
+
+@dataclass(frozen=True, eq=False)
+class FieldCalls:
+    """Calls of precompiles that programs answer, n of them, with k instances.
+
+    Attributes:
+        frame: (n,) ids of their frames.
+        number: (n,) of the precompile.
+        kind, source, start, size: (n,) where the input lies, as on the precompile bus.
+        gas: (n,) gas given without the reserve.
+        time: (n,) time of the message to the precompile.
+        runs: (n,) whether programs run: the input has a right size, and the gas is paid.
+        instances: what runs, for all calls.
+        call: (k,) row of the call of each instance.
+        part: (k,) how many instances of the call are before it.
+        machine: the instances, run.
+    """
+
+    frame: Integers
+    number: Integers
+    kind: Integers
+    source: Integers
+    start: Integers
+    size: Integers
+    gas: Integers
+    time: Integers
+    runs: NDArray[np.bool_]
+    instances: list[Instance]
+    call: Integers
+    part: Integers
+    machine: Runs
+
+    @classmethod
+    def of(cls, execution: Execution) -> FieldCalls:
+        """Of an execution; made once."""
+        found = _calls.get(execution)
+        if found is None:
+            found = _calls[execution] = _make(execution)
+        return found
+
+    @property
+    def keccak_inputs(self) -> list[tuple[bytes, int]]:
+        """What the instances hash by Keccak-256, with the hashes as integers."""
+        return self.hashed(KECCAK256_FUNCTION)
+
+    def hashed(self, function: int) -> list[tuple[bytes, int]]:
+        """What the instances hash by a function, with the hashes as integers."""
+        return [(run.hashed_bytes, run.digest) for run in self.machine.runs if run.hashes == function]
+
+
+def _make(execution: Execution) -> FieldCalls:
+    trace, data = execution.trace, FrameData.of(execution)
+    at = np.flatnonzero(np.isin(execution.frame_precompile, list(PRECOMPILES)))
+    rows, number, size = execution.frames[at], execution.frame_precompile[at], data.calldata_size[at]
+    given = (trace.frames.gas_given[rows] - execution.frame_reserve[at]).astype(np.int64)
+    runs = field_runs(number, size, given)
+    time = execution.frame_begin_time[at] + FRAME_BEGIN
+    instances: list[Instance] = []
+    requests: list[Request] = []
+    call: list[int] = []
+    part: list[int] = []
+    for k in np.flatnonzero(runs).tolist():
+        content = trace.bytes_at(int(data.calldata_place[at[k]]), int(size[k]))
+        words = int(words_of(size[k : k + 1])[0])
+        first, precompile = len(instances), PRECOMPILES[int(number[k])]
+        for i, instance in enumerate(precompile.instances(content)):
+            program, offset = instance.variant.program, precompile.stride * i
+            requests.append(
+                Request(
+                    program,
+                    inputs_of(program, content, offset),
+                    choice=instance.choice,
+                    linked=0 if instance.linked is None else first + 1 + instance.linked,
+                    frame=int(at[k]) + 1,
+                    time=int(time[k]) + words + INSTANCE_TIME * i,
+                    input=offset,
+                    output=words * WORD_BYTES,
+                )
+            )
+            instances.append(instance)
+            call.append(k)
+            part.append(i)
+    return FieldCalls(
+        at + 1,
+        number,
+        data.calldata_kind[at],
+        data.calldata_id[at],
+        data.calldata_start[at],
+        size,
+        given,
+        time,
+        runs,
+        instances,
+        np.array(call, dtype=np.int64),
+        np.array(part, dtype=np.int64),
+        Runs(requests),
+    )
+
+
+def inputs_of(program: Program, data: bytes, offset: int) -> list[int]:
+    """The words that a program reads of an input from this byte on, zeros behind its end."""
+    count = max((row.position + 1 for row in program.words if row.place == READ), default=0)
+    content = data[offset : offset + WORD_BYTES * count].ljust(WORD_BYTES * count, b"\0")
+    return [int.from_bytes(content[i : i + WORD_BYTES], "big") for i in range(0, len(content), WORD_BYTES)]
+
+
+_calls: WeakKeyDictionary[Execution, FieldCalls] = WeakKeyDictionary()

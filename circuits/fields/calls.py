@@ -1,0 +1,291 @@
+"""Calls of the precompiles that programs answer, and the instances of the programs.
+
+Source: execution-specs `cancun/vm/precompiled_contracts/ecrecover.py`, `alt_bn128.py`, `point_evaluation.py`.
+
+A call copies its input to the beginning of its frame's own memory, as hash functions do. Then it hands a token to the
+first instance: how many parts of the input are left, where the next one begins, and which instance was before. The
+last instance says what comes of the call. Which programs may stand for a part, and which for the end, is listed with
+them; that the program fits the input, its equations prove. Each instance has `INSTANCE_TIME`, whether it runs or
+an earlier one has failed: so the time of a call is known from the size of its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from circuits.air.derived import fill_derived
+from circuits.air.field import MODULUS, Matrix
+from circuits.air.gadgets.basic import IsZero, one_hot, range_check, total
+from circuits.air.layout import RANGE, C, Cells, Layout, allocate, bit, element, limb, nested
+from circuits.air.range_buses import RANGE16
+from circuits.air.table import Air, Table
+from circuits.batch.execution import Execution
+from circuits.batch.field_calls import FieldCalls
+from circuits.batch.hashed_inputs import HashedInputs
+from circuits.batch.precompile_calls import PrecompileCalls
+from circuits.batch.precompiles import field_cost, field_parts
+from circuits.component import Acting, Component
+from circuits.fields import machine
+from circuits.fields.buses import FIELD_PARTS, FIELD_RAN, KINDS, PROGRAM_LISTED, SELECTED_ROWS, START, WORD_ROWS
+from circuits.fields.listings import listed_program, listings
+from circuits.frames.buses import HALT, PRECOMPILE
+from circuits.frames.frames import Ending
+from circuits.frames.gas import Charge
+from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
+from circuits.instructions.buses import COPY
+from circuits.programs.precompiles import PRECOMPILES, listed_programs
+from circuits.programs.program import INSTANCE_TIME
+from circuits.programs.runs import Runs
+from circuits.widths import WORD_BYTES
+
+_BUS = "precompile bus"
+_LISTED = "its listing"
+
+#: 2^14 parts of 34,000 gas are below 2^30 - 2^27.
+_PART_BITS = 14
+_PARTED = tuple(p for p in PRECOMPILES.values() if p.stride)
+_EXACT = tuple(p for p in PRECOMPILES.values() if p.length is not None)
+
+
+class CallColumns(Layout[C]):
+    """One call per row."""
+
+    real = bit("1 on rows that stand for a call")
+    which = bit("flag of the precompile", len(PRECOMPILES))
+    frame = element("id of the frame", by=_BUS)
+    kind = element("where the input lies: in a buffer or in memory", by=_BUS)
+    source = element("which one", by=_BUS)
+    start = element("first byte there", by=_BUS)
+    size = element("bytes", by=_BUS)
+    gas = element("gas given", by=_BUS)
+    time = element("time of the call", by=_BUS)
+    words_low = limb("words of the input, rounded up: low limb", by=RANGE)
+    words_high = limb("and high limb", by="4-bit range check")
+    empty: IsZero[C] = nested(IsZero, "whether the size is 0")
+    whole_parts = element("whole parts of the input, below 2^14", by="14-bit range check; 0 of a whole")
+    more_parts = element("2^14 of them, so often", by="4-bit range check; 0 of a whole")
+    few: IsZero[C] = nested(IsZero, "whether that is 0")
+    rest = element("bytes behind the whole parts", by="two range checks; 0 of a whole")
+    right: IsZero[C] = nested(IsZero, "whether the size is right")
+    cost = element("gas, or less than that if there are 2^14 parts or more", by="its constraint")
+    charge = nested(Charge)
+    runs = element("1: programs run", equals=lambda row: row.right.zero * (1 - row.charge.fails))
+    fails = bit("1: a program proves that the call fails")
+    outputs = element("words that it returns", by="field_ran bus")
+    returns = bit("1: it returns some")
+
+
+class FieldCallsTable(Table[CallColumns]):
+    """ECRECOVER, alt_bn128, point evaluation: what they cost, take and return."""
+
+    name = "field_calls"
+    row_order = "rows meet only on buses"
+
+    def constraints(self, air: Air[CallColumns]) -> None:
+        row, real = air.row, air.row.real
+        flags = dict(zip(PRECOMPILES, row.which, strict=True))
+        one_hot(air, list(row.which), real, "precompile")
+        number = total([flag * n for n, flag in flags.items()])
+        message = (row.kind, row.source, row.start, row.size, row.gas, row.time)
+        air.receive(PRECOMPILE, row.frame, number, *message, count=real)
+
+        # The size: in words, as for hash functions, and in parts. A part has less than 2^16 bytes, and there are less
+        # than 2^18 of them: so size = parts * stride + rest is one of integers.
+        words = row.words_low + row.words_high * (1 << 16)
+        range_check(air, row.words_high, 4, real)
+        range_check(air, words * WORD_BYTES - row.size, 5, real)
+        IsZero.constrain(air, row.empty, row.size, when=real, name="empty")
+        nothing = air.constant(0)
+        parted = total([nothing, *(flags[p.number] for p in _PARTED)])
+        stride = total([nothing, *(flags[p.number] * p.stride for p in _PARTED)])
+        all_parts = row.whole_parts + row.more_parts * (1 << _PART_BITS)
+        range_check(air, row.whole_parts, _PART_BITS, parted)
+        range_check(air, row.more_parts, 4, parted)
+        air.query(RANGE16, row.rest, count=parted)
+        air.query(RANGE16, stride - 1 - row.rest, count=parted)
+        air.require(parted * (row.size - row.rest) - stride * all_parts, "parts of the input")
+        for name in ("whole_parts", "more_parts", "rest"):
+            air.require((1 - parted) * getattr(row, name), f"a whole: {name}")
+        exact = total([nothing, *(flags[p.number] for p in _EXACT)])
+        length = total([nothing, *(flags[p.number] * int(p.length or 0) for p in _EXACT)])
+        IsZero.constrain(air, row.right, exact * row.size - length + row.rest, when=real, name="right size")
+
+        # GAS. Who has 2^14 parts or more lacks gas for 2^14 of them, or is not proved: what 2^14 parts cost is below
+        # 2^30 - 2^27, and gas that is given is not negative.
+        IsZero.constrain(air, row.few, row.more_parts, when=real, name="few parts")
+        base = total([flags[n] * p.gas[0] for n, p in PRECOMPILES.items()])
+        each = total([nothing, *(flags[p.number] * p.gas[1] for p in _PARTED)])
+        counted = row.whole_parts + (1 - row.few.zero) * ((1 << _PART_BITS) - row.whole_parts)
+        air.require(base + each * counted - row.cost, "cost")
+        Charge.constrain(air, row.charge, row.gas, row.cost)
+        air.require(row.runs * (1 - row.few.zero), "many parts are not paid")
+
+        # OPERATION
+        for name in ("fails", "outputs", "returns"):
+            air.require((1 - row.runs) * getattr(row, name), f"nothing runs: {name}")
+        output = words * WORD_BYTES
+        copies = row.runs * (1 - row.empty.zero)
+        air.send(COPY, row.frame, row.time, row.time, row.kind, row.source, row.start, 0, row.size, count=copies)
+        token = (row.frame, number, row.whole_parts, 0, 0, row.time + words, output)
+        air.send(FIELD_PARTS, *token, count=row.runs)
+        air.receive(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=row.runs)
+
+        # The end of the frame. A size that is not right makes the call fail whatever its gas.
+        wrong = real - row.right.zero
+        unpaid = row.right.zero - row.runs
+        ending = wrong * Ending.HALTED + unpaid * Ending.UNPAID
+        ending = ending + row.runs * Ending.SUCCEEDED + row.fails * (Ending.HALTED - Ending.SUCCEEDED)
+        left = (row.gas - row.cost) * (row.runs - row.fails)
+        end = row.time + row.runs * (words + (row.whole_parts + 1) * INSTANCE_TIME)
+        returned = (row.returns * output, row.outputs * WORD_BYTES)
+        air.send(HALT, row.frame, ending, left, *returned, end, count=real)
+
+
+class InstanceColumns(Layout[C]):
+    """One instance of a program per row."""
+
+    real = bit("1 on rows that stand for an instance")
+    instance = element("its name: 1 + row number", by="first row 1, step 1")
+    program = element("number of the program", by="prover's choice among those listed")
+    precompile = element("that it answers", by=_LISTED)
+    part = bit("1: it stands for a part of the input")
+    fails = bit("1: the call fails")
+    linked = bit("1: it reads registers of the instance before")
+    outputs = element("words that it returns", by=_LISTED)
+    returns = bit("1: it returns some")
+    stride = element("bytes of a part", by=_LISTED)
+    wide = bit("1: its registers have 48 bytes")
+    kinds = bit("which rows it has", len(KINDS))
+    frame = element("id of the frame", by="field_parts bus")
+    parts_left = element("parts that are left", by="field_parts bus")
+    offset = element("first byte of the next one", by="field_parts bus")
+    link = element("the instance before, or 0", by="field_parts bus")
+    time = element("when it begins", by="field_parts bus")
+    output = element("first byte of what is returned", by="field_parts bus")
+    goes_on = element("1: another instance follows", equals=lambda row: row.part * (1 - row.fails))
+
+
+class Instances(Table[InstanceColumns]):
+    """Instances of programs: each is started once, with all kinds of rows that it has.
+
+    A program of a part that reads no other instance stands for a first part only. One that does fails to read anything
+    where there is none: no register has the instance 0, but constants, whose numbers are others.
+    """
+
+    name = "field_instances"
+
+    def constraints(self, air: Air[InstanceColumns]) -> None:
+        row, real = air.row, air.row.real
+        air.require(air.is_first * (row.instance - 1), "instances are numbered from 1")
+        air.require(air.is_transition * (air.next.instance - row.instance - 1), "instances step by 1")
+        for name in ("part", "fails", "linked", "returns", "wide"):
+            air.require(getattr(row, name) * (1 - real), f"padding: {name}")
+        for k, flag in enumerate(row.kinds):
+            air.require(flag * (1 - real), f"padding: kind {k}")
+        answers = (row.precompile, row.part, row.fails, row.linked, row.outputs, row.returns, row.stride, row.wide)
+        air.query(PROGRAM_LISTED, row.program, *answers, row.kinds, count=real)
+
+        here = (row.frame, row.precompile)
+        air.receive(FIELD_PARTS, *here, row.parts_left, row.offset, row.link, row.time, row.output, count=real)
+        air.require((real - row.part) * row.parts_left, "no part is left at the end")
+        air.require((1 - row.linked) * row.link, "what comes before is read")
+        following = (row.parts_left - 1, row.offset + row.stride, row.instance, row.time + INSTANCE_TIME, row.output)
+        air.send(FIELD_PARTS, *here, *following, count=row.goes_on)
+        air.send(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=real - row.goes_on)
+
+        parameters = {
+            SELECTED_ROWS: (row.link, 0, 0, 0),
+            WORD_ROWS: (row.frame, row.time, row.offset, row.output),
+        }
+        for kind, flag in zip(KINDS, row.kinds, strict=True):
+            started = row.wide * len(KINDS) + kind
+            air.send(START, started, row.instance, row.program, *parameters.get(kind, (0, 0, 0, 0)), count=flag)
+
+
+def fill_calls(execution: Execution) -> Matrix | None:
+    """All calls that programs answer."""
+    calls = FieldCalls.of(execution)
+    if not len(calls.frame):
+        return None
+    matrix, rows = allocate(CallColumns, len(calls.frame))
+    rows.real = 1
+    rows.which = calls.number[:, None] == list(PRECOMPILES)
+    for name in ("frame", "kind", "source", "start", "size", "gas", "time"):
+        setattr(rows, name, getattr(calls, name))
+    size = calls.size
+    words, parts = -(-size // WORD_BYTES), field_parts(calls.number, size)
+    rows.words_low, rows.words_high = words & 0xFFFF, words >> 16
+    IsZero.fill(rows.empty, size.astype(np.uint64))
+    rows.whole_parts, rows.more_parts = parts & ((1 << _PART_BITS) - 1), parts >> _PART_BITS
+    IsZero.fill(rows.few, (parts >> _PART_BITS).astype(np.uint64))
+    strides = np.array([PRECOMPILES[n].stride for n in calls.number.tolist()], dtype=np.int64)
+    rest = np.where(strides > 0, size - parts * strides, 0)
+    rows.rest = rest
+    lengths = [PRECOMPILES[n].length for n in calls.number.tolist()]
+    off = np.array([0 if n is None else s - n for n, s in zip(lengths, size.tolist(), strict=True)], dtype=np.int64)
+    IsZero.fill(rows.right, ((off + rest) % MODULUS).astype(np.uint64))
+    cost = field_cost(calls.number, np.minimum(size, np.where(strides > 0, strides << _PART_BITS, size)))
+    rows.cost = cost
+    Charge.fill(rows.charge, calls.gas, cost)
+    last = {k: i for i, k in enumerate(calls.call.tolist())}
+    for k, i in last.items():
+        variant, run = calls.instances[i].variant, calls.machine.runs[i]
+        rows.fails[k], rows.outputs[k], rows.returns[k] = variant.fails, len(run.written), bool(run.written)
+    fill_derived(rows)
+    return matrix
+
+
+def fill_instances(execution: Execution) -> Matrix | None:
+    """The instances of the programs, in the order of calls and parts."""
+    calls = FieldCalls.of(execution)
+    count = len(calls.instances)
+    if not count:
+        return None
+    matrix, rows = allocate(InstanceColumns, count)
+    InstanceColumns(Cells(matrix)).instance = 1 + np.arange(len(matrix))
+    rows.real = 1
+    by_program = {v.program.number: listed_program(p, v) for p, v in listed_programs()}
+    fields = np.array([by_program[i.variant.program.number] for i in calls.instances], dtype=np.int64)
+    names = ("program", "precompile", "part", "fails", "linked", "outputs", "returns", "stride", "wide")
+    for k, name in enumerate(names):
+        setattr(rows, name, fields[:, k])
+    rows.kinds = fields[:, len(names) :]
+    requests = calls.machine.requests
+    rows.frame, rows.offset, rows.link, rows.time, rows.output = np.array(
+        [(r.frame, r.input, r.linked, r.time, r.output) for r in requests], dtype=np.int64
+    ).T
+    parts = field_parts(calls.number, calls.size)
+    rows.parts_left = parts[calls.call] - calls.part
+    fill_derived(rows)
+    return matrix
+
+
+def _machine(execution: Execution) -> Runs:
+    """The instances of an execution, with the names of what they hash."""
+    calls = FieldCalls.of(execution)
+    names = {KECCAK256_FUNCTION: HashedInputs.of(execution).find, SHA256_FUNCTION: PrecompileCalls.of(execution).find}
+    for runs in calls.machine.programs.values():
+        if runs.program.hashes is not None:
+            inputs = [calls.machine.runs[i - 1].hashed_bytes for i in runs.instance.tolist()]
+            runs.hashed = names[runs.program.hashes[0]](inputs)
+    return calls.machine
+
+
+def _acting(table: Table, fill: Callable[[Runs], Matrix | None]) -> Acting:
+    return Acting(table, lambda execution: fill(_machine(execution)))
+
+
+def _components() -> tuple[Component, ...]:
+    listed = [table for precompile in PRECOMPILES.values() for table in listings(precompile)]
+    return (
+        Acting(FieldCallsTable(), fill_calls),
+        Acting(Instances(), fill_instances),
+        *(_acting(table, fill) for table, fill in machine.TABLES),
+        *(_acting(table, table.fill) for table in listed),
+    )
+
+
+#: The tables of the machine and of the calls that it answers.
+COMPONENTS = _components()

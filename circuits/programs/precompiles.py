@@ -1,0 +1,67 @@
+"""The precompiles that programs answer, and what a call of each costs.
+
+Source: execution-specs `cancun/vm/precompiled_contracts/` and `cancun/vm/gas.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from circuits.programs import alt_bn128_pairing, ecrecover
+from circuits.programs.program import END, PART, READ, WRITE_DELAY, WRITTEN, Instance, ProgramError, Variant
+
+
+@dataclass(frozen=True)
+class Precompile:
+    """A precompile that programs answer.
+
+    Attributes:
+        number: its address.
+        gas: what a call costs, and what each part of its input costs more.
+        stride: bytes of a part; 0: the input is one whole.
+        length: bytes that an input must have, or None. An input of another length makes the call fail, as does one that
+            does not consist of whole parts.
+        variants: the programs.
+        instances: what answers an input.
+    """
+
+    number: int
+    gas: tuple[int, int]
+    variants: Callable[[], tuple[Variant, ...]]
+    instances: Callable[[bytes], list[Instance]]
+    stride: int = 0
+    length: int | None = None
+
+
+PRECOMPILES: dict[int, Precompile] = {
+    p.number: p
+    for p in (
+        Precompile(1, (3000, 0), ecrecover.variants, ecrecover.instances),
+        Precompile(8, (45_000, 34_000), alt_bn128_pairing.variants, alt_bn128_pairing.instances, stride=192),
+    )
+}
+
+
+@cache
+def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
+    """All programs of all precompiles, by their numbers.
+
+    Raises:
+        ProgramError: two programs have the same number, or one has words that time has no room for.
+    """
+    found = [(p, v) for p in PRECOMPILES.values() for v in p.variants()]
+    numbers = [v.program.number for _, v in found]
+    if len(set(numbers)) < len(numbers) or not all(0 < n < 256 for n in numbers):
+        raise ProgramError("programs have different numbers, of one byte")
+    for precompile, variant in found:
+        program = variant.program
+        words = [row for row in program.words if row.place in (READ, WRITTEN)]
+        if any(row.position >= WRITE_DELAY for row in words):
+            raise ProgramError(f"{program.name}: more words than an instance has time for")
+        if (variant.role in (PART, END)) != bool(precompile.stride):
+            raise ProgramError(f"{program.name}: a part of what has no parts")
+        if variant.fails and any(row.place == WRITTEN for row in program.words):
+            raise ProgramError(f"{program.name}: what fails returns nothing")
+    return tuple(sorted(found, key=lambda item: item[1].program.number))

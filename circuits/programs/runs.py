@@ -1,0 +1,237 @@
+"""Instances of programs that were run, as arrays: what the tables of the machine are filled from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.programs.program import (
+    BITS,
+    CONSTANT,
+    DIGIT_BITS,
+    LINKED,
+    NARROW,
+    SELECTED,
+    SIGNED_DIGIT,
+    WIDE,
+    WORDS,
+    Program,
+    Run,
+)
+
+Integers = NDArray[np.int64]
+
+#: Digits of registers, (..., limbs).
+Digits = NDArray[np.int16]
+
+_ROW = (1 << 20) - 1
+
+
+@dataclass(frozen=True)
+class Request:
+    """A program to run.
+
+    Attributes:
+        program: which.
+        inputs: words of its input by position.
+        choice: the prover's own choice.
+        linked: instance that it is linked to, or 0.
+        frame: whose memory has the input and gets the output.
+        time: of its first access to the memory.
+        input, output: first bytes there.
+        hashed: name of the hashed input of a program that hashes.
+    """
+
+    program: Program
+    inputs: Sequence[int]
+    choice: int = 0
+    linked: int = 0
+    frame: int = 0
+    time: int = 0
+    input: int = 0
+    output: int = 0
+    hashed: int = 0
+
+
+@dataclass(eq=False)
+class ProgramRuns:
+    """The n instances of a program.
+
+    Attributes:
+        program: the program.
+        instance, linked, frame, time, input, output, hashed: (n,) as in `Request`; `instance` names it.
+        digits: (n, registers, limbs) of all registers: narrow rows, wide rows, selections, bits, words.
+        narrow_quotient, wide_quotient: (n, rows, limbs + 1) digits.
+        scalar: (n, numbers, 256) the bits of numbers whose digits are looked up.
+        reads: (n, registers) how often a register is read.
+        digit_reads: (n, numbers, 128) how often a digit of such a number is.
+    """
+
+    program: Program
+    instance: Integers
+    linked: Integers
+    frame: Integers
+    time: Integers
+    input: Integers
+    output: Integers
+    hashed: Integers
+    digits: Digits
+    narrow_quotient: Digits
+    wide_quotient: Digits
+    scalar: NDArray[np.uint8]
+    reads: Integers = field(init=False)
+    digit_reads: Integers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reads = np.zeros(self.digits.shape[:2], dtype=np.int64)
+        self.digit_reads = np.zeros((len(self.instance), self.program.bit_rows, 128), dtype=np.int64)
+
+    def values(self, base: int) -> Digits:
+        """The digits (n, rows, limbs) of the registers of a kind; those of selections two for each row."""
+        start, end = self.spans[base]
+        return self.digits[:, start:end]
+
+    def counts(self, base: int) -> Integers:
+        """How often (n, registers) those are read."""
+        start, end = self.spans[base]
+        return self.reads[:, start:end]
+
+    @property
+    def spans(self) -> dict[int, tuple[int, int]]:
+        """Where the registers of each kind begin and end among all."""
+        return _spans(self.program)
+
+    def places(self, registers: Integers) -> Integers:
+        """Which of all registers these numbers name, of the same shape."""
+        return _places(self.program, registers)
+
+
+def _spans(program: Program) -> dict[int, tuple[int, int]]:
+    sizes = {
+        NARROW: len(program.narrow),
+        WIDE: len(program.wide),
+        SELECTED: 2 * len(program.selected),
+        BITS: program.bit_rows,
+        WORDS: len(program.words),
+    }
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return {base: (end - size, end) for (base, size), end in zip(sizes.items(), ends, strict=True)}
+
+
+def _places(program: Program, registers: Integers) -> Integers:
+    starts = np.zeros(8, dtype=np.int64)
+    for base, (start, _) in _spans(program).items():
+        starts[base >> 20] = start
+    result: Integers = starts[registers >> 20] + (registers & _ROW)
+    return result
+
+
+class Runs:
+    """All instances of a segment.
+
+    Attributes:
+        runs: the runs of the instances in the order of their requests; instance i + 1 is the i-th.
+        programs: the instances of each program, by its number.
+        constant_reads: how often (constants,) each constant of a program is read, by the program's number.
+    """
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        """Run all programs. Big integers are Python's: this is the one loop over the rows of the machine.
+
+        Raises:
+            UnsatisfiedError: a request's program does not hold for its input.
+        """
+        self.requests = requests
+        self.runs: list[Run] = []
+        for request in requests:
+            linked = self.runs[request.linked - 1] if request.linked else None
+            self.runs.append(request.program.run(request.inputs, choice=request.choice, linked=linked))
+        numbers: dict[int, list[int]] = {}
+        for i, request in enumerate(requests):
+            numbers.setdefault(request.program.number, []).append(i)
+        self.programs = {number: self._collect(own) for number, own in sorted(numbers.items())}
+        self.constant_reads: dict[int, Integers] = {}
+        self._where = {i: (n, k) for n, own in numbers.items() for k, i in enumerate(own)}
+        for runs in self.programs.values():
+            self._count(runs)
+
+    def of_limbs(self, limbs: int) -> list[ProgramRuns]:
+        """Those of programs with registers of this size."""
+        return [runs for runs in self.programs.values() if runs.program.limbs == limbs]
+
+    def _collect(self, which: list[int]) -> ProgramRuns:
+        program = self.requests[which[0]].program
+        limbs = program.limbs
+        spans = _spans(program)
+        order = [base + k for base, (start, end) in spans.items() for k in range(end - start)]
+        unsigned = spans[BITS][0]
+        digits = np.empty((len(which), len(order), limbs), dtype=np.int16)
+        quotients = []
+        for k, i in enumerate(which):
+            values = [self.runs[i].values[index] for index in order]
+            digits[k, :unsigned] = signed_digits(values[:unsigned], limbs)
+            digits[k, unsigned:] = _unsigned_digits(values[unsigned:], limbs)
+            found = self.runs[i].quotients
+            quotients.append(signed_digits([found.get(index, 0) for index in order[: spans[WIDE][1]]], limbs + 1))
+        quotient = np.array(quotients, dtype=np.int16).reshape(len(which), spans[WIDE][1], limbs + 1)
+        scalars = b"".join(value.to_bytes(32, "little") for i in which for value in self.runs[i].bits)
+        bits = np.unpackbits(np.frombuffer(scalars, dtype=np.uint8), bitorder="little")
+
+        def gathered(values: Sequence[int]) -> Integers:
+            return np.array(values, dtype=np.int64)
+
+        requests = [self.requests[i] for i in which]
+        return ProgramRuns(
+            program,
+            gathered(which) + 1,
+            gathered([r.linked for r in requests]),
+            gathered([r.frame for r in requests]),
+            gathered([r.time for r in requests]),
+            gathered([r.input for r in requests]),
+            gathered([r.output for r in requests]),
+            gathered([r.hashed for r in requests]),
+            digits,
+            quotient[:, : spans[NARROW][1]],
+            quotient[:, spans[NARROW][1] :],
+            bits.reshape(len(which), program.bit_rows, 256),
+        )
+
+    def _count(self, runs: ProgramRuns) -> None:
+        """What the instances of a program read of their own registers, of linked ones and of constants."""
+        program = runs.program
+        rows = [row.operands for row in program.narrow] + [row.operands for row in program.wide]
+        operands = np.array([index for row in rows for index in row], dtype=np.int64)
+        runs.reads += np.bincount(runs.places(operands), minlength=runs.reads.shape[1])
+        constants = np.zeros(len(program.constants), dtype=np.int64)
+        every = np.arange(len(runs.instance))
+        for row in program.selected:
+            at = np.full(len(every), row.base)
+            for weight, number, position in row.terms:
+                digit = runs.scalar[:, number, DIGIT_BITS * position] + 2 * runs.scalar[:, number, 2 * position + 1]
+                at = at + weight * digit.astype(np.int64)
+                runs.digit_reads[:, number, position] += 1
+            for k in range(2):
+                if row.source == CONSTANT:
+                    constants += np.bincount(at + k, minlength=len(constants))
+                elif row.source == LINKED:
+                    for i, register in zip(runs.linked.tolist(), (at + k).tolist(), strict=True):
+                        number, place = self._where[i - 1]
+                        other = self.programs[number]
+                        other.reads[place, other.places(np.array([register]))[0]] += 1
+                else:
+                    np.add.at(runs.reads, (every, runs.places(at + k)), 1)
+        self.constant_reads[program.number] = constants
+
+
+def signed_digits(values: Sequence[int], limbs: int) -> Digits:
+    """Signed bytes (n, limbs), the least significant first, of integers that have so many."""
+    offset = SIGNED_DIGIT * (256**limbs - 1) // 255
+    return (_unsigned_digits([value + offset for value in values], limbs) - SIGNED_DIGIT).astype(np.int16)
+
+
+def _unsigned_digits(values: Sequence[int], limbs: int) -> Digits:
+    content = b"".join(value.to_bytes(limbs, "little") for value in values)
+    return np.frombuffer(content, dtype=np.uint8).reshape(len(values), limbs).astype(np.int16)
