@@ -57,6 +57,10 @@ PRECOMPILE_NAMES = {
     9: "blake2f",
     10: "point_evaluation",
 }
+#: Precompiles whose input has parts: bytes of a part, gas of a call and of each part. They are proved below so many parts,
+#: or where the gas for these is lacking.
+PARTED_PRECOMPILES = {8: (192, 45_000, 34_000)}
+MAX_PARTS = 2**14
 PROVED_PRECOMPILES = (1, 2, 3, 4, 8)
 
 
@@ -189,6 +193,12 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
         name = PRECOMPILE_NAMES[int(number[frame])]
         yield Refusal(_place_of_frame_opening(trace, frame), f"precompile {int(number[frame])}, {name}")
         break
+    for number_, (stride, base, each) in PARTED_PRECOMPILES.items():
+        many = own & (number == number_) & (frames.input_size >= MAX_PARTS * stride)
+        many &= np.minimum(frames.gas_given, MAX_GAS) >= base + each * MAX_PARTS
+        if many.any():
+            name = PRECOMPILE_NAMES[number_]
+            yield Refusal(_place_of_frame_opening(trace, int(np.argmax(many))), f"{name} of {MAX_PARTS} parts or more")
     of_own = own[steps.frame]
     wide = of_own & (steps.memory_size.astype(np.int64) > MAX_MEMORY_BYTES)
     if wide.any():

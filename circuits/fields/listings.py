@@ -14,7 +14,7 @@ import numpy as np
 from circuits.air.bus import Bus
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import C, Layout, Size, element
-from circuits.air.table import Air, Table
+from circuits.air.table import Air, Interaction, Table
 from circuits.fields import selections, words
 from circuits.fields.buses import (
     BITS_LISTED,
@@ -71,8 +71,12 @@ class Listing(Table[Columns]):
 
     def constraints(self, air: Air[Columns]) -> None:
         counts = dict(zip(self.counts, air.row.multiplicity, strict=True))
+        # `Air.provide` for many messages of constants: each constant is looked up once.
+        constants = {v: air.constant(v) for v in sorted({v for m in self.messages for v in m.fields})}
+        provided = {key: -count for key, count in counts.items()}
         for m in self.messages:
-            air.provide(m.bus, *m.fields, multiplicity=counts[m.program.number, m.constant])
+            fields = tuple(constants[v] for v in m.fields)
+            air.interactions.append(Interaction(m.bus, provided[m.program.number, m.constant], fields, True))
 
     def fill(self, runs: Runs) -> Matrix | None:
         """The row, if there is an instance of a program of the precompile."""

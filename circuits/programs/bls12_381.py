@@ -1,0 +1,256 @@
+"""The curve BLS12-381 in programs of 48 limbs: numbers, points of G1, and Miller loops.
+
+Source: EIP-2537. With u = 0xd201000000010000: r = u^4 - u^2 + 1, the curve over Fp has r * (u + 1)^2 / 3 points; this
+is odd, so that y is never 0. phi(x, y) = (BETA x, y) is an endomorphism with phi^2 + phi + 1 = 0.
+
+The subgroup of order r: P is in it exactly if phi(P) = -[u^2]P. The group's points satisfy it for this BETA. What
+satisfies it is annihilated by the norm of phi + u^2, which is r (M. Scott, "A note on group membership tests for G1, G2
+and GT on BLS pairing-friendly curves", 2021).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from circuits.programs.extensions import ONE, Extension, Point, Six, Twelve, signed_digits
+from circuits.programs.moduli import BLS12_381_P, BLS12_381_R
+from circuits.programs.program import Operand, Pair, Polynomial, Program, Register
+
+P, R = BLS12_381_P.value, BLS12_381_R.value
+#: The curve's parameter is -U.
+U = 0xD201000000010000
+CURVE_B = 4
+FIELD = Extension(P, (1, 1), power=3)
+TWIST_B = (4, 4)
+COFACTOR_G1 = (U + 1) ** 2 // 3
+BETA = 0x5F19672FDF76CE51BA69C6076A0F77EADDB3A93BE6F89688DE17D813620A00022E01FFFFFFFEFFFE
+
+#: EIP-2537: generators.
+G1: Point = (
+    (0x17F1D3A73197D7942695638C4FA9AC0FC3688C4F9774B905A14E3A3F171BAC586C55E83FF97A1AEFFB3AF00ADB22C6BB, 0),
+    (0x08B3F481E3AAA0F1A09E30ED741D8AE4FCF5E095D5D00AF600DB18CB2C04B3EDD03CC744A2888AE40CAA232946C5E7E1, 0),
+)
+G2: Point = (
+    (
+        0x024AA2B2F08F0A91260805272DC51051C6E47AD4FA403B02B4510B647AE3D1770BAC0326A805BBEFD48056C8C121BDB8,
+        0x13E02B6052719F607DACD3A088274F65596BD0D09920B61AB5DA61BBDC7F5049334CF11213945D57E5AC7D055D042B7E,
+    ),
+    (
+        0x0CE5D527727D6E118CC9CDC6DA2E351AADFD9BAA8CBDD3A76D429A695160D12C923AC9CC3BACA289E193548608B82801,
+        0x0606C4A02EA734CC32ACD2B02BC28B99CB3E287E85A763AF267492AB572E99AB3F370D275CEC1DA1AAA9075FF05F79BE,
+    ),
+)
+
+#: The exponent of residue witnesses, the order of Fp12* / Fp6*, and the part of it that is prime to r.
+WITNESS_EXPONENT = P + U
+QUOTIENT_ORDER = P**6 + 1
+COFACTOR = QUOTIENT_ORDER // R
+
+
+def hashed_element(label: bytes) -> Twelve:
+    """An element of Fp12 that nobody chose."""
+    digests = [hashlib.sha512(label + bytes([k])).digest() for k in range(6)]
+    return tuple(int.from_bytes(d, "big") % P for d in digests), ONE
+
+
+#: An element of order r in Fp12* / Fp6*.
+OF_ORDER_R = FIELD.power12(hashed_element(b"element of order r"), COFACTOR)
+
+
+def affine(f: Twelve) -> Six:
+    """tau of tau + W."""
+    return FIELD.divide(f[0], f[1])
+
+
+def root(f: Twelve) -> Twelve:
+    """The element, of an order prime to r, of which f is the power P + U: for an r-th power f."""
+    return FIELD.power12(f, pow(WITNESS_EXPONENT, -1, COFACTOR))
+
+
+def part_of_order_r(f: Twelve) -> Twelve:
+    """e of f = e * c^(P + U), where e has order r or is trivial."""
+    return FIELD.power12(f, COFACTOR * pow(COFACTOR, -1, R))
+
+
+def g1_point(x: int, y: int) -> Point:
+    """A point over Fp as one over Fp2."""
+    return (x % P, 0), (y % P, 0)
+
+
+def square_root(a: int) -> int | None:
+    """A square root modulo p, or None."""
+    candidate = pow(a, (P + 1) // 4, P)
+    return candidate if candidate * candidate % P == a % P else None
+
+
+def hashed_point(label: bytes) -> Point:
+    """A point of G1 of which nobody knows a discrete logarithm: by trial, times the cofactor."""
+    for k in range(256):
+        x = int.from_bytes(hashlib.sha512(label + bytes([k])).digest(), "big") % P
+        y = square_root(x**3 + CURVE_B)
+        if y is not None:
+            point = FIELD.multiply_point(g1_point(x, y), COFACTOR_G1)
+            assert point is not None
+            return point
+    raise AssertionError("a square is found sooner")
+
+
+def in_g1(point: Point) -> bool:
+    """Whether a point of the curve over Fp has order r."""
+    return FIELD.multiply_point(point, R) is None
+
+
+class G1Formulas:
+    """Writes the group law of the curve over Fp into a program: points are pairs of registers.
+
+    The denominators of tangents are never 0. Sums are proved to have one: a sum of two equal or opposite points is
+    unsatisfiable.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.p = program
+
+    def constant(self, point: Point) -> Pair:
+        """A point that is known."""
+        return self.p.constant_pair(point[0][0], point[1][0])
+
+    def negative(self, a: Pair) -> Pair:
+        """-a."""
+        return a[0], self.p.reduce(-a[1])
+
+    def double(self, a: Pair) -> Pair:
+        """2 a."""
+        x, y = a
+        square = self.p.reduce(x * x)
+        slope = self.p.solve(lambda s, t: 3 * s * pow(2 * t, -1, P), (square, y), lambda r: y * r * 2 - square * 3)
+        x3 = self.p.reduce(slope * slope - x * 2)
+        return x3, self.p.reduce(slope * (x - x3) - y)
+
+    def inverse(self, a: Operand) -> Register:
+        """1 / a: a proof that a is not 0."""
+        return self.p.solve(lambda v: pow(v, -1, P) if v % P else 0, (a,), lambda r: r * a - 1)
+
+    def add(self, a: Pair, b: Pair) -> Pair:
+        """a + b, for points whose x differ."""
+        (x1, y1), (x2, y2) = a, b
+        inverse = self.inverse(x2 - x1)
+        slope = self.p.reduce(inverse * (y2 - y1))
+        x3 = self.p.reduce(slope * slope - x1 - x2)
+        return x3, self.p.reduce(slope * (x1 - x3) - y1)
+
+    def require_on_curve(self, a: Pair) -> None:
+        """y^2 = x^3 + 4."""
+        x, y = a
+        self.p.require(y * y - x * self.p.reduce(x * x) - CURVE_B)
+
+    def times_u(self, a: Pair) -> Pair:
+        """[U]a."""
+        result = a
+        for bit in bin(U)[3:]:
+            result = self.double(result)
+            if bit == "1":
+                result = self.add(result, a)
+        return result
+
+    def phi(self, a: Pair) -> tuple[Register, Register]:
+        """phi(a)."""
+        return self.p.reduce(a[0] * self.p.constant(BETA)), a[1]
+
+    def require_in_subgroup(self, a: Pair) -> None:
+        """phi(a) = -[u^2]a.
+
+        Points of the subgroup never meet equal or opposite points in a sum: then r would divide a number below u + 2.
+        """
+        x, y = self.times_u(self.times_u(a))
+        image = self.phi(a)
+        self.p.require(x - image[0])
+        self.p.require(y + image[1])
+
+    def require_some(self, values: list[Polynomial]) -> None:
+        """Of two numbers not both are 0: some combination of them is 1."""
+        a, b = (self.p.reduce(v) for v in values)
+        factor = self.p.solve(lambda v: 0 if v % P else 1, (a,), lambda f: f * f - f)
+        self.inverse(self.p.reduce(a + b * factor))
+
+    def require_not_in_subgroup(self, a: Pair, offset: Point | None) -> None:
+        """phi(a) != -[u^2]a, for a point of the curve.
+
+        With an offset, a point of the subgroup, the chain begins with it: then points of an order that r does not
+        divide never meet equal or opposite points, because sums have a part of order r and they have not. Without, the
+        others never do: r would divide a number below u^2 + 2.
+        """
+        times = U * U
+        image = self.phi(a)
+        if offset is None:
+            result = a
+            digits = signed_digits(times)[1:]
+            expected: Pair = image[0], self.p.reduce(-image[1])
+        else:
+            result = self.constant(offset)
+            digits = signed_digits(times)
+            end = FIELD.multiply_point(offset, 1 << len(digits))
+            assert end is not None
+            expected = self.add(self.constant(end), self.negative(image))
+        negative = self.negative(a)
+        for digit in digits:
+            result = self.double(result)
+            if digit:
+                result = self.add(result, a if digit > 0 else negative)
+        self.require_some([result[0] - expected[0], result[1] - expected[1]])
+
+
+Lines = list[tuple[tuple[int, int], tuple[int, int]]]
+
+
+def lines(q: Point) -> Lines:
+    """Slopes s and s x - y of the lines of the Miller loop [U]Q, in the order of `steps`."""
+    found: Lines = []
+    point = q
+    for add in steps():
+        other = q if add else point
+        (x, y), (s, t) = point, other
+        if add:
+            slope = FIELD.divide2((t[0] - y[0], t[1] - y[1]), (s[0] - x[0], s[1] - x[1]))
+        else:
+            square = FIELD.multiply2(x, x)
+            slope = FIELD.divide2((3 * square[0], 3 * square[1]), (2 * y[0], 2 * y[1]))
+        rise = FIELD.multiply2(slope, x)
+        found.append((slope, ((rise[0] - y[0]) % P, (rise[1] - y[1]) % P)))
+        total = FIELD.add_points(point, other)
+        assert total is not None
+        point = total
+    return found
+
+
+def steps() -> list[bool]:
+    """The lines of a Miller loop: True for an addition, False for a doubling."""
+    found = []
+    for bit in bin(U)[3:]:
+        found.append(False)
+        if bit == "1":
+            found.append(True)
+    return found
+
+
+def line_value(line: tuple[tuple[int, int], tuple[int, int]], point: Point) -> Twelve:
+    """The line at a point of G1, as `Twist.value` has it."""
+    (slope, offset), x, y = line, point[0][0], point[1][0]
+    over = pow(y, -1, P)
+    factor = -x * over
+    return (*(c * over % P for c in offset), *(c * factor % P for c in slope), 0, 0), ONE
+
+
+def miller(loops: list[tuple[Lines, Point]]) -> Twelve:
+    """The product of Miller loops with known lines at points of G1."""
+    f: Twelve = (ONE, (0,) * 6)
+    for k, add in enumerate(steps()):
+        if not add:
+            f = FIELD.multiply12(f, f)
+        for table, point in loops:
+            f = FIELD.multiply12(f, line_value(table[k], point))
+    return f
+
+
+def trivial(f: Twelve) -> bool:
+    """Whether it lies in Fp6."""
+    return not any(c % P for c in f[1])
