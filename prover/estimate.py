@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from circuits.batch.code_trees import CHUNK_BYTES
 from circuits.batch.execution import Batch
 from circuits.batch.operations import OperationKind
-from circuits.functions import bitwise_bytes, keccak_f, range
+from circuits.functions import bitwise_bytes, blake2f, keccak_f, range
 from circuits.functions.keccak_sponge import RATE
 from executor.opcodes import OPCODES
-from executor.trace import NONE, HashPurpose
+from executor.provable import blake2f_calls
+from executor.trace import NONE, HashPurpose, Outcome
 
 Integers = NDArray[np.int64]
 
@@ -134,6 +135,12 @@ class Estimator:
         blocks = hashes.input_size[hashed].astype(np.int64) // RATE + 1
         self._blocks = _Distinct(of_step[step[hashed]], name.reshape(-1).astype(np.int64), blocks, count)
 
+        calls, rounds, _ = blake2f_calls(trace)
+        rounds = np.where(frames.outcome[calls] == Outcome.SUCCESS, rounds, 0)
+        of_call = of_transaction[frames.transaction[calls]]
+        # Fewer than 2^53 in all: counted exactly.
+        self._rounds = np.append(0, np.cumsum(np.bincount(of_call, weights=rounds, minlength=count))).astype(np.int64)
+
     def __call__(self, first: int, end: int) -> Estimate:
         """The estimate of the segment of operations `first .. end - 1`."""
         blocks = self._blocks(first, end)
@@ -141,6 +148,7 @@ class Estimator:
         rest += PER_LEAF * self._leaves(first, end) + PER_CHUNK * self._chunks(first, end) + PER_BLOCK * blocks
         rows = {
             keccak_f.KeccakF.name: keccak_f.ROUNDS * blocks,
+            blake2f.Blake2fRounds.name: int(self._rounds[end] - self._rounds[first]),
             range.Range16.name: range.HEIGHT,
             bitwise_bytes.BitwiseBytes.name: bitwise_bytes.HEIGHT,
         }

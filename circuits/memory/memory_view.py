@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.batch.blake2f_calls import SUCCEEDS, Blake2fCalls
 from circuits.batch.deposits import MAX_CODE_SIZE
 from circuits.batch.execution import (
     FRAME_BEGIN,
@@ -27,7 +28,7 @@ from circuits.batch.execution import (
     words_of,
 )
 from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
-from circuits.batch.precompiles import IDENTITY
+from circuits.batch.precompiles import BLAKE2F, BLAKE2F_OUTPUT, BLAKE2F_READS, IDENTITY
 from circuits.limbs import Limbs
 from circuits.widths import WORD, WORD_BYTES
 from executor.opcodes import CALLS, OPCODES, OPERANDS
@@ -323,7 +324,8 @@ def _copied_outputs(execution: Execution) -> Moves:
 
 def _precompiles(execution: Execution) -> Moves:
     """Precompiles copy their input to their own memory; a hash is read there, and written behind it."""
-    frames = np.flatnonzero((execution.frame_precompile > 0) & execution.frame_success)
+    copies = (execution.frame_precompile > 0) & (execution.frame_precompile != BLAKE2F)
+    frames = np.flatnonzero(copies & execution.frame_success)
     data, frame, time = FrameData.of(execution), frames + 1, execution.frame_begin_time[frames] + FRAME_BEGIN
     size, place = data.calldata_size[frames], data.calldata_place[frames]
     in_memory = data.calldata_kind[frames] == CALLDATA_MEMORY
@@ -339,6 +341,18 @@ def _precompiles(execution: Execution) -> Moves:
             Moves.make(-1, frame, time + 2 * words, True, output, WORD_BYTES * hashes, data.return_place[frames]),
         ]
     )
+
+
+def _blake2f(execution: Execution) -> Moves:
+    """BLAKE2F reads its input, or what of it is wrong, where it lies, and writes to its own memory."""
+    calls = Blake2fCalls.of(execution)
+    start, size = calls.read
+    place = FrameData.of(execution).return_place[calls.frame - 1]
+    read = Moves.make(
+        -1, calls.source, calls.time, False, calls.start + start, size * calls.in_memory, calls.place + start
+    )
+    written = BLAKE2F_OUTPUT * (calls.ending == SUCCEEDS)
+    return Moves.join([read, Moves.make(-1, calls.frame, calls.time + BLAKE2F_READS, True, 0, written, place)])
 
 
 def only_access(execution: Execution, steps: Integers) -> Integers:
@@ -383,6 +397,7 @@ MOVES: tuple[Callable[[Execution], Moves], ...] = (
     _copied_return_data,
     _copied_outputs,
     _precompiles,
+    _blake2f,
     _initcodes,
     _deposits,
 )
