@@ -13,8 +13,8 @@ chunks of 24, 24 and 16 bits, since three of them do not wrap. (With all words i
 where it has 78 and 32 here. But a round needs 512 more for the bits of b and d before it, or looks at its successor,
 which doubles what is opened of over 2,000 columns.)
 
-A row does not look at its successor. The work vector and the message come on the `blake2f_rounds` bus and go on there.
-Padding rows ask and send nothing.
+A row does not look at its successor. The work vector and the message come on the `blake2f_rounds` bus and go on there,
+in chunks. Padding rows ask and send nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets import one_hot, total
-from circuits.air.layout import Array, C, Layout, allocate, bit, byte, element, nested
+from circuits.air.layout import Array, C, Layout, Size, allocate, bit, byte, element, nested
 from circuits.air.table import Air, Table
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.buses import BLAKE2F_ROUNDS
@@ -89,7 +89,7 @@ class Mix(Layout[C]):
     d2 = byte("d after the third rotation", WORD_BYTES, by="bitwise_bytes bus")
     c2 = byte("c after the fourth sum", WORD_BYTES, by="bitwise_bytes bus")
     xor = byte("b ^ c before the last rotation", WORD_BYTES, by="bitwise_bytes bus")
-    top = bit("the upper bit of each of these bytes", WORD_BYTES)
+    top = bit("the upper bit of each of its bytes in a column, of its chunks in a diagonal", Size("tops"))
 
 
 class Columns(Layout[C]):
@@ -106,7 +106,8 @@ class Columns(Layout[C]):
     message = element(
         "words of the message, in chunks", (MESSAGE_WORDS, CHUNKS), by="blake2f_rounds bus: bytes of blake2f"
     )
-    mix: tuple[Mix[C], ...] = nested(Mix, "columns 0 to 3, then diagonals 0 to 3", MIXES)
+    column: tuple[Mix[C], ...] = nested(Mix.sized(tops=WORD_BYTES), "columns of the vector", LANES)
+    diagonal: tuple[Mix[C], ...] = nested(Mix.sized(tops=CHUNKS), "then its diagonals", LANES)
 
 
 def chunks_of(word: Sequence[Expression]) -> list[Expression]:
@@ -130,23 +131,25 @@ class Blake2fRounds(Table[Columns]):
             [total([row.phase[i] * row.message[SIGMA[i][place]][k] for i in range(PHASES)]) for k in range(CHUNKS)]
             for place in range(MESSAGE_WORDS)
         ]
-        a, b, c, d = [list(x) for x in row.a], [list(x) for x in row.b], [list(x) for x in row.c], [*map(list, row.d)]
-        for step in range(2):
-            for lane in range(LANES):
-                number = LANES * step + lane
+        a, b, c, d = ([list(word) for word in words] for words in (row.a, row.b, row.c, row.d))
+        before = [*a, *map(chunks_of, b), *c, *map(chunks_of, d)]
+        for step, mixes in enumerate((row.column, row.diagonal)):
+            for lane, cells in enumerate(mixes):
                 # Of a diagonal, the word of each row lies one place further on than that of the row above.
                 i, j, k, m = ((lane + step * of_row) % LANES for of_row in range(4))
-                words = (a[i], b[j], c[k], d[m], taken[2 * number], taken[2 * number + 1])
-                a[i], b[j], c[k], d[m] = self._mix(air, row.mix[number], *words, name=f"mix {number}")
-        before = (row.a, row.b, row.c, row.d)
+                x, y = taken[MIXES * step + 2 * lane : MIXES * step + 2 * lane + 2]
+                name = f"{('column', 'diagonal')[step]} {lane}"
+                a[i], c[k] = self._mix(air, cells, a[i], b[j], c[k], d[m], x, y, name=name)
+                b[j], d[m] = self._rotated(cells, in_bytes=step == 0), list(cells.d2)
+        after = [*a, *b, *c, *map(chunks_of, d)]
         phase = total([row.phase[i] * i for i in range(1, PHASES)])
         following = total([row.phase[i] * (i + 1) for i in range(PHASES - 1)])
-        air.receive(BLAKE2F_ROUNDS, row.id, row.number, phase, *before, row.message, count=row.real)
-        air.send(BLAKE2F_ROUNDS, row.id, row.number + 1, following, a, b, c, d, row.message, count=row.real)
+        air.receive(BLAKE2F_ROUNDS, row.id, row.number, phase, before, row.message, count=row.real)
+        air.send(BLAKE2F_ROUNDS, row.id, row.number + 1, following, after, row.message, count=row.real)
 
     @staticmethod
     def _mix(air: Air[Columns], cells: Mix, a: Any, b: Any, c: Any, d: Any, x: Any, y: Any, *, name: str) -> Any:
-        """G: takes a, c, x and y in chunks, b and d in bytes, and returns a, b, c, d likewise."""
+        """G but for the last rotation: takes a, c, x and y in chunks, b and d in bytes; returns a and c in chunks."""
         a1 = _sum_of_three(air, a, b, x, cells.a1, cells.a1_carry, f"{name}: a1")
         _xor(air, d, cells.a1, cells.d1, _D1_BYTES)
         c1 = _sum_of_two(air, c, cells.d1, cells.c1, f"{name}: c1")
@@ -155,10 +158,18 @@ class Blake2fRounds(Table[Columns]):
         _xor(air, cells.d1, cells.a2, cells.d2, _D2_BYTES)
         c2 = _sum_of_two(air, c1, cells.d2, cells.c2, f"{name}: c2")
         _xor(air, cells.b1, cells.c2, cells.xor, 0)
-        # To the left by 1. The bytes are looked up where they are xored next. 2 xor + (0 or 1) - 256 top is a byte only
-        # if `top` is the upper bit of xor.
-        b2 = [cells.xor[i] * 2 - cells.top[i] * 256 + cells.top[i - 1] for i in range(WORD_BYTES)]
-        return a2, b2, c2, list(cells.d2)
+        return a2, c2
+
+    @staticmethod
+    def _rotated(cells: Mix, *, in_bytes: bool) -> list[Expression]:
+        """b after the last rotation, by 1 to the left: in bytes, or in chunks.
+
+        Bytes are looked up where they are xored next, and chunks are those of bytes which are looked up by who receives
+        them. Of a part x, 2 x + (0 or 1) - 2^bits top is such a part again only if `top` is the upper bit of x.
+        """
+        parts = list(cells.xor) if in_bytes else chunks_of(cells.xor)
+        bits = [8] * WORD_BYTES if in_bytes else _CHUNK_BITS
+        return [parts[i] * 2 - cells.top[i] * (1 << bits[i]) + cells.top[i - 1] for i in range(len(parts))]
 
 
 def _xor(air: Air[Columns], left: Any, right: Any, result: Any, rotation: int) -> None:
@@ -317,9 +328,13 @@ def fill(vectors: Words64, messages: Words64, rounds: NDArray[np.int64], ids: ND
     rows.b, rows.d = bytes_of(before[:, 4:8]), bytes_of(before[:, 12:])
     rows.message = chunks(messages)[call]
     taken = np.take_along_axis(messages[call], np.array(SIGMA)[number % PHASES], axis=1)
-    for step, mixed in enumerate(_round(before, taken)[:2]):
-        for lane in range(LANES):
-            _fill_mix(rows.mix[LANES * step + lane], mixed, lane)
+    columns, diagonals, _ = _round(before, taken)
+    for lane in range(LANES):
+        _fill_mix(rows.column[lane], columns, lane)
+        _fill_mix(rows.diagonal[lane], diagonals, lane)
+        rows.column[lane].top = bytes_of(columns.xor[:, lane]) >> 7
+        upper = chunks(diagonals.xor[:, lane])
+        rows.diagonal[lane].top = upper >> (np.array(_CHUNK_BITS, dtype=np.uint32) - 1)
     return matrix
 
 
@@ -328,7 +343,6 @@ def _fill_mix(cells: Mix[Array], mixed: Mixed, lane: int) -> None:
         setattr(cells, name, bytes_of(getattr(mixed, name)[:, lane]))
     cells.a1_carry = _carries(*(x[:, lane] for x in (mixed.a, mixed.b, mixed.x)))
     cells.a2_carry = _carries(*(x[:, lane] for x in (mixed.a1, mixed.b1, mixed.y)))
-    cells.top = bytes_of(mixed.xor[:, lane]) >> 7
 
 
 def _carries(*words: Words64) -> NDArray[np.int64]:

@@ -120,10 +120,7 @@ BLAKE2F_ROUNDS = Bus(
         BusField("id", 1, "name of the call, never used twice by the table that sends number 0", "blake2f: its frame"),
         BusField("number", 1, "rounds done so far; 0, and the rounds of the call", "blake2f; blake2f_rounds: counted"),
         BusField("phase", 1, "the same modulo 10, which names the permutation of the words", "blake2f_rounds: flags"),
-        BusField("a", 3 * 4, "words 0 to 3 of the work vector: chunks of 24, 24, 16 bits", "bytes of both senders"),
-        BusField("b", 8 * 4, "words 4 to 7 in bytes", "lookups of both receivers"),
-        BusField("c", 3 * 4, "words 8 to 11 in chunks", "bytes of both senders"),
-        BusField("d", 8 * 4, "words 12 to 15 in bytes", "lookups of both receivers"),
+        BusField("vector", 3 * 16, "words of the work vector in chunks of 24, 24, 16 bits", "bytes of both receivers"),
         BusField("message", 3 * 16, "words of the message in chunks, which all rounds take", "blake2f: bytes"),
     ),
     argument="As keccak_f: a row turns (id, n, n mod 10, ...) into (id, n + 1, n + 1 mod 10, ...). Only blake2f sends "

@@ -41,7 +41,6 @@ from circuits.functions import blake2f
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.blake2f import (
     INITIAL_VECTOR,
-    LANES,
     MESSAGE_WORDS,
     PHASES,
     STATE_WORDS,
@@ -150,8 +149,9 @@ class Blake2f(Table[Columns]):
         ]
         before = [*row.state, *initial[:4], *row.mixed, inverted, initial[7]]
         message = [chunks_of(word) for word in row.message]
-        air.send(BLAKE2F_ROUNDS, row.frame, 0, 0, _vector(before), message, count=real)
-        air.receive(BLAKE2F_ROUNDS, row.frame, rounds, row.phase, _vector(row.vector), message, count=real)
+        after = [chunks_of(word) for word in row.vector]
+        air.send(BLAKE2F_ROUNDS, row.frame, 0, 0, [chunks_of(word) for word in before], message, count=real)
+        air.receive(BLAKE2F_ROUNDS, row.frame, rounds, row.phase, after, message, count=real)
         for i in range(STATE_WORDS):
             _xor(air, row.state[i], row.vector[i], row.half[i])
             _xor(air, row.half[i], row.vector[STATE_WORDS + i], row.output[i])
@@ -194,12 +194,6 @@ def _xor(air: Air[Any], left: Sequence[Any], right: Sequence[Any], result: Seque
 def _limbs(content: Sequence[Any]) -> list[Any]:
     """Limbs of two bytes each, the first one the upper one."""
     return [content[i] * (1 << 8) + content[i + 1] for i in range(0, len(content), 2)]
-
-
-def _vector(words: Sequence[Sequence[Any]]) -> list[Any]:
-    """A work vector in bytes as on the `blake2f_rounds` bus: rows a and c in chunks."""
-    rows = [words[LANES * i : LANES * (i + 1)] for i in range(4)]
-    return [[chunks_of(word) for word in row] if i % 2 == 0 else row for i, row in enumerate(rows)]
 
 
 class FailedColumns(Layout[C]):
