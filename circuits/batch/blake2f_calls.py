@@ -124,14 +124,14 @@ class Blake2fCalls:
         return first_vectors(self._words(STATE_START, MESSAGE_START), self._words(OFFSET_START, FLAG_START), last)
 
     @cached_property
-    def final(self) -> Words64:
-        """The work vectors after the last round of those that succeed, (k, 16)."""
-        return run(self.vectors, self.messages, self.rounds[self.succeeding])[1]
+    def worked(self) -> tuple[Words64, Words64]:
+        """The work vectors of those that succeed: before each round (rounds, 16), and after the last one (k, 16)."""
+        return run(self.vectors, self.messages, self.rounds[self.succeeding])
 
     @cached_property
     def output(self) -> Words64:
         """What those return that succeed, (k, 8)."""
-        return compressed(self._words(STATE_START, MESSAGE_START), self.final)
+        return compressed(self._words(STATE_START, MESSAGE_START), self.worked[1])
 
     def _words(self, start: int, end: int) -> Words64:
         """The words of 64 bits from byte `start` to byte `end` of the inputs of those that succeed."""

@@ -72,6 +72,10 @@ _CHUNK_INVERSES = tuple(pow(1 << bits, -1, MODULUS) for bits in _CHUNK_BITS)
 #: Rotations to the right by whole bytes, in bytes: of d and b in the first half of G, of d in the second one.
 _D1_BYTES, _B1_BYTES, _D2_BYTES = 4, 3, 2
 
+#: Places in the work vector of words a, b, c and d of all columns, and of all diagonals.
+_COLUMNS = np.arange(VECTOR_WORDS).reshape(4, LANES)
+_DIAGONALS = np.stack([np.roll(row, -number) for number, row in enumerate(_COLUMNS)])
+
 #: Words of 64 bits; sums of them are modulo 2^64.
 Words64 = NDArray[np.uint64]
 
@@ -245,16 +249,16 @@ def _rotate(words: Words64, count: int) -> Words64:
 
 def _round(vectors: Words64, taken: Words64) -> tuple[Mixed, Mixed, Words64]:
     """A round of work vectors (n, 16) that takes words (n, 16) in this order: columns, diagonals, vectors (n, 16)."""
-    rows = list(np.moveaxis(vectors.reshape(-1, 4, LANES), 1, 0))
     mixes = []
-    for step in range(2):
+    for step, places in enumerate((_COLUMNS, _DIAGONALS)):
+        a, b, c, d = (vectors[:, row] for row in places)
         x, y = (taken[:, MIXES * step + k : MIXES * (step + 1) : 2] for k in range(2))
-        a, b, c, d = (np.roll(x, -step * i, axis=1) for i, x in enumerate(rows))
         mixed = Mixed.of(a, b, c, d, x, y)
+        vectors = np.empty_like(vectors)
+        for row, made in zip(places, (mixed.a2, mixed.b2, mixed.c2, mixed.d2), strict=True):
+            vectors[:, row] = made
         mixes.append(mixed)
-        made = (mixed.a2, mixed.b2, mixed.c2, mixed.d2)
-        rows = [np.roll(x, step * i, axis=1) for i, x in enumerate(made)]
-    return mixes[0], mixes[1], np.concatenate(rows, axis=1)
+    return mixes[0], mixes[1], vectors
 
 
 def first_vectors(states: Words64, offsets: Words64, last: NDArray[Any]) -> Words64:
@@ -304,16 +308,15 @@ def chunks(words: Words64) -> NDArray[np.uint32]:
     return (words[..., None] >> shifts & np.uint64(0xFFFFFF)).astype(np.uint32)
 
 
-def fill(vectors: Words64, messages: Words64, rounds: NDArray[np.int64], ids: NDArray[np.int64]) -> Matrix | None:
+def fill(before: Words64, messages: Words64, rounds: NDArray[np.int64], ids: NDArray[np.int64]) -> Matrix | None:
     """The table for all rounds of some calls; None if there is no round.
 
     Args:
-        vectors: (n, 16) work vectors before the first round.
+        before: (rows, 16) work vectors before each round, as `run` gives them.
         messages: (n, 16) words.
         rounds: (n,) how many.
         ids: (n,) distinct names, as sent with the calls.
     """
-    before, _ = run(vectors, messages, rounds)
     count = len(before)
     if not count:
         return None

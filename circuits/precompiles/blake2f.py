@@ -286,7 +286,7 @@ def fill(execution: Execution) -> Matrix | None:
     rows.last = inputs[:, FLAG_START]
     rows.mixed = bytes_of(calls.vectors[:, 12:14])
     rows.phase = rounds % PHASES
-    final = bytes_of(calls.final)
+    final = bytes_of(calls.worked[1])
     rows.vector = final
     rows.half = rows.state ^ final[:, :STATE_WORDS]
     rows.output = bytes_of(calls.output)
@@ -329,7 +329,7 @@ def fill_rounds(execution: Execution) -> Matrix | None:
     """All rounds of the calls that succeed."""
     calls = Blake2fCalls.of(execution)
     at = calls.succeeding
-    return blake2f.fill(calls.vectors, calls.messages, calls.rounds[at], calls.frame[at])
+    return blake2f.fill(calls.worked[0], calls.messages, calls.rounds[at], calls.frame[at])
 
 
 COMPONENTS = (

@@ -30,7 +30,7 @@ from circuits.functions.blake2f import INITIAL_VECTOR, SIGMA, Blake2fRounds
 from circuits.functions.buses import BLAKE2F_ROUNDS
 from circuits.limbs import words_from_bytes
 from circuits.memory.buses import MEMORY_BYTES
-from circuits.precompiles.blake2f import COMPONENTS, Blake2f, Blake2fFailed
+from circuits.precompiles.blake2f import COMPONENTS, Blake2f, Blake2fFailed, Columns
 from circuits.segment import fill, in_order, segment_circuit
 from executor.trace import Outcome
 from scripts.batches.builder import Builder
@@ -574,7 +574,7 @@ def _rounds(lie: Callable[[Any], None]) -> set[str]:
     return _objections(_few(), {"blake2f_rounds": lie})
 
 
-def test_the_permutation_of_another_round() -> None:
+def test_the_schedule_of_another_round() -> None:
     def lie(rows: Any) -> None:
         rows.phase[0] = np.roll(rows.phase[0], 1)
 
@@ -717,7 +717,7 @@ def test_rows_follow_from_their_messages() -> None:
     for name in ("blake2f", "blake2f_failed", "blake2f_rounds"):
         for row in range(2):
             held = witnesses.search(name, row, rng)
-            assert (held.determined, held.directions) == (held.cells, []), name
+            assert (held.determined, held.directions) == (held.cells, ()), name
             assert not witnesses.search(name, row, rng, lookups="free").directions, name
 
 
@@ -739,7 +739,7 @@ def test_the_engine_rejects_a_false_output() -> None:
     _, filled = closed([c.table for c in FAMILY], fill_family(FAMILY, _few()))
     matrix = filled[circuit.names.index("blake2f")]
     assert matrix is not None
-    matrix[0, Blake2f.layout.offsets["output"]] ^= 1
+    matrix[0, Columns.offsets["output"]] ^= 1
     with pytest.raises(zkevm_native.EngineError):
         zkevm_native.verify(key.verifying_key(), zkevm_native.prove(key, filled, [[] for _ in circuit.tables], 1)[0])
 
