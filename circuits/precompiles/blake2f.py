@@ -236,7 +236,7 @@ class Blake2fFailed(Table[FailedColumns]):
         air.require((1 - real) * row.source.in_memory, "padding reads nothing")
 
         # What is read: the flag or the number of rounds.
-        reads = row.wrong_flag + row.unpaid
+        reads = real - row.wrong_length
         air.require(reads * (row.size - BLAKE2F_SIZE), "the length is right")
         offset = row.wrong_flag * FLAG_START
         size = row.wrong_flag + row.unpaid * STATE_START
