@@ -229,8 +229,9 @@ def test_frames_end_as_specified() -> None:
     for n, call in enumerate(_calls().calls):
         size, time = np.array([len(call.data)]), _calls().time(n)
         number = np.array([BLAKE2F])
-        duration = int(precompile_duration(number, size, np.array([not call.fails]))[0])
-        start, returned = (int(x[0]) for x in precompile_output(number, size))
+        gas, success = np.array([call.gas]), np.array([not call.fails])
+        duration = int(precompile_duration(number, size, gas, success)[0])
+        start, returned = (int(x[0]) for x in precompile_output(number, size, success * 64))
         if call.fails:
             lacks = len(call.data) == 213 and call.data[212] <= 1
             ending = Ending.UNPAID if lacks else Ending.HALTED
