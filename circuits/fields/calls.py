@@ -170,8 +170,9 @@ class InstanceColumns(Layout[C]):
 class Instances(Table[InstanceColumns]):
     """Instances of programs: each is started once, with all kinds of rows that it has.
 
-    A program of a part that reads no other instance stands for a first part only. One that does fails to read anything
-    where there is none: no register has the instance 0, but constants, whose numbers are others.
+    A program of a part that reads no other instance stands for a first part only, or makes the call fail, whatever comes
+    before. One that does fails to read anything where there is none: no register has the instance 0, but constants,
+    whose numbers are others.
     """
 
     name = "field_instances"
@@ -190,7 +191,7 @@ class Instances(Table[InstanceColumns]):
         here = (row.frame, row.precompile)
         air.receive(FIELD_PARTS, *here, row.parts_left, row.offset, row.link, row.time, row.output, count=real)
         air.require((real - row.part) * row.parts_left, "no part is left at the end")
-        air.require((1 - row.linked) * row.link, "what comes before is read")
+        air.require((1 - row.linked) * (1 - row.fails) * row.link, "what comes before is read")
         following = (row.parts_left - 1, row.offset + row.stride, row.instance, row.time + INSTANCE_TIME, row.output)
         air.send(FIELD_PARTS, *here, *following, count=row.goes_on)
         air.send(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=real - row.goes_on)
