@@ -409,7 +409,10 @@ class Program:
             else:
                 assert self.hashes is not None
                 function, length = self.hashes
-                state.hashed_bytes = b"".join(word.to_bytes(32, "big") for word in state.hashed)[:length]
+                data = b"".join(word.to_bytes(32, "big") for word in state.hashed)
+                if len(data) != -(-length // 32) * 32 or any(data[length:]):
+                    raise UnsatisfiedError(f"{self.name}: {length} bytes are hashed, with zeros behind them in words")
+                state.hashed_bytes = data[:length]
                 state.digest = value = int.from_bytes(_HASHES[function](state.hashed_bytes), "big")
             if row.place in (WRITTEN, HASHED):
                 (state.written if row.place == WRITTEN else state.hashed).append(value)

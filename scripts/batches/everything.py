@@ -8,6 +8,7 @@ from typing import Any
 from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.provable import BEACON_ROOTS_CODE
+from scripts.batches import precompiled
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract, creating, initcode
 from scripts.batches.segment import execution_of
@@ -152,6 +153,7 @@ def builder(*, waits: bool = True) -> Builder:
         long_call,
         *failing,
         building.transfer(3, FOURTH, 1, gas=100_000, **dear),
+        *precompiled.transactions(building, 1),
         call_contract(building, 0, CALLER, value=5, gas=1 << 33),
         call_contract(building, 1, CALLER, gas=20_000_000),  # what CREATE2 makes is there, and takes nearly all gas
         building.transfer(2, gas=100_000, data="0x" + initcode(_STOP).hex()) | {"to": ""},
