@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 from circuits.batch.code_trees import CHUNK_BYTES
 from circuits.batch.execution import Batch
 from circuits.batch.operations import OperationKind
-from circuits.functions import bitwise_bytes, keccak_f, range
+from circuits.fields.equations import NARROW_TABLES, WIDE_TABLES
+from circuits.functions import bitwise_bytes, blake2f, keccak_f, range
 from circuits.functions.keccak_sponge import RATE
+from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.program import PART
 from executor.opcodes import OPCODES
-from executor.trace import NONE, HashPurpose
+from executor.provable import blake2f_calls
+from executor.trace import NONE, HashPurpose, Outcome
 
 Integers = NDArray[np.int64]
 
@@ -108,6 +112,8 @@ class Estimator:
         each[transactions] += PER_CALLDATA_WORD * calldata[rows]
         self._bytes = np.append(0.0, np.cumsum(each))
 
+        self._equations = _equations(batch, of_transaction, count)
+
         of_access = _operations(operations.first_access, len(trace.accesses))
         key = trace.accesses.key.astype(np.int64)
         self._leaves = _Distinct(of_access, key, np.ones_like(key), count)
@@ -134,6 +140,12 @@ class Estimator:
         blocks = hashes.input_size[hashed].astype(np.int64) // RATE + 1
         self._blocks = _Distinct(of_step[step[hashed]], name.reshape(-1).astype(np.int64), blocks, count)
 
+        calls, rounds, _ = blake2f_calls(trace)
+        rounds = np.where(frames.outcome[calls] == Outcome.SUCCESS, rounds, 0)
+        of_call = of_transaction[frames.transaction[calls]]
+        # Fewer than 2^53 in all: counted exactly.
+        self._rounds = np.append(0, np.cumsum(np.bincount(of_call, weights=rounds, minlength=count))).astype(np.int64)
+
     def __call__(self, first: int, end: int) -> Estimate:
         """The estimate of the segment of operations `first .. end - 1`."""
         blocks = self._blocks(first, end)
@@ -142,9 +154,39 @@ class Estimator:
         rows = {
             keccak_f.KeccakF.name: keccak_f.ROUNDS * blocks,
             range.RANGE_16.name: range.RANGE_16.height,
+            blake2f.Blake2fRounds.name: int(self._rounds[end] - self._rounds[first]),
             bitwise_bytes.BitwiseBytes.name: bitwise_bytes.HEIGHT,
+            **{name: int(sums[end] - sums[first]) for name, sums in self._equations.items()},
         }
         return Estimate(rest, rows)
+
+
+def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[str, Integers]:
+    """Rows of the tables of equations before each operation, (operations + 1,): each call as large as it can be."""
+    frames = batch.trace.frames
+    address = frames.code_address
+    low = np.where(address[:, 1:].any(axis=1) | (frames.transaction == NONE), 0, address[:, 0]).astype(np.int64)
+    size = frames.input_size.astype(np.int64)
+    tables = {
+        (kind, limbs): table.name
+        for kind, made in (("narrow", NARROW_TABLES), ("wide", WIDE_TABLES))
+        for limbs, table in made.items()
+    }
+    sums = {name: np.zeros(operations + 1, dtype=np.int64) for name in tables.values()}
+    for number, precompile in PRECOMPILES.items():
+        calls = np.flatnonzero(low == number)
+        if not len(calls):
+            continue
+        parts = size[calls] // precompile.stride if precompile.stride else np.zeros(len(calls), dtype=np.int64)
+        for (kind, limbs), name in tables.items():
+            programs = [(v.role, v.program.rows[kind]) for v in precompile.variants() if v.program.limbs == limbs]
+            part = max((rows for role, rows in programs if role == PART), default=0)
+            rest = max((rows for role, rows in programs if role != PART), default=0)
+            rows = np.bincount(
+                of_transaction[frames.transaction[calls]], weights=rest + part * parts, minlength=operations
+            )
+            sums[name][1:] += np.cumsum(rows.astype(np.int64))
+    return sums
 
 
 def _operations(first: Integers, count: int) -> Integers:

@@ -55,16 +55,18 @@ ROOMS: dict[str, str] = {
     "functions": "air limbs widths",
     "statement": "air functions widths",
     "hashing": "air functions statement widths",
-    "batch": "functions limbs statement widths",
+    "programs": "functions",
+    "batch": "functions limbs programs statement widths",
     "component": "air batch",
-    "memory": "air batch component functions limbs widths",
+    "memory": "air batch component functions limbs programs widths",
     "state": "air batch component functions hashing limbs statement widths",
     "frames": "air batch component functions hashing limbs memory state statement widths",
     "transactions": "air batch component frames hashing limbs state statement widths",
     "instructions": ("air batch component frames functions hashing limbs memory state statement transactions widths"),
     "precompiles": "air batch component frames functions instructions memory widths",
+    "fields": "air batch component frames functions instructions memory programs widths",
     "segment": (
-        "air batch component frames functions instructions memory precompiles state statement transactions widths"
+        "air batch component fields frames functions instructions memory precompiles state statement transactions widths"
     ),
 }
 

@@ -2,5 +2,5 @@
 
 Operations and their hashed items, receipts, the leaves of the access tree, and every step with its time.
 
-May import: functions, limbs, statement, widths.
+May import: functions, limbs, programs, statement, widths.
 """

@@ -1,4 +1,4 @@
 """The field machine: tables that prove that programs were run on registers of 256 or 384 bits.
 
-May import: air, functions, memory, programs, widths.
+May import: air, batch, component, frames, functions, instructions, memory, programs, widths.
 """

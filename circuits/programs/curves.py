@@ -13,9 +13,9 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
-from circuits.programs.lattices import short_eisenstein_relation
+from circuits.programs.lattices import short_eisenstein_relation, short_relation
 from circuits.programs.moduli import (
     BN254_N,
     BN254_P,
@@ -25,9 +25,20 @@ from circuits.programs.moduli import (
     SECP256K1_N,
     SECP256K1_P,
     TWO_66,
+    TWO_130,
     Modulus,
 )
-from circuits.programs.program import Bits, Operand, Pair, Program, Register, UnsatisfiedError, divide
+from circuits.programs.program import (
+    SIGNED_DIGIT,
+    Bits,
+    Operand,
+    Pair,
+    Program,
+    Register,
+    UnsatisfiedError,
+    divide,
+    lift,
+)
 
 #: Coordinates, or None: the point at infinity.
 Affine = tuple[int, int] | None
@@ -224,19 +235,21 @@ class Formulas:
         return x3, y3
 
     def double(self, p: Pair) -> Pair:
-        """2 * p: 3 rows. The denominator is 2 * y."""
+        """2 * p: 3 rows, and 1 for words. The denominator is 2 * y."""
         x, y = p
-        numerator = 3 * (x * x) + self.curve.a
+        # Three squares of unsigned bytes are too much for one equation.
+        square: Operand = x * x if x.digit <= SIGNED_DIGIT else self.program.reduce(x * x)
+        numerator = 3 * lift(square) + self.curve.a
         slope = self.program.solve(divide(self.curve.field), (numerator, 2 * y), lambda s: s * (2 * y) - numerator)
         x3 = self.program.reduce(slope * slope - 2 * x)
         y3 = self.program.reduce(slope * (x - x3) - y)
         return x3, y3
 
     def double_and_add(self, p: Pair, q: Pair) -> Pair:
-        """2 * p + q as (p + q) + p: 5 rows, and 1 for the first denominator in small fields. Here q is not -2 * p either.
+        """2 * p + q as (p + q) + p: 5 rows, and 1 for the first denominator in small fields. Nor is q equal to -2 * p.
 
-        The second slope is turned - slope, where turned = -2 * y / (x3 - x). There is no turned if x3 = x, as y is not 0.
-        With the first slope's square put in, x4 is turned * (turned - 2 * slope) + the x of q.
+        The second slope is turned - slope, where turned = -2 * y / (x3 - x). There is no turned for x3 = x, as y is not
+        0. With the first slope's square put in, x4 is turned * (turned - 2 * slope) + the x of q.
         """
         x, y = p
         slope = self._slope(p, q, 1)
@@ -254,13 +267,12 @@ class Formulas:
         self.program.require(x3 - total[0])
         self.program.require(slope * (x1 - total[0]) - y1 - total[1])
 
-    def joint_table(self, offset: Pair, p: Pair, q: Pair, lowest: tuple[int, int]) -> list[list[Pair]]:
-        """offset + i * p + j * q as entry [i - lowest][j - lowest], for 4 numbers i and 4 numbers j: 15 sums.
+    def joint_table(self, offset: Pair, p: Pair, q: Pair, lowest: tuple[int, int]) -> list[Pair]:
+        """offset + i * p + j * q for 4 numbers i, each with 4 numbers j, from the lowest ones on: 15 sums.
 
         With an endomorphism, the register behind a sum's y is beta * x.
         """
-        rows = [self._line(start, q, lowest[1]) for start in self._line(offset, p, lowest[0])]
-        return rows
+        return [entry for start in self._line(offset, p, lowest[0]) for entry in self._line(start, q, lowest[1])]
 
     def _line(self, start: Pair, step: Pair, lowest: int) -> list[Pair]:
         found = {0: start}
@@ -278,7 +290,7 @@ class Formulas:
 
 
 def centered(value: int, modulus: Modulus) -> int:
-    """The representative next to 0: constants of a modulus that is not the program's must not be reduced by the latter."""
+    """The representative next to 0, which a program's own, larger modulus does not change."""
     value %= modulus.value
     return value - modulus.value if 2 * value > modulus.value else value
 
@@ -294,6 +306,12 @@ class FixedBase:
 
     def __init__(self, program: Program, curve: Curve, scalar: Bits) -> None:
         self.program, self.scalar = program, scalar
+        self.table = program.constant_table(self._entries(curve))
+        assert self.table.length == 256
+
+    @staticmethod
+    @cache
+    def _entries(curve: Curve) -> list[tuple[int, int]]:
         half = curve.times((curve.order.value + 1) // 2, curve.generator)
         entries: list[Affine] = [half]
         base = half
@@ -301,8 +319,7 @@ class FixedBase:
             multiples: list[Affine] = [None, base, curve.times(2, base), curve.times(3, base)]
             entries = [curve.add(entry, multiple) for multiple in multiples for entry in entries]
             base = curve.times(1 << 64, base)
-        self.table = program.constant_table([entry for entry in entries if entry is not None])
-        assert self.table.length == 256
+        return [entry for entry in entries if entry is not None]
 
     #: What the ones of all windows are together.
     TOTAL = (4**WINDOWS - 1) // 3
@@ -311,6 +328,21 @@ class FixedBase:
         """Half of the window's part."""
         terms = [self.scalar.digit(window + self.WINDOWS * k, 4**k) for k in range(4)]
         return self.program.select(self.table, terms)
+
+    def require(self, formulas: Formulas, point: Pair) -> None:
+        """The point is scalar * G: 260 rows for a large field, for points that are on the curve.
+
+        No point of the input is added up before the last sum, so that one offset is enough: whoever meets a denominator
+        of 0 knows a relation between the offset and G.
+        """
+        f, p, curve = formulas, self.program, formulas.curve
+        offset = curve.offsets[0]
+        total = p.constant_pair(*offset)
+        for window in reversed(range(self.WINDOWS)):
+            total = f.double(f.double_and_add(total, self.select(window)))
+        rest = curve.add(curve.times(4**self.WINDOWS, offset), curve.times(self.TOTAL, curve.generator))
+        assert rest is not None
+        f.require_sum(point, p.constant_pair(*rest), total)
 
 
 @dataclass(frozen=True)
@@ -323,14 +355,14 @@ class Scalars:
         bits: the digits of their coordinates.
     """
 
-    a: Register
-    b: Register
+    a: Operand
+    b: Operand
     bits: tuple[Bits, ...]
 
 
 def _shift(windows: int) -> int:
     """What a scalar is less than the number with digits 0 to 3 when its digits are -1 to 2."""
-    return (4**windows - 1) // 3
+    return ((1 << 2 * windows) - 1) // 3
 
 
 class EndomorphismRelation:
@@ -379,7 +411,7 @@ class EndomorphismRelation:
         images = [(x * beta % curve.field.value, y) for x, y in curve.offsets]
         offset = p.select(p.constant_table(curve.offsets), [choice.digit(0)])
         image_of_offset = p.select(p.constant_table([(y, x) for x, y in images]), [choice.digit(0)])
-        entries = [entry for row in f.joint_table(offset, first, second, (-1, -1)) for entry in row]
+        entries = f.joint_table(offset, first, second, (-1, -1))
         table = p.table(entries)
         # Images lie as (y, x): beta * x is the register behind y.
         table_of_images = p.table([image_of_offset if e is offset else (e[1], _behind(e[1])) for e in entries])
@@ -407,6 +439,60 @@ class EndomorphismRelation:
                 total = f.add(total, image)
             else:
                 f.require_sum(total, image, goal)
+
+
+class PlainRelation:
+    """a * p + b * q + t * G = 0 for integers a and b: 65 windows of 2 bits.
+
+    The digits of a are 0 to 3 and those of b -1 to 2. As a > 0 and a^2 + b^2 <= 1.155 * 2^256, the numbers with the
+    digits 0 to 3 are a and less than b + 1.334 * 2^128, together less than 2.86 * 2^128: that they are less than 2^130
+    proves that none has other digits. Offsets are those of `EndomorphismRelation`.
+    """
+
+    WINDOWS = 65
+
+    def __init__(self, formulas: Formulas) -> None:
+        self.formulas, self.program, self.curve = formulas, formulas.program, formulas.curve
+
+    def scalars(self, numerator: Operand, denominator: Operand) -> Scalars:
+        """Some (a, b) for which a * numerator + b * denominator is 0 in honest runs: the caller states that."""
+        p, order = self.program, self.curve.order
+
+        def digits(k: int, shift: int) -> Bits:
+            def hint(numerator: int, denominator: int) -> int:
+                u: int = divide(order)(numerator, denominator) % order.value
+                return short_relation(order.value, u)[k] + shift
+
+            return p.bits(hint, (numerator, denominator))
+
+        a, b = digits(0, 0), digits(1, _shift(self.WINDOWS))
+        one, shift = p.constant_pair(1, _shift(self.WINDOWS))
+        both = p.free_word(lambda total: total, (a.register + b.register,), below=TWO_130)
+        p.require(one * (a.register + b.register) - both, INTEGERS)
+        return Scalars(lift(a.register), b.register - shift, (a, b))
+
+    def require(self, scalars: Scalars, first: Pair, second: Pair, fixed: FixedBase, choice: Bits) -> None:
+        """The relation holds for two points on the curve: 622 rows for a large field."""
+        p, f, curve = self.program, self.formulas, self.curve
+        offset = p.select(p.constant_table(curve.offsets), [choice.digit(0)])
+        table = p.table(f.joint_table(offset, first, second, (0, -1)))
+
+        def select(window: int) -> Pair:
+            return p.select(
+                table, [bits.digit(window, weight) for bits, weight in zip(scalars.bits, (4, 1), strict=True)]
+            )
+
+        extra = curve.times(FixedBase.TOTAL, curve.generator)
+        rest = [curve.add(curve.times(_shift(self.WINDOWS), o), extra) for o in curve.offsets]
+        goal = p.select(p.constant_table([point for point in rest if point]), [choice.digit(0)])
+
+        total = select(self.WINDOWS - 1)
+        for window in reversed(range(self.WINDOWS - 1)):
+            known = fixed.select(window) if window < fixed.WINDOWS else None
+            half = f.double_and_add(total, known) if known else f.double(total)
+            total = f.double_and_add(half, select(window))
+        p.require(total[0] - goal[0])
+        p.require(total[1] - goal[1])
 
 
 def _behind(register: Register) -> Register:

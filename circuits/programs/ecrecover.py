@@ -125,19 +125,9 @@ def _infinity() -> Variant:
     f = Formulas(p, SECP256K1)
     z, v, r, s = (p.word(position) for position in range(4))
     point = _point_of(f, r, v)
-    # s != 0 modulo n, or t could be any for z = 0.
-    f.require_nonzero(s, SECP256K1_N)
     t = p.bits(lambda z, s: divide(SECP256K1_N)(z, s) % _N, (z, s))
     p.require(t.register * s - z, SECP256K1_N)
-    fixed = FixedBase(p, SECP256K1, t)
-    # No input is in this sum but as a multiple of G: one offset is enough.
-    offset = SECP256K1.offsets[0]
-    total = p.constant_pair(*offset)
-    for window in reversed(range(fixed.WINDOWS)):
-        total = f.double(f.double_and_add(total, fixed.select(window)))
-    left = SECP256K1.add(SECP256K1.times(4**fixed.WINDOWS, offset), SECP256K1.times(fixed.TOTAL, SECP256K1.generator))
-    assert left is not None
-    f.require_sum(point, p.constant_pair(*left), total)
+    FixedBase(p, SECP256K1, t).require(f, point)
     return Variant(p)
 
 

@@ -69,11 +69,11 @@ def _prime_above(order: int, eigenvalue: int) -> Eisenstein:
 
 @lru_cache(maxsize=1 << 10)
 def short_eisenstein_relation(order: int, eigenvalue: int, u: int) -> tuple[int, int, int, int]:
-    """The coordinates of a = a1 + a2 * w and b = b1 + b2 * w with a * u + b = 0 modulo the order, where w is the eigenvalue.
+    """Coordinates of a = a1 + a2 * w and b = b1 + b2 * w with a * u + b = 0 modulo the order, w the eigenvalue.
 
     Lagrange's reduction over the Eisenstein integers, in which |mu|^2 <= 1/3: the shortest vector has |a|^2 + |b|^2 <=
-    sqrt(3/2 * order), so that a coordinate is at most (8/3)^(1/4) * order^(1/4) < 1.278 * order^(1/4), and a != 0 modulo
-    the order because its norm is below the order.
+    sqrt(3/2 * order), so that a coordinate is at most (8/3)^(1/4) * order^(1/4) < 1.278 * order^(1/4), and a != 0
+    modulo the order: its norm is below the order, and were a = 0, that of b would not be.
     """
     v = Eisenstein(1, 0), Eisenstein(-u % order, 0)
     w = Eisenstein(0, 0), _prime_above(order, eigenvalue)

@@ -348,9 +348,17 @@ class Program:
         """The word at this position of the input; proved to be below a number, or not to be."""
         return self._word(WordRow(READ, position, below or at_least, below is not None), None, ())
 
-    def free_word(self, hint: Hint, arguments: Sequence[Operand] = (), *, below: Modulus | None = None) -> Register:
-        """A number below 2^256, or below another one, that a hint finds. The caller states what it is."""
-        return self._word(WordRow(FREE, 0, below, True), hint, tuple(lift(a) for a in arguments))
+    def free_word(
+        self,
+        hint: Hint,
+        arguments: Sequence[Operand] = (),
+        *,
+        below: Modulus | None = None,
+        at_least: Modulus | None = None,
+    ) -> Register:
+        """A number of 256 bits that a hint finds; proved to be below another, or not. The caller states the rest."""
+        row = WordRow(FREE, 0, below or at_least, at_least is None)
+        return self._word(row, hint, tuple(lift(a) for a in arguments))
 
     def digest(self, function: int, length: int) -> Register:
         """The hash of the first `length` bytes of what was hashed, once: `function` as on the hash buses."""
