@@ -19,7 +19,7 @@ from circuits.air import field as arithmetic
 from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Matrix
-from circuits.air.gadgets.basic import one_hot, total
+from circuits.air.gadgets.basic import at_most_one, total
 from circuits.air.layout import C, Layout, Size, allocate, bit, byte, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, NARROW_LISTED, NARROW_ROWS, REGISTERS, WIDE_LISTED, WIDE_ROWS
@@ -83,7 +83,7 @@ def constrain_equation(air: Air[Any], limbs: int, base: int, sums: Sequence[Expr
     """
     row, real = air.row, air.row.real
     moduli = EQUATION_MODULI[limbs]
-    one_hot(air, cells.modulus, total(list(cells.modulus)), "moduli")
+    at_most_one(air, list(cells.modulus), "moduli")
     number = total([flag * m.number for flag, m in zip(cells.modulus, moduli, strict=True)])
     digits = [m.digits(limbs) for m in moduli]
     length = max(map(len, digits))

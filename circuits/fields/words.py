@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
 from circuits.air.field import Matrix
-from circuits.air.gadgets.basic import one_hot, total
+from circuits.air.gadgets.basic import at_most_one, total
 from circuits.air.layout import RANGE, C, Layout, allocate, bit, byte, element, limb, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, REGISTERS, WORD_LISTED, WORD_ROWS
@@ -73,7 +73,7 @@ class Words(Table[Columns]):
             Chain.share(air, name)
         places = (row.read, row.written, row.is_hashed, row.digest)
         air.require(total(list(places)) * (1 - real), "padding is nowhere")
-        one_hot(air, row.compared, total(list(row.compared)), "compared")
+        at_most_one(air, list(row.compared), "compared")
         compared = total([flag * m.number for flag, m in zip(row.compared, COMPARED, strict=True)])
         listed = (chain.program, chain.row, chain.last, places, row.position, row.function, compared, row.below)
         air.query(WORD_LISTED, *listed, count=real)

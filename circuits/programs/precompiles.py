@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from circuits.programs import alt_bn128_pairing, ecrecover
+from circuits.programs import alt_bn128, alt_bn128_pairing, ecrecover, point_evaluation
 from circuits.programs.program import END, PART, READ, WRITE_DELAY, WRITTEN, Instance, ProgramError, Variant
 
 
@@ -39,7 +39,10 @@ PRECOMPILES: dict[int, Precompile] = {
     p.number: p
     for p in (
         Precompile(1, (3000, 0), ecrecover.variants, ecrecover.instances),
+        Precompile(6, (150, 0), alt_bn128.add_variants, alt_bn128.add_instances),
+        Precompile(7, (6000, 0), alt_bn128.multiply_variants, alt_bn128.multiply_instances),
         Precompile(8, (45_000, 34_000), alt_bn128_pairing.variants, alt_bn128_pairing.instances, stride=192),
+        Precompile(10, (50_000, 0), point_evaluation.variants, point_evaluation.instances, length=192),
     )
 }
 

@@ -19,11 +19,21 @@ TIME_BITS = 29
 
 
 def one_hot(air: Air, flags: Sequence[Expression], total: Operand, name: str) -> None:
-    """The flags (bits by their column type) are exclusive and sum to `total`, itself a bit."""
+    """The flags (bits by their column type) are exclusive and sum to `total`, itself a bit.
+
+    The sum of the flags is no such total: it would say nothing. That is `at_most_one`.
+    """
     accumulated: Operand = 0
     for flag in flags:
         accumulated = flag + accumulated
     air.require(accumulated - air.graph.lift(total), f"{name}: exactly one flag")
+
+
+def at_most_one(air: Air, flags: Sequence[Expression], name: str) -> Expression:
+    """The flags (bits by their column type) are exclusive. Returns their sum, a bit."""
+    some = total(flags)
+    air.require(some * (some - 1), f"{name}: at most one flag")
+    return some
 
 
 def total(terms: Sequence[Expression]) -> Expression:
