@@ -17,6 +17,8 @@ from functools import cache, cached_property
 
 from circuits.programs.lattices import short_eisenstein_relation, short_relation
 from circuits.programs.moduli import (
+    BLS12_381_P,
+    BLS12_381_R,
     BN254_N,
     BN254_P,
     INTEGERS,
@@ -53,7 +55,7 @@ class Curve:
 
     Attributes:
         field: modulus of the coordinates, which is 3 modulo 4.
-        order: of the group, odd.
+        order: of the group, odd, as is that of the group of all points.
         generator: coordinates of one.
         cofactor: how many times larger the group of all points is.
         endomorphism: (beta, lambda) with lambda * (x, y) = (beta * x, y), or (0, 0).
@@ -125,7 +127,7 @@ class Curve:
         return root if (root * root - square) % self.field.value == 0 else None
 
     @cached_property
-    def offsets(self) -> tuple[tuple[int, int], ...]:
+    def _hashed(self) -> tuple[tuple[int, int], ...]:
         """Points of which nobody knows a relation among them and the generator: hashes of a text, tried in order."""
         found: list[tuple[int, int]] = []
         for counter in itertools.count():
@@ -135,9 +137,19 @@ class Curve:
             point = y and self.times(self.cofactor, (x, min(y, self.field.value - y)))
             if point:
                 found.append(point)
-            if len(found) == OFFSETS:
+            if len(found) == OFFSETS + 1:
                 return tuple(found)
         raise AssertionError
+
+    @property
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """Points among which `choice` selects: nobody knows a relation among them, the start and the generator."""
+        return self._hashed[:OFFSETS]
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """One more such point."""
+        return self._hashed[OFFSETS]
 
 
 #: SEC 2, version 2: secp256k1. Its endomorphism: Gallant, Lambert, Vanstone (2001).
@@ -167,6 +179,19 @@ BN254 = Curve(
         0x59E26BCEA0D48BACD4F263F1ACDB5C4F5763473177FFFFFE,
         0xB3C4D79D41A917585BFC41088D8DAAA78B17EA66B99C90DD,
     ),
+)
+
+#: EIP-2537: the first group of BLS12-381, in a larger one.
+BLS12_381_G1 = Curve(
+    BLS12_381_P,
+    BLS12_381_R,
+    a=0,
+    b=4,
+    generator=(
+        0x17F1D3A73197D7942695638C4FA9AC0FC3688C4F9774B905A14E3A3F171BAC586C55E83FF97A1AEFFB3AF00ADB22C6BB,
+        0x08B3F481E3AAA0F1A09E30ED741D8AE4FCF5E095D5D00AF600DB18CB2C04B3EDD03CC744A2888AE40CAA232946C5E7E1,
+    ),
+    cofactor=0x396C8C005555E1568C00AAAB0000AAAB,
 )
 
 #: FIPS 186: P-256.

@@ -398,6 +398,10 @@ class Program:
     def _word(self, row: WordRow, hint: Hint | None, arguments: tuple[Polynomial, ...]) -> Register:
         if len(self.words) >= _ROWS_PER_KIND:
             raise ProgramError(f"{self.name}: too many words")
+        if row.compared is not None and not 0 < row.compared.value < 1 << 256:
+            raise ProgramError(
+                f"{self.name}: {row.compared.name} is no number of 256 bits that words are compared with"
+            )
         register = Register(WORDS + len(self.words), UNSIGNED_DIGIT, (1 << 256) - 1)
         self.words.append(row)
 
