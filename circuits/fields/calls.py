@@ -170,8 +170,8 @@ class InstanceColumns(Layout[C]):
 class Instances(Table[InstanceColumns]):
     """Instances of programs: each is started once, with all kinds of rows that it has.
 
-    A program of a part that reads no other instance stands for a first part only, or makes the call fail, whatever comes
-    before. One that does fails to read anything where there is none: no register has the instance 0, but constants,
+    A program of a part that reads no other instance stands for a first part only, or makes the call fail, whatever is
+    before it. One that does fails to read anything where there is none: no register has the instance 0, but constants,
     whose numbers are others.
     """
 

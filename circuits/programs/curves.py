@@ -45,10 +45,10 @@ Affine = tuple[int, int] | None
 
 #: How many offsets there are that `choice` selects among: as many as two digits have values.
 #:
-#: An input can spoil one of them knowingly: a point that is an offset, or whose x differs from an offset's by a multiple
-#: of the modulus of the circuits' field, which `distinct` does not tell from 0. It can spoil others at random, each with
-#: about 2^24 attempts for the sums of a program, or one after the other where an attacker keeps the first digits of the
-#: scalars and varies the last. This spends digits, about 20 bits for each offset: scalars have too few for 16.
+#: An input can spoil one of them knowingly: a point that is an offset, or whose x differs from an offset's by a
+#: multiple of the modulus of the circuits' field, which `distinct` does not tell from 0. It can spoil others at random,
+#: each with about 2^24 attempts for the sums of a program, or one after the other where an attacker keeps the first
+#: digits of the scalars and varies the last. This spends digits, about 20 bits for each offset: there are not enough.
 OFFSETS = 16
 
 
