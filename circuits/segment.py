@@ -52,7 +52,7 @@ from circuits.instructions import (
 )
 from circuits.instructions import block as block_instructions
 from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
-from circuits.precompiles import hashes
+from circuits.precompiles import hashes, modexp
 from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
@@ -133,6 +133,7 @@ _MODULES = (
     create,
     deposit,
     hashes,
+    modexp,
     exceptional,
     static_violation,
     buffer,

@@ -57,7 +57,7 @@ PRECOMPILE_NAMES = {
     9: "blake2f",
     10: "point_evaluation",
 }
-PROVED_PRECOMPILES = (2, 3, 4)
+PROVED_PRECOMPILES = (2, 3, 4, 5)
 
 
 class Place(NamedTuple):

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 
 SHA256, RIPEMD160, IDENTITY = 2, 3, 4
+#: Its memory, time and output follow from its input: `circuits.batch.modexp_plan`.
+MODEXP = 5
 
-#: Precompiles that have tables.
+#: Precompiles that are called by the rows of `circuits.precompiles.hashes`.
 PROVED = (SHA256, RIPEMD160, IDENTITY)
 
 #: Gas of each, and gas for each word of its input. Source: cancun/vm/gas.py.

@@ -27,7 +27,8 @@ from circuits.batch.execution import (
     words_of,
 )
 from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
-from circuits.batch.precompiles import IDENTITY
+from circuits.batch.modexp_plan import NUMBERS_START
+from circuits.batch.precompiles import IDENTITY, MODEXP
 from circuits.limbs import Limbs
 from circuits.widths import WORD, WORD_BYTES
 from executor.opcodes import CALLS, OPCODES, OPERANDS
@@ -68,6 +69,7 @@ class Moves:
         is_write: bool.
         offset, size: first byte, and bytes, at least 1.
         place: of the bytes in the trace's data: what is read or written; or ZEROS.
+        begin: zeros stand in the place of the data before this place.
     """
 
     step: Integers
@@ -77,14 +79,17 @@ class Moves:
     offset: Integers
     size: Integers
     place: Integers
+    begin: Integers
 
     @classmethod
-    def make(cls, step: Any, frame: Any, time: Any, is_write: bool, offset: Any, size: Any, place: Any) -> Moves:
+    def make(
+        cls, step: Any, frame: Any, time: Any, is_write: bool, offset: Any, size: Any, place: Any, begin: Any = ZEROS
+    ) -> Moves:
         """Of arrays (n,) or numbers, without those of no bytes."""
-        arrays = np.broadcast_arrays(step, frame, time, is_write, offset, size, place)
+        arrays = np.broadcast_arrays(step, frame, time, is_write, offset, size, place, begin)
         some = arrays[5] > 0
-        step, frame, time, _, offset, size, place = (x[some].astype(np.int64) for x in arrays)
-        return cls(step, frame, time, np.full(len(step), is_write), offset, size, place)
+        step, frame, time, _, offset, size, place, begin = (x[some].astype(np.int64) for x in arrays)
+        return cls(step, frame, time, np.full(len(step), is_write), offset, size, place, begin)
 
     @classmethod
     def join(cls, parts: Sequence[Moves]) -> Moves:
@@ -158,7 +163,10 @@ class MemoryView:
         row, k, time = row[order], k[order], time[order]
         size = np.minimum(moves.size[row] - WORD_BYTES * k, WORD_BYTES)
         offset, place = moves.offset[row] + WORD_BYTES * k, moves.place[row] + WORD_BYTES * k
-        self._gather(execution, moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size, place)
+        self._gather(
+            execution, moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size, place,
+            np.maximum(moves.begin[row], 0),
+        )  # fmt: skip
 
     def written(self, time: Integers, offset: Integers) -> Limbs:
         """What the writes at these times and offsets (n,) write: words (n, 16), zeros where there are none."""
@@ -193,12 +201,13 @@ class MemoryView:
         offset: Integers,
         size: Integers,
         start: Integers,
+        begin: Integers,
     ) -> None:
         data = execution.trace.data.byte
         word = np.zeros((len(step), WORD), dtype=np.uint16)
         for b in range(WORD_BYTES):
             inside = b < size
-            _put_byte(word, b, _bytes_at(data, start + b, inside))
+            _put_byte(word, b, _bytes_at(data, start + b, inside, begin))
         spills = np.flatnonzero(offset % WORD_BYTES + size > WORD_BYTES)
         request = np.concatenate([np.arange(len(step)), spills])
         index = np.concatenate([offset // WORD_BYTES, offset[spills] // WORD_BYTES + 1])
@@ -212,7 +221,7 @@ class MemoryView:
             step, frame, time, is_write, offset, size, word, place[: len(step)], second,
             _is_direct(execution, step, offset),
         )  # fmt: skip
-        self.accesses = _accesses(data, self.requests, request, index, start)
+        self.accesses = _accesses(data, self.requests, request, index, start, begin)
 
 
 _views: WeakKeyDictionary[Execution, MemoryView] = WeakKeyDictionary()
@@ -239,7 +248,8 @@ def _own_accesses(execution: Execution) -> Moves:
     late = np.where((opcode == _MCOPY) & is_write, -(-size // WORD_BYTES), 0)
     time = execution.time[step] + np.where(np.isin(opcode, _SINGLE), 0, 1 + late)
     places = (memory.offset[rows], size, memory.after_start[rows])
-    return Moves(step, execution.frame[step], time, is_write, *(x.astype(np.int64) for x in places))
+    everything = np.full(len(step), ZEROS)
+    return Moves(step, execution.frame[step], time, is_write, *(x.astype(np.int64) for x in places), everything)
 
 
 def _succeeding(execution: Execution, opcode: int) -> Integers:
@@ -323,7 +333,8 @@ def _copied_outputs(execution: Execution) -> Moves:
 
 def _precompiles(execution: Execution) -> Moves:
     """Precompiles copy their input to their own memory; a hash is read there, and written behind it."""
-    frames = np.flatnonzero((execution.frame_precompile > 0) & execution.frame_success)
+    number = execution.frame_precompile
+    frames = np.flatnonzero((number > 0) & (number != MODEXP) & execution.frame_success)
     data, frame, time = FrameData.of(execution), frames + 1, execution.frame_begin_time[frames] + FRAME_BEGIN
     size, place = data.calldata_size[frames], data.calldata_place[frames]
     in_memory = data.calldata_kind[frames] == CALLDATA_MEMORY
@@ -339,6 +350,28 @@ def _precompiles(execution: Execution) -> Moves:
             Moves.make(-1, frame, time + 2 * words, True, output, WORD_BYTES * hashes, data.return_place[frames]),
         ]
     )
+
+
+def _modexp(execution: Execution) -> Moves:
+    """MODEXP copies and reads its lengths and the head of its exponent, whether it is paid or not, then its numbers."""
+    data = FrameData.of(execution)
+    found = []
+    for row, plan in execution.modexp_plans.items():
+        time = int(execution.frame_begin_time[row]) + FRAME_BEGIN
+        place, in_memory = int(data.calldata_place[row]), data.calldata_kind[row] == CALLDATA_MEMORY
+        for copy in plan.copies:
+            own, when = place + copy.start, time + copy.time
+            source, start = data.calldata_id[row], data.calldata_start[row] + copy.start
+            found.append(Moves.make(-1, [source], when, False, start, copy.size * in_memory, own))
+            found.append(Moves.make(-1, [row + 1], when, True, copy.to, copy.size, own))
+        # Whole words are read as they stand in the memory: what was written there says what they are.
+        for read in plan.reads:
+            found.append(Moves.make(-1, [row + 1], time + read.time, False, read.to, WORD_BYTES * read.words, ZEROS))
+        if plan.runs:
+            output, size = int(data.return_place[row]), WORD_BYTES * plan.words[2]
+            lead, when = size - plan.output[1], time + plan.output_time
+            found.append(Moves.make(-1, [row + 1], when, True, NUMBERS_START, size, output - lead, output))
+    return Moves.join(found) if found else Moves.make([], [], [], False, [], [], [])
 
 
 def only_access(execution: Execution, steps: Integers) -> Integers:
@@ -383,6 +416,7 @@ MOVES: tuple[Callable[[Execution], Moves], ...] = (
     _copied_return_data,
     _copied_outputs,
     _precompiles,
+    _modexp,
     _initcodes,
     _deposits,
 )
@@ -405,9 +439,17 @@ def _is_direct(execution: Execution, step: Integers, offset: Integers) -> NDArra
 
 
 def _accesses(
-    data: NDArray[np.uint8], requests: Requests, request: Integers, index: Integers, start: Integers
+    data: NDArray[np.uint8],
+    requests: Requests,
+    request: Integers,
+    index: Integers,
+    start: Integers,
+    first: Integers,
 ) -> Accesses:
-    """`request`, `index`: of each access, sorted by frame, index and time; `start`: of each request in the data."""
+    """`request`, `index`: of each access, sorted by frame, index and time.
+
+    `start`, `first`: of each request, its place in the data, and the place before which zeros stand.
+    """
     frame, time = requests.frame[request], requests.time[request]
     is_write = requests.is_write[request]
     is_first = np.ones(len(request), dtype=bool)
@@ -415,13 +457,13 @@ def _accesses(
     after = np.zeros((len(request), WORD), dtype=np.uint16)
     numbers = np.arange(len(request))
     begin = WORD_BYTES * index - requests.offset[request]
-    size, start = requests.size[request], start[request]
+    size, start, first = requests.size[request], start[request], first[request]
     for b in range(WORD_BYTES):
         place = begin + b
         written = is_write & (place >= 0) & (place < size)
         # A byte is what was written last, or the zero that stood there at first.
         source = np.maximum.accumulate(np.where(written | is_first, numbers, 0))
-        _put_byte(after, b, _bytes_at(data, start + place, written)[source])
+        _put_byte(after, b, _bytes_at(data, start + place, written, first)[source])
     before = np.zeros_like(after)
     before[1:] = after[:-1]
     before[is_first] = 0
@@ -433,10 +475,12 @@ def _accesses(
     return Accesses(frame, index, time, is_write, before, after, then, is_first, refreshed, old)
 
 
-def _bytes_at(data: NDArray[np.uint8], places: Integers, wanted: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """The bytes at these places (n,), 0 where they are not wanted, and for zeros that stand nowhere."""
+def _bytes_at(
+    data: NDArray[np.uint8], places: Integers, wanted: NDArray[np.bool_], begin: Integers
+) -> NDArray[np.uint16]:
+    """The bytes at these places (n,), 0 where they are not wanted, and before `begin` (n,), which is not negative."""
     result = np.zeros(len(places), dtype=np.uint16)
-    wanted = wanted & (places >= 0)
+    wanted = wanted & (places >= begin)
     result[wanted] = data[places[wanted]]
     return result
 
