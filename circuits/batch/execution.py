@@ -18,8 +18,8 @@ from circuits.batch.code_trees import CodeTrees
 from circuits.batch.deposits import deposit_words
 from circuits.batch.init_codes import init_code_ids
 from circuits.batch.leaves import BatchLeaves, LeafKind
-from circuits.batch.operations import OperationKind, Operations
 from circuits.batch.modexp_plan import ModexpPlan
+from circuits.batch.operations import OperationKind, Operations
 from circuits.batch.precompiles import MODEXP, precompile_duration, precompile_output
 from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds

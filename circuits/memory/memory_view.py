@@ -247,9 +247,8 @@ def _own_accesses(execution: Execution) -> Moves:
     # MCOPY reads everything before it writes.
     late = np.where((opcode == _MCOPY) & is_write, -(-size // WORD_BYTES), 0)
     time = execution.time[step] + np.where(np.isin(opcode, _SINGLE), 0, 1 + late)
-    places = (memory.offset[rows], size, memory.after_start[rows])
-    everything = np.full(len(step), ZEROS)
-    return Moves(step, execution.frame[step], time, is_write, *(x.astype(np.int64) for x in places), everything)
+    offset, place = memory.offset[rows].astype(np.int64), memory.after_start[rows].astype(np.int64)
+    return Moves(step, execution.frame[step], time, is_write, offset, size, place, np.full_like(place, ZEROS))
 
 
 def _succeeding(execution: Execution, opcode: int) -> Integers:

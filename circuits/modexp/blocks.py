@@ -23,7 +23,12 @@ class Columns(Layout[C]):
     number = element("id of the number", by="counted from 0")
     index = element("which block of it", by="counted from 0")
     count = element("how many it has", by="the last row: its index + 1")
-    bytes = byte("the block, least significant byte first", WORD_BYTES, by="bitwise_bytes bus, two at a time")
+    bytes = byte(
+        "the block, least significant byte first",
+        WORD_BYTES,
+        by="bitwise_bytes bus, two at a time",
+        free="two of them that change places are another block: who looks it up says which it is",
+    )
     xor = byte("exclusive or of two bytes", WORD_BYTES // 2, by="bitwise_bytes bus")
     multiplicity = element("how often it is queried", by="balance of the number_block bus")
 
@@ -75,7 +80,8 @@ class Numbers:
 
     def blocks(self, number: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
         """The bytes (n, 32) of these blocks."""
-        return self.bytes[self.start[number] + index].astype(np.int64)
+        found: NDArray[np.int64] = self.bytes[self.start[number] + index].astype(np.int64)
+        return found
 
 
 def fill_blocks(numbers: Numbers, asked: NDArray[np.uint32]) -> Matrix | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.derived import fill_derived
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import one_hot, range_check, total
 from circuits.air.layout import C, Layout, allocate, bit, element, limb
-from circuits.air.derived import fill_derived
 from circuits.air.table import Air, Table
 from circuits.memory.buses import MEMORY_BYTES
 from circuits.modexp.buses import EXPONENT, MULTIPLY_MODULO, POWER_OF, POWERS

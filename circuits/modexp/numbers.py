@@ -9,9 +9,9 @@ from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import IsZero, total
 from circuits.air.layout import C, Layout, allocate, bit, byte, element, nested
 from circuits.air.table import Air, Table
+from circuits.memory.buses import MEMORY_BYTES
 from circuits.modexp.blocks import Numbers
 from circuits.modexp.buses import BLOCK, NUMBER
-from circuits.memory.buses import MEMORY_BYTES
 from circuits.widths import WORD_BYTES
 
 _NUMBER = "number bus"

@@ -58,6 +58,7 @@ class Products(Table[Columns]):
     """
 
     name = "modexp_products"
+    row_order = "diagonals meet only on the diagonal bus"
 
     def constraints(self, air: Air[Columns]) -> None:
         row, after, real = air.row, air.next, air.row.real

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import RANGE, C, Layout, allocate, bit, byte, element, limb
 from circuits.air.table import Air, Table
@@ -26,7 +27,7 @@ _HIGH = 1 << 14
 _LEAST = 1 << 21
 _MOST = (1 << 16) - 1 + 255 * _HIGH - _LEAST
 # The largest carries of coefficients are carries; and no equation over integers wraps.
-assert MAX_PAIRS * _PAIRS // 255 + 1 <= min(_LEAST, _MOST)
+assert min(_LEAST, _MOST) >= MAX_PAIRS * _PAIRS // 255 + 1
 assert MAX_PAIRS * _PAIRS + _MOST + 255 + 256 * max(_LEAST, _MOST) < MODULUS
 
 _DIAGONAL = "diagonal bus"
@@ -104,12 +105,13 @@ class Remainders(Table[Columns]):
         for t in range(WORD_BYTES // 2):
             query_xor(air, row.carry_high[2 * t], row.carry_high[2 * t + 1], row.carry_xor[t], count=real)
 
-        def carry(of: Columns, t: int) -> object:
-            return of.carry_low[t] + of.carry_high[t] * _HIGH - of.real * _LEAST
+        def carry(of: Columns, t: int) -> Expression:
+            result: Expression = of.carry_low[t] + of.carry_high[t] * _HIGH - of.real * _LEAST
+            return result
 
         for t in range(WORD_BYTES):
             # Of the row before: the upper half of its diagonal, and its last carry.
-            total = after.coefficients[t]
+            total: Expression = after.coefficients[t]
             if WORD_BYTES + t < DIAGONAL_SIZE:
                 total = total + goes_on * row.coefficients[WORD_BYTES + t]
             total = total + (carry(after, t - 1) if t else goes_on * carry(row, WORD_BYTES - 1))
@@ -128,10 +130,10 @@ def fill_remainders(jobs: Jobs, asked: NDArray[np.uint32]) -> Matrix | None:
     lengths = jobs.a_count + jobs.b_count
     ends = np.cumsum(lengths)
     begin = ends - lengths
-    total = int(ends[-1])
+    height = int(ends[-1])
     owner = np.repeat(np.arange(len(jobs)), lengths)
-    index = np.arange(total) - begin[owner]
-    matrix, rows = allocate(Columns, total)
+    index = np.arange(height) - begin[owner]
+    matrix, rows = allocate(Columns, height)
     rows.real = 1
     rows.first = index == 0
     rows.diagonal = index < lengths[owner] - 1
@@ -141,11 +143,11 @@ def fill_remainders(jobs: Jobs, asked: NDArray[np.uint32]) -> Matrix | None:
     rows.index, rows.count = index, r_count[owner]
     there = index < r_count[owner]
     rows.there, rows.ends = there, index == r_count[owner] - 1
-    bytes_ = np.zeros((total, WORD_BYTES), dtype=np.int64)
+    bytes_ = np.zeros((height, WORD_BYTES), dtype=np.int64)
     bytes_[there] = numbers.blocks(jobs.remainder[owner[there]], index[there])
     rows.bytes = bytes_
     pairs = jobs.pairs
-    coefficients = np.zeros((total, DIAGONAL_SIZE), dtype=np.int64)
+    coefficients = np.zeros((height, DIAGONAL_SIZE), dtype=np.int64)
     coefficients[(begin[pairs.owner] + pairs.i + pairs.j)[pairs.end]] = pairs.sums[pairs.end]
     rows.coefficients = coefficients % MODULUS
     sums = coefficients[:, :WORD_BYTES].copy()

@@ -116,7 +116,8 @@ class ModexpWork:
         self.numbers = Numbers(builder.values, builder.counts)
         self.jobs = Jobs.of(self.numbers, builder.jobs)
         table = np.array(digits, dtype=np.int64).reshape(-1, 7 + DIGIT_BITS)
-        self.digits = Digits(*table.T[:7], table[:, 7:])
+        call, word, position, digit, before, power, after = table.T[:7]
+        self.digits = Digits(call, word, position, digit, before, power, after, table[:, 7:])
         self.powers = np.array(powers, dtype=np.int64).reshape(-1, 3)
 
     def _compute(

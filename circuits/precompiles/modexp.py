@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.derived import fill_derived
-from circuits.air.expression import Expression, Operand
+from circuits.air.expression import Expression
 from circuits.air.field import INVERSE_2_16, Matrix
 from circuits.air.gadgets.basic import IsZero, LessThan, one_hot, range_check, select, total
 from circuits.air.layout import RANGE, Array, C, Layout, allocate, bit, element, limb, nested
@@ -87,7 +87,10 @@ class Part(Layout[C]):
     """What the input has of the bytes of a number: all, some or none of them."""
 
     some = bit("1: there are bytes of it")
-    whole = bit("1: all of it is there, or it has no bytes")
+    whole = bit(
+        "1: all of it is there, or it has no bytes",
+        free="a number without bytes may also be one that begins at the end of the input",
+    )
     low = limb("low limb of the distance between their ends", by=RANGE)
     high = limb("and high limb", by="10-bit range check")
     size = element("how many bytes are there", by="its constraint")
@@ -105,10 +108,12 @@ class Part(Layout[C]):
         part = select(cells.whole, length, there)
         air.require(cells.size - cells.some * part, "size of the part")
         air.require((1 - cells.some) * cells.whole * length, "nothing of a number without bytes")
-        # Some: between the ends of number and input, whichever is further. None: from the input's end to its start.
+        # Some: from the number's end to that of the input, or from one byte behind that. None: from that to its start.
         behind = there - length
-        distance = cells.some * (cells.whole * behind * 2 - behind) - (when - cells.some) * (1 - cells.whole) * there
+        distance = cells.some * (cells.whole * (behind * 2 + 1) - behind - 1)
+        distance = distance - (when - cells.some) * (1 - cells.whole) * there
         air.require(distance - cells.low - cells.high * _BASE, "distance of the ends")
+        air.require((1 - when) * cells.low, "no distance")
         range_check(air, cells.high, _PLACE_BITS - 16, when)
 
     @staticmethod
@@ -118,7 +123,7 @@ class Part(Layout[C]):
         some = when & (there > 0) & (length > 0)
         whole = when & np.where(some, there >= length, length == 0)
         behind = there - length
-        distance = np.where(some, np.where(whole, behind, -behind), np.where(whole, 0, -there))
+        distance = np.where(some, np.where(whole, behind, -behind - 1), np.where(whole, 0, -there))
         cells.some, cells.whole = some, whole
         cells.size = np.where(some, np.where(whole, length, there), 0)
         distance = np.where(when, distance, 0)
@@ -179,7 +184,7 @@ class Columns(Layout[C]):
     # The input.
     length = limb("bytes of base, exponent and modulus: words of the input", (3, WORD), by=_MEMORY)
     head = limb("the first 32 bytes of the exponent, or all of a shorter one", WORD, by=_MEMORY)
-    near: Near[C] = nested(Near, "whether these are small", 3)
+    near = nested(Near, "whether these are small", 3)
     bytes = element(
         "the lengths as integers, 0 if they are not small",
         3,
@@ -189,9 +194,7 @@ class Columns(Layout[C]):
     head_part = nested(Part, "what there is of the head")
     # The price.
     is_long = bit("1: the exponent has more than 32 bytes; of 32 either")
-    is_short = element(
-        "1: it has at most 32", equals=lambda row: row.near[1].near - row.near[1].near * row.is_long
-    )
+    is_short = element("1: it has at most 32", equals=lambda row: row.near[1].near - row.near[1].near * row.is_long)
     head_bytes = element(
         "bytes of the head", equals=lambda row: row.is_long * WORD_BYTES + row.is_short * row.length[1][0]
     )
@@ -376,17 +379,17 @@ class Modexp(Table[Columns]):
             self._copy(air, part, start, to - length, time)
         reads, writes, unit, zero = ([int(k == i) for i in range(4)] for k in range(4))
         kind = [row.runs * r + row.vanishes * z for r, z in zip(reads, zero, strict=True)]
-        token = (first + modulus, row.modulus, modulus, NUMBERS_START, modulus - 1)
-        air.send(NUMBER, *kind, row.frame, *token, count=row.works)
-        token = (base_time + base, row.base, base, end, base - 1)
-        air.send(NUMBER, *reads, row.frame, *token, count=row.runs)
+        own = (row.modulus, modulus, NUMBERS_START, modulus - 1)
+        air.send(NUMBER, *kind, row.frame, first + modulus, *own, count=row.works)
+        own_base = (row.base, base, end, base - 1)
+        air.send(NUMBER, *reads, row.frame, base_time + base, *own_base, count=row.runs)
         air.send(NUMBER, *unit, row.frame, first, row.unit, modulus, 0, modulus - 1, count=row.runs)
         read_time = exponent_time + exponent
         air.send(EXPONENT, row.frame, read_time, base_end, exponent, row.modulus, row.result, count=row.runs)
         air.send(POWERS, row.frame, row.base, row.unit, row.modulus, count=row.runs)
         air.query(BELOW, row.result, row.modulus, count=row.runs)
-        token = (output_time, row.result, modulus, NUMBERS_START, modulus - 1)
-        air.send(NUMBER, *writes, row.frame, *token, count=row.runs)
+        own = (row.result, modulus, NUMBERS_START, modulus - 1)
+        air.send(NUMBER, *writes, row.frame, output_time, *own, count=row.runs)
         for name in ("base", "unit", "modulus", "result"):
             air.require((1 - row.runs) * getattr(row, name), f"no number: {name}")
 
@@ -489,9 +492,7 @@ COMPONENTS = (
         lambda execution, sent: numbers.fill_number_words(_work(execution).numbers, sent),
     ),
     Acting(exponents.Exponents(), lambda execution: exponents.fill_exponents(_work(execution))),
-    Answering(
-        exponents.Powers(), POWER_OF, lambda execution, asked: exponents.fill_powers(_work(execution), asked)
-    ),
+    Answering(exponents.Powers(), POWER_OF, lambda execution, asked: exponents.fill_powers(_work(execution), asked)),
     Acting(products.Products(), lambda execution: products.fill_products(_work(execution).jobs)),
     Answering(
         remainders.Remainders(),
