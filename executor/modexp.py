@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 WORD_BYTES = 32
 #: The lengths of base, exponent and modulus stand before the numbers, a word each.
@@ -16,6 +17,30 @@ LEAST_GAS = 200
 GAS_DIVISOR = 3
 #: Bytes of a number that count as one in its price.
 PRICED_BYTES = 8
+
+# Bounds of the circuits. They hold for calls that are paid and have a modulus.
+MAX_MODULUS_BYTES = 2**13
+MAX_BASE_BYTES = 2**19 - 1
+MAX_EXPONENT_BYTES = 2**24
+#: No table of the circuits may have more rows.
+MAX_ROWS = 2**21
+#: An exponent is taken in digits of so many bits.
+DIGIT_BITS = 4
+_DIGITS_IN_WORD = 8 * WORD_BYTES // DIGIT_BITS
+
+
+class ModexpRows(NamedTuple):
+    """Rows of the circuits' tables that a power takes: digits, pairs of blocks, lines of products, blocks."""
+
+    digits: int
+    pairs: int
+    lines: int
+    blocks: int
+
+
+def words_for(length: int) -> int:
+    """Words that hold a number of so many bytes; one at least."""
+    return max(1, -(-length // WORD_BYTES))
 
 
 @dataclass(frozen=True)
@@ -73,3 +98,44 @@ class ModexpInput:
         longer = max(self.lengths[0], self.lengths[2])
         parts = -(-longer // PRICED_BYTES)
         return max(LEAST_GAS, parts * parts * self.iterations // GAS_DIVISOR)
+
+    @cached_property
+    def computes(self) -> bool:
+        """Whether a call that is paid computes a power: unless the modulus is 0, or has no bytes."""
+        return self.lengths[2] > 0 and self.modulus > 0
+
+    @cached_property
+    def rows(self) -> ModexpRows:
+        """What the power takes if one is computed."""
+        base, exponent, modulus = map(words_for, self.lengths)
+        digits = f"{self.exponent:x}" if self.exponent else ""
+        zeros = digits.count("0")
+        highest = int(max(digits, default="0"), 1 << DIGIT_BITS)
+        # The first product reduces the base, if it is needed at all; the others multiply numbers like the modulus.
+        first = base if highest else modulus
+        behind = max(0, len(digits) - 1)
+        others = max(0, highest - 1) + DIGIT_BITS * behind + max(0, behind - zeros)
+        skipped = exponent - (-(-len(digits) // _DIGITS_IN_WORD))
+        return ModexpRows(
+            skipped + _DIGITS_IN_WORD * (exponent - skipped),
+            first * modulus + others * modulus * modulus,
+            first + modulus + others * 2 * modulus,
+            base + modulus + first + modulus + modulus + others * 2 * modulus,
+        )
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why a call that is paid cannot be proved, or None."""
+        base, exponent, modulus = self.lengths
+        if not modulus:
+            return None
+        for what, length, most in (
+            ("modulus", modulus, MAX_MODULUS_BYTES),
+            ("base", base, MAX_BASE_BYTES),
+            ("exponent", exponent, MAX_EXPONENT_BYTES),
+        ):
+            if length > most:
+                return f"MODEXP with {what} of more than {most} bytes"
+        if self.computes and max(self.rows) > MAX_ROWS:
+            return f"MODEXP that takes {max(self.rows)} rows of a table, more than {MAX_ROWS}"
+        return None

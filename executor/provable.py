@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from executor.errors import UnsupportedFeature
 from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
 from executor.limbs import addresses_to_bytes, words_to_ints
+from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
 from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
@@ -57,7 +58,8 @@ PRECOMPILE_NAMES = {
     9: "blake2f",
     10: "point_evaluation",
 }
-PROVED_PRECOMPILES = (2, 3, 4, 5)
+MODEXP = 5
+PROVED_PRECOMPILES = (2, 3, 4, MODEXP)
 
 
 class Place(NamedTuple):
@@ -184,11 +186,12 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     """Precompiles without tables, and memory beyond the bound."""
     steps, frames = trace.steps, trace.frames
     own = frames.kind != FrameKind.SYSTEM
-    number = _precompile_numbers(trace)
+    number = precompile_numbers(trace)
     for frame in np.flatnonzero(own & (number > 0) & ~np.isin(number, PROVED_PRECOMPILES)).tolist():
         name = PRECOMPILE_NAMES[int(number[frame])]
         yield Refusal(_place_of_frame_opening(trace, frame), f"precompile {int(number[frame])}, {name}")
         break
+    yield from _modexp(trace, np.flatnonzero(own & (number == MODEXP)))
     of_own = own[steps.frame]
     wide = of_own & (steps.memory_size.astype(np.int64) > MAX_MEMORY_BYTES)
     if wide.any():
@@ -201,7 +204,20 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
         yield Refusal(_place_of_step(trace, int(wide[0])), "memory of more than 16 MiB")
 
 
-def _precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
+def _modexp(trace: ExecutionTrace, calls: NDArray[np.int64]) -> Iterator[Refusal]:
+    """The first of these frames, calls of MODEXP, whose numbers are too large, or whose price is above `MAX_GAS`."""
+    frames = trace.frames
+    for frame in calls.tolist():
+        given = ModexpInput(trace.bytes_at(frames.input_start[frame], frames.input_size[frame]))
+        reason = given.refusal if frames.outcome[frame] == Outcome.SUCCESS else None
+        if frames.gas_given[frame] > MAX_GAS and given.gas > MAX_GAS:
+            reason = f"MODEXP for more than {MAX_GAS} gas"
+        if reason:
+            yield Refusal(_place_of_frame_opening(trace, frame), reason)
+            return
+
+
+def precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
     """Number of the precompile that each frame calls, 0 for others, (frames,)."""
     address = trace.frames.code_address
     number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)

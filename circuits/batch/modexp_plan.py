@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from circuits.widths import WORD_BYTES
-from executor.modexp import HEADER_BYTES, ModexpInput
+from executor.modexp import HEADER_BYTES, MAX_BASE_BYTES, MAX_MODULUS_BYTES, ModexpInput, words_for
 
 #: Copying and reading the lengths takes three units of time each, the head of the exponent one each.
 HEADER_TIME = 8
@@ -22,10 +22,7 @@ NUMBERS_START = HEAD_START + WORD_BYTES
 
 #: A modulus has at most so many words: coefficients of products stay below the modulus of the field
 #: (`circuits.modexp.remainders`).
-MAX_MODULUS_WORDS = 256
-#: A base, and an exponent if it is read, has less bytes.
-MAX_BASE_BYTES = 1 << 19
-MAX_EXPONENT_BYTES = 1 << 25
+MAX_MODULUS_WORDS = MAX_MODULUS_BYTES // WORD_BYTES
 
 
 class Copy(NamedTuple):
@@ -43,11 +40,6 @@ class Access(NamedTuple):
     to: int
     words: int
     time: int
-
-
-def words_for(length: int) -> int:
-    """Words that hold a number of so many bytes; one at least."""
-    return max(1, -(-length // WORD_BYTES))
 
 
 @dataclass(frozen=True)
@@ -70,7 +62,7 @@ class ModexpPlan:
     @cached_property
     def runs(self) -> bool:
         """Whether a power is computed: there is one for every modulus but zero."""
-        return self.works and self.input.modulus > 0
+        return self.paid and self.input.computes
 
     @cached_property
     def words(self) -> tuple[int, int, int]:
@@ -93,7 +85,7 @@ class ModexpPlan:
         words, ends = self.words, self.ends
         time = HEADER_TIME
         wanted = [(0, HEADER_BYTES, HEADER_BYTES, 0)]
-        if base < MAX_BASE_BYTES:
+        if base <= MAX_BASE_BYTES:
             wanted.append((first, min(exponent, WORD_BYTES), NUMBERS_START, 6))
         if self.works:
             wanted.append((second, modulus, ends[2], time))
@@ -136,11 +128,3 @@ class ModexpPlan:
         """First byte and bytes of what is returned, in the frame's memory."""
         size = self.input.lengths[2]
         return (self.ends[2] - size, size) if self.works else (0, 0)
-
-    @property
-    def provable(self) -> bool:
-        """Whether the numbers are small enough for the circuits."""
-        base, exponent, _ = self.input.lengths
-        if not self.works:
-            return True
-        return self.words[2] <= MAX_MODULUS_WORDS and base < MAX_BASE_BYTES and exponent < MAX_EXPONENT_BYTES

@@ -16,8 +16,9 @@ from circuits.air.layout import C, Layout, allocate, bit, element, limb
 from circuits.air.table import Air, Table
 from circuits.memory.buses import MEMORY_BYTES
 from circuits.modexp.buses import EXPONENT, MULTIPLY_MODULO, POWER_OF, POWERS
-from circuits.modexp.work import DIGIT_BITS, DIGITS, ModexpWork
+from circuits.modexp.work import DIGITS, ModexpWork
 from circuits.widths import WORD, WORD_BYTES
+from executor.modexp import DIGIT_BITS
 
 _MULTIPLY = "multiply_modulo bus, or 0"
 _TOKEN = "exponent bus; the rows of an exponent share it"

@@ -15,11 +15,10 @@ from circuits.batch.modexp_plan import ModexpPlan
 from circuits.modexp.blocks import Numbers
 from circuits.modexp.products import Jobs
 from circuits.widths import WORD, WORD_BYTES
+from executor.modexp import DIGIT_BITS
 
 Integers = NDArray[np.int64]
 
-#: An exponent is taken in digits of so many bits.
-DIGIT_BITS = 4
 DIGITS = 1 << DIGIT_BITS
 _DIGITS_IN_WORD = 8 * WORD_BYTES // DIGIT_BITS
 

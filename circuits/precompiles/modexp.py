@@ -38,7 +38,7 @@ from circuits.modexp import below, blocks, exponents, numbers, products, remaind
 from circuits.modexp.buses import BELOW, BLOCK, EXPONENT, MULTIPLY_MODULO, NUMBER, POWER_OF, POWERS
 from circuits.modexp.work import ModexpWork
 from circuits.widths import WORD, WORD_BYTES
-from executor.modexp import GAS_DIVISOR, HEADER_BYTES, LEAST_GAS, PRICED_BYTES
+from executor.modexp import GAS_DIVISOR, HEADER_BYTES, LEAST_GAS, MAX_BASE_BYTES, PRICED_BYTES
 
 _BUS = "precompile bus"
 _MEMORY = "memory_bytes bus"
@@ -407,7 +407,7 @@ def fill(work: ModexpWork) -> Matrix | None:
     lengths = [[x.lengths[k] for x in inputs] for k in range(3)]
     for k in range(3):
         rows.length[:, k] = _limbs(lengths[k], WORD)
-    rows.head = _limbs([x.head if x.lengths[0] < 1 << 16 + _NUMBER_BITS else 0 for x in inputs], WORD)
+    rows.head = _limbs([x.head if x.lengths[0] <= MAX_BASE_BYTES else 0 for x in inputs], WORD)
     bits = (_NUMBER_BITS, _EXPONENT_BITS, _NUMBER_BITS)
     near = [Near.fill(rows.near[k], rows.length[:, k].astype(np.uint16), bits[k]) for k in range(3)]
     base, exponent, modulus = (
