@@ -30,9 +30,11 @@ _DIGITS_IN_WORD = 8 * WORD_BYTES // DIGIT_BITS
 
 
 class ModexpRows(NamedTuple):
-    """Rows of the circuits' tables that a power takes: digits, pairs of blocks, lines of products, blocks."""
+    """Rows of the circuits' tables that a power takes: digits, products of numbers of one block, of others the pairs of
+    blocks and lines of 32 bytes, and the blocks of numbers."""
 
     digits: int
+    small: int
     pairs: int
     lines: int
     blocks: int
@@ -116,12 +118,15 @@ class ModexpInput:
         behind = max(0, len(digits) - 1)
         others = max(0, highest - 1) + DIGIT_BITS * behind + max(0, behind - zeros)
         skipped = exponent - (-(-len(digits) // _DIGITS_IN_WORD))
-        return ModexpRows(
-            skipped + _DIGITS_IN_WORD * (exponent - skipped),
-            first * modulus + others * modulus * modulus,
-            first + modulus + others * 2 * modulus,
-            base + modulus + first + modulus + modulus + others * 2 * modulus,
-        )
+        taken = skipped + _DIGITS_IN_WORD * (exponent - skipped)
+        given = base + 2 * modulus
+        if modulus == 1:
+            small = others + (first == 1)
+            return ModexpRows(
+                taken, small, first * (first > 1), (first + 1) * (first > 1), given + 1 + others + first * (first > 1)
+            )
+        pairs, lines = first * modulus + others * modulus**2, first + modulus + 2 * others * modulus
+        return ModexpRows(taken, 0, pairs, lines, given + lines)
 
     @cached_property
     def refusal(self) -> str | None:

@@ -41,8 +41,8 @@ PER_WORD = 7 << 10
 PER_CALLDATA_WORD = 30 << 10
 PER_BLOCK = 40 << 10
 PER_PRODUCT = 8 << 10
-#: And for each row of the tables of MODEXP: digits, pairs of blocks, lines of products, blocks.
-PER_POWER_ROW = (3 << 10, 7 << 10, 12 << 10, 4 << 10)
+#: And for each row of the tables of MODEXP: digits, small products, pairs of blocks, lines of products, blocks.
+PER_POWER_ROW = (3 << 10, 16 << 10, 7 << 10, 12 << 10, 4 << 10)
 
 _WORD_BYTES = 32
 _COPIES = (OPCODES["CODECOPY"], OPCODES["EXTCODECOPY"])

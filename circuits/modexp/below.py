@@ -12,6 +12,8 @@ from circuits.modexp.blocks import Numbers
 from circuits.modexp.buses import BELOW, BLOCK
 from circuits.widths import WORD, WORD_BYTES
 
+_SAME_NUMBER = "another true statement, of an equal number, which the number_block bus confirms"
+
 
 class Columns(Layout[C]):
     """32 bytes of a comparison per row, from the least significant ones on."""
@@ -19,8 +21,8 @@ class Columns(Layout[C]):
     real = bit("1 on rows that compare")
     first = bit("1: the least significant bytes")
     last = bit("1: the most significant bytes")
-    number = element("id of the number", by="number_block bus; the rows of a comparison share it")
-    bound = element("id of the bound", by="number_block bus; the rows of a comparison share it")
+    number = element("id of the number", by="number_block bus; the rows of a comparison share it", free=_SAME_NUMBER)
+    bound = element("id of the bound", by="number_block bus; the rows of a comparison share it", free=_SAME_NUMBER)
     index = element("which block", by="counted from 0")
     count = element("how many blocks both have", by="number_block bus")
     number_bytes = byte("block of the number", WORD_BYTES, by="number_block bus")
@@ -37,6 +39,7 @@ class Below(Table[Columns]):
     """
 
     name = "modexp_below"
+    row_order = "comparisons meet only on the below bus"
 
     def constraints(self, air: Air[Columns]) -> None:
         row, after, real = air.row, air.next, air.row.real

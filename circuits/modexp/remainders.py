@@ -17,6 +17,7 @@ from circuits.air.table import Air, Table
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.modexp.buses import BLOCK, DIAGONAL, DIAGONAL_SIZE, MULTIPLY_MODULO
 from circuits.modexp.products import Jobs
+from circuits.modexp.small import counts_of
 from circuits.widths import WORD_BYTES
 
 #: What a pair of bytes of two blocks adds to a coefficient, all pairs of one coefficient, and of how many blocks.
@@ -159,15 +160,8 @@ def fill_remainders(jobs: Jobs, asked: NDArray[np.uint32]) -> Matrix | None:
     rows.carry_high = high
     rows.carry_low = carries + _LEAST - high * _HIGH
     rows.carry_xor = high[:, 0::2] ^ high[:, 1::2]
-    # What is asked of a product that there is; anything else is left to unbalance the bus.
     names = np.stack([jobs.a, jobs.b, jobs.modulus, jobs.remainder], axis=1)
-    both = np.concatenate([names, asked.astype(np.int64)])
-    _, inverse = np.unique(both, axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    place = np.full(len(both), -1, dtype=np.int64)
-    place[inverse[: len(names)][::-1]] = np.arange(len(names))[::-1]
-    found = place[inverse[len(names) :]]
-    rows.multiplicity[ends - 1] = np.bincount(found[found >= 0], minlength=len(jobs))
+    rows.multiplicity[ends - 1] = counts_of(names, asked)
     return matrix
 
 

@@ -14,6 +14,7 @@ from circuits.batch.frame_data import FrameData
 from circuits.batch.modexp_plan import ModexpPlan
 from circuits.modexp.blocks import Numbers
 from circuits.modexp.products import Jobs
+from circuits.modexp.small import SmallJobs
 from circuits.widths import WORD, WORD_BYTES
 from executor.modexp import DIGIT_BITS
 
@@ -53,6 +54,7 @@ class _Builder:
         self.values: list[int] = []
         self.counts: list[int] = []
         self.jobs: list[tuple[int, int, int, int, int]] = []
+        self.small_jobs: list[tuple[int, int, int, int, int]] = []
 
     def number(self, value: int, count: int) -> int:
         self.values.append(value)
@@ -62,9 +64,12 @@ class _Builder:
     def multiply(self, a: int, b: int, modulus: int) -> int:
         """The id of a * b modulo the modulus."""
         quotient, remainder = divmod(self.values[a] * self.values[b], self.values[modulus])
-        ids = self.number(quotient, self.counts[a]), self.number(remainder, self.counts[modulus])
-        self.jobs.append((a, b, ids[0], modulus, ids[1]))
-        return ids[1]
+        own = self.number(remainder, self.counts[modulus])
+        if self.counts[a] == self.counts[modulus] == 1:
+            self.small_jobs.append((a, b, modulus, own, quotient))
+        else:
+            self.jobs.append((a, b, self.number(quotient, self.counts[a]), modulus, own))
+        return own
 
 
 class ModexpWork:
@@ -79,7 +84,7 @@ class ModexpWork:
         base, unit, modulus, result: (n,) ids of their numbers, 0 of calls that compute none.
         exponent_words, exponent_time, exponent_offset: (n,) words of the exponent, when and where the first one is
             read.
-        numbers, jobs: all numbers and all products.
+        numbers, jobs, small_jobs: all numbers, all products, and those of numbers of one block.
         digits: the rows of exponents.
         powers: (m, 3) running call, exponent and id of the powers that are needed.
     """
@@ -114,6 +119,7 @@ class ModexpWork:
             self._compute(builder, n, call, digits, powers)
         self.numbers = Numbers(builder.values, builder.counts)
         self.jobs = Jobs.of(self.numbers, builder.jobs)
+        self.small_jobs = SmallJobs.of(self.numbers, builder.small_jobs)
         table = np.array(digits, dtype=np.int64).reshape(-1, 7 + DIGIT_BITS)
         call, word, position, digit, before, power, after = table.T[:7]
         self.digits = Digits(call, word, position, digit, before, power, after, table[:, 7:])

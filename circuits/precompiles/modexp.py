@@ -34,7 +34,7 @@ from circuits.frames.gas import GasLimb
 from circuits.functions.products import MULTIPLY_BUS, query_product
 from circuits.instructions.buses import COPY
 from circuits.memory.buses import MEMORY_BYTES
-from circuits.modexp import below, blocks, exponents, numbers, products, remainders
+from circuits.modexp import below, blocks, exponents, numbers, products, remainders, small
 from circuits.modexp.buses import BELOW, BLOCK, EXPONENT, MULTIPLY_MODULO, NUMBER, POWER_OF, POWERS
 from circuits.modexp.work import ModexpWork
 from circuits.widths import WORD, WORD_BYTES
@@ -209,7 +209,7 @@ class Columns(Layout[C]):
     squarings_high = element("and out of the high one", by="2-bit range check")
     few = nested(IsZero, "whether there are none")
     both = bit("1: base and modulus are small")
-    base_longer = bit("1: the base is not shorter than the modulus; or else the modulus is not shorter")
+    base_longer = bit("1: both are, and the base is not shorter than the modulus")
     longer = element("bytes of the longer one", by="its constraint")
     longer_low = limb("low limb of the difference", by=RANGE)
     eighths = limb("8 bytes of the longer one each, rounded up; 2^16 if one is not small", by=RANGE)
@@ -312,10 +312,11 @@ class Modexp(Table[Columns]):
         # Complexity. Lengths of 2^19 bytes and more count as 2^19: 2^16 parts.
         base, _, modulus = row.bytes
         air.require(row.both - row.near[0].near * row.near[2].near, "both")
-        air.require((1 - real) * row.base_longer, "padding: base_longer")
+        air.require((1 - row.both) * row.base_longer, "only small lengths are compared")
+        air.require((1 - row.both) * row.longer_low, "no difference")
         air.require(row.longer - modulus - row.base_longer * (base - modulus), "the longer one")
         # Both lengths are below 2^19.
-        difference = (modulus - base) * (real - row.base_longer * 2)
+        difference = (modulus - base) * (real - row.base_longer * 2) - (real - row.base_longer)
         margin = (difference - row.longer_low) * INVERSE_2_16
         air.query(RANGE16, margin, count=row.both)
         air.query(RANGE16, margin * (1 << 13), count=row.both)
@@ -450,10 +451,10 @@ def _fill_price(
     total_ = (squarings & 0xFFFF) + (squarings >> 16 & 0xFFFF) + (squarings >> 32) + ~near
     IsZero.fill(rows.few, total_.astype(np.uint64))
     both = (rows.near[0].near == 1) & (rows.near[2].near == 1)
-    longer = base >= modulus
+    longer = both & (base >= modulus)
     rows.both, rows.base_longer = both, longer
-    rows.longer = np.maximum(base, modulus)
-    rows.longer_low = np.where(both, np.abs(base - modulus), 0) & 0xFFFF
+    rows.longer = np.where(longer, base, modulus)
+    rows.longer_low = np.where(longer, base - modulus, np.where(both, modulus - base - 1, 0)) & 0xFFFF
     parts = np.where(both, -(-np.maximum(base, modulus) // PRICED_BYTES), _BASE)
     rows.eighths, rows.eighths_high = parts & 0xFFFF, parts >> 16
     # Products of more than 64 bits: Python integers, a few for each call.
@@ -498,6 +499,14 @@ COMPONENTS = (
         remainders.Remainders(),
         MULTIPLY_MODULO,
         lambda execution, asked: remainders.fill_remainders(_work(execution).jobs, asked),
+    ),
+    *(
+        Answering(
+            table,
+            MULTIPLY_MODULO,
+            lambda execution, asked, table=table: small.fill_small(_work(execution).small_jobs, table, asked),
+        )
+        for table in (small.TINY, small.SMALL)
     ),
     Answering(below.Below(), BELOW, lambda execution, asked: below.fill_below(_work(execution).numbers, asked)),
     Answering(blocks.Blocks(), BLOCK, lambda execution, asked: blocks.fill_blocks(_work(execution).numbers, asked)),
