@@ -354,23 +354,31 @@ def _precompiles(execution: Execution) -> Moves:
 def _modexp(execution: Execution) -> Moves:
     """MODEXP copies and reads its lengths and the head of its exponent, whether it is paid or not, then its numbers."""
     data = FrameData.of(execution)
-    found = []
+    # Frame, time, whether it is a write, offset, size, place and begin.
+    found: list[tuple[int, int, bool, int, int, int, int]] = []
     for row, plan in execution.modexp_plans.items():
         time = int(execution.frame_begin_time[row]) + FRAME_BEGIN
-        place, in_memory = int(data.calldata_place[row]), data.calldata_kind[row] == CALLDATA_MEMORY
+        place, in_memory = int(data.calldata_place[row]), bool(data.calldata_kind[row] == CALLDATA_MEMORY)
+        source, start = int(data.calldata_id[row]), int(data.calldata_start[row])
         for copy in plan.copies:
             own, when = place + copy.start, time + copy.time
-            source, start = data.calldata_id[row], data.calldata_start[row] + copy.start
-            found.append(Moves.make(-1, [source], when, False, start, copy.size * in_memory, own))
-            found.append(Moves.make(-1, [row + 1], when, True, copy.to, copy.size, own))
+            found.append((source, when, False, start + copy.start, copy.size * in_memory, own, ZEROS))
+            found.append((row + 1, when, True, copy.to, copy.size, own, ZEROS))
         # Whole words are read as they stand in the memory: what was written there says what they are.
         for read in plan.reads:
-            found.append(Moves.make(-1, [row + 1], time + read.time, False, read.to, WORD_BYTES * read.words, ZEROS))
+            found.append((row + 1, time + read.time, False, read.to, WORD_BYTES * read.words, ZEROS, ZEROS))
         if plan.runs:
             output, size = int(data.return_place[row]), WORD_BYTES * plan.words[2]
-            lead, when = size - plan.output[1], time + plan.output_time
-            found.append(Moves.make(-1, [row + 1], when, True, NUMBERS_START, size, output - lead, output))
-    return Moves.join(found) if found else Moves.make([], [], [], False, [], [], [])
+            place = output - size + plan.output[1]
+            found.append((row + 1, time + plan.output_time, True, NUMBERS_START, size, place, output))
+    frames, times, is_write, *rest = np.array(found, dtype=np.int64).reshape(-1, 7).T
+    return Moves.join(
+        [
+            Moves.make(-1, frames[chosen], times[chosen], writes, *(x[chosen] for x in rest))
+            for writes in (False, True)
+            for chosen in [np.flatnonzero(is_write == writes)]
+        ]
+    )
 
 
 def only_access(execution: Execution, steps: Integers) -> Integers:
