@@ -128,6 +128,8 @@ class Exponents(Table[Columns]):
         air.require(row.idle * row.digit, "an idle digit is 0")
         air.require(row.skips * (1 - row.idle), "a word that is skipped is idle")
         air.require(row.skips * row.started, "only leading words are skipped")
+        nothing = (row.place, row.done, row.prefix)
+        air.require_equal(nothing, (0, 0, 0), "no digits of a word that is skipped", when=row.skips)
         # The sum of 16 limbs is 0 only if all are.
         air.require(row.skips * total(list(row.word)), "a word that is skipped is 0")
 

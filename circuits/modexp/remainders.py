@@ -32,7 +32,7 @@ assert min(_LEAST, _MOST) >= MAX_PAIRS * _PAIRS // 255 + 1
 assert MAX_PAIRS * _PAIRS + _MOST + 255 + 256 * max(_LEAST, _MOST) < MODULUS
 
 _DIAGONAL = "diagonal bus"
-_OTHER_CARRY = "the same carry in another way"
+_OTHER_CARRY = "low and high part together may make the same carry in up to four ways"
 
 
 class Columns(Layout[C]):
@@ -53,9 +53,9 @@ class Columns(Layout[C]):
     ends = bit("1: this is its last one")
     coefficients = element("of the diagonal", DIAGONAL_SIZE, by="diagonal bus, or 0")
     bytes = byte("block of the remainder", WORD_BYTES, by="number_block bus, or 0")
-    carry_low = limb("what is carried out of each byte, low part", WORD_BYTES, by=RANGE)
-    carry_high = byte("and high part", WORD_BYTES, by="bitwise_bytes bus, two at a time")
-    carry_xor = byte("exclusive or of two of them", WORD_BYTES // 2, by="bitwise_bytes bus")
+    carry_low = limb("what is carried out of each byte, low part", WORD_BYTES, by=RANGE, free=_OTHER_CARRY)
+    carry_high = byte("and high part", WORD_BYTES, by="bitwise_bytes bus, two at a time", free=_OTHER_CARRY)
+    carry_xor = byte("exclusive or of two of them", WORD_BYTES // 2, by="bitwise_bytes bus", free=_OTHER_CARRY)
     multiplicity = element("how often the product is queried", by="balance of the multiply_modulo bus")
 
 

@@ -36,6 +36,7 @@ assert _SUMS + _MOST + 0xFFFF + (max(_LEAST, _MOST) << 16) < MODULUS
 
 _BYTES = Size("bytes")
 _BLOCK = "number_block bus"
+_OTHER_CARRY = "low and high part together may make the same carry in up to four ways"
 _SAME_NUMBER = "another true statement, of an equal number, which the number_block bus confirms"
 
 
@@ -53,9 +54,11 @@ class Columns(Layout[C]):
     remainder_bytes = byte("remainder", _BYTES, by=_BLOCK)
     quotient_bytes = byte("quotient", _BYTES, by="bitwise_bytes bus, two at a time")
     quotient_xor = byte("exclusive or of two of them", Size("limbs"), by="bitwise_bytes bus")
-    carry_low = byte("what is carried out of 16 bits, low part", Size("carries"), by="bitwise_bytes bus")
-    carry_high = byte("and high part", Size("carries"), by="bitwise_bytes bus")
-    carry_xor = byte("exclusive or of both", Size("carries"), by="bitwise_bytes bus")
+    carry_low = byte(
+        "what is carried out of 16 bits, low part", Size("carries"), by="bitwise_bytes bus", free=_OTHER_CARRY
+    )
+    carry_high = byte("and high part", Size("carries"), by="bitwise_bytes bus", free=_OTHER_CARRY)
+    carry_xor = byte("exclusive or of both", Size("carries"), by="bitwise_bytes bus", free=_OTHER_CARRY)
     multiplicity = element("how often the product is queried", by="balance of the multiply_modulo bus")
 
 

@@ -27,7 +27,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.modexp_plan import HEAD_START, HEADER_TIME, MAX_MODULUS_WORDS, NUMBERS_START
 from circuits.batch.precompiles import MODEXP
-from circuits.component import Acting, Answering
+from circuits.component import Acting, Answering, Component
 from circuits.frames.buses import HALT, PRECOMPILE
 from circuits.frames.frames import Ending
 from circuits.frames.gas import GasLimb
@@ -485,7 +485,14 @@ def _work(execution: Execution) -> ModexpWork:
     return ModexpWork.of(execution)
 
 
-COMPONENTS = (
+def _small(table: small.SmallProducts) -> Answering:
+    def answer(execution: Execution, asked: NDArray[np.uint32]) -> Matrix | None:
+        return small.fill_small(_work(execution).small_jobs, table, asked)
+
+    return Answering(table, MULTIPLY_MODULO, answer)
+
+
+COMPONENTS: tuple[Component, ...] = (
     Acting(Modexp(), lambda execution: fill(_work(execution))),
     Answering(
         numbers.NumberWords(),
@@ -500,14 +507,7 @@ COMPONENTS = (
         MULTIPLY_MODULO,
         lambda execution, asked: remainders.fill_remainders(_work(execution).jobs, asked),
     ),
-    *(
-        Answering(
-            table,
-            MULTIPLY_MODULO,
-            lambda execution, asked, table=table: small.fill_small(_work(execution).small_jobs, table, asked),
-        )
-        for table in (small.TINY, small.SMALL)
-    ),
+    *map(_small, (small.TINY, small.SMALL)),
     Answering(below.Below(), BELOW, lambda execution, asked: below.fill_below(_work(execution).numbers, asked)),
     Answering(blocks.Blocks(), BLOCK, lambda execution, asked: blocks.fill_blocks(_work(execution).numbers, asked)),
 )
