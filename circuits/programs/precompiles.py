@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 
 from circuits.programs import alt_bn128, alt_bn128_pairing, ecrecover, point_evaluation
-from circuits.programs.program import END, PART, READ, WRITE_DELAY, WRITTEN, Instance, ProgramError, Variant
+from circuits.programs.program import (
+    END,
+    MAX_CONSTANTS,
+    PART,
+    READ,
+    WRITE_DELAY,
+    WRITTEN,
+    Instance,
+    ProgramError,
+    Variant,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
         words = [row for row in program.words if row.place in (READ, WRITTEN)]
         if any(row.position >= WRITE_DELAY for row in words):
             raise ProgramError(f"{program.name}: more words than an instance has time for")
+        if len(program.constants) > MAX_CONSTANTS:
+            raise ProgramError(f"{program.name}: more than {MAX_CONSTANTS} constants")
         if (variant.role in (PART, END)) != bool(precompile.stride):
             raise ProgramError(f"{program.name}: a part of what has no parts")
         if variant.fails and any(row.place == WRITTEN for row in program.words):

@@ -776,6 +776,9 @@ class Program:
         }
 
 
+#: Numbers of constants: those of the next program follow.
+MAX_CONSTANTS = 1 << 12
+
 #: Time that an instance takes: reads, then what it returns.
 INSTANCE_TIME = 32
 #: What is returned is written so long after the first read. Positions of words are smaller.

@@ -4,47 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from typing import Any
 
 from eth_keys import keys
-from py_ecc import optimized_bls12_381 as bls12_381
-from py_ecc import optimized_bn128 as bn128
-from py_ecc.bls.point_compression import compress_G1
+from py_ecc.bls import G2ProofOfPossession
 
+from circuits.programs.curves import BN254
 from scripts.batches.builder import Builder
-
-
-def words(*values: int) -> bytes:
-    """Integers as words of 32 bytes."""
-    return b"".join(value.to_bytes(32, "big") for value in values)
+from scripts.batches.precompiles import words
 
 
 def signed(key: int, digest: bytes) -> bytes:
     """The input of ECRECOVER for a signature of a hash."""
     signature = keys.PrivateKey(key.to_bytes(32, "big")).sign_msg_hash(digest)
-    return digest + words(27 + signature.v, signature.r, signature.s)
+    return digest + words(27 + int(signature.v), int(signature.r), int(signature.s))
 
 
 def bn128_point(factor: int) -> tuple[int, int]:
     """Coordinates of a multiple of alt_bn128's generator, (0, 0) of 0."""
-    point = bn128.multiply(bn128.G1, factor)
-    if bn128.is_inf(point):
-        return 0, 0
-    x, y = bn128.normalize(point)
-    return int(x), int(y)
-
-
-def bn128_pair(first: int, second: int) -> bytes:
-    """The input of the pairing check: multiples of both generators."""
-    point = bn128.multiply(bn128.G2, second)
-    if bn128.is_inf(point):
-        return words(*bn128_point(first), 0, 0, 0, 0)
-    x, y = bn128.normalize(point)
-    return words(*bn128_point(first), *(int(c) for v in (x, y) for c in reversed(v.coeffs)))
+    return BN254.times(factor, BN254.generator) or (0, 0)
 
 
 def constant_blob(value: int, point: int) -> bytes:
-    """The input of the point evaluation for a polynomial that is constant: its proof is the point at infinity."""
-    commitment = compress_G1(bls12_381.multiply(bls12_381.G1, value)).to_bytes(48, "big")
+    """The input of the point evaluation for a polynomial that is constant: its proof is the point at infinity.
+
+    The commitment of a constant is the public key of a secret key of BLS signatures.
+    """
+    commitment = bytes(G2ProofOfPossession.SkToPk(value))
     versioned = b"\x01" + hashlib.sha256(commitment).digest()[1:]
     return versioned + words(point, value) + commitment + b"\xc0" + bytes(47)
 
@@ -58,7 +44,7 @@ def calls() -> tuple[tuple[int, bytes], ...]:
         (1, b"\x22" * 32 + words(29, 1, 1)),
         (6, words(*bn128_point(1), *bn128_point(2))),
         (7, words(*bn128_point(3), 0)),
-        (8, bn128_pair(1, 0)),
+        (8, words(*bn128_point(1), 0, 0, 0, 0)),
         (8, words(1)),
         (10, blob),
         (10, blob[:32] + words((1 << 256) - 1) + blob[64:]),
@@ -66,7 +52,7 @@ def calls() -> tuple[tuple[int, bytes], ...]:
     )
 
 
-def transactions(building: Builder, sender: int) -> list[dict[str, object]]:
+def transactions(building: Builder, sender: int) -> list[dict[str, Any]]:
     """Transactions that call them directly."""
     return [
         building.transfer(sender, number.to_bytes(20, "big"), 0, gas=300_000, data="0x" + data.hex())
