@@ -6,8 +6,8 @@ import hashlib
 from functools import cache
 from typing import Any
 
-from eth_keys import keys
-from py_ecc.bls import G2ProofOfPossession
+from eth_keys.datatypes import PrivateKey
+from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
 from circuits.programs.curves import BN254
 from scripts.batches.builder import Builder
@@ -16,7 +16,7 @@ from scripts.batches.precompiles import words
 
 def signed(key: int, digest: bytes) -> bytes:
     """The input of ECRECOVER for a signature of a hash."""
-    signature = keys.PrivateKey(key.to_bytes(32, "big")).sign_msg_hash(digest)
+    signature = PrivateKey(key.to_bytes(32, "big")).sign_msg_hash(digest)
     return digest + words(27 + int(signature.v), int(signature.r), int(signature.s))
 
 
