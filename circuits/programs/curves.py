@@ -329,20 +329,20 @@ class FixedBase:
         terms = [self.scalar.digit(window + self.WINDOWS * k, 4**k) for k in range(4)]
         return self.program.select(self.table, terms)
 
-    def require(self, formulas: Formulas, point: Pair) -> None:
+    def require(self, formulas: Formulas, point: Pair, choice: Bits) -> None:
         """The point is scalar * G: 260 rows for a large field, for points that are on the curve.
 
-        No point of the input is added up before the last sum, so that one offset is enough: whoever meets a denominator
-        of 0 knows a relation between the offset and G.
+        No point of the input is added up before the last sum: whoever meets a denominator of 0 knows a relation between
+        an offset and G. But denominators that are 0 modulo the circuits' field are easily found (`Program.solve`).
         """
         f, p, curve = formulas, self.program, formulas.curve
-        offset = curve.offsets[0]
-        total = p.constant_pair(*offset)
+        total = p.select(p.constant_table(curve.offsets), [choice.digit(0)])
         for window in reversed(range(self.WINDOWS)):
             total = f.double(f.double_and_add(total, self.select(window)))
-        rest = curve.add(curve.times(4**self.WINDOWS, offset), curve.times(self.TOTAL, curve.generator))
-        assert rest is not None
-        f.require_sum(point, p.constant_pair(*rest), total)
+        known = curve.times(self.TOTAL, curve.generator)
+        rest = [curve.add(curve.times(4**self.WINDOWS, offset), known) for offset in curve.offsets]
+        goal = p.select(p.constant_table([found for found in rest if found]), [choice.digit(0)])
+        f.require_sum(point, goal, total)
 
 
 @dataclass(frozen=True)

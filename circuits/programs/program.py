@@ -26,6 +26,7 @@ from functools import cache
 
 from Crypto.Hash import keccak
 
+from circuits.air.field import MODULUS
 from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
 from circuits.programs.moduli import INTEGERS, Modulus
 
@@ -38,6 +39,9 @@ HINT = "a hint may be any number: what the program states of it stands in the ro
 #: First register of each kind of row; a row's register is the base and the row's number.
 NARROW, WIDE, SELECTED, BITS, WORDS = (kind << 20 for kind in range(1, 6))
 _ROWS_PER_KIND = 1 << 20
+
+#: Constants have numbers below those of all registers, so many for each program.
+MAX_CONSTANTS = 1 << 12
 
 #: What the coefficients of one equation may add up to in 16 bits of it: with carries of 15 bits and 2^16-fold carries
 #: of 2^30 it stays below the modulus of the circuits' field, 15 * 2^27 + 1.
@@ -336,6 +340,8 @@ class Program:
         self.bit_rows = 0
         self.words: list[WordRow] = []
         self.constants: list[int] = []
+        #: Whether it has a `choice`.
+        self.chooses = False
         #: Which function hashes, and how many bytes.
         self.hashes: tuple[int, int] | None = None
         self._constant_pairs: dict[tuple[int, int], Pair] = {}
@@ -437,6 +443,8 @@ class Program:
         base = len(self.constants)
         values = [signed(v, self.modulus, self.limbs) for pair in pairs for v in pair]
         self.constants += values
+        if len(self.constants) > MAX_CONSTANTS:
+            raise ProgramError(f"{self.name}: more than {MAX_CONSTANTS} constants")
         return PairTable(CONSTANT, base, len(pairs), SIGNED_DIGIT, max(map(abs, values)))
 
     def table(self, pairs: Sequence[Pair]) -> PairTable:
@@ -497,6 +505,7 @@ class Program:
 
     def choice(self) -> Bits:
         """A number that is the prover's own choice: `run` gets it. It must be sound to choose any."""
+        self.chooses = True
         number = self.bit_rows
         self.bit_rows += 1
         register = Register(BITS + number, UNSIGNED_DIGIT, (1 << 256) - 1)
@@ -529,6 +538,8 @@ class Program:
 
         With `distinct` the equation has the product of a sum with the difference of two registers, in a narrow row, and
         this difference is proved not to be 0: for moduli of 256 bits, which a difference of registers can exceed once.
+        Some unequal registers cannot be proved to be (`circuits.fields.equations.Narrow`), and who chooses the input can
+        find such: the program needs a `choice` that changes them.
 
         The hint may return any representative. That its equation determines what it stands for is the caller's care.
         """
@@ -619,7 +630,9 @@ class Program:
         left, right, name = row.operands[1], row.operands[2], self.name
 
         def step(state: _State) -> None:
-            if (state.values[left] - state.values[right]) % modulus.value == 0:
+            # As the rows prove it, modulo the circuits' field: numbers that are equal there need another `choice`.
+            difference = state.values[left] - state.values[right]
+            if difference * (difference**2 - modulus.value**2) % MODULUS == 0:
                 raise UnsatisfiedError(f"{name}: equal numbers, which were to be distinct")
 
         self._steps.append(step)

@@ -14,12 +14,14 @@ from circuits.programs.program import (
     DIGIT_BITS,
     LINKED,
     NARROW,
+    OWN,
     SELECTED,
     SIGNED_DIGIT,
     WIDE,
     WORDS,
     Program,
     Run,
+    SelectedRow,
 )
 
 Integers = NDArray[np.int64]
@@ -129,6 +131,15 @@ def _places(program: Program, registers: Integers) -> Integers:
     return result
 
 
+def _addresses(row: SelectedRow, scalar: NDArray[np.uint8]) -> Integers:
+    """Where (n,) the registers begin that a selection copies, by the bits of its instances' numbers."""
+    at = np.full(len(scalar), row.base, dtype=np.int64)
+    for weight, number, position in row.terms:
+        low = DIGIT_BITS * position
+        at += weight * (scalar[:, number, low] + 2 * scalar[:, number, low + 1].astype(np.int64))
+    return at
+
+
 class Runs:
     """All instances of a segment.
 
@@ -168,17 +179,26 @@ class Runs:
         spans = _spans(program)
         order = [base + k for base, (start, end) in spans.items() for k in range(end - start)]
         unsigned = spans[BITS][0]
+        # Selections copy digits, which are those of a word where they copy a word.
+        copies = {SELECTED + 2 * r + k for r, row in enumerate(program.selected) if row.source == OWN for k in range(2)}
         digits = np.empty((len(which), len(order), limbs), dtype=np.int16)
         quotients = []
         for k, i in enumerate(which):
-            values = [self.runs[i].values[index] for index in order]
+            values = [0 if index in copies else self.runs[i].values[index] for index in order]
             digits[k, :unsigned] = signed_digits(values[:unsigned], limbs)
             digits[k, unsigned:] = _unsigned_digits(values[unsigned:], limbs)
             found = self.runs[i].quotients
             quotients.append(signed_digits([found.get(index, 0) for index in order[: spans[WIDE][1]]], limbs + 1))
         quotient = np.array(quotients, dtype=np.int16).reshape(len(which), spans[WIDE][1], limbs + 1)
         scalars = b"".join(value.to_bytes(32, "little") for i in which for value in self.runs[i].bits)
-        bits = np.unpackbits(np.frombuffer(scalars, dtype=np.uint8), bitorder="little")
+        found_bits = np.unpackbits(np.frombuffer(scalars, dtype=np.uint8), bitorder="little")
+        bits = found_bits.reshape(len(which), program.bit_rows, 256)
+        every = np.arange(len(which))
+        for r, row in enumerate(program.selected):
+            if row.source == OWN:
+                at = _places(program, _addresses(row, bits))
+                for k in range(2):
+                    digits[:, spans[SELECTED][0] + 2 * r + k] = digits[every, at + k]
 
         def gathered(values: Sequence[int]) -> Integers:
             return np.array(values, dtype=np.int64)
@@ -196,7 +216,7 @@ class Runs:
             digits,
             quotient[:, : spans[NARROW][1]],
             quotient[:, spans[NARROW][1] :],
-            bits.reshape(len(which), program.bit_rows, 256),
+            bits,
         )
 
     def _count(self, runs: ProgramRuns) -> None:
@@ -208,10 +228,8 @@ class Runs:
         constants = np.zeros(len(program.constants), dtype=np.int64)
         every = np.arange(len(runs.instance))
         for row in program.selected:
-            at = np.full(len(every), row.base)
-            for weight, number, position in row.terms:
-                digit = runs.scalar[:, number, DIGIT_BITS * position] + 2 * runs.scalar[:, number, 2 * position + 1]
-                at = at + weight * digit.astype(np.int64)
+            at = _addresses(row, runs.scalar)
+            for _, number, position in row.terms:
                 runs.digit_reads[:, number, position] += 1
             for k in range(2):
                 if row.source == CONSTANT:
