@@ -53,7 +53,7 @@ from circuits.instructions import (
 )
 from circuits.instructions import block as block_instructions
 from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
-from circuits.precompiles import hashes
+from circuits.precompiles import blake2f, hashes
 from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
@@ -135,6 +135,7 @@ _MODULES = (
     deposit,
     hashes,
     field_calls,
+    blake2f,
     exceptional,
     static_violation,
     buffer,

@@ -31,6 +31,9 @@ MAX_MEMORY_BYTES = 2**24
 #: Gas of memory of that size: 3 w + w^2 / 512 for w = 2^19 words. Whoever has less cannot reach beyond.
 MAX_MEMORY_GAS = 3 * 2**19 + 2**29
 
+#: Rounds of BLAKE2F in a transaction, which is proved as a whole: each takes a row of a table.
+MAX_BLAKE2F_ROUNDS = 2**21
+
 #: A step of a transaction with a larger gas limit must leave so much of `MAX_GAS`: no check of gas comes near the end.
 GAS_MARGIN = 2**23
 #: Memory from here on takes more gas than 64 bits hold.
@@ -57,11 +60,12 @@ PRECOMPILE_NAMES = {
     9: "blake2f",
     10: "point_evaluation",
 }
-#: Precompiles whose input has parts: bytes of a part, gas of a call and of each part. They are proved below so many parts,
+#: Precompiles whose input has parts: bytes of a part, gas of a call, gas of each part. Proved below so many parts,
 #: or where the gas for these is lacking.
 PARTED_PRECOMPILES = {8: (192, 45_000, 34_000)}
 MAX_PARTS = 2**14
-PROVED_PRECOMPILES = (1, 2, 3, 4, 6, 7, 8, 10)
+PROVED_PRECOMPILES = (1, 2, 3, 4, 6, 7, 8, 9, 10)
+BLAKE2F, BLAKE2F_INPUT_BYTES = 9, 213
 
 
 class Place(NamedTuple):
@@ -108,6 +112,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_transactions(executed, trace),
             *_steps(trace),
             *_gas(trace),
+            *_blake2f(trace),
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
@@ -209,6 +214,35 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     wide = endings[(size > 0) & (offset + size > MAX_MEMORY_BYTES)]
     if len(wide):
         yield Refusal(_place_of_step(trace, int(wide[0])), "memory of more than 16 MiB")
+
+
+def _blake2f(trace: ExecutionTrace) -> Iterator[Refusal]:
+    """Calls of BLAKE2F with too many rounds, and those that lack gas though they have more than frames count."""
+    frames = trace.frames
+    calls, rounds, flags = blake2f_calls(trace)
+    runs = frames.outcome[calls] == Outcome.SUCCESS
+    _, transaction = np.unique(frames.transaction[calls], return_inverse=True)
+    # Frames are in the order of transactions, so the sum within one is that of all before less that at its beginning.
+    total = np.cumsum(np.where(runs, rounds, 0))
+    first = np.searchsorted(transaction, transaction)
+    total = total - total[first] + np.where(runs, rounds, 0)[first]
+    lacks = ~runs & (flags <= 1) & (frames.gas_given[calls] > MAX_GAS)
+    for which, what in (
+        (total > MAX_BLAKE2F_ROUNDS, f"more than {MAX_BLAKE2F_ROUNDS} rounds of BLAKE2F in a transaction"),
+        (lacks, f"lack of gas of a frame with more than {MAX_GAS}"),
+    ):
+        if which.any():
+            yield Refusal(_place_of_frame_opening(trace, int(calls[np.argmax(which)])), what)
+
+
+def blake2f_calls(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Frames (n,) that call BLAKE2F with an input of the right length (EIP-152); the rounds and the flag of each."""
+    frames = trace.frames
+    is_call = (_precompile_numbers(trace) == BLAKE2F) & (frames.kind != FrameKind.SYSTEM)
+    calls = np.flatnonzero(is_call & (frames.input_size == BLAKE2F_INPUT_BYTES))
+    start = frames.input_start[calls].astype(np.int64)
+    rounds = trace.data.byte[start[:, None] + np.arange(4)].astype(np.int64) @ (1 << np.arange(24, -1, -8))
+    return calls, rounds, trace.data.byte[start + BLAKE2F_INPUT_BYTES - 1].astype(np.int64)
 
 
 def _precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:

@@ -20,12 +20,13 @@ from circuits.batch.code_trees import CHUNK_BYTES
 from circuits.batch.execution import Batch
 from circuits.batch.operations import OperationKind
 from circuits.fields.equations import NARROW_TABLES, WIDE_TABLES
-from circuits.functions import bitwise_bytes, keccak_f, range
+from circuits.functions import bitwise_bytes, blake2f, keccak_f, range
 from circuits.functions.keccak_sponge import RATE
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import PART
 from executor.opcodes import OPCODES
-from executor.trace import NONE, HashPurpose
+from executor.provable import blake2f_calls
+from executor.trace import NONE, HashPurpose, Outcome
 
 Integers = NDArray[np.int64]
 
@@ -139,6 +140,12 @@ class Estimator:
         blocks = hashes.input_size[hashed].astype(np.int64) // RATE + 1
         self._blocks = _Distinct(of_step[step[hashed]], name.reshape(-1).astype(np.int64), blocks, count)
 
+        calls, rounds, _ = blake2f_calls(trace)
+        rounds = np.where(frames.outcome[calls] == Outcome.SUCCESS, rounds, 0)
+        of_call = of_transaction[frames.transaction[calls]]
+        # Fewer than 2^53 in all: counted exactly.
+        self._rounds = np.append(0, np.cumsum(np.bincount(of_call, weights=rounds, minlength=count))).astype(np.int64)
+
     def __call__(self, first: int, end: int) -> Estimate:
         """The estimate of the segment of operations `first .. end - 1`."""
         blocks = self._blocks(first, end)
@@ -147,6 +154,7 @@ class Estimator:
         rows = {
             keccak_f.KeccakF.name: keccak_f.ROUNDS * blocks,
             range.RANGE_16.name: range.RANGE_16.height,
+            blake2f.Blake2fRounds.name: int(self._rounds[end] - self._rounds[first]),
             bitwise_bytes.BitwiseBytes.name: bitwise_bytes.HEIGHT,
             **{name: int(sums[end] - sums[first]) for name, sums in self._equations.items()},
         }

@@ -1,4 +1,4 @@
-"""Generate the verifying keys that `verifier/keys` pins, from the circuits as they are.
+"""Generate the verifying keys that `verifier/keys` pins, and the listings of programs, from the circuits as they are.
 
 Run after every change of a circuit: `python -m scripts.pin_keys`. With `--check` nothing is written; the exit status
 says whether the pinned keys are the ones the circuits generate.
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import zkevm_native
 
+from circuits.fields import listings
 from circuits.segment import segment_circuit
 from circuits.statement import CIRCUIT_VERSION
 from verifier import keys
@@ -43,9 +44,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the pinned keys and write nothing")
     arguments = parser.parse_args()
+    if not arguments.check:
+        # First: the circuits that are generated take the listings from there.
+        listings.store(listings.assembled())
     manifest, encodings = generate()
     if arguments.check:
-        current = manifest == keys.manifest()
+        current = manifest == keys.manifest() and listings.listed() == listings.assembled()
         print("the pinned keys are current" if current else "the pinned keys are not those of the circuits")
         return 0 if current else 1
     keys.write(keys.FOLDER, manifest, encodings)

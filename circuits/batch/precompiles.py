@@ -1,7 +1,7 @@
 """What precompiles cost, how long they take, and where in their frame's memory they leave what they return.
 
 A precompile copies its input into the memory of its own frame, a word a unit of time. A hash reads it there again, and
-is written behind it.
+is written behind it. BLAKE2F reads its input where it lies, and writes its output to the beginning of its memory.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from circuits.programs.program import INSTANCE_TIME
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
-SHA256, RIPEMD160, IDENTITY = 2, 3, 4
+SHA256, RIPEMD160, IDENTITY, BLAKE2F = 2, 3, 4, 9
 
-#: Precompiles that copy or hash their input.
+#: Precompiles of the table `hash_precompiles`.
 HASHES = (SHA256, RIPEMD160, IDENTITY)
-
-#: Precompiles that have tables.
-PROVED = (*HASHES, *PRECOMPILES)
 
 #: Gas of each, and gas for each word of its input. Source: cancun/vm/gas.py.
 GAS = {SHA256: (60, 12), RIPEMD160: (600, 120), IDENTITY: (15, 3)}
 
 _WORD_BYTES = 32
+
+#: Bytes that BLAKE2F takes and returns (EIP-152); words of these.
+BLAKE2F_SIZE, BLAKE2F_OUTPUT = 213, 64
+BLAKE2F_READS, BLAKE2F_WRITES = 7, 2
 
 
 def precompile_gas(number: Integers, size: Integers) -> Integers:
@@ -36,7 +37,7 @@ def precompile_gas(number: Integers, size: Integers) -> Integers:
 
 
 def precompile_duration(number: Integers, size: Integers, gas: Integers, success: Booleans) -> Integers:
-    """Time (n,) that precompiles take.
+    """Time (n,) that precompiles take; none of most if they fail.
 
     Args:
         number, size: (n,) which, and bytes of their input.
@@ -47,7 +48,9 @@ def precompile_duration(number: Integers, size: Integers, gas: Integers, success
     hashes = np.where(success, np.where(number == IDENTITY, words, 2 * words + 1), 0)
     programs = np.isin(number, list(PRECOMPILES))
     instances = np.where(field_runs(number, size, gas), words + INSTANCE_TIME * (field_parts(number, size) + 1), 0)
-    return np.where(programs, instances, hashes)
+    # BLAKE2F reads why it fails, its gas or its flag, if the size is right.
+    blake2f = np.where(success, BLAKE2F_READS + BLAKE2F_WRITES, size == BLAKE2F_SIZE)
+    return np.select([programs, number == BLAKE2F], [instances, blake2f], hashes)
 
 
 def precompile_output(number: Integers, size: Integers, returned: Integers) -> tuple[Integers, Integers]:
@@ -57,7 +60,7 @@ def precompile_output(number: Integers, size: Integers, returned: Integers) -> t
         number, size: (n,) which, and bytes of their input.
         returned: (n,) bytes of their output.
     """
-    start = np.where(number == IDENTITY, 0, -(-size // _WORD_BYTES) * _WORD_BYTES)
+    start = np.where(np.isin(number, (IDENTITY, BLAKE2F)), 0, -(-size // _WORD_BYTES) * _WORD_BYTES)
     return np.where(returned == 0, 0, start), returned
 
 

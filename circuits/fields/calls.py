@@ -30,13 +30,13 @@ from circuits.batch.precompiles import field_cost, field_parts
 from circuits.component import Acting, Component
 from circuits.fields import machine
 from circuits.fields.buses import FIELD_PARTS, FIELD_RAN, KINDS, PROGRAM_LISTED, SELECTED_ROWS, START, WORD_ROWS
-from circuits.fields.listings import listed_program, listings
+from circuits.fields.listings import listed, listed_program, listings
 from circuits.frames.buses import HALT, PRECOMPILE
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge
 from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
 from circuits.instructions.buses import COPY
-from circuits.programs.precompiles import PRECOMPILES, listed_programs
+from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME
 from circuits.programs.runs import Runs
 from circuits.widths import WORD_BYTES
@@ -172,8 +172,9 @@ class InstanceColumns(Layout[C]):
 class Instances(Table[InstanceColumns]):
     """Instances of programs: each is started once, with all kinds of rows that it has.
 
-    A program of a part that reads no other instance stands for a first part only. One that does fails to read anything
-    where there is none: no register has the instance 0, but constants, whose numbers are others.
+    A program of a part that reads no other instance stands for a first part only, or makes the call fail, whatever is
+    before. One that does fails to read anything where there is none: no register has the instance 0, but constants,
+    whose numbers are others. A part must be left for it, so that none fails on what is behind the input.
     """
 
     name = "field_instances"
@@ -194,7 +195,7 @@ class Instances(Table[InstanceColumns]):
         air.require((real - row.part) * row.parts_left, "no part is left at the end")
         air.require(row.parts_left * row.parts_inverse - row.part, "a part is left for a part")
         air.require((1 - row.part) * row.parts_inverse, "an inverse only for a part")
-        air.require((1 - row.linked) * row.link, "what comes before is read")
+        air.require((1 - row.linked) * (1 - row.fails) * row.link, "what comes before is read")
         following = (row.parts_left - 1, row.offset + row.stride, row.instance, row.time + INSTANCE_TIME, row.output)
         air.send(FIELD_PARTS, *here, *following, count=row.goes_on)
         air.send(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=real - row.goes_on)
@@ -250,8 +251,9 @@ def fill_instances(execution: Execution) -> Matrix | None:
     matrix, rows = allocate(InstanceColumns, count)
     InstanceColumns(Cells(matrix)).instance = 1 + np.arange(len(matrix))
     rows.real = 1
-    by_program = {v.program.number: listed_program(p, v) for p, v in listed_programs()}
-    fields = np.array([by_program[i.variant.program.number] for i in calls.instances], dtype=np.int64)
+    precompiles = [PRECOMPILES[n] for n in calls.number[calls.call].tolist()]
+    variants = zip(precompiles, calls.instances, strict=True)
+    fields = np.array([listed_program(p, i.variant) for p, i in variants], dtype=np.int64)
     names = ("program", "precompile", "part", "fails", "linked", "outputs", "returns", "stride", "wide")
     for k, name in enumerate(names):
         setattr(rows, name, fields[:, k])
@@ -283,12 +285,12 @@ def _acting(table: Table, fill: Callable[[Runs], Matrix | None]) -> Acting:
 
 
 def _components() -> tuple[Component, ...]:
-    listed = [table for precompile in PRECOMPILES.values() for table in listings(precompile)]
+    tables = [table for number, messages in listed().items() for table in listings(number, messages)]
     return (
         Acting(FieldCallsTable(), fill_calls),
         Acting(Instances(), fill_instances),
         *(_acting(table, fill) for table, fill in machine.TABLES),
-        *(_acting(table, table.fill) for table in listed),
+        *(_acting(table, table.fill) for table in tables),
     )
 
 

@@ -6,10 +6,14 @@ often the program runs. The counts are columns: one for all rows of a program, o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
 from circuits.air.field import MODULUS, Matrix
@@ -26,8 +30,8 @@ from circuits.fields.buses import (
     WIDE_LISTED,
     WORD_LISTED,
 )
-from circuits.programs.precompiles import Precompile
-from circuits.programs.program import PART, WRITTEN, Program, Variant
+from circuits.programs.precompiles import PRECOMPILES, Precompile, listed_programs
+from circuits.programs.program import PART, WRITTEN, Variant
 from circuits.programs.runs import Runs, signed_digits
 
 #: The engine takes 1,000 interactions of one table.
@@ -39,12 +43,12 @@ class Message:
     """Something that is listed.
 
     Attributes:
-        program: whose.
+        program: number of the program whose it is.
         bus, fields: the message.
         constant: which constant of the program it is, or None: all other messages are asked once by each instance.
     """
 
-    program: Program
+    program: int
     bus: Bus
     fields: tuple[int, ...]
     constant: int | None = None
@@ -63,11 +67,11 @@ class Listing(Table[Columns]):
 
     selector = None
 
-    def __init__(self, precompile: Precompile, part: int, messages: Sequence[Message]) -> None:
-        """These messages."""
-        self.counts = list(dict.fromkeys((m.program.number, m.constant) for m in messages))
-        super().__init__(f"listing_{precompile.number}_{part}", Columns.sized(counts=len(self.counts)))
-        self.precompile, self.messages = precompile, messages
+    def __init__(self, precompile: int, part: int, messages: Sequence[Message], programs: frozenset[int]) -> None:
+        """A part of the messages of a precompile, which these programs answer."""
+        self.counts = list(dict.fromkeys((m.program, m.constant) for m in messages))
+        super().__init__(f"listing_{precompile}_{part}", Columns.sized(counts=len(self.counts)))
+        self.messages, self.programs = messages, programs
 
     def constraints(self, air: Air[Columns]) -> None:
         counts = dict(zip(self.counts, air.row.multiplicity, strict=True))
@@ -76,12 +80,11 @@ class Listing(Table[Columns]):
         provided = {key: -count for key, count in counts.items()}
         for m in self.messages:
             fields = tuple(constants[v] for v in m.fields)
-            air.interactions.append(Interaction(m.bus, provided[m.program.number, m.constant], fields, True))
+            air.interactions.append(Interaction(m.bus, provided[m.program, m.constant], fields, True))
 
     def fill(self, runs: Runs) -> Matrix | None:
         """The row, if there is an instance of a program of the precompile."""
-        programs = [variant.program.number for variant in self.precompile.variants()]
-        if not any(number in runs.programs for number in programs):
+        if self.programs.isdisjoint(runs.programs):
             return None
         matrix = np.zeros((1, len(self.counts)), dtype=np.uint32)
         for k, (number, constant) in enumerate(self.counts):
@@ -112,12 +115,12 @@ def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
     """All that is listed of a program: itself, its rows, one message each, and its constants at the end."""
     program = variant.program
     number = program.number
-    messages = [Message(program, PROGRAM_LISTED, tuple(listed_program(precompile, variant)))]
+    messages = [Message(number, PROGRAM_LISTED, tuple(listed_program(precompile, variant)))]
 
     def add(bus: Bus, rows: Sequence[Sequence[int]]) -> None:
         for k, fields in enumerate(rows):
             values = (number, k, k == len(rows) - 1, *fields)
-            messages.append(Message(program, bus, tuple(int(v) % MODULUS for v in values)))
+            messages.append(Message(number, bus, tuple(int(v) % MODULUS for v in values)))
 
     narrow = [
         (r.modulus.number, *r.operands, r.b, r.c, r.f, r.g, r.d, r.e, r.s, r.constant, r.distinct)
@@ -131,12 +134,74 @@ def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
     add(WORD_LISTED, [words.listed(program, row) for row in program.words])
     for k, digits in enumerate(signed_digits(program.constants, program.limbs).tolist()):
         fields = (0, selections.constant_index(number, k), *digits)
-        messages.append(Message(program, REGISTERS[program.limbs], tuple(v % MODULUS for v in fields), k))
+        messages.append(Message(number, REGISTERS[program.limbs], tuple(v % MODULUS for v in fields), k))
     return messages
 
 
-def listings(precompile: Precompile) -> list[Listing]:
+def listings(precompile: int, messages: Sequence[Message]) -> list[Listing]:
     """The tables that list the programs of a precompile."""
-    messages = [message for variant in precompile.variants() for message in messages_of(precompile, variant)]
+    programs = frozenset(m.program for m in messages)
     starts = range(0, len(messages), MAX_MESSAGES)
-    return [Listing(precompile, part, messages[start : start + MAX_MESSAGES]) for part, start in enumerate(starts)]
+    return [
+        Listing(precompile, part, messages[start : start + MAX_MESSAGES], programs) for part, start in enumerate(starts)
+    ]
+
+
+def assembled() -> dict[int, list[Message]]:
+    """What is listed of each precompile, by its number: all programs are assembled."""
+    found: dict[int, list[Message]] = {number: [] for number in PRECOMPILES}
+    for precompile, variant in listed_programs():
+        found[precompile.number] += messages_of(precompile, variant)
+    return found
+
+
+# What is listed, kept in a file: to assemble the programs takes long, and only who runs one has to.
+
+STORE = Path(__file__).parent / "listed.npz"
+_BUSES = (PROGRAM_LISTED, NARROW_LISTED, WIDE_LISTED, SELECTED_LISTED, BITS_LISTED, WORD_LISTED, *REGISTERS.values())
+
+
+def sources_digest() -> str:
+    """SHA-256 of all sources that decide what is listed."""
+    room = Path(__file__).parent
+    files = [
+        *sorted((room.parent / "programs").glob("*.py")),
+        *(room / f"{n}.py" for n in ("listings", "selections", "words")),
+    ]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def store(listed: Mapping[int, Sequence[Message]], path: Path = STORE) -> None:
+    """Keep what is listed, with the digest of the sources that it is from."""
+    arrays: dict[str, Any] = {"sources": np.array(sources_digest()), "precompiles": np.array(list(listed))}
+    index = {bus.index: k for k, bus in enumerate(_BUSES)}
+    for number, messages in listed.items():
+        heads = [(index[m.bus.index], m.program, -1 if m.constant is None else m.constant) for m in messages]
+        arrays[f"heads_{number}"] = np.array(heads, dtype=np.int32)
+        arrays[f"fields_{number}"] = np.array([v for m in messages for v in m.fields], dtype=np.uint32)
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def listed() -> dict[int, list[Message]]:
+    """What is listed of each precompile, from the file where that is from the sources as they are."""
+    try:
+        with np.load(STORE) as arrays:
+            if str(arrays["sources"]) == sources_digest():
+                return {n: _restored(arrays, n) for n in arrays["precompiles"].tolist()}
+    except (OSError, KeyError, ValueError):
+        pass
+    return assembled()
+
+
+def _restored(arrays: Mapping[str, NDArray[Any]], number: int) -> list[Message]:
+    heads, fields = arrays[f"heads_{number}"].tolist(), arrays[f"fields_{number}"].tolist()
+    messages, at = [], 0
+    for bus, program, constant in heads:
+        end = at + _BUSES[bus].width
+        messages.append(Message(program, _BUSES[bus], tuple(fields[at:end]), None if constant < 0 else constant))
+        at = end
+    return messages

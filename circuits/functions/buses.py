@@ -112,6 +112,22 @@ RIPEMD160_ROUNDS = Bus(
     "ripemd160 sends numbers 0 and 8, once per id, and only it receives 5 and 13.",
 )
 
+BLAKE2F_ROUNDS = Bus(
+    index=110,
+    name="blake2f_rounds",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("id", 1, "name of the call, never used twice by the table that sends number 0", "blake2f: its frame"),
+        BusField("number", 1, "rounds done so far; 0, and the rounds of the call", "blake2f; blake2f_rounds: counted"),
+        BusField("phase", 1, "the same modulo 10, which names the permutation of the words", "blake2f_rounds: flags"),
+        BusField("vector", 3 * 16, "words of the work vector in chunks of 24, 24, 16 bits", "bytes of both receivers"),
+        BusField("message", 3 * 16, "words of the message in chunks, which all rounds take", "blake2f: bytes"),
+    ),
+    argument="As keccak_f: a row turns (id, n, n mod 10, ...) into (id, n + 1, n + 1 mod 10, ...). Only blake2f sends "
+    "number 0, once per id, and only it receives the number of its rounds: the rows of an id form one path between "
+    "them, of as many rows as there are rounds, since a circle would need as many as the field has elements.",
+)
+
 BITWISE_BYTES = Bus(
     index=19,
     name="bitwise_bytes",

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.batch.blake2f_calls import SUCCEEDS, Blake2fCalls
 from circuits.batch.deposits import MAX_CODE_SIZE
 from circuits.batch.execution import (
     FRAME_BEGIN,
@@ -28,7 +29,7 @@ from circuits.batch.execution import (
 )
 from circuits.batch.field_calls import FieldCalls
 from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
-from circuits.batch.precompiles import HASHES, IDENTITY
+from circuits.batch.precompiles import BLAKE2F_OUTPUT, BLAKE2F_READS, HASHES, IDENTITY
 from circuits.limbs import Limbs
 from circuits.programs.program import READ, WRITE_DELAY, WRITTEN
 from circuits.widths import WORD, WORD_BYTES
@@ -380,6 +381,18 @@ def _programs(execution: Execution) -> Moves:
     )
 
 
+def _blake2f(execution: Execution) -> Moves:
+    """BLAKE2F reads its input, or what of it is wrong, where it lies, and writes to its own memory."""
+    calls = Blake2fCalls.of(execution)
+    start, size = calls.read
+    place = FrameData.of(execution).return_place[calls.frame - 1]
+    read = Moves.make(
+        -1, calls.source, calls.time, False, calls.start + start, size * calls.in_memory, calls.place + start
+    )
+    written = BLAKE2F_OUTPUT * (calls.ending == SUCCEEDS)
+    return Moves.join([read, Moves.make(-1, calls.frame, calls.time + BLAKE2F_READS, True, 0, written, place)])
+
+
 def only_access(execution: Execution, steps: Integers) -> Integers:
     """Where the bytes lie (n,) that steps read which make one access, if they read any.
 
@@ -423,6 +436,7 @@ MOVES: tuple[Callable[[Execution], Moves], ...] = (
     _copied_outputs,
     _precompiles,
     _programs,
+    _blake2f,
     _initcodes,
     _deposits,
 )

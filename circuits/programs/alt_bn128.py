@@ -171,13 +171,13 @@ def _multiple_not_on_curve() -> Variant:
 @cache
 def add_variants() -> tuple[Variant, ...]:
     """The programs of ECADD, by number from 10 on."""
-    return (_add(), _double(), _opposite(), _add_infinity(), _large(14, "ECADD", 4), _sum_not_on_curve())
+    return _add(), _double(), _opposite(), _add_infinity(), _large(14, "ECADD", 4), _sum_not_on_curve()
 
 
 @cache
 def multiply_variants() -> tuple[Variant, ...]:
     """The programs of ECMUL, by number from 16 on."""
-    return (_multiply(), _multiply_to_infinity(), _large(18, "ECMUL", 2), _multiple_not_on_curve())
+    return _multiply(), _multiply_to_infinity(), _large(18, "ECMUL", 2), _multiple_not_on_curve()
 
 
 def _words(data: bytes, count: int) -> list[int]:

@@ -538,7 +538,7 @@ class Program:
 
         With `distinct` the equation has the product of a sum with the difference of two registers, in a narrow row, and
         this difference is proved not to be 0: for moduli of 256 bits, which a difference of registers can exceed once.
-        Some unequal registers cannot be proved to be (`circuits.fields.equations.Narrow`), and who chooses the input can
+        Of some unequal registers it cannot be proved (`circuits.fields.equations.Narrow`), and who makes the input can
         find such: the program needs a `choice` that changes them.
 
         The hint may return any representative. That its equation determines what it stands for is the caller's care.

@@ -18,7 +18,7 @@ use crate::errors::{Kind, Outcome};
 /// Bounds under which the engine's parameters are meant to reach 100 bits. It names 100 tables; its analysis, which
 /// every key must pass, counts them by the bits of their number.
 pub const MAX_TABLES: usize = 256;
-pub const MAX_COLUMNS: usize = 30_000;
+pub const MAX_COLUMNS: usize = 60_000;
 pub const MAX_CONSTRAINTS: usize = 5_000;
 pub const MAX_INTERACTIONS: usize = 1_000;
 pub const MAX_DEGREE: usize = APP_MAX_CONSTRAINT_DEGREE;

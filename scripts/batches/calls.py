@@ -81,6 +81,8 @@ PROGRAMS = {
         20 200 57 1 3 gas staticcall pop 32 160 0 0 3 9000 delegatecall pop 0 0 5 0 3 100 staticcall pop
         64 64 64 0 4 gas staticcall returndatasize pop pop 7 33 9 2 1 4 9000 call 7 2 300 returndatacopy pop
         0 0 0 0 0 4 9000 callcode pop 0 0 1 0 1 2 10 callcode pop
+        3 403 mstore8 1 612 mstore8 64 300 213 400 9 60 staticcall pop 9 300 213 400 1 9 2 callcode pop
+        7 612 mstore8 64 300 213 400 1 9 1000 call pop 0 0 214 400 9 1000 delegatecall pop
         128 128 log0
     """,
     # A frame that must change nothing, and the frames that it opens.

@@ -79,6 +79,8 @@ CALLING = f"""
     0 0 0 0 0x{WRITER.hex()} 30000 staticcall
     0 0 0 0 1 0x{"fa" * 20} gas callcode 0 0 0 0 0xffffffffffffffff 0x{ECHO.hex()} gas call
     32 0 70 0 2 gas staticcall 32 32 40 1 3 gas staticcall 64 64 64 0 4 gas staticcall
+    11 1003 mstore8 1 1212 mstore8 64 2000 213 1000 9 gas staticcall
+    0 0 213 1000 9 10 staticcall 2 1212 mstore8 0 0 213 1000 9 9000 staticcall 0 0 212 1000 9 9000 staticcall
     {creating("create", initcode(_STOP))} {creating("create2", initcode(_JUMPDEST), "7")}
     {creating("create2", _DESTROYED, "8", value=1)} {creating("create", _STOP, value=1000)}
     1 1 sstore

@@ -94,6 +94,7 @@ VECTORS = (
     _blake2f(1, 0),
     _blake2f(12, 1),
     _blake2f(12, 2),
+    Vector(9, bytes(212), 0),
     _point_evaluation(),
 )
 # Slow in both implementations, so not among what random programs choose from.

@@ -153,9 +153,8 @@ def test_frames_end_as_specified() -> None:
         paid = call.gas >= call.cost
         size = np.array([len(call.data)])
         number = np.array([call.number])
-        duration = int(precompile_duration(number, size, np.array([paid]))[0])
-        start, returned = (int(x[0]) for x in precompile_output(number, size))
-        assert returned == len(call.output)
+        duration = int(precompile_duration(number, size, np.array([call.gas]), np.array([paid]))[0])
+        start, returned = (int(x[0]) for x in precompile_output(number, size, np.array([len(call.output)])))
         end = _calls().time(n) + duration
         if paid:
             expected.append((n + 1, int(Ending.SUCCEEDED), call.gas - call.cost, start, returned, end))

@@ -117,7 +117,6 @@ PRECOMPILES = {
     6: "alt_bn128_add",
     7: "alt_bn128_mul",
     8: "alt_bn128_pairing_check",
-    9: "blake2f",
     10: "point_evaluation",
 }
 
@@ -149,6 +148,51 @@ def test_precompiles_with_tables(builder: Any, number: int) -> None:
     assert trace.transactions.status.tolist() == [1, 1]
     code_address = trace.frames.code_address[trace.frames.kind != FrameKind.SYSTEM]
     assert (code_address[:, 0] == number).sum() == 5
+
+
+BLAKE2F = (9).to_bytes(20, "big")
+
+
+def _blake2f(rounds: int, last: int = 1) -> str:
+    return "0x" + (rounds.to_bytes(4, "big") + bytes(208) + bytes([last])).hex()
+
+
+def test_rounds_of_blake2f(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the calls of a transaction together, those that succeed; each round takes a row of one table."""
+    monkeypatch.setattr(provable, "MAX_BLAKE2F_ROUNDS", 12)
+    source = "7 3 mstore8 1 212 mstore8 " + "0 0 213 0 9 gas staticcall " * 2
+    code = "0x" + assemble(source).hex()
+    accepted = builder().alloc(b"\xcc" * 20, code="0x" + assemble(source.replace("7", "6", 1)).hex())
+    accepted.block(accepted.transfer(to=b"\xcc" * 20, gas=100_000), accepted.transfer(to=b"\xcc" * 20, gas=100_000))
+    accepted.block(
+        # Too little gas, a wrong flag, a wrong length: no rounds.
+        accepted.transfer(to=BLAKE2F, value=0, gas=30_000, data=_blake2f(13_000)),
+        accepted.transfer(to=BLAKE2F, value=0, gas=100_000, data=_blake2f(13, 2)),
+        accepted.transfer(to=BLAKE2F, value=0, gas=100_000, data=_blake2f(13)[:-2]),
+        accepted.transfer(to=BLAKE2F, value=0, gas=100_000, data=_blake2f(12)),
+    )
+    assert accepted.provable().trace.transactions.status.tolist() == [1, 1, 0, 0, 0, 1]
+    building = builder().alloc(b"\xcc" * 20, code=code)
+    building.block(building.transfer(), building.transfer(to=b"\xcc" * 20, gas=100_000))
+    what = "more than 12 rounds of BLAKE2F in a transaction in block 0, transaction"
+    pc = len(assemble(source)) - 1
+    assert refusal(building, UnsupportedFeature) == f"{what} 1, pc {pc}"
+    building = builder()
+    building.block(building.transfer(to=BLAKE2F, value=0, gas=100_000, data=_blake2f(13)))
+    assert refusal(building, UnsupportedFeature) == f"{what} 0"
+
+
+def test_blake2f_with_more_gas_than_frames_count(builder: Any) -> None:
+    """That it lacks gas cannot be proved then; that its input is wrong can, whatever it would cost."""
+    limit = 1 << 32
+    for last, message in ((2, None), (1, f"lack of gas of a frame with more than {provable.MAX_GAS}")):
+        building = builder(gasLimit=limit)
+        data = _blake2f((1 << 32) - 1, last)
+        building.block(building.transfer(to=BLAKE2F, value=0, gas=1 << 31, data=data), gasLimit=limit)
+        if message is None:
+            assert building.provable().trace.transactions.status.tolist() == [0]
+        else:
+            assert refusal(building, UnsupportedFeature) == f"{message} in block 0, transaction 0"
 
 
 def test_creations_by_transactions(builder: Any) -> None:
@@ -339,7 +383,7 @@ def test_the_contract_of_eip_4788_must_not_be_created(builder: Any, monkeypatch:
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("two_reasons_to_refuse", "precompile 9, blake2f in block 0, transaction 0, pc 29"),
+        ("two_reasons_to_refuse", "precompile 10, point_evaluation in block 0, transaction 0, pc 29"),
         ("blockhash_256_back", "BLOCKHASH of a block before the parent 1000 in block 0, transaction 0, pc 4"),
     ],
 )

@@ -32,6 +32,7 @@ from prover.planner import (
     memory_of,
     plan_batch,
 )
+from scripts.batches.builder import Builder
 from scripts.batches.tokens import SMALL, tokens
 from verifier.errors import Invalid
 from zkevm.bench import EXAMPLES
@@ -269,6 +270,32 @@ def test_an_estimate_counts_what_a_segment_has_once_once() -> None:
     assert estimator(0, 8).rows["keccak_f"] < sum(part.rows["keccak_f"] for part in parts)
     assert estimator(0, 8).rest < sum(part.rest for part in parts)
     assert all(part.rest > 0 for part in parts)
+
+
+def test_rounds_of_blake2f_are_counted_before_any_table_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked for by a number: a transaction that has too many is refused without filling its tables."""
+    building = Builder()
+    requests = []
+    for sender, (rounds, last) in enumerate(((3, 1), (1 << 20, 1), (40_000, 0), (500, 2))):
+        data = "0x" + (rounds.to_bytes(4, "big") + bytes(208) + bytes([last])).hex()
+        requests.append(building.transfer(sender, to=bytes(19) + b"\x09", value=0, gas=100_000, data=data))
+    batch = Batch.of(check_provable(building.block(*requests).execute()))
+    first = int(np.flatnonzero(batch.operations.kind == OperationKind.TRANSACTION)[0])
+    estimator = Estimator(batch)
+    # The second one lacks gas, and the last one has a wrong flag.
+    for number, rounds in enumerate((3, 0, 40_000, 0)):
+        assert estimator(first + number, first + number + 1).rows["blake2f_rounds"] == rounds
+    assert estimator(0, len(batch.operations)).rows["blake2f_rounds"] == 40_003
+    assert heights_of(Execution(batch, first, first + 2))["blake2f_rounds"] == TableHeight(3, 4)
+
+    def filled(execution: Execution) -> Mapping[str, TableHeight]:
+        assert not execution.first <= first + 2 < execution.end
+        return heights_of(execution)
+
+    monkeypatch.setattr(prover.planner, "heights_of", filled)
+    monkeypatch.setattr(prover.planner, "HOPELESS_BYTES", 0)
+    with pytest.raises(CostError, match=f"operations {first + 2} to {first + 2} need a segment of about"):
+        plan_batch(batch)
 
 
 @pytest.mark.parametrize(

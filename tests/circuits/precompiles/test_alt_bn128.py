@@ -9,7 +9,7 @@ import pytest
 from eth.precompiles.ecadd import ecadd
 from eth.precompiles.ecmul import ecmul
 
-from circuits.programs.alt_bn128 import add_instances, multiply_instances, variants
+from circuits.programs.alt_bn128 import add_instances, add_variants, multiply_instances, multiply_variants
 from circuits.programs.curves import BN254, Affine
 from circuits.programs.program import BITS, NARROW, WRITTEN, UnsatisfiedError
 from tests.circuits.precompiles.running import (
@@ -24,6 +24,8 @@ from tests.circuits.precompiles.running import (
 
 P, N, G = BN254.field.value, BN254.order.value, BN254.generator
 TOP = 2**256 - 1
+
+VARIANTS = (*add_variants(), *multiply_variants())
 
 #: Narrow and wide rows, selections, bits and words of each program.
 ROWS = {
@@ -65,8 +67,8 @@ def _some(rng: random.Random) -> tuple[int, int]:
 
 
 def test_rows() -> None:
-    assert {v.program.name: tuple(v.program.rows.values()) for v in variants()} == ROWS
-    assert [v.program.number for v in variants()] == list(range(10, 20))
+    assert {v.program.name: tuple(v.program.rows.values()) for v in VARIANTS} == ROWS
+    assert [v.program.number for v in VARIANTS] == list(range(10, 20))
 
 
 def test_sums() -> None:
@@ -158,7 +160,7 @@ def test_no_program_answers_for_another() -> None:
         for data in inputs:
             assert (_add if names == "ECADD" else _multiply)(data).startswith(names)
             right = run_of_evm(ecadd if names == "ECADD" else ecmul, data)
-            for variant in variants()[first:last]:
+            for variant in VARIANTS[first:last]:
                 for choice in range(4):
                     if satisfied(variant.program, data, [choice]):
                         run = variant.program.run(words_of(variant.program, data), choice=choice)
@@ -180,7 +182,7 @@ def test_every_register_is_determined(number: int) -> None:
         (1, _words(1, P, 5)),
         (0, _words(1, 3, 5)),
     ]
-    program, (choice, data) = variants()[number].program, inputs[number]
+    program, (choice, data) = VARIANTS[number].program, inputs[number]
     words = words_of(program, data)
     lying_run(program, words, {}, choice)
     numbers = [NARROW + k for k in range(0, len(program.narrow), 5 if number == 6 else 1)] + free_registers(program)
@@ -195,7 +197,7 @@ def test_every_register_is_determined(number: int) -> None:
 
 
 def test_lies_about_the_multiple_and_the_scalars() -> None:
-    program = variants()[6].program
+    program = VARIANTS[6].program
     words = words_of(program, _words(*G, 12345678))
     result = free_registers(program)[:2]
     assert all(program.words[number & 0xFFFFF].place == WRITTEN for number in result)
