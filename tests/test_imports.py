@@ -68,7 +68,8 @@ ROOMS: dict[str, str] = {
     "precompiles": "air batch component frames functions instructions memory modexp widths",
     "fields": "air batch component frames functions instructions memory programs widths",
     "segment": (
-        "air batch component fields frames functions instructions memory precompiles state statement transactions widths"
+        "air batch component fields frames functions instructions memory precompiles state statement "
+        "transactions widths"
     ),
 }
 

@@ -62,7 +62,7 @@ def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
     """All programs of all precompiles, by their numbers.
 
     Raises:
-        ProgramError: two programs have the same number, or one has words that time has no room for.
+        ProgramError: two programs have the same number, or one is not what it must be for a call.
     """
     found = [(p, v) for p in PRECOMPILES.values() for v in p.variants()]
     numbers = [v.program.number for _, v in found]
@@ -75,8 +75,12 @@ def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
             raise ProgramError(f"{program.name}: more words than an instance has time for")
         if len(program.constants) > MAX_CONSTANTS:
             raise ProgramError(f"{program.name}: more than {MAX_CONSTANTS} constants")
+        if len({(row.place, row.position) for row in words}) < len(words):
+            raise ProgramError(f"{program.name}: the memory makes one access at a time, so a word is read once")
+        if any(row.distinct for row in program.narrow) and not program.chooses:
+            raise ProgramError(f"{program.name}: distinct registers without a choice, for inputs that defy the proof")
         if (variant.role in (PART, END)) != bool(precompile.stride):
             raise ProgramError(f"{program.name}: a part of what has no parts")
-        if variant.fails and any(row.place == WRITTEN for row in program.words):
-            raise ProgramError(f"{program.name}: what fails returns nothing")
+        if (variant.fails or variant.role == PART) and any(row.place == WRITTEN for row in program.words):
+            raise ProgramError(f"{program.name}: what fails, or is only a part, returns nothing")
     return tuple(sorted(found, key=lambda item: item[1].program.number))

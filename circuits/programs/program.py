@@ -41,6 +41,8 @@ _ROWS_PER_KIND = 1 << 20
 
 #: The modulus of the circuits' field.
 FIELD_MODULUS = 15 * (1 << 27) + 1
+#: Constants have numbers below those of all registers, so many for each program.
+MAX_CONSTANTS = 1 << 12
 
 #: What the coefficients of one equation may add up to in 16 bits of it: with carries of 15 bits and 2^16-fold carries
 #: of 2^30 it stays below the modulus of the circuits' field.
@@ -339,6 +341,8 @@ class Program:
         self.bit_rows = 0
         self.words: list[WordRow] = []
         self.constants: list[int] = []
+        #: Whether it has a `choice`.
+        self.chooses = False
         #: Which function hashes, and how many bytes.
         self.hashes: tuple[int, int] | None = None
         self._constant_pairs: dict[tuple[int, int], Pair] = {}
@@ -447,6 +451,8 @@ class Program:
         base = len(self.constants)
         values = [signed(v, self.modulus, self.limbs) for pair in pairs for v in pair]
         self.constants += values
+        if len(self.constants) > MAX_CONSTANTS:
+            raise ProgramError(f"{self.name}: more than {MAX_CONSTANTS} constants")
         return PairTable(CONSTANT, base, len(pairs), SIGNED_DIGIT, max(map(abs, values)))
 
     def table(self, pairs: Sequence[Pair]) -> PairTable:
@@ -507,6 +513,7 @@ class Program:
 
     def choice(self) -> Bits:
         """A number that is the prover's own choice: `run` gets it. It must be sound to choose any."""
+        self.chooses = True
         number = self.bit_rows
         self.bit_rows += 1
         register = Register(BITS + number, UNSIGNED_DIGIT, (1 << 256) - 1)
@@ -775,9 +782,6 @@ class Program:
             "words": len(self.words),
         }
 
-
-#: Numbers of constants: those of the next program follow.
-MAX_CONSTANTS = 1 << 12
 
 #: Time that an instance takes: reads, then what it returns.
 INSTANCE_TIME = 32
