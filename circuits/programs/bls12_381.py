@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 
-from circuits.programs.extensions import ONE, Extension, Point, Six, Twelve, signed_digits
+from circuits.programs.extensions import ONE, Extension, Point, Quotient, Twelve, signed_digits
 from circuits.programs.moduli import BLS12_381_P, BLS12_381_R
 from circuits.programs.program import Operand, Pair, Polynomial, Program, Register
 
@@ -41,35 +41,8 @@ G2: Point = (
     ),
 )
 
-#: The exponent of residue witnesses, the order of Fp12* / Fp6*, and the part of it that is prime to r.
-WITNESS_EXPONENT = P + U
-QUOTIENT_ORDER = P**6 + 1
-COFACTOR = QUOTIENT_ORDER // R
-
-
-def hashed_element(label: bytes) -> Twelve:
-    """An element of Fp12 that nobody chose."""
-    digests = [hashlib.sha512(label + bytes([k])).digest() for k in range(6)]
-    return tuple(int.from_bytes(d, "big") % P for d in digests), ONE
-
-
-#: An element of order r in Fp12* / Fp6*.
-OF_ORDER_R = FIELD.power12(hashed_element(b"element of order r"), COFACTOR)
-
-
-def affine(f: Twelve) -> Six:
-    """tau of tau + W."""
-    return FIELD.divide(f[0], f[1])
-
-
-def root(f: Twelve) -> Twelve:
-    """The element, of an order prime to r, of which f is the power P + U: for an r-th power f."""
-    return FIELD.power12(f, pow(WITNESS_EXPONENT, -1, COFACTOR))
-
-
-def part_of_order_r(f: Twelve) -> Twelve:
-    """e of f = e * c^(P + U), where e has order r or is trivial."""
-    return FIELD.power12(f, COFACTOR * pow(COFACTOR, -1, R))
+#: Fp12* / Fp6*, with the exponent of residue witnesses.
+QUOTIENT = Quotient(FIELD, R, P + U)
 
 
 def g1_point(x: int, y: int) -> Point:
@@ -249,8 +222,3 @@ def miller(loops: list[tuple[Lines, Point]]) -> Twelve:
         for table, point in loops:
             f = FIELD.multiply12(f, line_value(table[k], point))
     return f
-
-
-def trivial(f: Twelve) -> bool:
-    """Whether it lies in Fp6."""
-    return not any(c % P for c in f[1])

@@ -327,14 +327,9 @@ def _witness(dx: int, dy: int, wx: int, wy: int) -> tuple[Twelve, Six]:
     """The product of the Miller loops, and c."""
     lines = _lines()
     f = bls.miller([(lines[0], bls.g1_point(dx, dy)), (lines[1], bls.g1_point(wx, wy))])
-    part = bls.part_of_order_r(f)
-    # f = part * (r-th power), and c^(P + U) is the inverse of the latter: conjugates are inverses.
-    rest = bls.FIELD.multiply12(part, _inverse(f))
-    return f, bls.affine(bls.FIELD.multiply12(bls.root(rest), bls.OF_ORDER_R))
-
-
-def _inverse(f: Twelve) -> Twelve:
-    return f[0], tuple(-c % P for c in f[1])
+    # f = part * (r-th power), and c^(p + u) is the inverse of the latter.
+    rest = bls.FIELD.multiply12(bls.QUOTIENT.part(f), bls.QUOTIENT.inverse(f))
+    return f, bls.QUOTIENT.witness(rest)
 
 
 def _witness_hint(*coordinates: int) -> Six:
@@ -627,5 +622,5 @@ def instances(data: bytes) -> list[Instance]:
     if d is None:
         return _with_choice(48 + without, variant(48 + without).program, words)
     f = _witness(d[0][0], d[1][0], proof[0][0], -proof[1][0])[0]
-    valid = bls.trivial(bls.FIELD.power12(f, bls.COFACTOR))
+    valid = bls.QUOTIENT.is_power(f)
     return _with_choice((40 if valid else 44) + without, _trial(commitment is not None), words)

@@ -192,8 +192,9 @@ def test_arguments_of_the_groups() -> None:
     assert all(e % N for e in (LOOP, LOOP + P, LOOP + P - P**2, P, P**2, P**3))
     # The start is an n-th power, and not trivial.
     assert not any(FIELD.power12((pairing.START, ONE), order // N)[1])
-    assert any(pairing.OF_ORDER_N[1])
-    assert not any(FIELD.power12(pairing.OF_ORDER_N, N)[1])
+    assert pairing.QUOTIENT.exponent == exponent
+    assert not pairing.QUOTIENT.trivial(pairing.QUOTIENT.of_order_n)
+    assert pairing.QUOTIENT.trivial(FIELD.power12(pairing.QUOTIENT.of_order_n, N))
     assert FIELD.multiply(FIELD.inverse(V), V) == ONE
 
 
@@ -294,7 +295,7 @@ def test_ends_do_not_answer_for_each_other() -> None:
         assert not believed(variant(number).program, [], linked=run)
         if number == 36:
             # Some other element of order n.
-            e = pairing._affine(pairing.OF_ORDER_N)
+            e = pairing.QUOTIENT.affine(pairing.QUOTIENT.of_order_n)
             program = variant(36).program
             changes = {WIDE + k: (lambda _, c=c: c) for k, c in enumerate(e)}
             with pytest.raises(UnsatisfiedError):

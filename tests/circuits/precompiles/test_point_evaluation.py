@@ -163,8 +163,8 @@ def test_arguments_of_the_groups() -> None:
     # Powers that the chain of e goes through: not trivial for an order r.
     assert U < R
     assert (U + P) % R == 0
-    assert any(bls.OF_ORDER_R[1])
-    assert bls.trivial(FIELD.power12(bls.OF_ORDER_R, R))
+    assert not bls.QUOTIENT.trivial(bls.QUOTIENT.of_order_n)
+    assert bls.QUOTIENT.trivial(FIELD.power12(bls.QUOTIENT.of_order_n, R))
 
 
 def test_valid_proofs() -> None:
