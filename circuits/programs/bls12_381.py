@@ -11,9 +11,10 @@ and GT on BLS pairing-friendly curves", 2021).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from circuits.programs.extensions import ONE, Extension, Point, Quotient, Twelve, signed_digits
-from circuits.programs.moduli import BLS12_381_P, BLS12_381_R
+from circuits.programs.moduli import BLS12_381_P, BLS12_381_R, INTEGERS
 from circuits.programs.program import Operand, Pair, Polynomial, Program, Register
 
 P, R = BLS12_381_P.value, BLS12_381_R.value
@@ -23,6 +24,7 @@ CURVE_B = 4
 FIELD = Extension(P, (1, 1), power=3)
 TWIST_B = (4, 4)
 COFACTOR_G1 = (U + 1) ** 2 // 3
+COFACTOR_G2 = (U**8 + 4 * U**7 + 5 * U**6 - 4 * U**4 - 6 * U**3 - 4 * U**2 + 4 * U + 13) // 9
 BETA = 0x5F19672FDF76CE51BA69C6076A0F77EADDB3A93BE6F89688DE17D813620A00022E01FFFFFFFEFFFE
 
 #: EIP-2537: generators.
@@ -68,8 +70,22 @@ def hashed_point(label: bytes) -> Point:
     raise AssertionError("a square is found sooner")
 
 
-def in_g1(point: Point) -> bool:
-    """Whether a point of the curve over Fp has order r."""
+def hashed_twist_point(label: bytes) -> Point:
+    """A point of G2 of which nobody knows a discrete logarithm."""
+    for k in range(256):
+        digests = [hashlib.sha512(label + bytes([k, part])).digest() for part in range(2)]
+        x = int.from_bytes(digests[0], "big") % P, int.from_bytes(digests[1], "big") % P
+        cube = FIELD.multiply2(FIELD.multiply2(x, x), x)
+        y = FIELD.square_root2(((cube[0] + TWIST_B[0]) % P, (cube[1] + TWIST_B[1]) % P))
+        if y is not None:
+            point = FIELD.multiply_point((x, y), COFACTOR_G2)
+            assert point is not None
+            return point
+    raise AssertionError("a square is found sooner")
+
+
+def in_subgroup(point: Point) -> bool:
+    """Whether a point of the curve over Fp, or of the twist, has order r."""
     return FIELD.multiply_point(point, R) is None
 
 
@@ -145,31 +161,91 @@ class G1Formulas:
         factor = self.p.solve(lambda v: 0 if v % P else 1, (a,), lambda f: f * f - f)
         self.inverse(self.p.reduce(a + b * factor))
 
-    def require_not_in_subgroup(self, a: Pair, offset: Point | None) -> None:
+    def require_not_in_subgroup(self, a: Pair, offset: tuple[Pair, Pair] | None) -> None:
         """phi(a) != -[u^2]a, for a point of the curve.
 
-        With an offset, a point of the subgroup, the chain begins with it: then points of an order that r does not
-        divide never meet equal or opposite points, because sums have a part of order r and they have not. Without, the
-        others never do: r would divide a number below u^2 + 2.
+        With an offset, a point of the subgroup and `end_of_offset` of it, the chain begins with it: then points of an
+        order that r does not divide never meet equal or opposite points, because sums have a part of order r and they
+        have not; others do if they are a certain multiple of the offset. Without an offset others never do: r would
+        divide a number below u^2 + 2.
         """
-        times = U * U
         image = self.phi(a)
+        digits = signed_digits(U * U)
+        expected: Pair = image[0], self.p.reduce(-image[1])
         if offset is None:
-            result = a
-            digits = signed_digits(times)[1:]
-            expected: Pair = image[0], self.p.reduce(-image[1])
+            result, digits = a, digits[1:]
         else:
-            result = self.constant(offset)
-            digits = signed_digits(times)
-            end = FIELD.multiply_point(offset, 1 << len(digits))
-            assert end is not None
-            expected = self.add(self.constant(end), self.negative(image))
+            result = offset[0]
+            expected = self.add(offset[1], expected)
         negative = self.negative(a)
         for digit in digits:
             result = self.double(result)
             if digit:
                 result = self.add(result, a if digit > 0 else negative)
         self.require_some([result[0] - expected[0], result[1] - expected[1]])
+
+
+def end_of_offset(point: Point) -> Point:
+    """What a chain of u^2 makes of its offset."""
+    end = FIELD.multiply_point(point, 1 << len(signed_digits(U * U)))
+    assert end is not None
+    return end
+
+
+class LongIntegers:
+    """Writes integers of up to 384 bits into a program: high * 2^shift + low, of words.
+
+    Args:
+        program: the program, of 48 limbs.
+        shift: bits of the lower part.
+    """
+
+    def __init__(self, program: Program, shift: int) -> None:
+        self.p, self.shift = program, shift
+        self.g1 = G1Formulas(program)
+        self._words: dict[int, Register] = {}
+
+    def word(self, position: int) -> Register:
+        """A word without any comparison; always the same register."""
+        if position not in self._words:
+            self._words[position] = self.p.word(position)
+        return self._words[position]
+
+    def exactly(self, value: Operand) -> None:
+        """A polynomial is 0 as an integer."""
+        self.p.require(value, INTEGERS)
+
+    def bit(self, hint: Callable[..., int], *arguments: Operand) -> Register:
+        """0 or 1, which a hint finds."""
+        return self.p.solve(hint, arguments, lambda b: b * b - b, INTEGERS)
+
+    def power(self, k: int) -> Register:
+        """The constant 2^k."""
+        return self.p.constant(1 << k)
+
+    def residue(self, high: Register, low: Register) -> Register:
+        """The integer modulo p."""
+        return self.p.reduce(self.power(self.shift) * high + low)
+
+    def at_most(self, high: Register, low: Register, bound: int) -> None:
+        """The integer is at most this number: the difference has two parts too."""
+        self._differs(high, low, bound, 1)
+
+    def at_least(self, high: Register, low: Register, bound: int) -> None:
+        """The integer is at least this number."""
+        self._differs(high, low, bound, -1)
+
+    def _differs(self, high: Register, low: Register, bound: int, sign: int) -> None:
+        shift, mask = self.shift, (1 << self.shift) - 1
+
+        def slack(h: int, lo: int) -> int:
+            return max(sign * (bound - (h << shift) - lo), 0)
+
+        upper = self.p.free_word(lambda h, lo: slack(h, lo) >> shift, (high, low))
+        lower = self.p.free_word(lambda h, lo: slack(h, lo) & mask, (high, low))
+        total = self.p.reduce(high + upper * sign - self.p.constant(bound >> shift), INTEGERS)
+        rest = self.p.reduce(low + lower * sign - self.p.constant(bound & mask), INTEGERS)
+        self.exactly(self.power(shift) * total + rest)
 
 
 Lines = list[tuple[tuple[int, int], tuple[int, int]]]

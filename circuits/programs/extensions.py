@@ -77,6 +77,18 @@ class Extension:
                 result = self.multiply2(result, a)
         return result
 
+    def square_root2(self, a: Pair) -> Pair | None:
+        """A square root of a, or None (Adj and Rodríguez-Henríquez, "Square root computation over even extension
+        fields", 2012, algorithm 9).
+        """
+        part = self.power2(a, (self.p - 3) // 4)
+        root = self.multiply2(part, a)
+        alpha = self.multiply2(part, root)
+        nonresidue = alpha == (self.p - 1, 0)
+        factor = (0, 1) if nonresidue else self.power2((alpha[0] + 1, alpha[1]), (self.p - 1) // 2)
+        root = self.multiply2(root, factor)
+        return root if self.multiply2(root, root) == a else None
+
     # Points over Fp2 of y^2 = x^3 + b: None is the one at infinity.
 
     def add_points(self, a: Point | None, b: Point | None) -> Point | None:

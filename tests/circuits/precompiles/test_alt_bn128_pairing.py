@@ -85,16 +85,6 @@ def _of_evm(data: bytes) -> tuple[bool, bytes]:
     return True, computation.output
 
 
-def _square_root(a: tuple[int, int]) -> tuple[int, int] | None:
-    """A square root in Fp2, for p = 3 modulo 4 (Adj and Rodríguez-Henríquez, 2012)."""
-    part = FIELD.power2(a, (P - 3) // 4)
-    root = FIELD.multiply2(part, a)
-    alpha = FIELD.multiply2(part, root)
-    factor = (0, 1) if alpha == (P - 1, 0) else FIELD.power2((alpha[0] + 1, alpha[1]), (P - 1) // 2)
-    root = FIELD.multiply2(root, factor)
-    return root if FIELD.multiply2(root, root) == a else None
-
-
 @cache
 def _on_twist(seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """A point of the twist that nobody multiplied by its cofactor."""
@@ -102,7 +92,7 @@ def _on_twist(seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
     while True:
         x = rng.randrange(P), rng.randrange(P)
         cube = FIELD.multiply2(FIELD.multiply2(x, x), x)
-        root = _square_root(((cube[0] + pairing.TWIST_B[0]) % P, (cube[1] + pairing.TWIST_B[1]) % P))
+        root = FIELD.square_root2(((cube[0] + pairing.TWIST_B[0]) % P, (cube[1] + pairing.TWIST_B[1]) % P))
         if root is not None:
             return x, root
 
