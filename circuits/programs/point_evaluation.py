@@ -490,9 +490,11 @@ def _not_in_subgroup(number: int) -> Program:
     x = call.residue(rest, low)
     square = p.reduce(x * p.reduce(x * x) + bls.CURVE_B)
     y = p.solve(lambda s: bls.square_root(s) or 0, (square,), lambda r: r * r - square)
-    summand = _summands()[1]
-    offset = call.g1.constant(summand), call.g1.constant(bls.end_of_offset(summand))
-    call.g1.require_not_in_subgroup((x, y), offset if number == SMALL_ORDER else None)
+    offset = None
+    if number == SMALL_ORDER:
+        summand = _summands()[1]
+        offset = call.g1.constant(summand), call.g1.constant(bls.end_of_offset(summand))
+    call.g1.require_not_in_subgroup((x, y), offset)
     return p
 
 

@@ -191,7 +191,7 @@ def test_more_proofs() -> None:
     assert _answer(_input(c, z, y, _multiple(2))) == 44
     assert _answer(_input(w, z, y, c)) == 44
     assert _answer(_input(INFINITY, z, y, w)) == 45
-    assert _answer(_input(INFINITY, 0, 0, w)) == 45
+    assert _answer(_input(INFINITY, 0, 0, w)) == 49
     assert _answer(_input(_multiple(1), 0, 0, _multiple(-1))) == 44
     for seed in (2, 3):
         c, z, y, w = _valid(seed)
