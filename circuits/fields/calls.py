@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from circuits.air import field as arithmetic
 from circuits.air.derived import fill_derived
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, range_check, total
@@ -160,6 +161,7 @@ class InstanceColumns(Layout[C]):
     kinds = bit("which rows it has", len(KINDS))
     frame = element("id of the frame", by="field_parts bus")
     parts_left = element("parts that are left", by="field_parts bus")
+    parts_inverse = element("inverse of that for a part, else 0", by="its constraint")
     offset = element("first byte of the next one", by="field_parts bus")
     link = element("the instance before, or 0", by="field_parts bus")
     time = element("when it begins", by="field_parts bus")
@@ -170,9 +172,9 @@ class InstanceColumns(Layout[C]):
 class Instances(Table[InstanceColumns]):
     """Instances of programs: each is started once, with all kinds of rows that it has.
 
-    A program of a part that reads no other instance stands for a first part only, or makes the call fail, whatever comes
+    A program of a part that reads no other instance stands for a first part only, or makes the call fail, whatever is
     before. One that does fails to read anything where there is none: no register has the instance 0, but constants,
-    whose numbers are others.
+    whose numbers are others. A part must be left for it, so that none fails on what is behind the input.
     """
 
     name = "field_instances"
@@ -191,6 +193,8 @@ class Instances(Table[InstanceColumns]):
         here = (row.frame, row.precompile)
         air.receive(FIELD_PARTS, *here, row.parts_left, row.offset, row.link, row.time, row.output, count=real)
         air.require((real - row.part) * row.parts_left, "no part is left at the end")
+        air.require(row.parts_left * row.parts_inverse - row.part, "a part is left for a part")
+        air.require((1 - row.part) * row.parts_inverse, "an inverse only for a part")
         air.require((1 - row.linked) * (1 - row.fails) * row.link, "what comes before is read")
         following = (row.parts_left - 1, row.offset + row.stride, row.instance, row.time + INSTANCE_TIME, row.output)
         air.send(FIELD_PARTS, *here, *following, count=row.goes_on)
@@ -259,7 +263,8 @@ def fill_instances(execution: Execution) -> Matrix | None:
         [(r.frame, r.input, r.linked, r.time, r.output) for r in requests], dtype=np.int64
     ).T
     parts = field_parts(calls.number, calls.size)
-    rows.parts_left = parts[calls.call] - calls.part
+    left = parts[calls.call] - calls.part
+    rows.parts_left, rows.parts_inverse = left, arithmetic.inverse(left.astype(np.uint64)) * rows.part
     fill_derived(rows)
     return matrix
 

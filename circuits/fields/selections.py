@@ -11,7 +11,7 @@ from circuits.air.layout import C, Layout, Size, allocate, bit, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import DIGIT, LIMBS, REGISTERS, SELECTED_LISTED, SELECTED_ROWS
 from circuits.fields.chain import Chain
-from circuits.programs.program import CONSTANT, DIGIT_BITS, LINKED, MAX_TERMS, SELECTED, SelectedRow
+from circuits.programs.program import CONSTANT, DIGIT_BITS, LINKED, MAX_CONSTANTS, MAX_TERMS, SELECTED, SelectedRow
 from circuits.programs.runs import Runs
 
 _LISTED = "its listing"
@@ -73,7 +73,7 @@ class Selected(Table[Columns]):
 
 def constant_index(program: int, number: int) -> int:
     """The register, of instance 0, of a program's constant."""
-    return (program << 12) + number
+    return program * MAX_CONSTANTS + number
 
 
 def listed(program: int, row: SelectedRow) -> list[int]:

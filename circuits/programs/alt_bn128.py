@@ -104,8 +104,8 @@ def _add_infinity() -> Variant:
 def _large(number: int, name: str, words: int) -> Variant:
     """One of the coordinates, the prover says which, is not below p."""
     p = Program(number, f"{name}: large", BN254_P)
-    # A word stands in front of the next one in a pair.
-    read = [p.word(k % words) for k in range(words + 1)]
+    # A word stands in front of the next one in a pair, the last one in front of any.
+    read = [*(p.word(k) for k in range(words)), p.free_word(lambda: 0)]
     word, _ = _selected(p, [(read[k % words], read[k % words + 1]) for k in range(4)])
     copy = p.free_word(lambda word: word, (word,), at_least=BN254_P)
     p.require(copy - word, INTEGERS)

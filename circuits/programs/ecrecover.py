@@ -127,7 +127,7 @@ def _infinity() -> Variant:
     point = _point_of(f, r, v)
     t = p.bits(lambda z, s: divide(SECP256K1_N)(z, s) % _N, (z, s))
     p.require(t.register * s - z, SECP256K1_N)
-    FixedBase(p, SECP256K1, t).require(f, point)
+    FixedBase(p, SECP256K1, t).require(f, point, p.choice())
     return Variant(p)
 
 
@@ -163,5 +163,5 @@ def instances(data: bytes) -> list[Instance]:
         return [Instance(no_point)]
     y = y if y % 2 == v - 27 else _P - y
     if SECP256K1.times(s, (r, y)) == SECP256K1.times(z % _N, SECP256K1.generator):
-        return [Instance(infinity)]
+        return [Instance(infinity, choice=working_choice(infinity.program, words))]
     return [Instance(recover, choice=working_choice(recover.program, words))]

@@ -83,7 +83,7 @@ def _infinity() -> Variant:
     z, r, x, y = (p.word(position) for position in (_HASH, _R, _X, _Y))
     t = p.bits(lambda z, r: divide(P256_N)(-z, r) % _N, (z, r))
     p.require(t.register * r + z, P256_N)
-    FixedBase(p, P256, t).require(f, (x, y))
+    FixedBase(p, P256, t).require(f, (x, y), p.choice())
     return Variant(p)
 
 
@@ -139,6 +139,6 @@ def instances(data: bytes) -> list[Instance]:
     first = P256.times(z * inverse % _N, P256.generator)
     total = P256.add(first, P256.times(r * inverse % _N, (x, y)))
     if total is None:
-        return [Instance(infinity)]
+        return [Instance(infinity, choice=working_choice(infinity.program, words))]
     variant = verify if total[0] % _N == r else other
     return [Instance(variant, choice=working_choice(variant.program, words))]

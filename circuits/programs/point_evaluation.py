@@ -177,8 +177,12 @@ class _Call(bls.LongIntegers):
     def hash_difference(self) -> Polynomial:
         """The versioned hash less what it must be, an integer."""
         p = self.p
+        # Behind its end, an input of a hash function has zeros.
+        high = p.free_word(lambda word: word >> 128, (self.word(4),), below=TWO_128)
+        low = p.free_word(lambda word: word % (1 << 128), (self.word(4),), below=TWO_128)
+        self.exactly(self.power(128) * high + low - self.word(4))
         p.hashed(self.word(3), INTEGERS)
-        p.hashed(self.word(4), INTEGERS)
+        p.hashed(self.power(128) * high, INTEGERS)
         digest = p.digest(SHA256_FUNCTION, COMMITMENT_BYTES)
         first = p.free_word(lambda d: d >> 248, (digest,))
         rest = p.free_word(lambda d: d % (1 << 248), (digest,))

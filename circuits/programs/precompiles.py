@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 
 from circuits.programs import alt_bn128, alt_bn128_pairing, ecrecover, point_evaluation
-from circuits.programs.program import END, PART, READ, WRITE_DELAY, WRITTEN, Instance, ProgramError, Variant
+from circuits.programs.program import (
+    END,
+    MAX_CONSTANTS,
+    PART,
+    READ,
+    WRITE_DELAY,
+    WRITTEN,
+    Instance,
+    ProgramError,
+    Variant,
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
     """All programs of all precompiles, by their numbers.
 
     Raises:
-        ProgramError: two programs have the same number, or one has words that time has no room for.
+        ProgramError: two programs have the same number, or one is not what it must be for a call.
     """
     found = [(p, v) for p in PRECOMPILES.values() for v in p.variants()]
     numbers = [v.program.number for _, v in found]
@@ -63,8 +73,14 @@ def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
         words = [row for row in program.words if row.place in (READ, WRITTEN)]
         if any(row.position >= WRITE_DELAY for row in words):
             raise ProgramError(f"{program.name}: more words than an instance has time for")
+        if len(program.constants) > MAX_CONSTANTS:
+            raise ProgramError(f"{program.name}: more than {MAX_CONSTANTS} constants")
+        if len({(row.place, row.position) for row in words}) < len(words):
+            raise ProgramError(f"{program.name}: the memory makes one access at a time, so a word is read once")
+        if any(row.distinct for row in program.narrow) and not program.chooses:
+            raise ProgramError(f"{program.name}: distinct registers without a choice, for inputs that defy the proof")
         if (variant.role in (PART, END)) != bool(precompile.stride):
             raise ProgramError(f"{program.name}: a part of what has no parts")
-        if variant.fails and any(row.place == WRITTEN for row in program.words):
-            raise ProgramError(f"{program.name}: what fails returns nothing")
+        if (variant.fails or variant.role == PART) and any(row.place == WRITTEN for row in program.words):
+            raise ProgramError(f"{program.name}: what fails, or is only a part, returns nothing")
     return tuple(sorted(found, key=lambda item: item[1].program.number))

@@ -39,9 +39,14 @@ HINT = "a hint may be any number: what the program states of it stands in the ro
 NARROW, WIDE, SELECTED, BITS, WORDS = (kind << 20 for kind in range(1, 6))
 _ROWS_PER_KIND = 1 << 20
 
+#: The modulus of the circuits' field.
+FIELD_MODULUS = 15 * (1 << 27) + 1
+#: Constants have numbers below those of all registers, so many for each program.
+MAX_CONSTANTS = 1 << 12
+
 #: What the coefficients of one equation may add up to in 16 bits of it: with carries of 15 bits and 2^16-fold carries
-#: of 2^30 it stays below the modulus of the circuits' field, 15 * 2^27 + 1.
-MAX_SUM = 15 * (1 << 27) - (1 << 30) - (1 << 15)
+#: of 2^30 it stays below the modulus of the circuits' field.
+MAX_SUM = FIELD_MODULUS - 1 - (1 << 30) - (1 << 15)
 
 #: Products and linear terms in a row of the wide table.
 WIDE_PRODUCTS, WIDE_LINEAR = 4, 2
@@ -336,6 +341,8 @@ class Program:
         self.bit_rows = 0
         self.words: list[WordRow] = []
         self.constants: list[int] = []
+        #: Whether it has a `choice`.
+        self.chooses = False
         #: Which function hashes, and how many bytes.
         self.hashes: tuple[int, int] | None = None
         self._constant_pairs: dict[tuple[int, int], Pair] = {}
@@ -398,6 +405,10 @@ class Program:
     def _word(self, row: WordRow, hint: Hint | None, arguments: tuple[Polynomial, ...]) -> Register:
         if len(self.words) >= _ROWS_PER_KIND:
             raise ProgramError(f"{self.name}: too many words")
+        if row.compared is not None and not 0 < row.compared.value < 1 << 256:
+            raise ProgramError(
+                f"{self.name}: {row.compared.name} is no number of 256 bits that words are compared with"
+            )
         register = Register(WORDS + len(self.words), UNSIGNED_DIGIT, (1 << 256) - 1)
         self.words.append(row)
 
@@ -409,7 +420,10 @@ class Program:
             else:
                 assert self.hashes is not None
                 function, length = self.hashes
-                state.hashed_bytes = b"".join(word.to_bytes(32, "big") for word in state.hashed)[:length]
+                data = b"".join(word.to_bytes(32, "big") for word in state.hashed)
+                if len(data) != -(-length // 32) * 32 or any(data[length:]):
+                    raise UnsatisfiedError(f"{self.name}: {length} bytes are hashed, with zeros behind them in words")
+                state.hashed_bytes = data[:length]
                 state.digest = value = int.from_bytes(_HASHES[function](state.hashed_bytes), "big")
             if row.place in (WRITTEN, HASHED):
                 (state.written if row.place == WRITTEN else state.hashed).append(value)
@@ -437,6 +451,8 @@ class Program:
         base = len(self.constants)
         values = [signed(v, self.modulus, self.limbs) for pair in pairs for v in pair]
         self.constants += values
+        if len(self.constants) > MAX_CONSTANTS:
+            raise ProgramError(f"{self.name}: more than {MAX_CONSTANTS} constants")
         return PairTable(CONSTANT, base, len(pairs), SIGNED_DIGIT, max(map(abs, values)))
 
     def table(self, pairs: Sequence[Pair]) -> PairTable:
@@ -497,6 +513,7 @@ class Program:
 
     def choice(self) -> Bits:
         """A number that is the prover's own choice: `run` gets it. It must be sound to choose any."""
+        self.chooses = True
         number = self.bit_rows
         self.bit_rows += 1
         register = Register(BITS + number, UNSIGNED_DIGIT, (1 << 256) - 1)
@@ -529,6 +546,9 @@ class Program:
 
         With `distinct` the equation has the product of a sum with the difference of two registers, in a narrow row, and
         this difference is proved not to be 0: for moduli of 256 bits, which a difference of registers can exceed once.
+        The circuit has no proof for 3 of 2^31 differences that are not 0. Attackers look for inputs that meet them, and
+        an x that differs from a constant by such a difference is found at once: so a program needs as many choices as
+        there are no inputs to spoil all of, and `run` fails where the proof would.
 
         The hint may return any representative. That its equation determines what it stands for is the caller's care.
         """
@@ -613,14 +633,19 @@ class Program:
         row = self.narrow[-1]
         if register.index != NARROW + len(self.narrow) - 1 or sorted((row.b, row.c)) != [-1, 1]:
             raise ProgramError(f"{self.name}: distinct needs a narrow row that multiplies by a difference of registers")
-        if 2 * modulus.value <= 2 * SIGNED_DIGIT * (256**self.limbs - 1) // 255:
+        # The most that a word, or bits, and a number of signed bytes differ by.
+        if 2 * modulus.value <= (SIGNED_DIGIT + UNSIGNED_DIGIT) * (256**self.limbs - 1) // 255:
             raise ProgramError(f"{self.name}: {modulus.name} is too small for distinct")
         self.narrow[-1] = replace(row, distinct=True)
         left, right, name = row.operands[1], row.operands[2], self.name
 
         def step(state: _State) -> None:
-            if (state.values[left] - state.values[right]) % modulus.value == 0:
+            difference = state.values[left] - state.values[right]
+            if difference % modulus.value == 0:
                 raise UnsatisfiedError(f"{name}: equal numbers, which were to be distinct")
+            # What the circuit inverts to prove that the difference is none of 0, m and -m.
+            if difference * (difference**2 - modulus.value**2) % FIELD_MODULUS == 0:
+                raise UnsatisfiedError(f"{name}: numbers that are distinct, but not modulo the circuits' field")
 
         self._steps.append(step)
 

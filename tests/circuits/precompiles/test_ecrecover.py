@@ -34,7 +34,7 @@ ROWS = {
     "ecrecover: large r": (0, 0, 0, 0, 1),
     "ecrecover: large s": (0, 0, 0, 0, 1),
     "ecrecover: no point": (2, 0, 0, 0, 1),
-    "ecrecover: infinity": (264, 0, 35, 1, 5),
+    "ecrecover: infinity": (264, 0, 35, 2, 5),
 }
 
 
