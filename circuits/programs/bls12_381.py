@@ -3,9 +3,10 @@
 Source: EIP-2537. With u = 0xd201000000010000: r = u^4 - u^2 + 1, the curve over Fp has r * (u + 1)^2 / 3 points; this
 is odd, so that y is never 0. phi(x, y) = (BETA x, y) is an endomorphism with phi^2 + phi + 1 = 0.
 
-The subgroup of order r: P is in it exactly if phi(P) = -[u^2]P. The group's points satisfy it for this BETA. What
-satisfies it is annihilated by the norm of phi + u^2, which is r (M. Scott, "A note on group membership tests for G1, G2
-and GT on BLS pairing-friendly curves", 2021).
+The subgroup of order r: P is in it exactly if P = [u + 1]P' for a point P' of the curve, because [u + 1] takes all
+points into the subgroup (RFC 9380, 8.8.1), where it is invertible. It is in it exactly if phi(P) = -[u^2]P, too: the
+group's points satisfy this for this BETA; what satisfies it is annihilated by the norm of phi + u^2, which is r (M.
+Scott, "A note on group membership tests for G1, G2 and GT on BLS pairing-friendly curves", 2021).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 
 from circuits.programs.extensions import ONE, Extension, Point, Quotient, Twelve, signed_digits
 from circuits.programs.moduli import BLS12_381_P, BLS12_381_R, INTEGERS
-from circuits.programs.program import Operand, Pair, Polynomial, Program, Register
+from circuits.programs.program import Operand, Pair, Polynomial, Program, Register, lift
 
 P, R = BLS12_381_P.value, BLS12_381_R.value
 #: The curve's parameter is -U.
@@ -103,10 +104,6 @@ class G1Formulas:
         """A point that is known."""
         return self.p.constant_pair(point[0][0], point[1][0])
 
-    def negative(self, a: Pair) -> Pair:
-        """-a."""
-        return a[0], self.p.reduce(-a[1])
-
     def double(self, a: Pair) -> Pair:
         """2 a."""
         x, y = a
@@ -132,28 +129,34 @@ class G1Formulas:
         x, y = a
         self.p.require(y * y - x * self.p.reduce(x * x) - CURVE_B)
 
-    def times_u(self, a: Pair) -> Pair:
-        """[U]a."""
-        result = a
-        for bit in bin(U)[3:]:
-            result = self.double(result)
-            if bit == "1":
-                result = self.add(result, a)
-        return result
-
     def phi(self, a: Pair) -> tuple[Register, Register]:
         """phi(a)."""
         return self.p.reduce(a[0] * self.p.constant(BETA)), a[1]
 
     def require_in_subgroup(self, a: Pair) -> None:
-        """phi(a) = -[u^2]a.
+        """a = [u + 1]b for a point b of the curve.
 
-        Points of the subgroup never meet equal or opposite points in a sum: then r would divide a number below u + 2.
+        A point of the subgroup has such a b in it, for which no sum meets equal or opposite points: then r would divide
+        a number below u + 2.
         """
-        x, y = self.times_u(self.times_u(a))
-        image = self.phi(a)
-        self.p.require(x - image[0])
-        self.p.require(y + image[1])
+        b = self.p.promise(2)
+        x, y = b
+
+        def hint(s: int, t: int) -> tuple[int, int]:
+            found = FIELD.multiply_point(g1_point(s, t), pow(U + 1, -1, R))
+            return (found[0][0], found[1][0]) if found else (0, 0)
+
+        def equations() -> list[Polynomial]:
+            return [lift(0), y * y - x * self.p.reduce(x * x) - CURVE_B]
+
+        self.p.fulfil(b, hint, a, equations)
+        result: Pair = (x, y)
+        for bit in bin(U + 1)[3:]:
+            result = self.double(result)
+            if bit == "1":
+                result = self.add(result, (x, y))
+        self.p.require(result[0] - a[0])
+        self.p.require(result[1] - a[1])
 
     def require_some(self, values: list[Polynomial]) -> None:
         """Of two numbers not both are 0: some combination of them is 1."""
@@ -161,23 +164,29 @@ class G1Formulas:
         factor = self.p.solve(lambda v: 0 if v % P else 1, (a,), lambda f: f * f - f)
         self.inverse(self.p.reduce(a + b * factor))
 
-    def require_not_in_subgroup(self, a: Pair, offset: tuple[Pair, Pair] | None) -> None:
+    def require_not_in_subgroup(self, a: Pair, offset: Point | None) -> None:
         """phi(a) != -[u^2]a, for a point of the curve.
 
-        With an offset, a point of the subgroup and `end_of_offset` of it, the chain begins with it: then points of an
-        order that r does not divide never meet equal or opposite points, because sums have a part of order r and they
-        have not; others do if they are a certain multiple of the offset. Without an offset others never do: r would
-        divide a number below u^2 + 2.
+        With an offset, a point of the subgroup, the chain begins with it: then points of an order that r does not
+        divide never meet equal or opposite points, because sums have a part of order r and they have not; others do if
+        they have certain multiples of the offset. Without an offset others never do: r would divide a number below
+        u^2 + 2.
         """
-        image = self.phi(a)
-        digits = signed_digits(U * U)
-        expected: Pair = image[0], self.p.reduce(-image[1])
         if offset is None:
-            result, digits = a, digits[1:]
+            image = self.phi(a)
+            self._require_other(a, a, signed_digits(U * U)[1:], (image[0], self.p.reduce(-image[1])))
         else:
-            result = offset[0]
-            expected = self.add(offset[1], expected)
-        negative = self.negative(a)
+            self.require_not_in_subgroup_from(a, self.constant(offset), self.constant(end_of_offset(offset)))
+
+    def require_not_in_subgroup_from(self, a: Pair, offset: Pair, end: Pair) -> None:
+        """The same with an offset in registers, and `end_of_offset` of it."""
+        image = self.phi(a)
+        expected = self.add(end, (image[0], self.p.reduce(-image[1])))
+        self._require_other(a, offset, signed_digits(U * U), expected)
+
+    def _require_other(self, a: Pair, start: Pair, digits: list[int], expected: Pair) -> None:
+        negative = a[0], self.p.reduce(-a[1])
+        result = start
         for digit in digits:
             result = self.double(result)
             if digit:

@@ -240,7 +240,7 @@ def _not_in_g1(number: int) -> Program:
         p.select(p.constant_table([(a[0][0], a[1][0]) for a in points]), [choice])
         for points in (offsets, [bls.end_of_offset(a) for a in offsets])
     )
-    pair.g1.require_not_in_subgroup(point, (starts, ends))
+    pair.g1.require_not_in_subgroup_from(point, starts, ends)
     return p
 
 

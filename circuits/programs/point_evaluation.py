@@ -117,16 +117,19 @@ class _Call(bls.LongIntegers):
 
     def __init__(self, number: int, name: str) -> None:
         super().__init__(Program(number, f"point evaluation, {name}", BLS12_381_P, LIMBS), shift=128)
+        self._halves: dict[int, tuple[Register, Register]] = {}
 
     # Encodings: 48 bytes, as the first 32 and the last 16, integers.
 
     def _parts(self, position: int) -> tuple[Register, Register]:
-        """A word as its upper and lower halves."""
-        word = self.word(position)
-        high = self.p.free_word(lambda w: w >> 128, (word,), below=TWO_128)
-        low = self.p.free_word(lambda w: w & ((1 << 128) - 1), (word,), below=TWO_128)
-        self.exactly(self.power(128) * high + low - word)
-        return high, low
+        """A word as its upper and lower halves; always the same registers."""
+        if position not in self._halves:
+            word = self.word(position)
+            high = self.p.free_word(lambda w: w >> 128, (word,), below=TWO_128)
+            low = self.p.free_word(lambda w: w % (1 << 128), (word,), below=TWO_128)
+            self.exactly(self.power(128) * high + low - word)
+            self._halves[position] = high, low
+        return self._halves[position]
 
     def commitment(self) -> tuple[Register, Register]:
         """The encoding of C."""
@@ -178,11 +181,8 @@ class _Call(bls.LongIntegers):
         """The versioned hash less what it must be, an integer."""
         p = self.p
         # Behind its end, an input of a hash function has zeros.
-        high = p.free_word(lambda word: word >> 128, (self.word(4),), below=TWO_128)
-        low = p.free_word(lambda word: word % (1 << 128), (self.word(4),), below=TWO_128)
-        self.exactly(self.power(128) * high + low - self.word(4))
         p.hashed(self.word(3), INTEGERS)
-        p.hashed(self.power(128) * high, INTEGERS)
+        p.hashed(self.power(128) * self._parts(4)[0], INTEGERS)
         digest = p.digest(SHA256_FUNCTION, COMMITMENT_BYTES)
         first = p.free_word(lambda d: d >> 248, (digest,))
         rest = p.free_word(lambda d: d % (1 << 248), (digest,))
@@ -494,11 +494,7 @@ def _not_in_subgroup(number: int) -> Program:
     x = call.residue(rest, low)
     square = p.reduce(x * p.reduce(x * x) + bls.CURVE_B)
     y = p.solve(lambda s: bls.square_root(s) or 0, (square,), lambda r: r * r - square)
-    offset = None
-    if number == SMALL_ORDER:
-        summand = _summands()[1]
-        offset = call.g1.constant(summand), call.g1.constant(bls.end_of_offset(summand))
-    call.g1.require_not_in_subgroup((x, y), offset)
+    call.g1.require_not_in_subgroup((x, y), _summands()[1] if number == SMALL_ORDER else None)
     return p
 
 
