@@ -17,16 +17,21 @@ from circuits.air.layout import CellType
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.batch.execution import FRAME_BEGIN, OPENING, TRANSACTION_BEGIN, TRANSACTION_END
+from circuits.fields.calls import fill_calls
 from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RESULT
 from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
 from circuits.instructions.buses import COPY, LOG_READ
 from circuits.instructions.step import InstructionTable
 from circuits.memory.buses import HASH_READ
+from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.program import INSTANCE_TIME
 from circuits.segment import Segment, fill, segment_circuit
 from circuits.state.buses import DELETION
 from circuits.transactions.buses import ACCESS_LIST, CHAIN
 from circuits.widths import WORD_BYTES
 from scripts.batches import everything
+from scripts.batches.builder import Builder
+from scripts.batches.segment import execution_of
 from tests.circuits.polynomials import Expander, Polynomial
 from verifier.sizes import MAX_LOG_HEIGHT
 
@@ -44,8 +49,12 @@ READERS = {COPY: "copy", HASH_READ: "hash_read", LOG_READ: "log_read", INIT_CODE
 #: Units of time that may be taken for each such row, by sender; MCOPY reads all words before it writes any.
 PER_WORD = {
     "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "create": 1, "deposit": 1, "extcodecopy": 1,
+    "field_calls": 1 + max(-(-WORD_BYTES * INSTANCE_TIME // p.stride) for p in PRECOMPILES.values() if p.stride),
     "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "returndatacopy": 1,
 }  # fmt: skip
+
+#: What each row of a table takes beside that, where it is not a product of bits: a call's last instance.
+ONCE = {"field_calls": INSTANCE_TIME}
 
 #: Constraints by which times on these buses follow from each other within a row, and with what they are multiplied.
 SETTLED: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -103,7 +112,7 @@ def _clocked() -> dict[str, tuple[int, bool]]:
     for table in TABLES.values():
         if table.name != Segment.name and any(i.bus in CLOCK for i in table.air.interactions):
             of_bits, others = _parts(table, _advance(table))
-            found[table.name] = _at_most(of_bits), bool(others)
+            found[table.name] = _at_most(of_bits) + ONCE.get(table.name, 0), bool(others)
     return found
 
 
@@ -121,7 +130,12 @@ def test_time_stays_below_its_bound() -> None:
 @cache
 def _segment() -> dict[str, Any]:
     traces = fill(everything.execution(waits=False)).traces
-    return {table.name: trace for table, trace in zip(TABLES.values(), traces, strict=True) if trace is not None}
+    found = {table.name: trace for table, trace in zip(TABLES.values(), traces, strict=True) if trace is not None}
+    # Pairs of points at infinity, whose parts take most time for a word; no words at all.
+    building = Builder()
+    for number, data in ((8, bytes(3 * 192)), (1, b""), (1, bytes(200))):
+        building.block(building.transfer(0, number.to_bytes(20, "big"), 0, gas=300_000, data="0x" + data.hex()))
+    return found | {"field_calls": fill_calls(execution_of(building.provable()))}
 
 
 @pytest.mark.parametrize("name", sorted(PER_WORD))

@@ -129,6 +129,17 @@ def test_contracts_recover() -> None:
     _check(execution)
 
 
+def test_what_nobody_pays_for_is_not_copied() -> None:
+    """An input costs the same however long it is."""
+    source = f"1 {(1 << 17) - 1} mstore8 {_stored(VALID)} 32 256 {1 << 17} 0 1 9000 staticcall pop"
+    execution = _contract(f"{source} 0 0 {1 << 17} 0 6 9000 staticcall pop 0 0 97 0 7 9000 staticcall pop")
+    assert _outcomes(execution) == [True, False, False]
+    filled = fill(execution)
+    assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    heights = {t.name: len(m) for t, m in zip(segment_circuit().tables, filled.traces, strict=True) if m is not None}
+    assert heights["copy"] <= 16
+
+
 def test_calls_in_memory_of_another_frame() -> None:
     """A contract hands its calldata on."""
     building = Builder().alloc(
@@ -199,7 +210,7 @@ def _family(precompile: int) -> list[Component]:
 @cache
 def _recoveries() -> Execution:
     """A call that is not paid, and calls of several programs without a long one."""
-    return _direct(ECRECOVER, *(RECOVERIES[k] for k in (2, 3, 4, 5, 7, 7)))
+    return _direct(ECRECOVER, *(RECOVERIES[k] for k in (2, 3, 4, 5, 7, 7)), VALID[:5])
 
 
 @cache
@@ -215,6 +226,22 @@ def _objections(lies: Mapping[str, Lie], execution: Execution | None = None, *, 
 def test_honest_families() -> None:
     assert _objections({}) == set()
     assert _objections({}, _paid_and_unpaid()) == set()
+
+
+@pytest.mark.parametrize("longer", [True, False])
+def test_another_part_of_an_input_is_taken(longer: bool) -> None:
+    """What is behind the input, or less than there is."""
+    execution = _direct(ECRECOVER, RECOVERIES[4][:127], RECOVERIES[4] + b"\1")
+
+    def lie(rows: Any) -> None:
+        row = row_where(rows.longer != longer)
+        rows.longer[row] = longer
+        spare = 127 - 128 - 1 if longer else 128 - 129
+        rows.spare_low[row] = spare & 0xFFFF
+        rows.taken[row] = 128 if longer else 129
+        rows.words_low[row] = 4 if longer else 5
+
+    assert "range16" in _objections({_CALLS_TABLE: lie}, execution, follows=True)
 
 
 @pytest.mark.parametrize("paid", [True, False])
