@@ -28,7 +28,7 @@ A program that fails the call need not prove that the rest of the input is valid
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from circuits.functions.buses import SHA256_FUNCTION
