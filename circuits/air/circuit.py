@@ -48,7 +48,8 @@ class Circuit:
         for table in self.tables:
             for interaction in table.air.interactions:
                 bus = interaction.bus
-                if buses.setdefault(bus.index, bus) != bus:
+                known = buses.setdefault(bus.index, bus)
+                if known is not bus and known != bus:
                     raise ValueError(f"buses {buses[bus.index].name} and {bus.name} differ and share index {bus.index}")
 
     @property
@@ -97,8 +98,9 @@ def _statistics(table: Table) -> TableStatistics:
         if constraint.expression.degree > MAX_DEGREE:
             raise ValueError(f"{table.name}: {constraint.name} has degree {constraint.expression.degree}")
         degree = max(degree, constraint.expression.degree)
+    degrees = air.graph.degrees
     for interaction in air.interactions:
-        worst = max(e.degree for e in (interaction.count, *interaction.message))
+        worst = max(degrees[e.index] for e in (interaction.count, *interaction.message))
         if worst > MAX_DEGREE:
             raise ValueError(f"{table.name}: an interaction with {interaction.bus.name} has degree {worst}")
         degree = max(degree, worst)
