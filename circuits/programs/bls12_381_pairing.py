@@ -28,7 +28,7 @@ from functools import cache
 from circuits.programs import bls12_381 as bls
 from circuits.programs.bls12_381 import FIELD, QUOTIENT, TWIST_B, P, R, U
 from circuits.programs.extensions import Point, signed_digits
-from circuits.programs.moduli import BLS12_381_P, INTEGERS
+from circuits.programs.moduli import BLS12_381_P
 from circuits.programs.pairings import Part, left_product, prove_not_one, prove_one, require_some
 from circuits.programs.program import (
     END,
@@ -176,23 +176,10 @@ def _g2_infinite(number: int, first: bool) -> Program:
 
 
 def _too_large(number: int) -> Program:
-    """Some element is not below p: bits, of which one is 1, say which."""
+    """Some element is not below p."""
     p = _program(number, "element too large")
     pair = _Pair(p)
-    words = [pair.words(k) for k in range(ELEMENTS)]
-    flat = [w for both in words for w in both]
-
-    def first(*values: int) -> int:
-        large = (k for k in range(ELEMENTS) if (values[2 * k] << 256) + values[2 * k + 1] >= P)
-        return next(large, 0)
-
-    bits = [pair.bit(lambda *values, k=k: int(first(*values) == k), *flat) for k in range(ELEMENTS)]
-    pair.exactly(sum(bits[1:], bits[0] - 1))
-    high, low = (
-        p.reduce(sum((bits[k] * words[k][part] for k in range(1, ELEMENTS)), bits[0] * words[0][part]), INTEGERS)
-        for part in range(2)
-    )
-    pair.at_least(high, low, P)
+    pair.require_large([pair.words(k) for k in range(ELEMENTS)])
     return p
 
 
@@ -245,31 +232,19 @@ def _not_in_g1(number: int) -> Program:
 
 
 def _not_in_g2(number: int) -> Program:
-    """[u]Q != -psi(Q): with the offset S, [2^k]S + [u]Q != [2^k]S - psi(Q)."""
     p = _program(number, "not in G2")
     pair = _Pair(p)
     t = Tower(p, FIELD)
     twist = Twist(t)
     q = pair.twist_point(twist, checked=False)
     choice = p.choice().digit(0)
-    digits = signed_digits(U)
 
     def chosen(points: Sequence[Point]) -> TwistPoint:
         x, y = (p.select(p.constant_table([a[k] for a in points]), [choice]) for k in range(2))
         return TwistPoint(Fp2.of(*x), Fp2.of(*y))
 
-    def add(a: TwistPoint, b: TwistPoint) -> TwistPoint:
-        twist.require_distinct(a, b)
-        return twist.add(a, b)[1]
-
-    ends = [FIELD.multiply_point(a, 1 << len(digits)) for a in _g2_offsets()]
-    expected = add(chosen([a for a in ends if a is not None]), -twist.endomorphism(q, 1))
-    point = chosen(_g2_offsets())
-    for digit in digits:
-        _, point = twist.double(point)
-        if digit:
-            point = add(point, q if digit > 0 else -q)
-    require_some(p, [p.reduce(d) for d in numbers(point.x - expected.x, point.y - expected.y)])
+    ends = [FIELD.multiply_point(a, 1 << len(signed_digits(U))) for a in _g2_offsets()]
+    bls.require_not_in_g2(twist, q, chosen(_g2_offsets()), chosen([a for a in ends if a is not None]))
     return p
 
 
