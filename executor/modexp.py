@@ -6,7 +6,7 @@ Source: EIP-198, EIP-2565; execution-specs `cancun/vm/precompiled_contracts/mode
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 WORD_BYTES = 32
@@ -43,6 +43,46 @@ class ModexpRows(NamedTuple):
 def words_for(length: int) -> int:
     """Words that hold a number of so many bytes; one at least."""
     return max(1, -(-length // WORD_BYTES))
+
+
+class Sum(NamedTuple):
+    """A power of a base as the product of two that come before: `exponent` is the sum of the others."""
+
+    exponent: int
+    left: int
+    right: int
+
+
+@cache
+def addition_chain(digits: frozenset[int]) -> tuple[Sum, ...]:
+    """The fewest sums that lead from 1 to all of these digits, in ascending order.
+
+    A digit of 1 needs none. No set of digits takes long: sums of numbers that are not wanted are tried last.
+    """
+    wanted = sorted(digits - {0, 1})
+    for extra in range(1 << DIGIT_BITS):
+        found = _chain((1,), (), wanted, extra)
+        if found is not None:
+            return found
+    raise AssertionError("every digit is a sum of ones")
+
+
+def _chain(known: tuple[int, ...], sums: tuple[Sum, ...], wanted: list[int], extra: int) -> tuple[Sum, ...] | None:
+    """A chain that goes on from what is known, with so many numbers that are not wanted."""
+    if not wanted:
+        return sums
+    for left in reversed(known):
+        for right in known:
+            number = left + right
+            # Numbers ascend, so none is passed that is wanted.
+            if right > left or number <= known[-1] or number > wanted[0] or (number < wanted[0] and not extra):
+                continue
+            is_wanted = number == wanted[0]
+            rest, spare = (wanted[1:], extra) if is_wanted else (wanted, extra - 1)
+            found = _chain((*known, number), (*sums, Sum(number, left, right)), rest, spare)
+            if found is not None:
+                return found
+    return None
 
 
 @dataclass(frozen=True)
@@ -112,11 +152,11 @@ class ModexpInput:
         base, exponent, modulus = map(words_for, self.lengths)
         digits = f"{self.exponent:x}" if self.exponent else ""
         zeros = digits.count("0")
-        highest = int(max(digits, default="0"), 1 << DIGIT_BITS)
         # The first product reduces the base, if it is needed at all; the others multiply numbers like the modulus.
-        first = base if highest else modulus
+        first = base if digits else modulus
         behind = max(0, len(digits) - 1)
-        others = max(0, highest - 1) + DIGIT_BITS * behind + max(0, behind - zeros)
+        sums = addition_chain(frozenset(int(digit, 1 << DIGIT_BITS) for digit in set(digits)))
+        others = len(sums) + DIGIT_BITS * behind + max(0, behind - zeros)
         skipped = exponent - (-(-len(digits) // _DIGITS_IN_WORD))
         taken = skipped + _DIGITS_IN_WORD * (exponent - skipped)
         given = base + 2 * modulus

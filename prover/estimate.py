@@ -20,10 +20,10 @@ from circuits.batch.code_trees import CHUNK_BYTES
 from circuits.batch.execution import Batch
 from circuits.batch.operations import OperationKind
 from circuits.fields.equations import NARROW_TABLES, WIDE_TABLES
+from circuits.fields.listings import listed_rows
 from circuits.functions import bitwise_bytes, blake2f, keccak_f, range
 from circuits.functions.keccak_sponge import RATE
 from circuits.programs.precompiles import PRECOMPILES
-from circuits.programs.program import PART
 from executor.modexp import ModexpInput
 from executor.opcodes import OPCODES
 from executor.provable import MODEXP, blake2f_calls, precompile_numbers
@@ -178,15 +178,15 @@ def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[
         for limbs, table in made.items()
     }
     sums = {name: np.zeros(operations + 1, dtype=np.int64) for name in tables.values()}
-    for number, precompile in PRECOMPILES.items():
+    for number, programs in listed_rows().items():
         calls = np.flatnonzero(low == number)
         if not len(calls):
             continue
-        parts = size[calls] // precompile.stride if precompile.stride else np.zeros(len(calls), dtype=np.int64)
+        stride = PRECOMPILES[number].stride
+        parts = size[calls] // stride if stride else np.zeros(len(calls), dtype=np.int64)
         for (kind, limbs), name in tables.items():
-            programs = [(v.role, v.program.rows[kind]) for v in precompile.variants() if v.program.limbs == limbs]
-            part = max((rows for role, rows in programs if role == PART), default=0)
-            rest = max((rows for role, rows in programs if role != PART), default=0)
+            part = max((p.rows[kind] for p in programs if p.limbs == limbs and p.is_part), default=0)
+            rest = max((p.rows[kind] for p in programs if p.limbs == limbs and not p.is_part), default=0)
             rows = np.bincount(
                 of_transaction[frames.transaction[calls]], weights=rest + part * parts, minlength=operations
             )

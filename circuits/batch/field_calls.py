@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from circuits.batch.execution import FRAME_BEGIN, Execution, Integers, words_of
 from circuits.batch.frame_data import FrameData
-from circuits.batch.precompiles import field_runs
+from circuits.batch.precompiles import field_runs, field_taken
 from circuits.functions.buses import KECCAK256_FUNCTION
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME, READ, Instance, Program
@@ -73,6 +73,7 @@ def _make(execution: Execution) -> FieldCalls:
     rows, number, size = execution.frames[at], execution.frame_precompile[at], data.calldata_size[at]
     given = (trace.frames.gas_given[rows] - execution.frame_reserve[at]).astype(np.int64)
     runs = field_runs(number, size, given)
+    copied = words_of(field_taken(number, size))
     time = execution.frame_begin_time[at] + FRAME_BEGIN
     instances: list[Instance] = []
     requests: list[Request] = []
@@ -80,7 +81,7 @@ def _make(execution: Execution) -> FieldCalls:
     part: list[int] = []
     for k in np.flatnonzero(runs).tolist():
         content = trace.bytes_at(int(data.calldata_place[at[k]]), int(size[k]))
-        words = int(words_of(size[k : k + 1])[0])
+        words = int(copied[k])
         first, precompile = len(instances), PRECOMPILES[int(number[k])]
         for i, instance in enumerate(precompile.instances(content)):
             program, offset = instance.variant.program, precompile.stride * i

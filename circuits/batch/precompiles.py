@@ -46,7 +46,7 @@ def precompile_duration(number: Integers, size: Integers, gas: Integers, success
         gas: (n,) given to them, without a reserve.
         success: (n,) whether they succeed.
     """
-    words = -(-size // _WORD_BYTES)
+    words = -(-field_taken(number, size) // _WORD_BYTES)
     hashes = np.where(success, np.where(number == IDENTITY, words, 2 * words + 1), 0)
     programs = np.isin(number, list(PRECOMPILES))
     instances = np.where(field_runs(number, size, gas), words + INSTANCE_TIME * (field_parts(number, size) + 1), 0)
@@ -62,7 +62,9 @@ def precompile_output(number: Integers, size: Integers, returned: Integers) -> t
         number, size: (n,) which, and bytes of their input.
         returned: (n,) bytes of their output.
     """
-    start = np.where(np.isin(number, (IDENTITY, BLAKE2F)), 0, -(-size // _WORD_BYTES) * _WORD_BYTES)
+    start = np.where(
+        np.isin(number, (IDENTITY, BLAKE2F)), 0, -(-field_taken(number, size) // _WORD_BYTES) * _WORD_BYTES
+    )
     return np.where(returned == 0, 0, start), returned
 
 
@@ -70,6 +72,12 @@ def field_parts(number: Integers, size: Integers) -> Integers:
     """Whole parts (n,) of inputs of `size` (n,) bytes; 0 of precompiles whose input has none."""
     strides = np.array([PRECOMPILES[n].stride if n in PRECOMPILES else 0 for n in number.tolist()], dtype=np.int64)
     return np.where(strides > 0, size // np.maximum(strides, 1), 0)
+
+
+def field_taken(number: Integers, size: Integers) -> Integers:
+    """Bytes (n,) of inputs of `size` (n,) bytes that such calls copy: what programs may read."""
+    reads = np.array([PRECOMPILES[n].reads if n in PRECOMPILES else 0 for n in number.tolist()], dtype=np.int64)
+    return np.where(reads > 0, np.minimum(size, reads), size)
 
 
 def field_cost(number: Integers, size: Integers) -> Integers:

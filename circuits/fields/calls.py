@@ -2,7 +2,8 @@
 
 Source: execution-specs `cancun/vm/precompiled_contracts/ecrecover.py`, `alt_bn128.py`, `point_evaluation.py`.
 
-A call copies its input to the beginning of its frame's own memory, as hash functions do. Then it hands a token to the
+A call copies its input to the beginning of its frame's own memory, as hash functions do; of inputs of any length only
+what programs may read, since nobody pays for the rest. Then it hands a token to the
 first instance: how many parts of the input are left, where the next one begins, and which instance was before. The
 last instance says what comes of the call. Which programs may stand for a part, and which for the end, is listed with
 them; that the program fits the input, its equations prove. Each instance has `INSTANCE_TIME`, whether it runs or
@@ -12,12 +13,13 @@ an earlier one has failed: so the time of a call is known from the size of its i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from circuits.air import field as arithmetic
 from circuits.air.derived import fill_derived
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import INVERSE_2_16, MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, range_check, total
 from circuits.air.layout import RANGE, C, Cells, Layout, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
@@ -26,7 +28,7 @@ from circuits.batch.execution import Execution
 from circuits.batch.field_calls import FieldCalls
 from circuits.batch.hashed_inputs import HashedInputs
 from circuits.batch.precompile_calls import PrecompileCalls
-from circuits.batch.precompiles import field_cost, field_parts
+from circuits.batch.precompiles import field_cost, field_parts, field_taken
 from circuits.component import Acting, Component
 from circuits.fields import machine
 from circuits.fields.buses import FIELD_PARTS, FIELD_RAN, KINDS, PROGRAM_LISTED, SELECTED_ROWS, START, WORD_ROWS
@@ -48,6 +50,8 @@ _LISTED = "its listing"
 _PART_BITS = 14
 _PARTED = tuple(p for p in PRECOMPILES.values() if p.stride)
 _EXACT = tuple(p for p in PRECOMPILES.values() if p.length is not None)
+#: Inputs of any length, of which only the beginning matters.
+_OPEN = tuple(p for p in PRECOMPILES.values() if p.reads)
 
 
 class CallColumns(Layout[C]):
@@ -62,7 +66,10 @@ class CallColumns(Layout[C]):
     size = element("bytes", by=_BUS)
     gas = element("gas given", by=_BUS)
     time = element("time of the call", by=_BUS)
-    words_low = limb("words of the input, rounded up: low limb", by=RANGE)
+    longer = bit("1: the input is longer than what is read of it")
+    spare_low = limb("low limb of the bytes that it has more, less 1, or may have more", by=RANGE)
+    taken = element("bytes that are copied", equals=lambda row: row.size + row.longer * (_reads(row) - row.size))
+    words_low = limb("words that are copied, rounded up: low limb", by=RANGE)
     words_high = limb("and high limb", by="4-bit range check")
     empty: IsZero[C] = nested(IsZero, "whether the size is 0")
     whole_parts = element("whole parts of the input, below 2^14", by="14-bit range check; 0 of a whole")
@@ -76,6 +83,12 @@ class CallColumns(Layout[C]):
     fails = bit("1: a program proves that the call fails")
     outputs = element("words that it returns", by="field_ran bus")
     returns = bit("1: it returns some")
+
+
+def _reads(row: Any) -> Any:
+    """Bytes that programs may read of an input of any length."""
+    flags = dict(zip(PRECOMPILES, row.which, strict=True))
+    return total([flags[p.number] * p.reads for p in _OPEN])
 
 
 class FieldCallsTable(Table[CallColumns]):
@@ -92,11 +105,19 @@ class FieldCallsTable(Table[CallColumns]):
         message = (row.kind, row.source, row.start, row.size, row.gas, row.time)
         air.receive(PRECOMPILE, row.frame, number, *message, count=real)
 
-        # The size: in words, as for hash functions, and in parts. A part has less than 2^16 bytes, and there are less
-        # than 2^18 of them: so size = parts * stride + rest is one of integers.
+        # What is copied. A size is at most 2^24, so what it is more or less than what is read is below 2^25; were it
+        # negative, it would be above the modulus less 2^25.
+        is_open, longer = total([flags[p.number] for p in _OPEN]), row.longer
+        spare = longer * (row.size - _reads(row) - 1) + (is_open - longer) * (_reads(row) - row.size)
+        range_check(air, (spare - row.spare_low) * INVERSE_2_16, 9, is_open)
+        air.require((1 - is_open) * longer, "no other input is cut")
+        air.require((1 - is_open) * row.spare_low, "no other input has bytes to spare")
+
+        # The size: in words, as for hash functions, and in parts. There are less than 2^18 of them, and `test_bounds`
+        # compares that many with the modulus: so size = parts * stride + rest is one of integers.
         words = row.words_low + row.words_high * (1 << 16)
         range_check(air, row.words_high, 4, real)
-        range_check(air, words * WORD_BYTES - row.size, 5, real)
+        range_check(air, words * WORD_BYTES - row.taken, 5, real)
         IsZero.constrain(air, row.empty, row.size, when=real, name="empty")
         nothing = air.constant(0)
         parted = total([nothing, *(flags[p.number] for p in _PARTED)])
@@ -128,7 +149,7 @@ class FieldCallsTable(Table[CallColumns]):
             air.require((1 - row.runs) * getattr(row, name), f"nothing runs: {name}")
         output = words * WORD_BYTES
         copies = row.runs * (1 - row.empty.zero)
-        air.send(COPY, row.frame, row.time, row.time, row.kind, row.source, row.start, 0, row.size, count=copies)
+        air.send(COPY, row.frame, row.time, row.time, row.kind, row.source, row.start, 0, row.taken, count=copies)
         token = (row.frame, number, row.whole_parts, 0, 0, row.time + words, output)
         air.send(FIELD_PARTS, *token, count=row.runs)
         air.receive(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=row.runs)
@@ -220,7 +241,11 @@ def fill_calls(execution: Execution) -> Matrix | None:
     for name in ("frame", "kind", "source", "start", "size", "gas", "time"):
         setattr(rows, name, getattr(calls, name))
     size = calls.size
-    words, parts = -(-size // WORD_BYTES), field_parts(calls.number, size)
+    taken, parts = field_taken(calls.number, size), field_parts(calls.number, size)
+    words = -(-taken // WORD_BYTES)
+    reads = np.array([PRECOMPILES[n].reads for n in calls.number.tolist()], dtype=np.int64)
+    rows.longer = taken < size
+    rows.spare_low = np.where(reads > 0, np.where(taken < size, size - reads - 1, reads - size), 0) & 0xFFFF
     rows.words_low, rows.words_high = words & 0xFFFF, words >> 16
     IsZero.fill(rows.empty, size.astype(np.uint64))
     rows.whole_parts, rows.more_parts = parts & ((1 << _PART_BITS) - 1), parts >> _PART_BITS

@@ -30,7 +30,7 @@ from circuits.batch.execution import (
 from circuits.batch.field_calls import FieldCalls
 from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
 from circuits.batch.modexp_plan import NUMBERS_START
-from circuits.batch.precompiles import BLAKE2F_OUTPUT, BLAKE2F_READS, HASHES, IDENTITY
+from circuits.batch.precompiles import BLAKE2F_OUTPUT, BLAKE2F_READS, HASHES, IDENTITY, field_taken
 from circuits.limbs import Limbs
 from circuits.programs.program import READ, WRITE_DELAY, WRITTEN
 from circuits.widths import WORD, WORD_BYTES
@@ -387,7 +387,8 @@ def _programs(execution: Execution) -> Moves:
     """Precompiles that programs answer copy their input, too; instances read its words, and write what is returned."""
     calls, data = FieldCalls.of(execution), FrameData.of(execution)
     here = np.flatnonzero(calls.runs)
-    frame, time, size = calls.frame[here], calls.time[here], calls.size[here]
+    frame, time = calls.frame[here], calls.time[here]
+    size = field_taken(calls.number[here], calls.size[here])
     place = data.calldata_place[frame - 1]
     in_memory = calls.kind[here] == CALLDATA_MEMORY
     copied = copy_moves(-1, calls.source[here], time, calls.start[here], frame, time, 0, size * in_memory, place)

@@ -107,15 +107,14 @@ EXPONENT = Bus(
 POWERS = Bus(
     index=116,
     name="powers",
-    kind=BusKind.PERMUTATION,
+    kind=BusKind.LOOKUP,
     fields=(
-        BusField("frame", 1, "id of the frame that calls", "sender"),
-        BusField("base", 1, "id of the base", "sender"),
-        BusField("unit", 1, "id of the number 1", "sender"),
-        BusField("modulus", 1, "id of the modulus", "sender"),
+        BusField("frame", 1, "id of the frame that calls", "modexp: precompile bus"),
+        BusField("base", 1, "id of the base", "modexp: number bus"),
+        BusField("unit", 1, "id of the number 1", "modexp: number bus"),
+        BusField("modulus", 1, "id of the modulus", "modexp: number bus"),
     ),
-    argument="The call sends it, and the first power of a base receives it: the powers of a base follow each other, so "
-    "there is one run of them for each frame.",
+    argument="A frame calls once, so its call alone says which numbers these are.",
 )
 
 POWER_OF = Bus(
@@ -123,9 +122,10 @@ POWER_OF = Bus(
     name="power_of",
     kind=BusKind.LOOKUP,
     fields=(
-        BusField("frame", 1, "id of the frame that calls", "powers: its token"),
-        BusField("exponent", 1, "0 to 15", "powers: counted, and a range check"),
+        BusField("frame", 1, "id of the frame that calls", "powers: powers bus"),
+        BusField("exponent", 1, "0 to 15", "powers: a sum, and a range check"),
         BusField("power", 1, "id of the base to that power, modulo the modulus", "powers: multiply_modulo bus"),
     ),
-    argument="There is one run of rows for a frame, in which exponents grow by one.",
+    argument="A row multiplies two powers of smaller exponents, or states the power 0 or 1 of the base that its call "
+    "names: so every statement is true.",
 )

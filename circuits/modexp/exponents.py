@@ -1,7 +1,7 @@
 """Powers: squaring and multiplying over the digits of exponents, of four bits each, from the most significant on.
 
-`Powers` computes base^0 or base^1 to base^15, as far as they are needed, `Exponents` goes through the digits: a result
-is squared four times and multiplied by the power of the digit.
+`Powers` computes the powers of a base up to 15, as far as they are needed, `Exponents` goes through the digits: a
+result is squared four times and multiplied by the power of the digit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from circuits.air.derived import fill_derived
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import one_hot, range_check, total
 from circuits.air.layout import C, Layout, allocate, bit, element, limb
+from circuits.air.queries import multiplicities
+from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.memory.buses import MEMORY_BYTES
 from circuits.modexp.buses import EXPONENT, MULTIPLY_MODULO, POWER_OF, POWERS
@@ -22,7 +24,6 @@ from executor.modexp import DIGIT_BITS
 
 _MULTIPLY = "multiply_modulo bus, or 0"
 _TOKEN = "exponent bus; the rows of an exponent share it"
-_SET = "powers bus; the powers of a base share it"
 #: Digits in a limb.
 _IN_LIMB = 16 // DIGIT_BITS
 
@@ -193,85 +194,65 @@ class PowersColumns(Layout[C]):
     """A power of a base per row."""
 
     real = bit("1 on rows of powers")
-    first = bit("1: the first power of a base that is needed")
-    last = bit("1: the last one")
     is_zero = bit("1: the power 0")
     is_one = bit("1: the power 1")
-    frame = element("id of the frame that calls", by=_SET)
-    base = element("id of the base", by=_SET)
-    unit = element("id of the number 1", by=_SET)
-    modulus = element("id of the modulus", by=_SET)
-    reduced = element("id of the power 1", by="the row of that; the powers of a base share it, 0 if there is none")
-    exponent = element("which power", by="0 or 1; counted, at most 15")
-    left = element("what is multiplied", by="base, number 1, or the power before")
+    frame = element("id of the frame that calls", by="powers bus")
+    base = element("id of the base", by="powers bus")
+    unit = element("id of the number 1", by="powers bus")
+    modulus = element("id of the modulus", by="powers bus")
+    exponents = element("of the powers that are multiplied, at least 1; or 0", 2, by="power_of bus, and range checks")
+    factors = element("ids of these; or base and number 1, or twice number 1", 2, by="power_of bus, or powers bus")
     power = element("id of the power", by="multiply_modulo bus")
     multiplicity = element("how often it is queried", by="balance of the power_of bus")
 
 
 class Powers(Table[PowersColumns]):
-    """base^0 = 1 * 1, base^1 = base * 1, base^(n + 1) = base^n * base^1, all modulo the modulus.
+    """base^0 = 1 * 1, base^1 = base * 1, base^(m + n) = base^m * base^n, all modulo the modulus.
 
-    The powers of a base follow each other, from 0 or from 1 on.
+    Both factors of a product are powers of at least 1, so each exponent is larger than theirs: what is said of it
+    follows from what is said of smaller ones, and in the end from base and 1.
     """
 
     name = "modexp_powers"
+    row_order = "every power is a statement of its own"
 
     def constraints(self, air: Air[PowersColumns]) -> None:
-        row, after, real = air.row, air.next, air.row.real
-        goes_on = real - row.last
-        for name in ("first", "last", "is_zero", "is_one"):
+        row, real = air.row, air.row.real
+        products = real - row.is_zero - row.is_one
+        air.require(row.is_zero * row.is_one, "the power 0 or 1")
+        for name in ("is_zero", "is_one"):
             air.require(getattr(row, name) * (1 - real), f"padding: {name}")
-        air.require(air.is_first * (real - row.first), "starts with a base")
-        air.require(air.is_last * goes_on, "ends with one")
-        air.require(goes_on * (1 - after.real), "a base goes on")
-        air.require(after.first - after.real * (1 - goes_on), "a base begins where none goes on")
-        air.require(row.first * (1 - row.is_zero - row.is_one), "begins with the power 0 or 1")
-        air.require(goes_on * after.is_zero, "the power 0 is the first one")
-        air.require(goes_on * (after.is_one - row.is_zero), "the power 1 follows the power 0")
-        air.require(row.is_zero * row.exponent, "power 0")
-        air.require(row.is_one * (row.exponent - 1), "power 1")
-        air.require(goes_on * (after.exponent - row.exponent - 1), "the next power")
-        range_check(air, row.exponent, DIGIT_BITS, real)
-        names = ("frame", "base", "unit", "modulus", "reduced")
-        ids, same = ([getattr(x, name) for name in names] for x in (row, after))
-        air.require_equal(same, ids, "the same base", when=goes_on)
-        air.require(row.is_one * (row.reduced - row.power), "the power 1 is the reduced base")
-        air.require(row.is_zero * row.last * row.reduced, "no power 1")
-        air.require(row.is_zero * (row.left - row.unit), "1 * 1")
-        air.require(row.is_one * (row.left - row.base), "base * 1")
-        air.require(goes_on * (1 - after.is_one) * (after.left - row.power), "the power before * base")
-        small = row.is_zero + row.is_one
-        right = row.reduced + small * (row.unit - row.reduced)
-        air.receive(POWERS, row.frame, row.base, row.unit, row.modulus, count=row.first)
-        air.query(MULTIPLY_MODULO, row.left, right, row.modulus, row.power, count=real)
+        air.query(POWERS, row.frame, row.base, row.unit, row.modulus, count=real)
+        for exponent, factor in zip(row.exponents, row.factors, strict=True):
+            air.query(POWER_OF, row.frame, exponent, factor, count=products)
+            air.query(RANGE16, exponent - 1, count=products)
+            air.require((1 - products) * exponent, "no exponent")
+        air.require_equal(row.factors, (row.unit, row.unit), "1 * 1", when=row.is_zero)
+        air.require_equal(row.factors, (row.base, row.unit), "base * 1", when=row.is_one)
+        exponent = row.is_one + total(list(row.exponents))
+        range_check(air, exponent, DIGIT_BITS, real)
+        air.query(MULTIPLY_MODULO, row.factors, row.modulus, row.power, count=real)
         air.require((1 - real) * row.multiplicity, "padding provides nothing")
-        air.provide(POWER_OF, row.frame, row.exponent, row.power, multiplicity=row.multiplicity)
+        air.provide(POWER_OF, row.frame, exponent, row.power, multiplicity=row.multiplicity)
 
 
 def fill_powers(work: ModexpWork, asked: NDArray[np.uint32]) -> Matrix | None:
-    """All powers, with the counts of the queries (n, 3)."""
-    call, exponent, power = work.powers.T
-    if not len(call):
+    """All powers, with the counts of the queries (n, 3) of digits, and of their own."""
+    if not len(work.powers):
         return None
+    call, left, right, *factors, power = work.powers.T
     matrix, rows = allocate(PowersColumns, len(call))
-    first = np.append(True, call[1:] != call[:-1])
-    last = np.append(first[1:], True)
     calls = work.running[call]
     rows.real = 1
-    rows.first, rows.last = first, last
-    rows.is_zero, rows.is_one = exponent == 0, exponent == 1
     for name in ("frame", "base", "unit", "modulus"):
         setattr(rows, name, getattr(work, name)[calls])
-    reduced = np.zeros(len(work.running), dtype=np.int64)
-    reduced[call[exponent == 1]] = power[exponent == 1]
-    rows.reduced = reduced[call]
-    rows.exponent, rows.power = exponent, power
-    before = np.append(0, power[:-1])
-    rows.left = np.where(exponent == 0, rows.unit, np.where(exponent == 1, rows.base, before))
-    places = {
-        key: number
-        for number, key in enumerate(zip(rows.frame.tolist(), exponent.tolist(), power.tolist(), strict=True))
-    }
-    found = [places[key] for key in map(tuple, asked.tolist()) if key in places]
-    rows.multiplicity = np.bincount(np.array(found, dtype=np.int64), minlength=len(call))
+    rows.is_one = (left == 0) & (factors[0] == rows.base)
+    rows.is_zero = (left == 0) & (factors[0] != rows.base)
+    rows.exponents, rows.factors = np.stack([left, right], axis=1), np.stack(factors, axis=1)
+    rows.power = power
+    exponent = rows.is_one + left + right
+    statements = np.stack([rows.frame, exponent, power], axis=1)
+    own = left > 0
+    of_own = [np.stack([rows.frame, e, f], axis=1)[own] for e, f in zip((left, right), factors, strict=True)]
+    rows.multiplicity = multiplicities(statements, np.concatenate([asked, *of_own]).astype(np.uint32))
     return matrix

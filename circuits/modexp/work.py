@@ -16,7 +16,7 @@ from circuits.modexp.blocks import Numbers
 from circuits.modexp.products import Jobs
 from circuits.modexp.small import SmallJobs
 from circuits.widths import WORD, WORD_BYTES
-from executor.modexp import DIGIT_BITS
+from executor.modexp import DIGIT_BITS, addition_chain
 
 Integers = NDArray[np.int64]
 
@@ -86,7 +86,7 @@ class ModexpWork:
             read.
         numbers, jobs, small_jobs: all numbers, all products, and those of numbers of one block.
         digits: the rows of exponents.
-        powers: (m, 3) running call, exponent and id of the powers that are needed.
+        powers: (m, 6) running call, exponents of both factors (0 for the powers 0 and 1), their ids, that of the power.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class ModexpWork:
         self.base, self.unit, self.modulus, self.result = np.zeros((4, len(plans)), dtype=np.int64)
         builder = _Builder()
         digits: list[tuple[int, ...]] = []
-        powers: list[tuple[int, int, int]] = []
+        powers: list[tuple[int, ...]] = []
         self._exponents: list[bytes] = []
         for n, call in enumerate(self.running.tolist()):
             self._compute(builder, n, call, digits, powers)
@@ -123,7 +123,7 @@ class ModexpWork:
         table = np.array(digits, dtype=np.int64).reshape(-1, 7 + DIGIT_BITS)
         call, word, position, digit, before, power, after = table.T[:7]
         self.digits = Digits(call, word, position, digit, before, power, after, table[:, 7:])
-        self.powers = np.array(powers, dtype=np.int64).reshape(-1, 3)
+        self.powers = np.array(powers, dtype=np.int64).reshape(-1, 6)
 
     def _compute(
         self,
@@ -131,7 +131,7 @@ class ModexpWork:
         n: int,
         call: int,
         digits: list[tuple[int, ...]],
-        powers: list[tuple[int, int, int]],
+        powers: list[tuple[int, ...]],
     ) -> None:
         """The numbers of one call."""
         given = self.plans[call].input
@@ -141,12 +141,17 @@ class ModexpWork:
         base = builder.number(given.base, base_words)
         exponent = given.exponent.to_bytes(WORD_BYTES * exponent_words, "big")
         self._exponents.append(exponent)
-        highest = max((max(byte >> DIGIT_BITS, byte & DIGITS - 1) for byte in exponent), default=0)
-        own = {0: builder.multiply(unit, unit, modulus)} if highest == 0 else {}
-        for power in range(1, highest + 1):
-            factors = (base, unit) if power == 1 else (own[power - 1], own[1])
-            own[power] = builder.multiply(*factors, modulus)
-        powers += [(n, power, number) for power, number in own.items()]
+        bytes_ = set(exponent)
+        wanted = frozenset({byte >> DIGIT_BITS for byte in bytes_} | {byte & DIGITS - 1 for byte in bytes_})
+        if given.exponent == 0:
+            own = {0: builder.multiply(unit, unit, modulus)}
+            powers.append((n, 0, 0, unit, unit, own[0]))
+        else:
+            own = {1: builder.multiply(base, unit, modulus)}
+            powers.append((n, 0, 0, base, unit, own[1]))
+        for power, left, right in addition_chain(wanted):
+            own[power] = builder.multiply(own[left], own[right], modulus)
+            powers.append((n, left, right, own[left], own[right], own[power]))
         result = -1
         none = (-1,) * DIGIT_BITS
         for word in range(exponent_words):

@@ -22,6 +22,7 @@ from circuits.air.expression import Expression
 from circuits.air.field import INVERSE_2_16, Matrix
 from circuits.air.gadgets.basic import IsZero, LessThan, one_hot, range_check, select, total
 from circuits.air.layout import RANGE, Array, C, Layout, allocate, bit, element, limb, nested
+from circuits.air.queries import multiplicities
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
@@ -42,6 +43,7 @@ from executor.modexp import GAS_DIVISOR, HEADER_BYTES, LEAST_GAS, MAX_BASE_BYTES
 
 _BUS = "precompile bus"
 _MEMORY = "memory_bytes bus"
+_EQUAL_NUMBER = "that of an equal number, as the words that are read confirm"
 _BASE = 1 << 16
 
 Integers = NDArray[np.int64]
@@ -232,10 +234,11 @@ class Columns(Layout[C]):
     runs = bit("1: a power is computed")
     words = element("of base, exponent and modulus, as far as they are read; else 0", 3, by="number and exponent bus")
     part = nested(Part, "what there is of base, exponent and modulus", 3)
-    base = element("id of the base", by="number bus, or 0")
-    unit = element("id of the number 1", by="number bus, or 0")
+    base = element("id of the base", by="number bus, or 0", free=_EQUAL_NUMBER)
+    unit = element("id of the number 1", by="number bus, or 0", free=_EQUAL_NUMBER)
     modulus = element("id of the modulus", by="number bus, or 0")
     result = element("id of the result", by="number bus, or 0")
+    multiplicity = element("how often the numbers of the powers are queried", by="balance of the powers bus")
 
 
 class Modexp(Table[Columns]):
@@ -387,7 +390,8 @@ class Modexp(Table[Columns]):
         air.send(NUMBER, *unit, row.frame, first, row.unit, modulus, 0, modulus - 1, count=row.runs)
         read_time = exponent_time + exponent
         air.send(EXPONENT, row.frame, read_time, base_end, exponent, row.modulus, row.result, count=row.runs)
-        air.send(POWERS, row.frame, row.base, row.unit, row.modulus, count=row.runs)
+        air.require((1 - row.runs) * row.multiplicity, "no powers")
+        air.provide(POWERS, row.frame, row.base, row.unit, row.modulus, multiplicity=row.multiplicity)
         air.query(BELOW, row.result, row.modulus, count=row.runs)
         own = (row.result, modulus, NUMBERS_START, modulus - 1)
         air.send(NUMBER, *writes, row.frame, output_time, *own, count=row.runs)
@@ -395,8 +399,8 @@ class Modexp(Table[Columns]):
             air.require((1 - row.runs) * getattr(row, name), f"no number: {name}")
 
 
-def fill(work: ModexpWork) -> Matrix | None:
-    """All calls."""
+def fill(work: ModexpWork, asked: NDArray[np.uint32]) -> Matrix | None:
+    """All calls, with the counts of the queries (n, 4) for their numbers."""
     count = len(work.plans)
     if not count:
         return None
@@ -427,6 +431,8 @@ def fill(work: ModexpWork) -> Matrix | None:
     starts = np.full(count, HEADER_BYTES), base + HEADER_BYTES, base + exponent + HEADER_BYTES
     for k, (length, read) in enumerate(((base, runs), (exponent, runs), (modulus, works))):
         Part.fill(rows.part[k], work.size, starts[k], length, read)
+    provided = np.stack([work.frame, work.base, work.unit, work.modulus], axis=1)
+    rows.multiplicity = multiplicities(provided, asked) * runs
     fill_derived(rows)
     return matrix
 
@@ -493,7 +499,7 @@ def _small(table: small.SmallProducts) -> Answering:
 
 
 COMPONENTS: tuple[Component, ...] = (
-    Acting(Modexp(), lambda execution: fill(_work(execution))),
+    Answering(Modexp(), POWERS, lambda execution, asked: fill(_work(execution), asked)),
     Answering(
         numbers.NumberWords(),
         NUMBER,

@@ -41,7 +41,7 @@ multiplied by, or have, order n, so that their powers in the chain, none of whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from circuits.programs.extensions import Extension, Quotient, signed_digits
@@ -245,29 +245,33 @@ def _no_pairs(number: int) -> Program:
     return p
 
 
+#: What makes each program, by its number: parts, those that fail, the end.
+_PROGRAMS: dict[int, Callable[[int], Variant]] = {
+    20: lambda n: Variant(_finite(n, True), PART),
+    21: lambda n: Variant(_finite(n, False), PART),
+    22: lambda n: Variant(_g1_infinite(n, True), PART),
+    23: lambda n: Variant(_g1_infinite(n, False), PART),
+    24: lambda n: Variant(_g2_infinite(n, True), PART),
+    25: lambda n: Variant(_g2_infinite(n, False), PART),
+    **dict.fromkeys(range(26, 32), lambda n: Variant(_too_large(n, n - 26), PART, fails=True)),
+    32: lambda n: Variant(_not_on_curve(n), PART, fails=True),
+    33: lambda n: Variant(_not_on_twist(n), PART, fails=True),
+    34: lambda n: Variant(_not_in_subgroup(n), PART, fails=True),
+    35: lambda n: Variant(_one(n), END),
+    36: lambda n: Variant(_not_one(n), END),
+    37: lambda n: Variant(_no_pairs(n), END),
+}
+
+
 @cache
+def variant(number: int) -> Variant:
+    """The variant of the program with this number, assembled when it is first asked for."""
+    return _PROGRAMS[number](number)
+
+
 def variants() -> tuple[Variant, ...]:
     """All programs: of parts, those that fail, of the end."""
-    parts = [
-        _finite(20, True),
-        _finite(21, False),
-        _g1_infinite(22, True),
-        _g1_infinite(23, False),
-        _g2_infinite(24, True),
-        _g2_infinite(25, False),
-    ]
-    failing = [_too_large(26 + k, k) for k in range(6)] + [_not_on_curve(32), _not_on_twist(33), _not_in_subgroup(34)]
-    ends = [_one(35), _not_one(36), _no_pairs(37)]
-    return (
-        *(Variant(program, PART) for program in parts),
-        *(Variant(program, PART, fails=True) for program in failing),
-        *(Variant(program, END) for program in ends),
-    )
-
-
-def variant(number: int) -> Variant:
-    """The variant of the program with this number."""
-    return next(v for v in variants() if v.program.number == number)
+    return tuple(map(variant, _PROGRAMS))
 
 
 def classify(words: Sequence[int], first: bool) -> int:

@@ -28,7 +28,7 @@ A program that fails the call need not prove that the rest of the input is valid
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from circuits.functions.buses import SHA256_FUNCTION
@@ -498,22 +498,38 @@ def _not_in_subgroup(number: int) -> Program:
     return p
 
 
+#: What makes each program, by its number: valid inputs first, then every reason to fail.
+_PROGRAMS: dict[int, Callable[[int], Program]] = {
+    40: lambda n: _finite_proof(n, True, True),
+    41: lambda n: _finite_proof(n, False, True),
+    42: lambda n: _infinite_proof(n, True),
+    43: lambda n: _both_infinite(n, True),
+    44: lambda n: _finite_proof(n, True, False),
+    45: lambda n: _finite_proof(n, False, False),
+    46: lambda n: _infinite_proof(n, False),
+    47: lambda n: _both_infinite(n, False),
+    48: lambda n: _infinite_d(n, True),
+    49: lambda n: _infinite_d(n, False),
+    50: _wrong_hash,
+    51: _too_large,
+    FLAGS: lambda n: _wrong_flags(),
+    LARGE: lambda n: _large_x(),
+    OFF_CURVE: lambda n: _not_on_curve(),
+    OFF_SUBGROUP: _not_in_subgroup,
+    SMALL_ORDER: _not_in_subgroup,
+}
+_FIRST_FAILING = 44
+
+
 @cache
+def variant(number: int) -> Variant:
+    """The variant of the program with this number, assembled when it is first asked for."""
+    return Variant(_PROGRAMS[number](number), fails=number >= _FIRST_FAILING)
+
+
 def variants() -> tuple[Variant, ...]:
     """All programs: valid inputs, and every reason to fail."""
-    valid = [_finite_proof(40, True, True), _finite_proof(41, False, True)]
-    valid += [_infinite_proof(42, True), _both_infinite(43, True)]
-    failing = [_finite_proof(44, True, False), _finite_proof(45, False, False)]
-    failing += [_infinite_proof(46, False), _both_infinite(47, False), _infinite_d(48, True), _infinite_d(49, False)]
-    failing += [_wrong_hash(50), _too_large(51)]
-    failing += [_wrong_flags(), _large_x(), _not_on_curve()]
-    failing += [_not_in_subgroup(OFF_SUBGROUP), _not_in_subgroup(SMALL_ORDER)]
-    return (*(Variant(program) for program in valid), *(Variant(program, fails=True) for program in failing))
-
-
-def variant(number: int) -> Variant:
-    """The variant of the program with this number."""
-    return next(v for v in variants() if v.program.number == number)
+    return tuple(map(variant, _PROGRAMS))
 
 
 @cache

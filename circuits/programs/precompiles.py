@@ -33,6 +33,8 @@ class Precompile:
         stride: bytes of a part; 0: the input is one whole.
         length: bytes that an input must have, or None. An input of another length makes the call fail, as does one that
             does not consist of whole parts.
+        reads: bytes at the beginning of an input of any length that programs may read; 0: an input has a fixed length,
+            or parts.
         variants: the programs.
         instances: what answers an input.
     """
@@ -43,14 +45,15 @@ class Precompile:
     instances: Callable[[bytes], list[Instance]]
     stride: int = 0
     length: int | None = None
+    reads: int = 0
 
 
 PRECOMPILES: dict[int, Precompile] = {
     p.number: p
     for p in (
-        Precompile(1, (3000, 0), ecrecover.variants, ecrecover.instances),
-        Precompile(6, (150, 0), alt_bn128.add_variants, alt_bn128.add_instances),
-        Precompile(7, (6000, 0), alt_bn128.multiply_variants, alt_bn128.multiply_instances),
+        Precompile(1, (3000, 0), ecrecover.variants, ecrecover.instances, reads=128),
+        Precompile(6, (150, 0), alt_bn128.add_variants, alt_bn128.add_instances, reads=128),
+        Precompile(7, (6000, 0), alt_bn128.multiply_variants, alt_bn128.multiply_instances, reads=96),
         Precompile(8, (45_000, 34_000), alt_bn128_pairing.variants, alt_bn128_pairing.instances, stride=192),
         Precompile(10, (50_000, 0), point_evaluation.variants, point_evaluation.instances, length=192),
     )
@@ -79,6 +82,9 @@ def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
             raise ProgramError(f"{program.name}: the memory makes one access at a time, so a word is read once")
         if any(row.distinct for row in program.narrow) and not program.chooses:
             raise ProgramError(f"{program.name}: distinct registers without a choice, for inputs that defy the proof")
+        reads = 32 * max((row.position + 1 for row in words if row.place == READ), default=0)
+        if reads > (precompile.reads or precompile.stride or precompile.length or 0):
+            raise ProgramError(f"{program.name}: a word behind those that are copied")
         if (variant.role in (PART, END)) != bool(precompile.stride):
             raise ProgramError(f"{program.name}: a part of what has no parts")
         if (variant.fails or variant.role == PART) and any(row.place == WRITTEN for row in program.words):

@@ -348,6 +348,8 @@ class Program:
         self._constant_pairs: dict[tuple[int, int], Pair] = {}
         self._promised: set[int] = set()
         self._steps: list[Callable[[_State], None]] = []
+        #: The last runs by inputs, choice and linked run, which is kept so that its id names it.
+        self._runs: dict[tuple[tuple[int, ...], int, int], tuple[Run, Run | None]] = {}
 
     # Registers from outside.
 
@@ -759,12 +761,20 @@ class Program:
         """
         if self._promised:
             raise ProgramError(f"{self.name}: {len(self._promised)} promises that are not fulfilled")
+        # Who looks for a choice, or for the program that answers, runs what is run again to be proved.
+        key = (tuple(inputs), choice, id(linked))
+        if key in self._runs:
+            return self._runs[key][0]
         state = _State(inputs, choice, linked.values if linked else {})
         for step in self._steps:
             step(state)
         function = self.hashes[0] if self.hashes else None
         hashed = (state.hashed, function, state.hashed_bytes, state.digest)
-        return Run(state.values, state.quotients, state.bits, state.written, *hashed)
+        run = Run(state.values, state.quotients, state.bits, state.written, *hashed)
+        while len(self._runs) >= _KEPT_RUNS:
+            del self._runs[next(iter(self._runs))]
+        self._runs[key] = run, linked
+        return run
 
     @property
     def links(self) -> bool:
@@ -782,6 +792,9 @@ class Program:
             "words": len(self.words),
         }
 
+
+#: Runs that a program remembers.
+_KEPT_RUNS = 16
 
 #: Time that an instance takes: reads, then what it returns.
 INSTANCE_TIME = 32

@@ -17,17 +17,22 @@ from circuits.air.layout import CellType
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.batch.execution import FRAME_BEGIN, OPENING, TRANSACTION_BEGIN, TRANSACTION_END
+from circuits.fields.calls import fill_calls
 from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RESULT
 from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
 from circuits.instructions.buses import COPY, LOG_READ
 from circuits.instructions.step import InstructionTable
 from circuits.memory.buses import HASH_READ
 from circuits.modexp.buses import EXPONENT, NUMBER
+from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.program import INSTANCE_TIME
 from circuits.segment import Segment, fill, segment_circuit
 from circuits.state.buses import DELETION
 from circuits.transactions.buses import ACCESS_LIST, CHAIN
 from circuits.widths import WORD_BYTES
 from scripts.batches import everything
+from scripts.batches.builder import Builder
+from scripts.batches.segment import execution_of
 from tests.circuits.polynomials import Expander, Polynomial
 from verifier.sizes import MAX_LOG_HEIGHT
 
@@ -52,8 +57,12 @@ SIZES = {INIT_CODE: ("size", 1), NUMBER: ("count", WORD_BYTES), EXPONENT: ("word
 #: copies a number before it reads it.
 PER_WORD = {
     "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "create": 1, "deposit": 1, "extcodecopy": 1,
+    "field_calls": 1 + max(-(-WORD_BYTES * INSTANCE_TIME // p.stride) for p in PRECOMPILES.values() if p.stride),
     "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "modexp": 2, "returndatacopy": 1,
 }  # fmt: skip
+
+#: What each row of a table takes beside that, where it is not a product of bits: a call's last instance.
+ONCE = {"field_calls": INSTANCE_TIME}
 
 #: Constraints by which times on these buses follow from each other within a row, and with what they are multiplied.
 SETTLED: dict[str, Callable[[Any], dict[str, Any]]] = {
@@ -111,7 +120,7 @@ def _clocked() -> dict[str, tuple[int, bool]]:
     for table in TABLES.values():
         if table.name != Segment.name and any(i.bus in CLOCK for i in table.air.interactions):
             of_bits, others = _parts(table, _advance(table))
-            found[table.name] = _at_most(of_bits), bool(others)
+            found[table.name] = _at_most(of_bits) + ONCE.get(table.name, 0), bool(others)
     return found
 
 
@@ -130,7 +139,12 @@ def test_time_stays_below_its_bound() -> None:
 @cache
 def _segment() -> dict[str, Any]:
     traces = fill(everything.execution(waits=False)).traces
-    return {table.name: trace for table, trace in zip(TABLES.values(), traces, strict=True) if trace is not None}
+    found = {table.name: trace for table, trace in zip(TABLES.values(), traces, strict=True) if trace is not None}
+    # Pairs of points at infinity, whose parts take most time for a word; no words at all.
+    building = Builder()
+    for number, data in ((8, bytes(3 * 192)), (1, b""), (1, bytes(200))):
+        building.block(building.transfer(0, number.to_bytes(20, "big"), 0, gas=300_000, data="0x" + data.hex()))
+    return found | {"field_calls": fill_calls(execution_of(building.provable()))}
 
 
 @pytest.mark.parametrize("name", sorted(PER_WORD))

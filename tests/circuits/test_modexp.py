@@ -26,7 +26,7 @@ from circuits.modexp import work as modexp_work
 from circuits.modexp.work import ModexpWork
 from circuits.precompiles.modexp import COMPONENTS
 from circuits.segment import fill, in_order, segment_circuit
-from executor.modexp import ModexpInput
+from executor.modexp import ModexpInput, addition_chain
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
 from scripts.batches.segment import execution_of
@@ -314,6 +314,18 @@ def product_cost(size: int) -> float:
     return float(sum(count * (TABLES[t].width + 6.5 * len(TABLES[t].air.interactions)) for t, count in rows.items()))
 
 
+def test_addition_chains() -> None:
+    for digits in range(1, 1 << 15, 37):
+        wanted = frozenset(n + 1 for n in range(15) if digits >> n & 1)
+        known = {1}
+        for power in addition_chain(wanted):
+            assert {power.left, power.right} <= known
+            assert power.exponent == power.left + power.right
+            known.add(power.exponent)
+        assert wanted <= known
+    assert [len(addition_chain(frozenset([n]))) for n in (1, 2, 3, 7, 8, 15)] == [0, 1, 2, 4, 3, 5]
+
+
 def test_costs() -> None:
     assert {size: product_cost(size) for size in (8, 32, 64, 128, 256)} == {
         8: 339.5, 32: 777.5, 64: 3682.0, 128: 9248.0, 256: 26032.0
@@ -478,6 +490,17 @@ def test_powers_of_another_call() -> None:
         rows.frame[here] = 5 - rows.frame[here]
 
     assert "powers" in objections(few(), {"modexp_powers": lie})
+
+
+def test_a_power_that_is_its_own_factor() -> None:
+    """Its exponent would be that of the other factor and 0: any number is itself times 1."""
+
+    def lie(rows: Any) -> None:
+        row = row_where((rows.frame == 1) & (rows.exponents[:, 0] == 2))
+        rows.exponents[row] = 3, 0
+        rows.factors[row] = rows.power[row], rows.unit[row]
+
+    assert {"range16", "power_of"} <= objections(few(), {"modexp_powers": lie})
 
 
 def test_a_result_of_another_call() -> None:

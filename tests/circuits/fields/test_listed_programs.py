@@ -208,6 +208,10 @@ def test_programs_are_what_their_calls_need() -> None:
         reads, writes, hashed, digests = ([position for flags, position in places if flags[k] == 1] for k in range(4))
         assert all(sum(flags) <= 1 for flags, _ in places)
         assert len(set(reads)) == len(reads)
+        copied = precompile.reads or precompile.stride or precompile.length
+        assert copied is not None
+        assert max(reads, default=-1) < copied // 32
+        assert sum(map(bool, (precompile.reads, precompile.stride, precompile.length))) == 1
         assert max(reads, default=0) < WRITE_DELAY
         assert writes == list(range(program.outputs))
         assert program.returns == bool(writes)
