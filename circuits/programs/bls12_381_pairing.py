@@ -22,7 +22,7 @@ opposite points, which has no solution, needs that the point has a known multipl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from circuits.programs import bls12_381 as bls
@@ -264,26 +264,32 @@ def _not_one(number: int) -> Program:
     return p
 
 
+#: What makes each program, by its number: parts, those that fail, the end.
+_PROGRAMS: dict[int, Callable[[int], Variant]] = {
+    FINITE: lambda n: Variant(_finite(n, True), PART),
+    FINITE + 1: lambda n: Variant(_finite(n, False), PART),
+    G1_INFINITE: lambda n: Variant(_g1_infinite(n, True), PART),
+    G1_INFINITE + 1: lambda n: Variant(_g1_infinite(n, False), PART),
+    G2_INFINITE: lambda n: Variant(_g2_infinite(n, True), PART),
+    G2_INFINITE + 1: lambda n: Variant(_g2_infinite(n, False), PART),
+    TOO_LARGE: lambda n: Variant(_too_large(n), PART, fails=True),
+    OFF_CURVE: lambda n: Variant(_not_on_curve(n), PART, fails=True),
+    OFF_G1: lambda n: Variant(_not_in_g1(n), PART, fails=True),
+    OFF_G2: lambda n: Variant(_not_in_g2(n), PART, fails=True),
+    ONE: lambda n: Variant(_one(n), END),
+    NOT_ONE: lambda n: Variant(_not_one(n), END),
+}
+
+
 @cache
+def variant(number: int) -> Variant:
+    """The variant of the program with this number, assembled when it is first asked for."""
+    return _PROGRAMS[number](number)
+
+
 def variants() -> tuple[Variant, ...]:
     """All programs: of parts, those that fail, of the end."""
-    parts = [
-        make(number + (not first), first)
-        for number, make in ((FINITE, _finite), (G1_INFINITE, _g1_infinite), (G2_INFINITE, _g2_infinite))
-        for first in (True, False)
-    ]
-    failing = [_too_large(TOO_LARGE), _not_on_curve(OFF_CURVE), _not_in_g1(OFF_G1), _not_in_g2(OFF_G2)]
-    ends = [_one(ONE), _not_one(NOT_ONE)]
-    return (
-        *(Variant(program, PART) for program in parts),
-        *(Variant(program, PART, fails=True) for program in failing),
-        *(Variant(program, END) for program in ends),
-    )
-
-
-def variant(number: int) -> Variant:
-    """The variant of the program with this number."""
-    return next(v for v in variants() if v.program.number == number)
+    return tuple(map(variant, _PROGRAMS))
 
 
 def classify(words: Sequence[int], first: bool) -> int:
