@@ -12,11 +12,14 @@ Scott, "A note on group membership tests for G1, G2 and GT on BLS pairing-friend
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from circuits.programs.extensions import ONE, Extension, Point, Quotient, Twelve, signed_digits
 from circuits.programs.moduli import BLS12_381_P, BLS12_381_R, INTEGERS
+from circuits.programs.pairings import require_some
 from circuits.programs.program import Operand, Pair, Polynomial, Program, Register, lift
+from circuits.programs.towers import numbers
+from circuits.programs.twists import Twist, TwistPoint
 
 P, R = BLS12_381_P.value, BLS12_381_R.value
 #: The curve's parameter is -U.
@@ -244,6 +247,23 @@ class LongIntegers:
         """The integer is at least this number."""
         self._differs(high, low, bound, -1)
 
+    def require_large(self, integers: Sequence[tuple[Register, Register]]) -> None:
+        """One of these is at least p: bits, of which one is 1, say which."""
+        p, count = self.p, len(integers)
+
+        def first(*values: int) -> int:
+            large = (k for k in range(count) if (values[2 * k] << self.shift) + values[2 * k + 1] >= P)
+            return next(large, 0)
+
+        words = [word for both in integers for word in both]
+        bits = [self.bit(lambda *values, k=k: int(first(*values) == k), *words) for k in range(count)]
+        self.exactly(sum(bits[1:], bits[0] - 1))
+        high, low = (
+            p.reduce(sum((bits[k] * integers[k][part] for k in range(1, count)), bits[0] * integers[0][part]), INTEGERS)
+            for part in range(2)
+        )
+        self.at_least(high, low, P)
+
     def _differs(self, high: Register, low: Register, bound: int, sign: int) -> None:
         shift, mask = self.shift, (1 << self.shift) - 1
 
@@ -255,6 +275,22 @@ class LongIntegers:
         total = self.p.reduce(high + upper * sign - self.p.constant(bound >> shift), INTEGERS)
         rest = self.p.reduce(low + lower * sign - self.p.constant(bound & mask), INTEGERS)
         self.exactly(self.power(shift) * total + rest)
+
+
+def require_not_in_g2(twist: Twist, q: TwistPoint, start: TwistPoint, end: TwistPoint) -> None:
+    """[u]Q != -psi(Q), with an offset S of the subgroup: [2^k]S + [u]Q != [2^k]S - psi(Q). `end` is [2^k]S.
+
+    For points of an order that r does not divide no sum is of equal or opposite points; for others only if they have
+    certain multiples of S.
+    """
+    expected = twist.add_distinct(end, -twist.endomorphism(q, 1))
+    point = start
+    for digit in signed_digits(U):
+        point = twist.twice(point)
+        if digit:
+            point = twist.add_distinct(point, q if digit > 0 else -q)
+    p = twist.t.p
+    require_some(p, [p.reduce(d) for d in numbers(point.x - expected.x, point.y - expected.y)])
 
 
 Lines = list[tuple[tuple[int, int], tuple[int, int]]]

@@ -22,13 +22,13 @@ opposite points, which has no solution, needs that the point has a known multipl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from circuits.programs import bls12_381 as bls
 from circuits.programs.bls12_381 import FIELD, QUOTIENT, TWIST_B, P, R, U
 from circuits.programs.extensions import Point, signed_digits
-from circuits.programs.moduli import BLS12_381_P, INTEGERS
+from circuits.programs.moduli import BLS12_381_P
 from circuits.programs.pairings import Part, left_product, prove_not_one, prove_one, require_some
 from circuits.programs.program import (
     END,
@@ -176,23 +176,10 @@ def _g2_infinite(number: int, first: bool) -> Program:
 
 
 def _too_large(number: int) -> Program:
-    """Some element is not below p: bits, of which one is 1, say which."""
+    """Some element is not below p."""
     p = _program(number, "element too large")
     pair = _Pair(p)
-    words = [pair.words(k) for k in range(ELEMENTS)]
-    flat = [w for both in words for w in both]
-
-    def first(*values: int) -> int:
-        large = (k for k in range(ELEMENTS) if (values[2 * k] << 256) + values[2 * k + 1] >= P)
-        return next(large, 0)
-
-    bits = [pair.bit(lambda *values, k=k: int(first(*values) == k), *flat) for k in range(ELEMENTS)]
-    pair.exactly(sum(bits[1:], bits[0] - 1))
-    high, low = (
-        p.reduce(sum((bits[k] * words[k][part] for k in range(1, ELEMENTS)), bits[0] * words[0][part]), INTEGERS)
-        for part in range(2)
-    )
-    pair.at_least(high, low, P)
+    pair.require_large([pair.words(k) for k in range(ELEMENTS)])
     return p
 
 
@@ -245,31 +232,19 @@ def _not_in_g1(number: int) -> Program:
 
 
 def _not_in_g2(number: int) -> Program:
-    """[u]Q != -psi(Q): with the offset S, [2^k]S + [u]Q != [2^k]S - psi(Q)."""
     p = _program(number, "not in G2")
     pair = _Pair(p)
     t = Tower(p, FIELD)
     twist = Twist(t)
     q = pair.twist_point(twist, checked=False)
     choice = p.choice().digit(0)
-    digits = signed_digits(U)
 
     def chosen(points: Sequence[Point]) -> TwistPoint:
         x, y = (p.select(p.constant_table([a[k] for a in points]), [choice]) for k in range(2))
         return TwistPoint(Fp2.of(*x), Fp2.of(*y))
 
-    def add(a: TwistPoint, b: TwistPoint) -> TwistPoint:
-        twist.require_distinct(a, b)
-        return twist.add(a, b)[1]
-
-    ends = [FIELD.multiply_point(a, 1 << len(digits)) for a in _g2_offsets()]
-    expected = add(chosen([a for a in ends if a is not None]), -twist.endomorphism(q, 1))
-    point = chosen(_g2_offsets())
-    for digit in digits:
-        _, point = twist.double(point)
-        if digit:
-            point = add(point, q if digit > 0 else -q)
-    require_some(p, [p.reduce(d) for d in numbers(point.x - expected.x, point.y - expected.y)])
+    ends = [FIELD.multiply_point(a, 1 << len(signed_digits(U))) for a in _g2_offsets()]
+    bls.require_not_in_g2(twist, q, chosen(_g2_offsets()), chosen([a for a in ends if a is not None]))
     return p
 
 
@@ -289,26 +264,32 @@ def _not_one(number: int) -> Program:
     return p
 
 
+#: What makes each program, by its number: parts, those that fail, the end.
+_PROGRAMS: dict[int, Callable[[int], Variant]] = {
+    FINITE: lambda n: Variant(_finite(n, True), PART),
+    FINITE + 1: lambda n: Variant(_finite(n, False), PART),
+    G1_INFINITE: lambda n: Variant(_g1_infinite(n, True), PART),
+    G1_INFINITE + 1: lambda n: Variant(_g1_infinite(n, False), PART),
+    G2_INFINITE: lambda n: Variant(_g2_infinite(n, True), PART),
+    G2_INFINITE + 1: lambda n: Variant(_g2_infinite(n, False), PART),
+    TOO_LARGE: lambda n: Variant(_too_large(n), PART, fails=True),
+    OFF_CURVE: lambda n: Variant(_not_on_curve(n), PART, fails=True),
+    OFF_G1: lambda n: Variant(_not_in_g1(n), PART, fails=True),
+    OFF_G2: lambda n: Variant(_not_in_g2(n), PART, fails=True),
+    ONE: lambda n: Variant(_one(n), END),
+    NOT_ONE: lambda n: Variant(_not_one(n), END),
+}
+
+
 @cache
+def variant(number: int) -> Variant:
+    """The variant of the program with this number, assembled when it is first asked for."""
+    return _PROGRAMS[number](number)
+
+
 def variants() -> tuple[Variant, ...]:
     """All programs: of parts, those that fail, of the end."""
-    parts = [
-        make(number + (not first), first)
-        for number, make in ((FINITE, _finite), (G1_INFINITE, _g1_infinite), (G2_INFINITE, _g2_infinite))
-        for first in (True, False)
-    ]
-    failing = [_too_large(TOO_LARGE), _not_on_curve(OFF_CURVE), _not_in_g1(OFF_G1), _not_in_g2(OFF_G2)]
-    ends = [_one(ONE), _not_one(NOT_ONE)]
-    return (
-        *(Variant(program, PART) for program in parts),
-        *(Variant(program, PART, fails=True) for program in failing),
-        *(Variant(program, END) for program in ends),
-    )
-
-
-def variant(number: int) -> Variant:
-    """The variant of the program with this number."""
-    return next(v for v in variants() if v.program.number == number)
+    return tuple(map(variant, _PROGRAMS))
 
 
 def classify(words: Sequence[int], first: bool) -> int:

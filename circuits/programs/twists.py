@@ -49,14 +49,17 @@ class Twist:
 
     def tangent(self, a: TwistPoint) -> Line:
         """The tangent at a. y must not be 0."""
+        slope = self._tangent(a)
+        return Line(slope, self.t.reduce2(slope * a.x - a.y))
+
+    def _tangent(self, a: TwistPoint) -> Fp2:
         ext = self.ext
         square = self.t.square2(a.x)
-        slope = self.t.unknown2(
+        return self.t.unknown2(
             lambda r, i, y, z: ext.divide2((3 * r, 3 * i), (2 * y, 2 * z)),
             numbers(square, a.y),
             lambda s: a.y * s * 2 - square * 3,
         )
-        return Line(slope, self.t.reduce2(slope * a.x - a.y))
 
     def chord(self, a: TwistPoint, b: TwistPoint) -> Line:
         """The line through a and b, of which the x must differ."""
@@ -67,16 +70,6 @@ class Twist:
             lambda s: s * (b.x - a.x) - (b.y - a.y),
         )
         return Line(slope, self.t.reduce2(slope * b.x - b.y))
-
-    def require_distinct(self, a: TwistPoint, b: TwistPoint) -> None:
-        """The x of two points differ."""
-        ext = self.ext
-        difference = self.t.reduce2(b.x - a.x)
-        self.t.unknown2(
-            lambda x, x_: ext.inverse2((x, x_)),
-            numbers(difference),
-            lambda inverse: inverse * difference - Fp2.of(1),
-        )
 
     def third(self, line: Line, a: TwistPoint, b: TwistPoint) -> TwistPoint:
         """The sum of the two points of a line."""
@@ -97,6 +90,25 @@ class Twist:
         """a + b, and the chord."""
         line = self.chord(a, b)
         return line, self.third(line, a, b)
+
+    def twice(self, a: TwistPoint) -> TwistPoint:
+        """2 a, without a line."""
+        return self._third(self._tangent(a), a, a)
+
+    def add_distinct(self, a: TwistPoint, b: TwistPoint) -> TwistPoint:
+        """a + b without a line, and the proof that their x differ."""
+        ext = self.ext
+        difference = self.t.reduce2(b.x - a.x)
+        inverse = self.t.unknown2(
+            lambda x, x_: ext.inverse2((x, x_)),
+            numbers(difference),
+            lambda i: i * difference - Fp2.of(1),
+        )
+        return self._third(self.t.reduce2(inverse * (b.y - a.y)), a, b)
+
+    def _third(self, slope: Fp2, a: TwistPoint, b: TwistPoint) -> TwistPoint:
+        x = self.t.square2(slope, -a.x - b.x)
+        return TwistPoint(x, self.t.reduce2(slope * (a.x - x) - a.y))
 
     def endomorphism(self, a: TwistPoint, k: int) -> TwistPoint:
         """psi^k(a): the curve's Frobenius, seen from the twist."""

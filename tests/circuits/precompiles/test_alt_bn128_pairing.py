@@ -13,9 +13,11 @@ from eth.precompiles.ecpairing import ecpairing
 from py_ecc import optimized_bn128 as bn
 
 from circuits.programs import alt_bn128_pairing as pairing
+from circuits.programs import bls12_381 as bls
 from circuits.programs.alt_bn128_pairing import FIELD, LOOP, N, P, X, instances, variant, variants
-from circuits.programs.extensions import ONE, Twelve, V, signed_digits
+from circuits.programs.extensions import ONE, Extension, Point, Twelve, V, signed_digits
 from circuits.programs.program import WIDE, Run, UnsatisfiedError
+from circuits.programs.twists import endomorphism_factors
 from tests.circuits.precompiles.liars import believed, lie, registers_of_rows
 from tests.circuits.precompiles.running import run_instances, word_at
 
@@ -186,6 +188,33 @@ def test_arguments_of_the_groups() -> None:
     assert not pairing.QUOTIENT.trivial(pairing.QUOTIENT.of_order_n)
     assert pairing.QUOTIENT.trivial(FIELD.power12(pairing.QUOTIENT.of_order_n, N))
     assert FIELD.multiply(FIELD.inverse(V), V) == ONE
+
+
+def test_polynomials_of_the_endomorphism() -> None:
+    """psi's two polynomials, on points of the twist outside of the subgroup, on both curves."""
+
+    def image(field: Extension, point: Point | None, k: int) -> Point | None:
+        if point is None:
+            return None
+        factors = endomorphism_factors(field, k)
+        parts = [(c[0], (-1) ** k * c[1] % field.p) for c in point]
+        return field.multiply2(parts[0], factors[0]), field.multiply2(parts[1], factors[1])
+
+    def total(field: Extension, point: Point, coefficients: list[int]) -> Point | None:
+        found: Point | None = None
+        for k, c in enumerate(coefficients):
+            part = field.multiply_point(image(field, point, k), abs(c))
+            if part is not None and c < 0:
+                part = part[0], (-part[1][0] % field.p, -part[1][1] % field.p)
+            found = field.add_points(found, part)
+        return found
+
+    root = bls.FIELD.square_root2((12, 4))
+    assert root is not None
+    for field, point, trace in ((FIELD, _on_twist(3), 6 * X**2 + 1), (bls.FIELD, ((2, 0), root), 1 - bls.U)):
+        assert total(field, point, [field.p, -trace, 1]) is None
+        assert total(field, point, [1, 0, -1, 0, 1]) is None
+        assert total(field, point, [1, 1]) is not None
 
 
 @pytest.mark.parametrize(
