@@ -71,8 +71,8 @@ CALLEES = {
 }
 _STOP, _JUMPDEST, _DESTROYED = (assemble(source) for source in ("stop", "here:", "1 1 sstore caller selfdestruct"))
 
-#: Powers of numbers of more than a word, one that is not paid, one whose modulus, behind the input, is 0; of a word, and
-#: of less than 8 bytes.
+#: Powers of numbers of more than a word, one that is not paid, one whose modulus, behind the input, is 0; of numbers of
+#: a word, and of less than 8 bytes.
 _MODEXP = f"""
     33 1024 mstore 2 1056 mstore 34 1088 mstore
     0x{"4f" * 32} 1120 mstore 0x{"b30107" + "c5" * 29} 1152 mstore 0x{"d1" * 5 + "00" * 27} 1184 mstore
