@@ -78,9 +78,9 @@ class Numbers:
         data = b"".join(v.to_bytes(WORD_BYTES * c, "little") for v, c in zip(values, counts, strict=True))
         self.bytes = np.frombuffer(data, dtype=np.uint8).reshape(-1, WORD_BYTES)
 
-    def blocks(self, number: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
+    def blocks(self, number: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int32]:
         """The bytes (n, 32) of these blocks."""
-        found: NDArray[np.int64] = self.bytes[self.start[number] + index].astype(np.int64)
+        found: NDArray[np.int32] = self.bytes[self.start[number] + index].astype(np.int32)
         return found
 
 

@@ -22,6 +22,8 @@ from circuits.modexp.buses import BLOCK, DIAGONAL, DIAGONAL_SIZE
 from circuits.widths import WORD_BYTES
 
 Integers = NDArray[np.int64]
+#: Bytes and sums of their products.
+Coefficients = NDArray[np.int32]
 
 _BLOCK = "number_block bus"
 
@@ -123,8 +125,8 @@ class Pairs:
     j: Integers
     start: NDArray[np.bool_]
     end: NDArray[np.bool_]
-    blocks: tuple[Integers, Integers, Integers, Integers]
-    sums: Integers
+    blocks: tuple[Coefficients, Coefficients, Coefficients, Coefficients]
+    sums: Coefficients
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,11 +177,11 @@ class Jobs:
         end = (j == 0) | (i == self.a_count[owner] - 1)
         factors = ((self.a, i), (self.b, j), (self.quotient, i), (self.modulus, j))
         a, b, quotient, modulus = (self.numbers.blocks(number[owner], index) for number, index in factors)
-        sums = np.zeros((total, DIAGONAL_SIZE), dtype=np.int64)
+        sums = np.zeros((total, DIAGONAL_SIZE), dtype=np.int32)
         for k in range(WORD_BYTES):
             sums[:, k : k + WORD_BYTES] += a[:, k : k + 1] * b - quotient[:, k : k + 1] * modulus
-        # Sums within each diagonal: those of all rows, less what stood before its first one.
-        running = np.cumsum(sums, axis=0)
+        # Sums within each diagonal, below 2^29: those of all rows, less what stood before its first one, modulo 2^32.
+        running = np.cumsum(sums, axis=0, dtype=np.int32)
         first = np.maximum.accumulate(np.where(start, np.arange(total), 0))
         sums = running - (running - sums)[first]
         return Pairs(owner, i, j, start, end, (a, b, quotient, modulus), sums)

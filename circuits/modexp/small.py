@@ -136,7 +136,7 @@ def fill_small(jobs: SmallJobs, table: SmallProducts, asked: NDArray[np.uint32])
     names = ("a", "b", "modulus", "remainder")
     ids = np.stack([getattr(jobs, name) for name in names], axis=1)
     blocks = [jobs.numbers.blocks(number, np.zeros_like(number)) for number in ids.T]
-    bytes_ = [*blocks, jobs.quotient.astype(np.int64)]
+    bytes_ = [*blocks, jobs.quotient.astype(np.int32)]
     tiny = ~np.any([x[:, TINY.size :].any(axis=1) for x in bytes_], axis=0)
     chosen = np.flatnonzero(tiny if table is TINY else ~tiny)
     if not len(chosen):
@@ -150,7 +150,7 @@ def fill_small(jobs: SmallJobs, table: SmallProducts, asked: NDArray[np.uint32])
         setattr(rows, f"{name}_bytes", content)
     a, b, modulus, remainder, quotient = own
     rows.quotient_bytes, rows.quotient_xor = quotient, quotient[:, 0::2] ^ quotient[:, 1::2]
-    sums = np.zeros((len(chosen), 2 * size), dtype=np.int64)
+    sums = np.zeros((len(chosen), 2 * size), dtype=np.int32)
     for k in range(size):
         sums[:, k : k + size] += a[:, k : k + 1] * b - quotient[:, k : k + 1] * modulus
     sums[:, :size] -= remainder
