@@ -53,7 +53,7 @@ from circuits.instructions import (
 )
 from circuits.instructions import block as block_instructions
 from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
-from circuits.precompiles import blake2f, hashes
+from circuits.precompiles import blake2f, hashes, modexp
 from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
@@ -136,6 +136,7 @@ _MODULES = (
     hashes,
     field_calls,
     blake2f,
+    modexp,
     exceptional,
     static_violation,
     buffer,

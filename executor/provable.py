@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from executor.errors import UnsupportedFeature
 from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
 from executor.limbs import addresses_to_bytes, words_to_ints
+from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
 from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
@@ -64,8 +65,9 @@ PRECOMPILE_NAMES = {
 #: or where the gas for these is lacking.
 PARTED_PRECOMPILES = {8: (192, 45_000, 34_000)}
 MAX_PARTS = 2**14
-PROVED_PRECOMPILES = (1, 2, 3, 4, 6, 7, 8, 9, 10)
+PROVED_PRECOMPILES = tuple(PRECOMPILE_NAMES)
 BLAKE2F, BLAKE2F_INPUT_BYTES = 9, 213
+MODEXP = 5
 
 
 class Place(NamedTuple):
@@ -193,11 +195,12 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     """Precompiles without tables, and memory beyond the bound."""
     steps, frames = trace.steps, trace.frames
     own = frames.kind != FrameKind.SYSTEM
-    number = _precompile_numbers(trace)
+    number = precompile_numbers(trace)
     for frame in np.flatnonzero(own & (number > 0) & ~np.isin(number, PROVED_PRECOMPILES)).tolist():
         name = PRECOMPILE_NAMES[int(number[frame])]
         yield Refusal(_place_of_frame_opening(trace, frame), f"precompile {int(number[frame])}, {name}")
         break
+    yield from _modexp(trace, np.flatnonzero(own & (number == MODEXP)))
     for number_, (stride, base, each) in PARTED_PRECOMPILES.items():
         many = own & (number == number_) & (frames.input_size >= MAX_PARTS * stride)
         many &= np.minimum(frames.gas_given, MAX_GAS) >= base + each * MAX_PARTS
@@ -238,14 +241,27 @@ def _blake2f(trace: ExecutionTrace) -> Iterator[Refusal]:
 def blake2f_calls(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Frames (n,) that call BLAKE2F with an input of the right length (EIP-152); the rounds and the flag of each."""
     frames = trace.frames
-    is_call = (_precompile_numbers(trace) == BLAKE2F) & (frames.kind != FrameKind.SYSTEM)
+    is_call = (precompile_numbers(trace) == BLAKE2F) & (frames.kind != FrameKind.SYSTEM)
     calls = np.flatnonzero(is_call & (frames.input_size == BLAKE2F_INPUT_BYTES))
     start = frames.input_start[calls].astype(np.int64)
     rounds = trace.data.byte[start[:, None] + np.arange(4)].astype(np.int64) @ (1 << np.arange(24, -1, -8))
     return calls, rounds, trace.data.byte[start + BLAKE2F_INPUT_BYTES - 1].astype(np.int64)
 
 
-def _precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
+def _modexp(trace: ExecutionTrace, calls: NDArray[np.int64]) -> Iterator[Refusal]:
+    """The first of these frames, calls of MODEXP, whose numbers are too large, or whose price is above `MAX_GAS`."""
+    frames = trace.frames
+    for frame in calls.tolist():
+        given = ModexpInput(trace.bytes_at(frames.input_start[frame], frames.input_size[frame]))
+        reason = given.refusal if frames.outcome[frame] == Outcome.SUCCESS else None
+        if frames.gas_given[frame] > MAX_GAS and given.gas > MAX_GAS:
+            reason = f"MODEXP for more than {MAX_GAS} gas"
+        if reason:
+            yield Refusal(_place_of_frame_opening(trace, frame), reason)
+            return
+
+
+def precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
     """Number of the precompile that each frame calls, 0 for others, (frames,)."""
     address = trace.frames.code_address
     number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)

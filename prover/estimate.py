@@ -10,7 +10,7 @@ tree) is counted once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,13 +20,14 @@ from circuits.batch.code_trees import CHUNK_BYTES
 from circuits.batch.execution import Batch
 from circuits.batch.operations import OperationKind
 from circuits.fields.equations import NARROW_TABLES, WIDE_TABLES
+from circuits.fields.listings import listed_rows
 from circuits.functions import bitwise_bytes, blake2f, keccak_f, range
 from circuits.functions.keccak_sponge import RATE
 from circuits.programs.precompiles import PRECOMPILES
-from circuits.programs.program import PART
+from executor.modexp import ModexpInput
 from executor.opcodes import OPCODES
-from executor.provable import blake2f_calls
-from executor.trace import NONE, HashPurpose, Outcome
+from executor.provable import MODEXP, blake2f_calls, precompile_numbers
+from executor.trace import NONE, ExecutionTrace, HashPurpose, Outcome
 
 Integers = NDArray[np.int64]
 
@@ -43,6 +44,8 @@ PER_WORD = 7 << 10
 PER_CALLDATA_WORD = 30 << 10
 PER_BLOCK = 40 << 10
 PER_PRODUCT = 8 << 10
+#: And for each row of the tables of MODEXP: digits, small products, pairs of blocks, lines of products, blocks.
+PER_POWER_ROW = (3 << 10, 16 << 10, 7 << 10, 12 << 10, 4 << 10)
 
 _WORD_BYTES = 32
 _COPIES = (OPCODES["CODECOPY"], OPCODES["EXTCODECOPY"])
@@ -108,6 +111,8 @@ class Estimator:
         memory = trace.memory
         words = -(-memory.size.astype(np.int64) // _WORD_BYTES)
         each += PER_WORD * np.bincount(of_step[memory.step], weights=words, minlength=count)
+        for number, cost in _powers(trace):
+            each[of_transaction[number]] += cost
         calldata = -(-trace.transactions.input_size.astype(np.int64) // _WORD_BYTES)
         each[transactions] += PER_CALLDATA_WORD * calldata[rows]
         self._bytes = np.append(0.0, np.cumsum(each))
@@ -173,20 +178,31 @@ def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[
         for limbs, table in made.items()
     }
     sums = {name: np.zeros(operations + 1, dtype=np.int64) for name in tables.values()}
-    for number, precompile in PRECOMPILES.items():
+    for number, programs in listed_rows().items():
         calls = np.flatnonzero(low == number)
         if not len(calls):
             continue
-        parts = size[calls] // precompile.stride if precompile.stride else np.zeros(len(calls), dtype=np.int64)
+        stride = PRECOMPILES[number].stride
+        parts = size[calls] // stride if stride else np.zeros(len(calls), dtype=np.int64)
         for (kind, limbs), name in tables.items():
-            programs = [(v.role, v.program.rows[kind]) for v in precompile.variants() if v.program.limbs == limbs]
-            part = max((rows for role, rows in programs if role == PART), default=0)
-            rest = max((rows for role, rows in programs if role != PART), default=0)
+            part = max((p.rows[kind] for p in programs if p.limbs == limbs and p.is_part), default=0)
+            rest = max((p.rows[kind] for p in programs if p.limbs == limbs and not p.is_part), default=0)
             rows = np.bincount(
                 of_transaction[frames.transaction[calls]], weights=rest + part * parts, minlength=operations
             )
             sums[name][1:] += np.cumsum(rows.astype(np.int64))
     return sums
+
+
+def _powers(trace: ExecutionTrace) -> Iterator[tuple[int, int]]:
+    """Transactions that call MODEXP with success, and what each call takes."""
+    frames = trace.frames
+    found = (frames.transaction != NONE) & (frames.outcome == Outcome.SUCCESS) & (precompile_numbers(trace) == MODEXP)
+    for frame in np.flatnonzero(found).tolist():
+        given = ModexpInput(trace.bytes_at(frames.input_start[frame], frames.input_size[frame]))
+        if given.computes:
+            cost = sum(rows * each for rows, each in zip(given.rows, PER_POWER_ROW, strict=True))
+            yield int(frames.transaction[frame]), cost
 
 
 def _operations(first: Integers, count: int) -> Integers:

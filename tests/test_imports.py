@@ -25,6 +25,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "executor.errors",
         "executor.forks",
         "executor.limbs",
+        "executor.modexp",
         "executor.opcodes",
         "executor.rules",
         "executor.state_keys",
@@ -63,10 +64,12 @@ ROOMS: dict[str, str] = {
     "frames": "air batch component functions hashing limbs memory state statement widths",
     "transactions": "air batch component frames hashing limbs state statement widths",
     "instructions": ("air batch component frames functions hashing limbs memory state statement transactions widths"),
-    "precompiles": "air batch component frames functions instructions memory widths",
+    "modexp": "air batch functions memory widths",
+    "precompiles": "air batch component frames functions instructions memory modexp widths",
     "fields": "air batch component frames functions instructions memory programs widths",
     "segment": (
-        "air batch component fields frames functions instructions memory precompiles state statement transactions widths"
+        "air batch component fields frames functions instructions memory precompiles state statement "
+        "transactions widths"
     ),
 }
 

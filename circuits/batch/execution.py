@@ -18,13 +18,15 @@ from circuits.batch.code_trees import CodeTrees
 from circuits.batch.deposits import deposit_words
 from circuits.batch.init_codes import init_code_ids
 from circuits.batch.leaves import BatchLeaves, LeafKind
+from circuits.batch.modexp_plan import ModexpPlan
 from circuits.batch.operations import OperationKind, Operations
-from circuits.batch.precompiles import precompile_duration, precompile_output
+from circuits.batch.precompiles import MODEXP, precompile_duration, precompile_output
 from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds
 from circuits.limbs import Limbs
 from circuits.widths import WORD
 from executor.forks import CANCUN
+from executor.modexp import ModexpInput
 from executor.opcodes import (
     CALLS,
     CREATIONS,
@@ -317,6 +319,18 @@ class Execution:
             self.trace.frames.output_size[self.frames[frames]].astype(np.int64),
         )
         self.frame_return_start[frames], self.frame_return_size[frames] = start, size
+        for frame, plan in self.modexp_plans.items():
+            self.frame_return_start[frame], self.frame_return_size[frame] = plan.output
+
+    @cached_property
+    def modexp_plans(self) -> dict[int, ModexpPlan]:
+        """What the calls of MODEXP do, by the place of their frames."""
+        frames, found = self.trace.frames, {}
+        for frame in np.flatnonzero(self.frame_precompile == MODEXP).tolist():
+            row = self.frames[frame]
+            data = self.trace.bytes_at(frames.input_start[row], frames.input_size[row])
+            found[frame] = ModexpPlan(ModexpInput(data), bool(self.frame_success[frame]))
+        return found
 
     @cached_property
     def deposits(self) -> Integers:
@@ -425,6 +439,8 @@ class Execution:
             (trace.frames.gas_given[frames[precompiles]] - self.frame_reserve[precompiles]).astype(np.int64),
             self.frame_success[precompiles],
         )
+        for frame, plan in self.modexp_plans.items():
+            idle[frame] = plan.duration
         self.frame_copied = self._copied()
         resume = 1 + words_of(self.frame_copied)
         # Between an instruction and the frame that it opens.

@@ -16,6 +16,8 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 SHA256, RIPEMD160, IDENTITY, BLAKE2F = 2, 3, 4, 9
+#: Its memory, time and output follow from its input: `circuits.batch.modexp_plan`.
+MODEXP = 5
 
 #: Precompiles of the table `hash_precompiles`.
 HASHES = (SHA256, RIPEMD160, IDENTITY)

@@ -7,8 +7,10 @@ often the program runs. The counts are columns: one for all rows of a program, o
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,7 @@ def assembled() -> dict[int, list[Message]]:
 # What is listed, kept in a file: to assemble the programs takes long, and only who runs one has to.
 
 STORE = Path(__file__).parent / "listed.npz"
+_PROGRAM_FIELDS = tuple(field.name for field in PROGRAM_LISTED.fields)
 _BUSES = (PROGRAM_LISTED, NARROW_LISTED, WIDE_LISTED, SELECTED_LISTED, BITS_LISTED, WORD_LISTED, *REGISTERS.values())
 
 
@@ -186,6 +189,36 @@ def store(listed: Mapping[int, Sequence[Message]], path: Path = STORE) -> None:
         np.savez_compressed(file, **arrays)
 
 
+@dataclass(frozen=True)
+class ProgramRows:
+    """How large a program is.
+
+    Attributes:
+        limbs: bytes of its registers.
+        is_part: whether it stands for a part of an input.
+        rows: of the tables of equations, "narrow" and "wide".
+    """
+
+    limbs: int
+    is_part: bool
+    rows: dict[str, int]
+
+
+@cache
+def listed_rows() -> dict[int, list[ProgramRows]]:
+    """How large the programs of each precompile are, by its number."""
+    found: dict[int, list[ProgramRows]] = {}
+    for number, messages in listed().items():
+        counts = Counter((m.program, m.bus.index) for m in messages)
+        for m in messages:
+            if m.bus is PROGRAM_LISTED:
+                rows = {"narrow": counts[m.program, NARROW_LISTED.index], "wide": counts[m.program, WIDE_LISTED.index]}
+                fields = dict(zip(_PROGRAM_FIELDS, m.fields, strict=False))
+                found.setdefault(number, []).append(ProgramRows(LIMBS[fields["wide"]], bool(fields["part"]), rows))
+    return found
+
+
+@cache
 def listed() -> dict[int, list[Message]]:
     """What is listed of each precompile, from the file where that is from the sources as they are."""
     try:

@@ -113,7 +113,7 @@ RIPEMD160_ROUNDS = Bus(
 )
 
 BLAKE2F_ROUNDS = Bus(
-    index=110,
+    index=95,
     name="blake2f_rounds",
     kind=BusKind.PERMUTATION,
     fields=(

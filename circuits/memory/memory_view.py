@@ -29,6 +29,7 @@ from circuits.batch.execution import (
 )
 from circuits.batch.field_calls import FieldCalls
 from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
+from circuits.batch.modexp_plan import NUMBERS_START
 from circuits.batch.precompiles import BLAKE2F_OUTPUT, BLAKE2F_READS, HASHES, IDENTITY, field_taken
 from circuits.limbs import Limbs
 from circuits.programs.program import READ, WRITE_DELAY, WRITTEN
@@ -71,7 +72,7 @@ class Moves:
         is_write: bool.
         offset, size: first byte, and bytes, at least 1.
         place: of the bytes in the trace's data: what is read or written; or ZEROS.
-        present: how many of the bytes stand there; what is behind them are zeros that nothing has written.
+        begin: zeros stand in the place of the data before this place.
     """
 
     step: Integers
@@ -81,19 +82,17 @@ class Moves:
     offset: Integers
     size: Integers
     place: Integers
-    present: Integers
+    begin: Integers
 
     @classmethod
     def make(
-        cls, step: Any, frame: Any, time: Any, is_write: bool, offset: Any, size: Any, place: Any, present: Any = None
+        cls, step: Any, frame: Any, time: Any, is_write: bool, offset: Any, size: Any, place: Any, begin: Any = ZEROS
     ) -> Moves:
-        """Of arrays (n,) or numbers, without those of no bytes; all bytes are present unless it is said."""
-        arrays = np.broadcast_arrays(
-            step, frame, time, is_write, offset, size, place, size if present is None else present
-        )
+        """Of arrays (n,) or numbers, without those of no bytes."""
+        arrays = np.broadcast_arrays(step, frame, time, is_write, offset, size, place, begin)
         some = arrays[5] > 0
-        step, frame, time, _, offset, size, place, present = (x[some].astype(np.int64) for x in arrays)
-        return cls(step, frame, time, np.full(len(step), is_write), offset, size, place, present)
+        step, frame, time, _, offset, size, place, begin = (x[some].astype(np.int64) for x in arrays)
+        return cls(step, frame, time, np.full(len(step), is_write), offset, size, place, begin)
 
     @classmethod
     def join(cls, parts: Sequence[Moves]) -> Moves:
@@ -167,9 +166,10 @@ class MemoryView:
         row, k, time = row[order], k[order], time[order]
         size = np.minimum(moves.size[row] - WORD_BYTES * k, WORD_BYTES)
         offset, place = moves.offset[row] + WORD_BYTES * k, moves.place[row] + WORD_BYTES * k
-        present = np.clip(moves.present[row] - WORD_BYTES * k, 0, size)
-        accesses = (moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size)
-        self._gather(execution, *accesses, place, present)
+        self._gather(
+            execution, moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size, place,
+            np.maximum(moves.begin[row], 0),
+        )  # fmt: skip
 
     def written(self, time: Integers, offset: Integers) -> Limbs:
         """What the writes at these times and offsets (n,) write: words (n, 16), zeros where there are none."""
@@ -204,13 +204,13 @@ class MemoryView:
         offset: Integers,
         size: Integers,
         start: Integers,
-        present: Integers,
+        begin: Integers,
     ) -> None:
         data = execution.trace.data.byte
         word = np.zeros((len(step), WORD), dtype=np.uint16)
         for b in range(WORD_BYTES):
-            inside = b < present
-            _put_byte(word, b, _bytes_at(data, start + b, inside))
+            inside = b < size
+            _put_byte(word, b, _bytes_at(data, start + b, inside, begin))
         spills = np.flatnonzero(offset % WORD_BYTES + size > WORD_BYTES)
         request = np.concatenate([np.arange(len(step)), spills])
         index = np.concatenate([offset // WORD_BYTES, offset[spills] // WORD_BYTES + 1])
@@ -224,7 +224,7 @@ class MemoryView:
             step, frame, time, is_write, offset, size, word, place[: len(step)], second,
             _is_direct(execution, step, offset),
         )  # fmt: skip
-        self.accesses = _accesses(data, self.requests, request, index, start)
+        self.accesses = _accesses(data, self.requests, request, index, start, begin)
 
 
 _views: WeakKeyDictionary[Execution, MemoryView] = WeakKeyDictionary()
@@ -250,8 +250,8 @@ def _own_accesses(execution: Execution) -> Moves:
     # MCOPY reads everything before it writes.
     late = np.where((opcode == _MCOPY) & is_write, -(-size // WORD_BYTES), 0)
     time = execution.time[step] + np.where(np.isin(opcode, _SINGLE), 0, 1 + late)
-    places = (memory.offset[rows], size, memory.after_start[rows], size)
-    return Moves(step, execution.frame[step], time, is_write, *(x.astype(np.int64) for x in places))
+    offset, place = memory.offset[rows].astype(np.int64), memory.after_start[rows].astype(np.int64)
+    return Moves(step, execution.frame[step], time, is_write, offset, size, place, np.full_like(place, ZEROS))
 
 
 def _succeeding(execution: Execution, opcode: int) -> Integers:
@@ -353,6 +353,36 @@ def _precompiles(execution: Execution) -> Moves:
     )
 
 
+def _modexp(execution: Execution) -> Moves:
+    """MODEXP copies and reads its lengths and the head of its exponent, whether it is paid or not, then its numbers."""
+    data = FrameData.of(execution)
+    # Frame, time, whether it is a write, offset, size, place and begin.
+    found: list[tuple[int, int, bool, int, int, int, int]] = []
+    for row, plan in execution.modexp_plans.items():
+        time = int(execution.frame_begin_time[row]) + FRAME_BEGIN
+        place, in_memory = int(data.calldata_place[row]), bool(data.calldata_kind[row] == CALLDATA_MEMORY)
+        source, start = int(data.calldata_id[row]), int(data.calldata_start[row])
+        for copy in plan.copies:
+            own, when = place + copy.start, time + copy.time
+            found.append((source, when, False, start + copy.start, copy.size * in_memory, own, ZEROS))
+            found.append((row + 1, when, True, copy.to, copy.size, own, ZEROS))
+        # Whole words are read as they stand in the memory: what was written there says what they are.
+        for read in plan.reads:
+            found.append((row + 1, time + read.time, False, read.to, WORD_BYTES * read.words, ZEROS, ZEROS))
+        if plan.runs:
+            output, size = int(data.return_place[row]), WORD_BYTES * plan.words[2]
+            place = output - size + plan.output[1]
+            found.append((row + 1, time + plan.output_time, True, NUMBERS_START, size, place, output))
+    frames, times, is_write, *rest = np.array(found, dtype=np.int64).reshape(-1, 7).T
+    return Moves.join(
+        [
+            Moves.make(-1, frames[chosen], times[chosen], writes, *(x[chosen] for x in rest))
+            for writes in (False, True)
+            for chosen in [np.flatnonzero(is_write == writes)]
+        ]
+    )
+
+
 def _programs(execution: Execution) -> Moves:
     """Precompiles that programs answer copy their input, too; instances read its words, and write what is returned."""
     calls, data = FieldCalls.of(execution), FrameData.of(execution)
@@ -373,9 +403,9 @@ def _programs(execution: Execution) -> Moves:
     offset = first + WORD_BYTES * position
     when = of[:, 1] + position + WRITE_DELAY * writes
     row = of[:, 0] - 1
-    left = np.clip(data.calldata_size[row] - offset, 0, WORD_BYTES)
     bytes_ = np.full(len(words), WORD_BYTES)
-    reads = Moves.make(-1, of[:, 0], when, False, offset, bytes_ * ~writes, data.calldata_place[row] + offset, left)
+    # Whole words are read as they stand in the memory: what was written there says what they are.
+    reads = Moves.make(-1, of[:, 0], when, False, offset, bytes_ * ~writes, ZEROS)
     returned = data.return_place[row] + WORD_BYTES * position
     return Moves.join(
         [copied, buffered, reads, Moves.make(-1, of[:, 0], when, True, offset, bytes_ * writes, returned)]
@@ -436,6 +466,7 @@ MOVES: tuple[Callable[[Execution], Moves], ...] = (
     _copied_return_data,
     _copied_outputs,
     _precompiles,
+    _modexp,
     _programs,
     _blake2f,
     _initcodes,
@@ -460,9 +491,17 @@ def _is_direct(execution: Execution, step: Integers, offset: Integers) -> NDArra
 
 
 def _accesses(
-    data: NDArray[np.uint8], requests: Requests, request: Integers, index: Integers, start: Integers
+    data: NDArray[np.uint8],
+    requests: Requests,
+    request: Integers,
+    index: Integers,
+    start: Integers,
+    first: Integers,
 ) -> Accesses:
-    """`request`, `index`: of each access, sorted by frame, index and time; `start`: of each request in the data."""
+    """`request`, `index`: of each access, sorted by frame, index and time.
+
+    `start`, `first`: of each request, its place in the data, and the place before which zeros stand.
+    """
     frame, time = requests.frame[request], requests.time[request]
     is_write = requests.is_write[request]
     is_first = np.ones(len(request), dtype=bool)
@@ -470,13 +509,13 @@ def _accesses(
     after = np.zeros((len(request), WORD), dtype=np.uint16)
     numbers = np.arange(len(request))
     begin = WORD_BYTES * index - requests.offset[request]
-    size, start = requests.size[request], start[request]
+    size, start, first = requests.size[request], start[request], first[request]
     for b in range(WORD_BYTES):
         place = begin + b
         written = is_write & (place >= 0) & (place < size)
         # A byte is what was written last, or the zero that stood there at first.
         source = np.maximum.accumulate(np.where(written | is_first, numbers, 0))
-        _put_byte(after, b, _bytes_at(data, start + place, written)[source])
+        _put_byte(after, b, _bytes_at(data, start + place, written, first)[source])
     before = np.zeros_like(after)
     before[1:] = after[:-1]
     before[is_first] = 0
@@ -488,10 +527,12 @@ def _accesses(
     return Accesses(frame, index, time, is_write, before, after, then, is_first, refreshed, old)
 
 
-def _bytes_at(data: NDArray[np.uint8], places: Integers, wanted: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """The bytes at these places (n,), 0 where they are not wanted, and for zeros that stand nowhere."""
+def _bytes_at(
+    data: NDArray[np.uint8], places: Integers, wanted: NDArray[np.bool_], begin: Integers
+) -> NDArray[np.uint16]:
+    """The bytes at these places (n,), 0 where they are not wanted, and before `begin` (n,), which is not negative."""
     result = np.zeros(len(places), dtype=np.uint16)
-    wanted = wanted & (places >= 0)
+    wanted = wanted & (places >= begin)
     result[wanted] = data[places[wanted]]
     return result
 

@@ -1,4 +1,4 @@
 """Precompiles: what answers a message call instead of code.
 
-May import: air, batch, component, frames, functions, instructions, memory, widths.
+May import: air, batch, component, frames, functions, instructions, memory, modexp, widths.
 """

@@ -41,27 +41,14 @@ multiplied by, or have, order n, so that their powers in the chain, none of whic
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
-from circuits.programs.extensions import ONE, Extension, Six, Twelve, signed_digits
+from circuits.programs.extensions import Extension, Quotient, signed_digits
 from circuits.programs.moduli import BN254_N, BN254_P, INTEGERS
-from circuits.programs.program import (
-    END,
-    PART,
-    SIGNED_DIGIT,
-    WIDE,
-    Instance,
-    Polynomial,
-    Program,
-    Register,
-    Run,
-    Variant,
-    divide,
-    lift,
-)
-from circuits.programs.towers import Fp2, Fp6, Tower, fp6, minus, numbers
+from circuits.programs.pairings import Part, left_product, prove_not_one, prove_one, registers_of, require_some
+from circuits.programs.program import END, PART, Instance, Program, Register, Run, Variant, divide, lift
+from circuits.programs.towers import Fp2, Fp6, Tower, minus, numbers
 from circuits.programs.twists import Line, Twist, TwistPoint
 
 #: The curve's parameter, and the number of the loop.
@@ -76,35 +63,18 @@ TWIST_B = FIELD.divide2((3, 0), FIELD.xi)
 
 PAIR_BYTES = 192
 
-#: The exponent L, the order of Fp12* / Fp6*, and the part of it that is prime to n.
-WITNESS_EXPONENT = LOOP + P - P**2 + P**3
-QUOTIENT_ORDER = P**6 + 1
-COFACTOR = QUOTIENT_ORDER // N
+#: Fp12* / Fp6*, with the exponent L.
+QUOTIENT = Quotient(FIELD, N, LOOP + P - P**2 + P**3)
+
+#: R, an n-th power.
+START = QUOTIENT.affine(FIELD.power12(QUOTIENT.hashed(b"start of Miller loops"), N))
 
 
-def _affine(f: Twelve) -> Six:
-    return FIELD.divide(f[0], f[1])
-
-
-def _hashed_element(label: bytes) -> Twelve:
-    digests = [hashlib.sha256(label + bytes([k])).digest() for k in range(6)]
-    return tuple(int.from_bytes(d, "big") % P for d in digests), ONE
-
-
-#: R, an n-th power, and an element of order n in Fp12* / Fp6*.
-START = _affine(FIELD.power12(_hashed_element(b"start of Miller loops"), N))
-OF_ORDER_N = FIELD.power12(_hashed_element(b"element of order n"), COFACTOR)
-
-
-class _Pair:
+class _Pair(Part):
     """The words of a pair of points, and what programs say of them."""
 
     def __init__(self, number: int, name: str) -> None:
-        self.p = Program(number, f"alt_bn128 pairing, {name}", BN254_P)
-        # The product that the next part reads is in the same registers of all parts: the first of the wide table.
-        self.product = self.p.promise(12)
-        self.t = Tower(self.p, FIELD)
-        self.twist = Twist(self.t)
+        super().__init__(Program(number, f"alt_bn128 pairing, {name}", BN254_P), FIELD)
 
     def coordinates(self, first: int, count: int) -> list[Register]:
         """Coordinates that are below p."""
@@ -137,13 +107,6 @@ class _Pair:
         point = TwistPoint(Fp2.of(x_re, x_im), Fp2.of(y_re, y_im))
         self.twist.require_on_curve(point, TWIST_B)
         return point
-
-
-def _linked(p: Program) -> tuple[Fp6, Fp6]:
-    """The product that the part before left."""
-    pairs = [p.linked(Register(WIDE + k, SIGNED_DIGIT, 0)) for k in range(0, 12, 2)]
-    registers = [r for pair in pairs for r in pair]
-    return fp6(registers[:6]), fp6(registers[6:])
 
 
 class _Loop:
@@ -185,29 +148,12 @@ class _Loop:
         self._take(line)
 
 
-def _put(pair: _Pair, f: Sequence[Polynomial]) -> None:
-    """Leave a product for the part behind."""
-    product = pair.product
-    pair.p.fulfil(product, lambda *values: values, f, lambda: [r - value for r, value in zip(product, f, strict=True)])
-
-
-def _multiply_in(pair: _Pair, first: bool, value: Fp6 | None) -> None:
-    one = [lift(c) for c in ONE]
-    nothing = [lift(0)] * 6
-    if first:
-        _put(pair, [*numbers(*value), *one] if value else [*one, *nothing])
-        return
-    before = _linked(pair.p)
-    even, odd = pair.t.times_full(before, value) if value else before
-    _put(pair, [*numbers(*even), *numbers(*odd)])
-
-
 def _finite(number: int, first: bool) -> Program:
     pair = _Pair(number, "finite points" + ", first" * first)
     p = pair.point()
     loop = _Loop(pair, pair.twist_point(), p)
     loop.finish()
-    _multiply_in(pair, first, loop.value)
+    pair.multiply_in(first, loop.value)
     return pair.p
 
 
@@ -215,7 +161,7 @@ def _g1_infinite(number: int, first: bool) -> Program:
     pair = _Pair(number, "infinite in G1" + ", first" * first)
     pair.zeros(0, 2)
     _Loop(pair, pair.twist_point(), None).finish()
-    _multiply_in(pair, first, None)
+    pair.multiply_in(first, None)
     return pair.p
 
 
@@ -223,7 +169,7 @@ def _g2_infinite(number: int, first: bool) -> Program:
     pair = _Pair(number, "infinite in G2" + ", first" * first)
     pair.point_or_infinity()
     pair.zeros(2, 4)
-    _multiply_in(pair, first, None)
+    pair.multiply_in(first, None)
     return pair.p
 
 
@@ -237,30 +183,11 @@ def _too_large(number: int, position: int) -> Program:
     return p
 
 
-def _require_some(p: Program, values: Sequence[Register]) -> None:
-    """Of up to four registers not all are 0: some combination of them is 1."""
-    factors = p.promise(len(values))
-
-    def hint(*numbers_: int) -> list[int]:
-        found = [0] * len(numbers_)
-        k = next((k for k, v in enumerate(numbers_) if v % P), 0)
-        found[k] = divide(BN254_P)(1, numbers_[k])
-        return found
-
-    def equations() -> list[Polynomial]:
-        total = lift(-1)
-        for value, factor in zip(values, factors, strict=True):
-            total = total + value * factor
-        return [total] + [lift(0)] * (len(values) - 1)
-
-    p.fulfil(factors, hint, values, equations)
-
-
 def _not_on_curve(number: int) -> Program:
     p = Program(number, "alt_bn128 pairing, not on the curve", BN254_P)
     x, y = (p.reduce(p.word(k)) for k in range(2))
-    _require_some(p, [x, y])
-    _require_some(p, [p.reduce(y * y - x * p.reduce(x * x) - CURVE_B)])
+    require_some(p, [x, y])
+    require_some(p, [p.reduce(y * y - x * p.reduce(x * x) - CURVE_B)])
     return p
 
 
@@ -273,17 +200,9 @@ def _not_on_twist(number: int) -> Program:
     p = Program(number, "alt_bn128 pairing, not on the twist", BN254_P)
     tower = Tower(p, FIELD)
     q = _words2(p)
-    _require_some(p, _registers(q.x, q.y))
-    _require_some(p, _registers(Twist(tower).residual(q, TWIST_B)))
+    require_some(p, registers_of(q.x, q.y))
+    require_some(p, registers_of(Twist(tower).residual(q, TWIST_B)))
     return p
-
-
-def _registers(*parts: Fp2) -> list[Register]:
-    found = []
-    for polynomial in numbers(*parts):
-        (register,) = polynomial.linear
-        found.append(register)
-    return found
 
 
 def _not_in_subgroup(number: int) -> Program:
@@ -294,8 +213,8 @@ def _not_in_subgroup(number: int) -> Program:
     _, left = pair.twist.add(loop.point, images[0])
     _, right = pair.twist.add(images[1], -images[2])
     differences = [pair.p.reduce(x) for x in numbers(left.x - right.x, left.y - right.y)]
-    _require_some(pair.p, differences)
-    _put(pair, [lift(0)] * 12)
+    require_some(pair.p, differences)
+    pair.put([lift(0)] * 12)
     return pair.p
 
 
@@ -308,54 +227,15 @@ def _witness_power(t: Tower, c: Fp6) -> tuple[Fp6, Fp6]:
     return t.times(power, minus(t.frobenius(c, 2))), t.frobenius(c, 3)
 
 
-def _free(t: Tower, hint: object, arguments: Sequence[Polynomial]) -> Fp6:
-    registers = t.p.promise(6)
-    t.p.fulfil(registers, hint, arguments, lambda: [lift(0)] * 6)  # type: ignore[arg-type]
-    return fp6(registers)
-
-
-def part_of_order_n(f: Twelve) -> Twelve:
-    """e of f = e * c^L."""
-    return FIELD.power12(f, COFACTOR * pow(COFACTOR, -1, N))
-
-
-def witness(f: Twelve) -> Six:
-    """c of f = c^L, for f in G, times an element of order n."""
-    root = FIELD.power12(f, pow(WITNESS_EXPONENT, -1, COFACTOR))
-    return _affine(FIELD.multiply12(root, OF_ORDER_N))
-
-
-def _hinted_witness(*f: int) -> Six:
-    return witness((f[:6], f[6:]))
-
-
-def _hinted_part(*f: int) -> Six:
-    return _affine(part_of_order_n((f[:6], f[6:])))
-
-
 def _one(number: int) -> Program:
     p = Program(number, "alt_bn128 pairing, 1", BN254_P)
-    t = Tower(p, FIELD)
-    f = _linked(p)
-    c = _free(t, _hinted_witness, numbers(*f[0], *f[1]))
-    t.require_equal(f, t.product(*_witness_power(t, c)))
-    p.output(1, INTEGERS)
+    prove_one(Tower(p, FIELD), QUOTIENT, _witness_power)
     return p
 
 
 def _not_one(number: int) -> Program:
     p = Program(number, "alt_bn128 pairing, not 1", BN254_P)
-    t = Tower(p, FIELD)
-    f = _linked(p)
-    e = _free(t, _hinted_part, numbers(*f[0], *f[1]))
-    left, right = _witness_power(t, e)
-    for x, y in zip(left, right, strict=True):
-        t.require2(x + y)
-    even, odd = t.times_full(f, minus(e))
-    rest = t.reduce6(even), t.reduce6(odd)
-    c = _free(t, _hinted_witness, numbers(*rest[0], *rest[1]))
-    t.require_equal(rest, t.product(*_witness_power(t, c)))
-    p.output(0, INTEGERS)
+    prove_not_one(Tower(p, FIELD), QUOTIENT, _witness_power)
     return p
 
 
@@ -365,29 +245,33 @@ def _no_pairs(number: int) -> Program:
     return p
 
 
+#: What makes each program, by its number: parts, those that fail, the end.
+_PROGRAMS: dict[int, Callable[[int], Variant]] = {
+    20: lambda n: Variant(_finite(n, True), PART),
+    21: lambda n: Variant(_finite(n, False), PART),
+    22: lambda n: Variant(_g1_infinite(n, True), PART),
+    23: lambda n: Variant(_g1_infinite(n, False), PART),
+    24: lambda n: Variant(_g2_infinite(n, True), PART),
+    25: lambda n: Variant(_g2_infinite(n, False), PART),
+    **dict.fromkeys(range(26, 32), lambda n: Variant(_too_large(n, n - 26), PART, fails=True)),
+    32: lambda n: Variant(_not_on_curve(n), PART, fails=True),
+    33: lambda n: Variant(_not_on_twist(n), PART, fails=True),
+    34: lambda n: Variant(_not_in_subgroup(n), PART, fails=True),
+    35: lambda n: Variant(_one(n), END),
+    36: lambda n: Variant(_not_one(n), END),
+    37: lambda n: Variant(_no_pairs(n), END),
+}
+
+
 @cache
+def variant(number: int) -> Variant:
+    """The variant of the program with this number, assembled when it is first asked for."""
+    return _PROGRAMS[number](number)
+
+
 def variants() -> tuple[Variant, ...]:
     """All programs: of parts, those that fail, of the end."""
-    parts = [
-        _finite(20, True),
-        _finite(21, False),
-        _g1_infinite(22, True),
-        _g1_infinite(23, False),
-        _g2_infinite(24, True),
-        _g2_infinite(25, False),
-    ]
-    failing = [_too_large(26 + k, k) for k in range(6)] + [_not_on_curve(32), _not_on_twist(33), _not_in_subgroup(34)]
-    ends = [_one(35), _not_one(36), _no_pairs(37)]
-    return (
-        *(Variant(program, PART) for program in parts),
-        *(Variant(program, PART, fails=True) for program in failing),
-        *(Variant(program, END) for program in ends),
-    )
-
-
-def variant(number: int) -> Variant:
-    """The variant of the program with this number."""
-    return next(v for v in variants() if v.program.number == number)
+    return tuple(map(variant, _PROGRAMS))
 
 
 def classify(words: Sequence[int], first: bool) -> int:
@@ -407,12 +291,6 @@ def classify(words: Sequence[int], first: bool) -> int:
     if FIELD.multiply_point(q, N) is not None:
         return 34
     return (20 if finite else 22) + (not first)
-
-
-def left_product(run: Run) -> Twelve:
-    """The product that a part left."""
-    values = [run.values[WIDE + k] % P for k in range(12)]
-    return tuple(values[:6]), tuple(values[6:])
 
 
 def instances(data: bytes) -> list[Instance]:
@@ -437,5 +315,5 @@ def instances(data: bytes) -> list[Instance]:
         run = part.program.run(words, linked=run)
     if run is None:
         return [Instance(variant(37))]
-    is_one = not any(FIELD.power12(left_product(run), COFACTOR)[1])
-    return [*found, Instance(variant(35 if is_one else 36), linked=len(found) - 1)]
+    end = variant(35 if QUOTIENT.is_power(left_product(run)) else 36)
+    return [*found, Instance(end, linked=len(found) - 1)]

@@ -3,18 +3,20 @@
 Source: EIP-2537. With u = 0xd201000000010000: r = u^4 - u^2 + 1, the curve over Fp has r * (u + 1)^2 / 3 points; this
 is odd, so that y is never 0. phi(x, y) = (BETA x, y) is an endomorphism with phi^2 + phi + 1 = 0.
 
-The subgroup of order r: P is in it exactly if phi(P) = -[u^2]P. The group's points satisfy it for this BETA. What
-satisfies it is annihilated by the norm of phi + u^2, which is r (M. Scott, "A note on group membership tests for G1, G2
-and GT on BLS pairing-friendly curves", 2021).
+The subgroup of order r: P is in it exactly if P = [u + 1]P' for a point P' of the curve, because [u + 1] takes all
+points into the subgroup (RFC 9380, 8.8.1), where it is invertible. It is in it exactly if phi(P) = -[u^2]P, too: the
+group's points satisfy this for this BETA; what satisfies it is annihilated by the norm of phi + u^2, which is r (M.
+Scott, "A note on group membership tests for G1, G2 and GT on BLS pairing-friendly curves", 2021).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
-from circuits.programs.extensions import ONE, Extension, Point, Six, Twelve, signed_digits
-from circuits.programs.moduli import BLS12_381_P, BLS12_381_R
-from circuits.programs.program import Operand, Pair, Polynomial, Program, Register
+from circuits.programs.extensions import ONE, Extension, Point, Quotient, Twelve, signed_digits
+from circuits.programs.moduli import BLS12_381_P, BLS12_381_R, INTEGERS
+from circuits.programs.program import Operand, Pair, Polynomial, Program, Register, lift
 
 P, R = BLS12_381_P.value, BLS12_381_R.value
 #: The curve's parameter is -U.
@@ -23,6 +25,7 @@ CURVE_B = 4
 FIELD = Extension(P, (1, 1), power=3)
 TWIST_B = (4, 4)
 COFACTOR_G1 = (U + 1) ** 2 // 3
+COFACTOR_G2 = (U**8 + 4 * U**7 + 5 * U**6 - 4 * U**4 - 6 * U**3 - 4 * U**2 + 4 * U + 13) // 9
 BETA = 0x5F19672FDF76CE51BA69C6076A0F77EADDB3A93BE6F89688DE17D813620A00022E01FFFFFFFEFFFE
 
 #: EIP-2537: generators.
@@ -41,35 +44,8 @@ G2: Point = (
     ),
 )
 
-#: The exponent of residue witnesses, the order of Fp12* / Fp6*, and the part of it that is prime to r.
-WITNESS_EXPONENT = P + U
-QUOTIENT_ORDER = P**6 + 1
-COFACTOR = QUOTIENT_ORDER // R
-
-
-def hashed_element(label: bytes) -> Twelve:
-    """An element of Fp12 that nobody chose."""
-    digests = [hashlib.sha512(label + bytes([k])).digest() for k in range(6)]
-    return tuple(int.from_bytes(d, "big") % P for d in digests), ONE
-
-
-#: An element of order r in Fp12* / Fp6*.
-OF_ORDER_R = FIELD.power12(hashed_element(b"element of order r"), COFACTOR)
-
-
-def affine(f: Twelve) -> Six:
-    """tau of tau + W."""
-    return FIELD.divide(f[0], f[1])
-
-
-def root(f: Twelve) -> Twelve:
-    """The element, of an order prime to r, of which f is the power P + U: for an r-th power f."""
-    return FIELD.power12(f, pow(WITNESS_EXPONENT, -1, COFACTOR))
-
-
-def part_of_order_r(f: Twelve) -> Twelve:
-    """e of f = e * c^(P + U), where e has order r or is trivial."""
-    return FIELD.power12(f, COFACTOR * pow(COFACTOR, -1, R))
+#: Fp12* / Fp6*, with the exponent of residue witnesses.
+QUOTIENT = Quotient(FIELD, R, P + U)
 
 
 def g1_point(x: int, y: int) -> Point:
@@ -95,8 +71,22 @@ def hashed_point(label: bytes) -> Point:
     raise AssertionError("a square is found sooner")
 
 
-def in_g1(point: Point) -> bool:
-    """Whether a point of the curve over Fp has order r."""
+def hashed_twist_point(label: bytes) -> Point:
+    """A point of G2 of which nobody knows a discrete logarithm."""
+    for k in range(256):
+        digests = [hashlib.sha512(label + bytes([k, part])).digest() for part in range(2)]
+        x = int.from_bytes(digests[0], "big") % P, int.from_bytes(digests[1], "big") % P
+        cube = FIELD.multiply2(FIELD.multiply2(x, x), x)
+        y = FIELD.square_root2(((cube[0] + TWIST_B[0]) % P, (cube[1] + TWIST_B[1]) % P))
+        if y is not None:
+            point = FIELD.multiply_point((x, y), COFACTOR_G2)
+            assert point is not None
+            return point
+    raise AssertionError("a square is found sooner")
+
+
+def in_subgroup(point: Point) -> bool:
+    """Whether a point of the curve over Fp, or of the twist, has order r."""
     return FIELD.multiply_point(point, R) is None
 
 
@@ -113,10 +103,6 @@ class G1Formulas:
     def constant(self, point: Point) -> Pair:
         """A point that is known."""
         return self.p.constant_pair(point[0][0], point[1][0])
-
-    def negative(self, a: Pair) -> Pair:
-        """-a."""
-        return a[0], self.p.reduce(-a[1])
 
     def double(self, a: Pair) -> Pair:
         """2 a."""
@@ -143,28 +129,34 @@ class G1Formulas:
         x, y = a
         self.p.require(y * y - x * self.p.reduce(x * x) - CURVE_B)
 
-    def times_u(self, a: Pair) -> Pair:
-        """[U]a."""
-        result = a
-        for bit in bin(U)[3:]:
-            result = self.double(result)
-            if bit == "1":
-                result = self.add(result, a)
-        return result
-
     def phi(self, a: Pair) -> tuple[Register, Register]:
         """phi(a)."""
         return self.p.reduce(a[0] * self.p.constant(BETA)), a[1]
 
     def require_in_subgroup(self, a: Pair) -> None:
-        """phi(a) = -[u^2]a.
+        """a = [u + 1]b for a point b of the curve.
 
-        Points of the subgroup never meet equal or opposite points in a sum: then r would divide a number below u + 2.
+        A point of the subgroup has such a b in it, for which no sum meets equal or opposite points: then r would divide
+        a number below u + 2.
         """
-        x, y = self.times_u(self.times_u(a))
-        image = self.phi(a)
-        self.p.require(x - image[0])
-        self.p.require(y + image[1])
+        b = self.p.promise(2)
+        x, y = b
+
+        def hint(s: int, t: int) -> tuple[int, int]:
+            found = FIELD.multiply_point(g1_point(s, t), pow(U + 1, -1, R))
+            return (found[0][0], found[1][0]) if found else (0, 0)
+
+        def equations() -> list[Polynomial]:
+            return [lift(0), y * y - x * self.p.reduce(x * x) - CURVE_B]
+
+        self.p.fulfil(b, hint, a, equations)
+        result: Pair = (x, y)
+        for bit in bin(U + 1)[3:]:
+            result = self.double(result)
+            if bit == "1":
+                result = self.add(result, (x, y))
+        self.p.require(result[0] - a[0])
+        self.p.require(result[1] - a[1])
 
     def require_some(self, values: list[Polynomial]) -> None:
         """Of two numbers not both are 0: some combination of them is 1."""
@@ -176,27 +168,93 @@ class G1Formulas:
         """phi(a) != -[u^2]a, for a point of the curve.
 
         With an offset, a point of the subgroup, the chain begins with it: then points of an order that r does not
-        divide never meet equal or opposite points, because sums have a part of order r and they have not. Without, the
-        others never do: r would divide a number below u^2 + 2.
+        divide never meet equal or opposite points, because sums have a part of order r and they have not; others do if
+        they have certain multiples of the offset. Without an offset others never do: r would divide a number below
+        u^2 + 2.
         """
-        times = U * U
-        image = self.phi(a)
         if offset is None:
-            result = a
-            digits = signed_digits(times)[1:]
-            expected: Pair = image[0], self.p.reduce(-image[1])
+            image = self.phi(a)
+            self._require_other(a, a, signed_digits(U * U)[1:], (image[0], self.p.reduce(-image[1])))
         else:
-            result = self.constant(offset)
-            digits = signed_digits(times)
-            end = FIELD.multiply_point(offset, 1 << len(digits))
-            assert end is not None
-            expected = self.add(self.constant(end), self.negative(image))
-        negative = self.negative(a)
+            self.require_not_in_subgroup_from(a, self.constant(offset), self.constant(end_of_offset(offset)))
+
+    def require_not_in_subgroup_from(self, a: Pair, offset: Pair, end: Pair) -> None:
+        """The same with an offset in registers, and `end_of_offset` of it."""
+        image = self.phi(a)
+        expected = self.add(end, (image[0], self.p.reduce(-image[1])))
+        self._require_other(a, offset, signed_digits(U * U), expected)
+
+    def _require_other(self, a: Pair, start: Pair, digits: list[int], expected: Pair) -> None:
+        negative = a[0], self.p.reduce(-a[1])
+        result = start
         for digit in digits:
             result = self.double(result)
             if digit:
                 result = self.add(result, a if digit > 0 else negative)
         self.require_some([result[0] - expected[0], result[1] - expected[1]])
+
+
+def end_of_offset(point: Point) -> Point:
+    """What a chain of u^2 makes of its offset."""
+    end = FIELD.multiply_point(point, 1 << len(signed_digits(U * U)))
+    assert end is not None
+    return end
+
+
+class LongIntegers:
+    """Writes integers of up to 384 bits into a program: high * 2^shift + low, of words.
+
+    Args:
+        program: the program, of 48 limbs.
+        shift: bits of the lower part.
+    """
+
+    def __init__(self, program: Program, shift: int) -> None:
+        self.p, self.shift = program, shift
+        self.g1 = G1Formulas(program)
+        self._words: dict[int, Register] = {}
+
+    def word(self, position: int) -> Register:
+        """A word without any comparison; always the same register."""
+        if position not in self._words:
+            self._words[position] = self.p.word(position)
+        return self._words[position]
+
+    def exactly(self, value: Operand) -> None:
+        """A polynomial is 0 as an integer."""
+        self.p.require(value, INTEGERS)
+
+    def bit(self, hint: Callable[..., int], *arguments: Operand) -> Register:
+        """0 or 1, which a hint finds."""
+        return self.p.solve(hint, arguments, lambda b: b * b - b, INTEGERS)
+
+    def power(self, k: int) -> Register:
+        """The constant 2^k."""
+        return self.p.constant(1 << k)
+
+    def residue(self, high: Register, low: Register) -> Register:
+        """The integer modulo p."""
+        return self.p.reduce(self.power(self.shift) * high + low)
+
+    def at_most(self, high: Register, low: Register, bound: int) -> None:
+        """The integer is at most this number: the difference has two parts too."""
+        self._differs(high, low, bound, 1)
+
+    def at_least(self, high: Register, low: Register, bound: int) -> None:
+        """The integer is at least this number."""
+        self._differs(high, low, bound, -1)
+
+    def _differs(self, high: Register, low: Register, bound: int, sign: int) -> None:
+        shift, mask = self.shift, (1 << self.shift) - 1
+
+        def slack(h: int, lo: int) -> int:
+            return max(sign * (bound - (h << shift) - lo), 0)
+
+        upper = self.p.free_word(lambda h, lo: slack(h, lo) >> shift, (high, low))
+        lower = self.p.free_word(lambda h, lo: slack(h, lo) & mask, (high, low))
+        total = self.p.reduce(high + upper * sign - self.p.constant(bound >> shift), INTEGERS)
+        rest = self.p.reduce(low + lower * sign - self.p.constant(bound & mask), INTEGERS)
+        self.exactly(self.power(shift) * total + rest)
 
 
 Lines = list[tuple[tuple[int, int], tuple[int, int]]]
@@ -249,8 +307,3 @@ def miller(loops: list[tuple[Lines, Point]]) -> Twelve:
         for table, point in loops:
             f = FIELD.multiply12(f, line_value(table[k], point))
     return f
-
-
-def trivial(f: Twelve) -> bool:
-    """Whether it lies in Fp6."""
-    return not any(c % P for c in f[1])

@@ -17,6 +17,8 @@ from functools import cache, cached_property
 
 from circuits.programs.lattices import short_eisenstein_relation, short_relation
 from circuits.programs.moduli import (
+    BLS12_381_P,
+    BLS12_381_R,
     BN254_N,
     BN254_P,
     INTEGERS,
@@ -43,8 +45,13 @@ from circuits.programs.program import (
 #: Coordinates, or None: the point at infinity.
 Affine = tuple[int, int] | None
 
-#: How many offsets there are that `choice` selects among: as many as a digit has values.
-OFFSETS = 4
+#: How many offsets there are that `choice` selects among: as many as two digits have values.
+#:
+#: An input can spoil one of them knowingly: a point that is an offset, or whose x differs from an offset's by a
+#: multiple of the modulus of the circuits' field, which `distinct` does not tell from 0. It can spoil others at random,
+#: each with about 2^24 attempts for the sums of a program, or one after the other where an attacker keeps the first
+#: digits of the scalars and varies the last. This spends digits, about 20 bits for each offset: there are not enough.
+OFFSETS = 16
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Curve:
 
     Attributes:
         field: modulus of the coordinates, which is 3 modulo 4.
-        order: of the group, odd.
+        order: of the group, odd, as is that of the group of all points.
         generator: coordinates of one.
         cofactor: how many times larger the group of all points is.
         endomorphism: (beta, lambda) with lambda * (x, y) = (beta * x, y), or (0, 0).
@@ -125,7 +132,7 @@ class Curve:
         return root if (root * root - square) % self.field.value == 0 else None
 
     @cached_property
-    def offsets(self) -> tuple[tuple[int, int], ...]:
+    def _hashed(self) -> tuple[tuple[int, int], ...]:
         """Points of which nobody knows a relation among them and the generator: hashes of a text, tried in order."""
         found: list[tuple[int, int]] = []
         for counter in itertools.count():
@@ -135,9 +142,24 @@ class Curve:
             point = y and self.times(self.cofactor, (x, min(y, self.field.value - y)))
             if point:
                 found.append(point)
-            if len(found) == OFFSETS:
+            if len(found) == OFFSETS + 1:
                 return tuple(found)
         raise AssertionError
+
+    @property
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """Points among which `choice` selects: nobody knows a relation among them, the start and the generator."""
+        return self._hashed[:OFFSETS]
+
+    @property
+    def start(self) -> tuple[int, int]:
+        """One more such point."""
+        return self._hashed[OFFSETS]
+
+
+def chosen_pair(program: Program, pairs: Sequence[tuple[int, int]], choice: Bits) -> Pair:
+    """The constants that belong to the chosen offset."""
+    return program.select(program.constant_table(pairs), [choice.digit(0), choice.digit(1, 4)])
 
 
 #: SEC 2, version 2: secp256k1. Its endomorphism: Gallant, Lambert, Vanstone (2001).
@@ -167,6 +189,19 @@ BN254 = Curve(
         0x59E26BCEA0D48BACD4F263F1ACDB5C4F5763473177FFFFFE,
         0xB3C4D79D41A917585BFC41088D8DAAA78B17EA66B99C90DD,
     ),
+)
+
+#: EIP-2537: the first group of BLS12-381, in a larger one.
+BLS12_381_G1 = Curve(
+    BLS12_381_P,
+    BLS12_381_R,
+    a=0,
+    b=4,
+    generator=(
+        0x17F1D3A73197D7942695638C4FA9AC0FC3688C4F9774B905A14E3A3F171BAC586C55E83FF97A1AEFFB3AF00ADB22C6BB,
+        0x08B3F481E3AAA0F1A09E30ED741D8AE4FCF5E095D5D00AF600DB18CB2C04B3EDD03CC744A2888AE40CAA232946C5E7E1,
+    ),
+    cofactor=0x396C8C005555E1568C00AAAB0000AAAB,
 )
 
 #: FIPS 186: P-256.
@@ -333,16 +368,15 @@ class FixedBase:
         """The point is scalar * G: 260 rows for a large field, for points that are on the curve.
 
         No point of the input is added up before the last sum: whoever meets a denominator of 0 knows a relation between
-        an offset and G. But denominators that are 0 modulo the circuits' field are easily found (`Program.solve`).
+        an offset and G. The choice of one is for differences that `distinct` does not tell from 0.
         """
         f, p, curve = formulas, self.program, formulas.curve
-        total = p.select(p.constant_table(curve.offsets), [choice.digit(0)])
+        total = chosen_pair(p, curve.offsets, choice)
         for window in reversed(range(self.WINDOWS)):
             total = f.double(f.double_and_add(total, self.select(window)))
-        known = curve.times(self.TOTAL, curve.generator)
-        rest = [curve.add(curve.times(4**self.WINDOWS, offset), known) for offset in curve.offsets]
-        goal = p.select(p.constant_table([found for found in rest if found]), [choice.digit(0)])
-        f.require_sum(point, goal, total)
+        extra = curve.times(self.TOTAL, curve.generator)
+        rest = [curve.add(curve.times(4**self.WINDOWS, o), extra) for o in curve.offsets]
+        f.require_sum(point, chosen_pair(p, [point for point in rest if point], choice), total)
 
 
 @dataclass(frozen=True)
@@ -409,8 +443,8 @@ class EndomorphismRelation:
         p, f, curve = self.program, self.formulas, self.curve
         beta, eigenvalue = curve.endomorphism
         images = [(x * beta % curve.field.value, y) for x, y in curve.offsets]
-        offset = p.select(p.constant_table(curve.offsets), [choice.digit(0)])
-        image_of_offset = p.select(p.constant_table([(y, x) for x, y in images]), [choice.digit(0)])
+        offset = chosen_pair(p, curve.offsets, choice)
+        image_of_offset = chosen_pair(p, [(y, x) for x, y in images], choice)
         entries = f.joint_table(offset, first, second, (-1, -1))
         table = p.table(entries)
         # Images lie as (y, x): beta * x is the register behind y.
@@ -428,7 +462,7 @@ class EndomorphismRelation:
         residue = _shift(self.WINDOWS) * (1 + eigenvalue) % curve.order.value
         extra = curve.times(FixedBase.TOTAL, curve.generator) if fixed else None
         rest = [curve.add(curve.times(residue, o), extra) for o in curve.offsets]
-        goal = p.select(p.constant_table([point for point in rest if point]), [choice.digit(0)])
+        goal = chosen_pair(p, [point for point in rest if point], choice)
 
         total = f.add(*select(self.WINDOWS - 1))
         for window in reversed(range(self.WINDOWS - 1)):
@@ -474,7 +508,7 @@ class PlainRelation:
     def require(self, scalars: Scalars, first: Pair, second: Pair, fixed: FixedBase, choice: Bits) -> None:
         """The relation holds for two points on the curve: 622 rows for a large field."""
         p, f, curve = self.program, self.formulas, self.curve
-        offset = p.select(p.constant_table(curve.offsets), [choice.digit(0)])
+        offset = chosen_pair(p, curve.offsets, choice)
         table = p.table(f.joint_table(offset, first, second, (0, -1)))
 
         def select(window: int) -> Pair:
@@ -484,7 +518,7 @@ class PlainRelation:
 
         extra = curve.times(FixedBase.TOTAL, curve.generator)
         rest = [curve.add(curve.times(_shift(self.WINDOWS), o), extra) for o in curve.offsets]
-        goal = p.select(p.constant_table([point for point in rest if point]), [choice.digit(0)])
+        goal = chosen_pair(p, [point for point in rest if point], choice)
 
         total = select(self.WINDOWS - 1)
         for window in reversed(range(self.WINDOWS - 1)):

@@ -8,8 +8,10 @@ With w^6 = xi and v = w^2 both v and xi are no squares in Fp6: W is w or w^3.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 Pair = tuple[int, int]
 Point = tuple[Pair, Pair]
@@ -74,6 +76,18 @@ class Extension:
             if bit == "1":
                 result = self.multiply2(result, a)
         return result
+
+    def square_root2(self, a: Pair) -> Pair | None:
+        """A square root of a, or None (Adj and Rodríguez-Henríquez, "Square root computation over even extension
+        fields", 2012, algorithm 9).
+        """
+        part = self.power2(a, (self.p - 3) // 4)
+        root = self.multiply2(part, a)
+        alpha = self.multiply2(part, root)
+        nonresidue = alpha == (self.p - 1, 0)
+        factor = (0, 1) if nonresidue else self.power2((alpha[0] + 1, alpha[1]), (self.p - 1) // 2)
+        root = self.multiply2(root, factor)
+        return root if self.multiply2(root, root) == a else None
 
     # Points over Fp2 of y^2 = x^3 + b: None is the one at infinity.
 
@@ -176,6 +190,69 @@ class Extension:
         step = self.power2(self.xi, (q - 1) // 3)
         first = self.multiply2(over_w, step)
         return over_w, first, self.multiply2(first, step)
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """Fp12* modulo Fp6*, cyclic of order p^6 + 1, and a prime n that divides this order once.
+
+    Every element is the product of one whose order divides n, and of an n-th power. The n-th powers are the powers
+    `exponent` too, if the common divisor of the exponent and of the order is n.
+
+    Attributes:
+        field: the tower.
+        n: the prime.
+        exponent: a multiple of n.
+    """
+
+    field: Extension
+    n: int
+    exponent: int
+
+    @property
+    def order(self) -> int:
+        """p^6 + 1."""
+        return self.field.p**6 + 1
+
+    @property
+    def cofactor(self) -> int:
+        """The order of the group of n-th powers."""
+        return self.order // self.n
+
+    def hashed(self, label: bytes) -> Twelve:
+        """An element that nobody chose."""
+        digests = [hashlib.sha512(label + bytes([k])).digest() for k in range(6)]
+        return tuple(int.from_bytes(d, "big") % self.field.p for d in digests), ONE
+
+    @cached_property
+    def of_order_n(self) -> Twelve:
+        """An element of order n."""
+        return self.field.power12(self.hashed(b"element of order n"), self.cofactor)
+
+    def affine(self, f: Twelve) -> Six:
+        """tau of tau + W, equal to an element that is not trivial."""
+        return self.field.divide(f[0], f[1])
+
+    def trivial(self, f: Twelve) -> bool:
+        """Whether it lies in Fp6."""
+        return not any(c % self.field.p for c in f[1])
+
+    def inverse(self, f: Twelve) -> Twelve:
+        """1 / f: the conjugate."""
+        return f[0], tuple(-c % self.field.p for c in f[1])
+
+    def is_power(self, f: Twelve) -> bool:
+        """Whether f is an n-th power."""
+        return self.trivial(self.field.power12(f, self.cofactor))
+
+    def part(self, f: Twelve) -> Twelve:
+        """e of f = e * (an n-th power), where e^n is trivial."""
+        return self.field.power12(f, self.cofactor * pow(self.cofactor, -1, self.n))
+
+    def witness(self, f: Twelve) -> Six:
+        """c of f = c^exponent, for an n-th power f: such a c that n divides its order."""
+        root = self.field.power12(f, pow(self.exponent, -1, self.cofactor))
+        return self.affine(self.field.multiply12(root, self.of_order_n))
 
 
 def _minus(a: Pair, b: Pair) -> Pair:

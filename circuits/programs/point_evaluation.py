@@ -28,7 +28,7 @@ A program that fails the call need not prove that the rest of the input is valid
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 from circuits.functions.buses import SHA256_FUNCTION
@@ -38,7 +38,6 @@ from circuits.programs.moduli import BLS12_381_P, BLS12_381_R, INTEGERS, TWO_128
 from circuits.programs.program import (
     Bits,
     Instance,
-    Operand,
     Pair,
     PairTable,
     Polynomial,
@@ -113,41 +112,24 @@ def _generator_table() -> list[Point]:
     return [_add(row, column, summand) for row in rows for column in columns]
 
 
-class _Call:
+class _Call(bls.LongIntegers):
     """The words of a call, and what programs say of them."""
 
     def __init__(self, number: int, name: str) -> None:
-        self.p = Program(number, f"point evaluation, {name}", BLS12_381_P, LIMBS)
-        self.g1 = bls.G1Formulas(self.p)
-        self._words: dict[int, Register] = {}
-
-    def word(self, position: int) -> Register:
-        """A word without any comparison; always the same register."""
-        if position not in self._words:
-            self._words[position] = self.p.word(position)
-        return self._words[position]
-
-    def exactly(self, value: Operand) -> None:
-        """A polynomial is 0 as an integer."""
-        self.p.require(value, INTEGERS)
+        super().__init__(Program(number, f"point evaluation, {name}", BLS12_381_P, LIMBS), shift=128)
+        self._halves: dict[int, tuple[Register, Register]] = {}
 
     # Encodings: 48 bytes, as the first 32 and the last 16, integers.
 
     def _parts(self, position: int) -> tuple[Register, Register]:
-        """A word as its upper and lower halves."""
-        word = self.word(position)
-        high = self.p.free_word(lambda w: w >> 128, (word,), below=TWO_128)
-        low = self.p.free_word(lambda w: w & ((1 << 128) - 1), (word,), below=TWO_128)
-        self.exactly(self.power(128) * high + low - word)
-        return high, low
-
-    def bit(self, hint: Callable[..., int], *arguments: Operand) -> Register:
-        """0 or 1, which a hint finds."""
-        return self.p.solve(hint, arguments, lambda b: b * b - b, INTEGERS)
-
-    def power(self, k: int) -> Register:
-        """The constant 2^k."""
-        return self.p.constant(1 << k)
+        """A word as its upper and lower halves; always the same registers."""
+        if position not in self._halves:
+            word = self.word(position)
+            high = self.p.free_word(lambda w: w >> 128, (word,), below=TWO_128)
+            low = self.p.free_word(lambda w: w % (1 << 128), (word,), below=TWO_128)
+            self.exactly(self.power(128) * high + low - word)
+            self._halves[position] = high, low
+        return self._halves[position]
 
     def commitment(self) -> tuple[Register, Register]:
         """The encoding of C."""
@@ -168,22 +150,6 @@ class _Call:
         self.exactly(rest * 8 - shifted)
         self.exactly(self.power(253) * flags + rest - high)
         return flags, rest
-
-    def residue(self, high: Register, low: Register) -> Register:
-        """high * 2^128 + low modulo p."""
-        return self.p.reduce(self.power(128) * high + low)
-
-    def at_most(self, high: Register, low: Register, bound: int) -> None:
-        """high * 2^128 + low is at most this number."""
-
-        def slack(h: int, lo: int) -> int:
-            return max(bound - (h << 128) - lo, 0)
-
-        upper = self.p.free_word(lambda h, lo: slack(h, lo) >> 128, (high, low))
-        lower = self.p.free_word(lambda h, lo: slack(h, lo) & ((1 << 128) - 1), (high, low))
-        total = self.p.reduce(high + upper - self.p.constant(bound >> 128), INTEGERS)
-        rest = self.p.reduce(low + lower - self.p.constant(bound & ((1 << 128) - 1)), INTEGERS)
-        self.exactly(self.power(128) * total + rest)
 
     def decoded(self, encoding: tuple[Register, Register]) -> Pair:
         """A finite point of the curve from its encoding, all of which is checked but the subgroup."""
@@ -214,8 +180,9 @@ class _Call:
     def hash_difference(self) -> Polynomial:
         """The versioned hash less what it must be, an integer."""
         p = self.p
+        # Behind its end, an input of a hash function has zeros.
         p.hashed(self.word(3), INTEGERS)
-        p.hashed(self.word(4), INTEGERS)
+        p.hashed(self.power(128) * self._parts(4)[0], INTEGERS)
         digest = p.digest(SHA256_FUNCTION, COMMITMENT_BYTES)
         first = p.free_word(lambda d: d >> 248, (digest,))
         rest = p.free_word(lambda d: d % (1 << 248), (digest,))
@@ -327,14 +294,9 @@ def _witness(dx: int, dy: int, wx: int, wy: int) -> tuple[Twelve, Six]:
     """The product of the Miller loops, and c."""
     lines = _lines()
     f = bls.miller([(lines[0], bls.g1_point(dx, dy)), (lines[1], bls.g1_point(wx, wy))])
-    part = bls.part_of_order_r(f)
-    # f = part * (r-th power), and c^(P + U) is the inverse of the latter: conjugates are inverses.
-    rest = bls.FIELD.multiply12(part, _inverse(f))
-    return f, bls.affine(bls.FIELD.multiply12(bls.root(rest), bls.OF_ORDER_R))
-
-
-def _inverse(f: Twelve) -> Twelve:
-    return f[0], tuple(-c % P for c in f[1])
+    # f = part * (r-th power), and c^(p + u) is the inverse of the latter.
+    rest = bls.FIELD.multiply12(bls.QUOTIENT.part(f), bls.QUOTIENT.inverse(f))
+    return f, bls.QUOTIENT.witness(rest)
 
 
 def _witness_hint(*coordinates: int) -> Six:
@@ -473,7 +435,7 @@ def _kind(high: int, low: int) -> int:
     if y is None:
         return OFF_CURVE
     multiple = bls.FIELD.multiply_point(bls.g1_point(x, y), bls.COFACTOR_G1)
-    if bls.in_g1(bls.g1_point(x, y)):
+    if bls.in_subgroup(bls.g1_point(x, y)):
         return VALID
     return SMALL_ORDER if multiple is None else OFF_SUBGROUP
 
@@ -507,17 +469,8 @@ def _wrong_flags() -> Program:
 def _large_x() -> Program:
     """x >= p, for whatever flags: infinity has x = 0."""
     call, _, rest, low = _wrong_encoding(LARGE, "x too large")
-    p = call.p
-
-    def excess(h: int, lo: int) -> int:
-        return max((h << 128) + lo - P, 0)
-
-    upper = p.free_word(lambda h, lo: excess(h, lo) >> 128, (rest, low))
-    lower = p.free_word(lambda h, lo: excess(h, lo) & ((1 << 128) - 1), (rest, low))
-    high = p.reduce(rest - upper - p.constant(P >> 128), INTEGERS)
-    remaining = p.reduce(low - lower - p.constant(P & ((1 << 128) - 1)), INTEGERS)
-    call.exactly(call.power(128) * high + remaining)
-    return p
+    call.at_least(rest, low, P)
+    return call.p
 
 
 def _not_on_curve() -> Program:
@@ -545,22 +498,38 @@ def _not_in_subgroup(number: int) -> Program:
     return p
 
 
+#: What makes each program, by its number: valid inputs first, then every reason to fail.
+_PROGRAMS: dict[int, Callable[[int], Program]] = {
+    40: lambda n: _finite_proof(n, True, True),
+    41: lambda n: _finite_proof(n, False, True),
+    42: lambda n: _infinite_proof(n, True),
+    43: lambda n: _both_infinite(n, True),
+    44: lambda n: _finite_proof(n, True, False),
+    45: lambda n: _finite_proof(n, False, False),
+    46: lambda n: _infinite_proof(n, False),
+    47: lambda n: _both_infinite(n, False),
+    48: lambda n: _infinite_d(n, True),
+    49: lambda n: _infinite_d(n, False),
+    50: _wrong_hash,
+    51: _too_large,
+    FLAGS: lambda n: _wrong_flags(),
+    LARGE: lambda n: _large_x(),
+    OFF_CURVE: lambda n: _not_on_curve(),
+    OFF_SUBGROUP: _not_in_subgroup,
+    SMALL_ORDER: _not_in_subgroup,
+}
+_FIRST_FAILING = 44
+
+
 @cache
+def variant(number: int) -> Variant:
+    """The variant of the program with this number, assembled when it is first asked for."""
+    return Variant(_PROGRAMS[number](number), fails=number >= _FIRST_FAILING)
+
+
 def variants() -> tuple[Variant, ...]:
     """All programs: valid inputs, and every reason to fail."""
-    valid = [_finite_proof(40, True, True), _finite_proof(41, False, True)]
-    valid += [_infinite_proof(42, True), _both_infinite(43, True)]
-    failing = [_finite_proof(44, True, False), _finite_proof(45, False, False)]
-    failing += [_infinite_proof(46, False), _both_infinite(47, False), _infinite_d(48, True), _infinite_d(49, False)]
-    failing += [_wrong_hash(50), _too_large(51)]
-    failing += [_wrong_flags(), _large_x(), _not_on_curve()]
-    failing += [_not_in_subgroup(OFF_SUBGROUP), _not_in_subgroup(SMALL_ORDER)]
-    return (*(Variant(program) for program in valid), *(Variant(program, fails=True) for program in failing))
-
-
-def variant(number: int) -> Variant:
-    """The variant of the program with this number."""
-    return next(v for v in variants() if v.program.number == number)
+    return tuple(map(variant, _PROGRAMS))
 
 
 @cache
@@ -627,5 +596,5 @@ def instances(data: bytes) -> list[Instance]:
     if d is None:
         return _with_choice(48 + without, variant(48 + without).program, words)
     f = _witness(d[0][0], d[1][0], proof[0][0], -proof[1][0])[0]
-    valid = bls.trivial(bls.FIELD.power12(f, bls.COFACTOR))
+    valid = bls.QUOTIENT.is_power(f)
     return _with_choice((40 if valid else 44) + without, _trial(commitment is not None), words)

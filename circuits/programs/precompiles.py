@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 
 from circuits.programs import alt_bn128, alt_bn128_pairing, ecrecover, point_evaluation
-from circuits.programs.program import END, PART, READ, WRITE_DELAY, WRITTEN, Instance, ProgramError, Variant
+from circuits.programs.program import (
+    END,
+    MAX_CONSTANTS,
+    PART,
+    READ,
+    WRITE_DELAY,
+    WRITTEN,
+    Instance,
+    ProgramError,
+    Variant,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ def listed_programs() -> tuple[tuple[Precompile, Variant], ...]:
         words = [row for row in program.words if row.place in (READ, WRITTEN)]
         if any(row.position >= WRITE_DELAY for row in words):
             raise ProgramError(f"{program.name}: more words than an instance has time for")
+        if len(program.constants) > MAX_CONSTANTS:
+            raise ProgramError(f"{program.name}: more than {MAX_CONSTANTS} constants")
         if len({(row.place, row.position) for row in words}) < len(words):
             raise ProgramError(f"{program.name}: the memory makes one access at a time, so a word is read once")
         if any(row.distinct for row in program.narrow) and not program.chooses:

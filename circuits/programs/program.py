@@ -26,7 +26,6 @@ from functools import cache
 
 from Crypto.Hash import keccak
 
-from circuits.air.field import MODULUS
 from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
 from circuits.programs.moduli import INTEGERS, Modulus
 
@@ -40,12 +39,14 @@ HINT = "a hint may be any number: what the program states of it stands in the ro
 NARROW, WIDE, SELECTED, BITS, WORDS = (kind << 20 for kind in range(1, 6))
 _ROWS_PER_KIND = 1 << 20
 
+#: The modulus of the circuits' field.
+FIELD_MODULUS = 15 * (1 << 27) + 1
 #: Constants have numbers below those of all registers, so many for each program.
 MAX_CONSTANTS = 1 << 12
 
 #: What the coefficients of one equation may add up to in 16 bits of it: with carries of 15 bits and 2^16-fold carries
-#: of 2^30 it stays below the modulus of the circuits' field, 15 * 2^27 + 1.
-MAX_SUM = 15 * (1 << 27) - (1 << 30) - (1 << 15)
+#: of 2^30 it stays below the modulus of the circuits' field.
+MAX_SUM = FIELD_MODULUS - 1 - (1 << 30) - (1 << 15)
 
 #: Products and linear terms in a row of the wide table.
 WIDE_PRODUCTS, WIDE_LINEAR = 4, 2
@@ -347,6 +348,8 @@ class Program:
         self._constant_pairs: dict[tuple[int, int], Pair] = {}
         self._promised: set[int] = set()
         self._steps: list[Callable[[_State], None]] = []
+        #: The last runs by inputs, choice and linked run, which is kept so that its id names it.
+        self._runs: dict[tuple[tuple[int, ...], int, int], tuple[Run, Run | None]] = {}
 
     # Registers from outside.
 
@@ -404,6 +407,10 @@ class Program:
     def _word(self, row: WordRow, hint: Hint | None, arguments: tuple[Polynomial, ...]) -> Register:
         if len(self.words) >= _ROWS_PER_KIND:
             raise ProgramError(f"{self.name}: too many words")
+        if row.compared is not None and not 0 < row.compared.value < 1 << 256:
+            raise ProgramError(
+                f"{self.name}: {row.compared.name} is no number of 256 bits that words are compared with"
+            )
         register = Register(WORDS + len(self.words), UNSIGNED_DIGIT, (1 << 256) - 1)
         self.words.append(row)
 
@@ -415,7 +422,10 @@ class Program:
             else:
                 assert self.hashes is not None
                 function, length = self.hashes
-                state.hashed_bytes = b"".join(word.to_bytes(32, "big") for word in state.hashed)[:length]
+                data = b"".join(word.to_bytes(32, "big") for word in state.hashed)
+                if len(data) != -(-length // 32) * 32 or any(data[length:]):
+                    raise UnsatisfiedError(f"{self.name}: {length} bytes are hashed, with zeros behind them in words")
+                state.hashed_bytes = data[:length]
                 state.digest = value = int.from_bytes(_HASHES[function](state.hashed_bytes), "big")
             if row.place in (WRITTEN, HASHED):
                 (state.written if row.place == WRITTEN else state.hashed).append(value)
@@ -538,8 +548,9 @@ class Program:
 
         With `distinct` the equation has the product of a sum with the difference of two registers, in a narrow row, and
         this difference is proved not to be 0: for moduli of 256 bits, which a difference of registers can exceed once.
-        Of some unequal registers it cannot be proved (`circuits.fields.equations.Narrow`), and who makes the input can
-        find such: the program needs a `choice` that changes them.
+        The circuit has no proof for 3 of 2^31 differences that are not 0. Attackers look for inputs that meet them, and
+        an x that differs from a constant by such a difference is found at once: so a program needs as many choices as
+        there are no inputs to spoil all of, and `run` fails where the proof would.
 
         The hint may return any representative. That its equation determines what it stands for is the caller's care.
         """
@@ -624,16 +635,19 @@ class Program:
         row = self.narrow[-1]
         if register.index != NARROW + len(self.narrow) - 1 or sorted((row.b, row.c)) != [-1, 1]:
             raise ProgramError(f"{self.name}: distinct needs a narrow row that multiplies by a difference of registers")
-        if 2 * modulus.value <= 2 * SIGNED_DIGIT * (256**self.limbs - 1) // 255:
+        # The most that a word, or bits, and a number of signed bytes differ by.
+        if 2 * modulus.value <= (SIGNED_DIGIT + UNSIGNED_DIGIT) * (256**self.limbs - 1) // 255:
             raise ProgramError(f"{self.name}: {modulus.name} is too small for distinct")
         self.narrow[-1] = replace(row, distinct=True)
         left, right, name = row.operands[1], row.operands[2], self.name
 
         def step(state: _State) -> None:
-            # As the rows prove it, modulo the circuits' field: numbers that are equal there need another `choice`.
             difference = state.values[left] - state.values[right]
-            if difference * (difference**2 - modulus.value**2) % MODULUS == 0:
+            if difference % modulus.value == 0:
                 raise UnsatisfiedError(f"{name}: equal numbers, which were to be distinct")
+            # What the circuit inverts to prove that the difference is none of 0, m and -m.
+            if difference * (difference**2 - modulus.value**2) % FIELD_MODULUS == 0:
+                raise UnsatisfiedError(f"{name}: numbers that are distinct, but not modulo the circuits' field")
 
         self._steps.append(step)
 
@@ -747,12 +761,20 @@ class Program:
         """
         if self._promised:
             raise ProgramError(f"{self.name}: {len(self._promised)} promises that are not fulfilled")
+        # Who looks for a choice, or for the program that answers, runs what is run again to be proved.
+        key = (tuple(inputs), choice, id(linked))
+        if key in self._runs:
+            return self._runs[key][0]
         state = _State(inputs, choice, linked.values if linked else {})
         for step in self._steps:
             step(state)
         function = self.hashes[0] if self.hashes else None
         hashed = (state.hashed, function, state.hashed_bytes, state.digest)
-        return Run(state.values, state.quotients, state.bits, state.written, *hashed)
+        run = Run(state.values, state.quotients, state.bits, state.written, *hashed)
+        while len(self._runs) >= _KEPT_RUNS:
+            del self._runs[next(iter(self._runs))]
+        self._runs[key] = run, linked
+        return run
 
     @property
     def links(self) -> bool:
@@ -770,6 +792,9 @@ class Program:
             "words": len(self.words),
         }
 
+
+#: Runs that a program remembers.
+_KEPT_RUNS = 16
 
 #: Time that an instance takes: reads, then what it returns.
 INSTANCE_TIME = 32

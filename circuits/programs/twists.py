@@ -68,6 +68,16 @@ class Twist:
         )
         return Line(slope, self.t.reduce2(slope * b.x - b.y))
 
+    def require_distinct(self, a: TwistPoint, b: TwistPoint) -> None:
+        """The x of two points differ."""
+        ext = self.ext
+        difference = self.t.reduce2(b.x - a.x)
+        self.t.unknown2(
+            lambda x, x_: ext.inverse2((x, x_)),
+            numbers(difference),
+            lambda inverse: inverse * difference - Fp2.of(1),
+        )
+
     def third(self, line: Line, a: TwistPoint, b: TwistPoint) -> TwistPoint:
         """The sum of the two points of a line."""
         x = self.t.square2(line.slope, -a.x - b.x)

@@ -8,6 +8,7 @@ from typing import Any
 from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.provable import BEACON_ROOTS_CODE
+from scripts.batches import precompiled
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract, creating, initcode
 from scripts.batches.segment import execution_of
@@ -71,6 +72,16 @@ CALLEES = {
 }
 _STOP, _JUMPDEST, _DESTROYED = (assemble(source) for source in ("stop", "here:", "1 1 sstore caller selfdestruct"))
 
+#: Powers of numbers of more than a word, one that is not paid, one whose modulus, behind the input, is 0; of a word;
+#: of less than 8 bytes.
+_MODEXP = f"""
+    33 1024 mstore 2 1056 mstore 34 1088 mstore
+    0x{"4f" * 32} 1120 mstore 0x{"b30107" + "c5" * 29} 1152 mstore 0x{"d1" * 5 + "00" * 27} 1184 mstore
+    34 1200 165 1024 5 gas staticcall 20 1200 140 1024 5 199 staticcall 4 1200 96 1024 5 500 staticcall
+    32 1024 mstore 1 1056 mstore 32 1088 mstore 32 1200 161 1024 5 gas staticcall
+    5 1024 mstore 7 1088 mstore 7 1200 109 1024 5 gas staticcall
+"""
+
 #: Calls, creations, what they return, and accounts that are created and destroyed.
 CALLING = f"""
     0x{"4f" * 32} 4 mstore
@@ -81,6 +92,7 @@ CALLING = f"""
     32 0 70 0 2 gas staticcall 32 32 40 1 3 gas staticcall 64 64 64 0 4 gas staticcall
     11 1003 mstore8 1 1212 mstore8 64 2000 213 1000 9 gas staticcall
     0 0 213 1000 9 10 staticcall 2 1212 mstore8 0 0 213 1000 9 9000 staticcall 0 0 212 1000 9 9000 staticcall
+    {_MODEXP}
     {creating("create", initcode(_STOP))} {creating("create2", initcode(_JUMPDEST), "7")}
     {creating("create2", _DESTROYED, "8", value=1)} {creating("create", _STOP, value=1000)}
     1 1 sstore
@@ -152,6 +164,7 @@ def builder(*, waits: bool = True) -> Builder:
         long_call,
         *failing,
         building.transfer(3, FOURTH, 1, gas=100_000, **dear),
+        *precompiled.transactions(building, 1),
         call_contract(building, 0, CALLER, value=5, gas=1 << 33),
         call_contract(building, 1, CALLER, gas=20_000_000),  # what CREATE2 makes is there, and takes nearly all gas
         building.transfer(2, gas=100_000, data="0x" + initcode(_STOP).hex()) | {"to": ""},

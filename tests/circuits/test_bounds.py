@@ -23,6 +23,7 @@ from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHEC
 from circuits.instructions.buses import COPY, LOG_READ
 from circuits.instructions.step import InstructionTable
 from circuits.memory.buses import HASH_READ
+from circuits.modexp.buses import EXPONENT, NUMBER
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME
 from circuits.segment import Segment, fill, segment_circuit
@@ -44,13 +45,20 @@ CLOCK = (CHAIN, EXEC, HALT, MESSAGE, RESULT, PRECOMPILE, ACCESS_LIST, DELETION)
 
 #: Buses whose tokens are worked off by rows of other tables, one for each 32 bytes that are left. Who sends such a
 #: token may take a unit of time for each of these rows.
-READERS = {COPY: "copy", HASH_READ: "hash_read", LOG_READ: "log_read", INIT_CODE: "init_code"}
+READERS = {
+    COPY: "copy", HASH_READ: "hash_read", LOG_READ: "log_read", INIT_CODE: "init_code", NUMBER: "modexp_numbers",
+    EXPONENT: "modexp_exponents",
+}  # fmt: skip
 
-#: Units of time that may be taken for each such row, by sender; MCOPY reads all words before it writes any.
+#: How a token says how many words there are, where it is not the bytes that are `left`: a field, and what it counts.
+SIZES = {INIT_CODE: ("size", 1), NUMBER: ("count", WORD_BYTES), EXPONENT: ("words", WORD_BYTES)}
+
+#: Units of time that may be taken for each such row, by sender; MCOPY reads all words before it writes any, and MODEXP
+#: copies a number before it reads it.
 PER_WORD = {
     "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "create": 1, "deposit": 1, "extcodecopy": 1,
     "field_calls": 1 + max(-(-WORD_BYTES * INSTANCE_TIME // p.stride) for p in PRECOMPILES.values() if p.stride),
-    "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "returndatacopy": 1,
+    "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "modexp": 2, "returndatacopy": 1,
 }  # fmt: skip
 
 #: What each row of a table takes beside that, where it is not a product of bits: a call's last instance.
@@ -120,6 +128,7 @@ def test_time_stays_below_its_bound() -> None:
     weights = {name: weight for name, (weight, _) in _clocked().items()}
     # Rows that read or copy words are paid for by those who send for them.
     weights |= dict.fromkeys(READERS.values(), 1) | {"copy": max(PER_WORD.values())}
+    weights |= dict.fromkeys(("modexp_numbers", "modexp_exponents"), PER_WORD["modexp"])
     assert {name: weights[name] for name in ("call", "frame", "transaction", "add")} == {
         "call": 1 + OPENING, "frame": FRAME_BEGIN, "transaction": TRANSACTION_BEGIN + TRANSACTION_END, "add": 1
     }  # fmt: skip
@@ -143,7 +152,8 @@ def test_words_take_as_much_time_as_there_are_rows_for_them(name: str) -> None:
     table, trace = TABLES[name], _segment()[name]
     advance = _advance(table)
     tokens = [i for i in table.air.interactions if i.bus in READERS and _is_sent(table, i.count)]
-    sizes = [_field(table, i, "size" if i.bus is INIT_CODE else "left") for i in tokens]
+    named = [SIZES.get(i.bus, ("left", 1)) for i in tokens]
+    sizes = [_field(table, i, name) * unit for i, (name, unit) in zip(tokens, named, strict=True)]
     wanted = [advance.index, *(e.index for i, size in zip(tokens, sizes, strict=True) for e in (i.count, size))]
     rows = Rows.of_trace(trace, np.zeros(0, dtype=np.uint32))
     values = evaluate(table.air.graph, rows, NumpyAlgebra(), wanted)

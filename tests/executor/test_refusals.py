@@ -113,7 +113,6 @@ def test_a_gas_limit_below_the_minimum_is_refused(builder: Any) -> None:
 
 PRECOMPILES = {
     1: "ecrecover",
-    5: "modexp",
     6: "alt_bn128_add",
     7: "alt_bn128_mul",
     8: "alt_bn128_pairing_check",
@@ -400,7 +399,7 @@ WITHDRAWAL = {"index": 1, "validatorIndex": 1, "address": "0x" + WITHDRAWN.hex()
 
 #: Things that cannot be proved: the fields of a transaction, what its refusal says and where in the code, if there.
 REASONS: dict[str, tuple[dict[str, Any], str, int | None]] = {
-    "precompile": ({"to": bytes(19) + b"\5"}, "precompile 5, modexp", None),
+    "precompile": ({"to": bytes(19) + b"\x0a"}, "precompile 10, point_evaluation", None),
     "call": ({"to": CALLING}, "precompile 1, ecrecover", 7),
     "ancestor": ({"to": HASHING}, "BLOCKHASH of a block before the parent 300", 6),
     "memory": ({"to": WIDE, "gas": 2**30 - 1}, "memory of more than 16 MiB", 6),

@@ -23,14 +23,14 @@ from verifier.errors import Invalid
 
 MAGIC: Final = b"ZKVKEY01"
 
-MAX_BYTES: Final = 2 << 20
-"""Longest key that is read, five times ours. Decoding takes about 60 bytes of memory for each of its bytes."""
+MAX_BYTES: Final = 8 << 20
+"""Longest key that is read, not twice ours. Decoding takes about 60 bytes of memory for each of its bytes."""
 
 HEIGHTS: Final = range(11, 25)
 """Values of log2 of the stacked height: WHIR folds at least once, and the parameters are proven up to 2^24 rows."""
 
 MAX_TABLES: Final = 256
-MAX_COLUMNS: Final = 30_000
+MAX_COLUMNS: Final = 60_000
 MAX_CONSTRAINTS: Final = 5_000
 MAX_INTERACTIONS: Final = 1_000
 MAX_PUBLIC_VALUES: Final = 1 << 16

@@ -85,16 +85,6 @@ def _of_evm(data: bytes) -> tuple[bool, bytes]:
     return True, computation.output
 
 
-def _square_root(a: tuple[int, int]) -> tuple[int, int] | None:
-    """A square root in Fp2, for p = 3 modulo 4 (Adj and Rodríguez-Henríquez, 2012)."""
-    part = FIELD.power2(a, (P - 3) // 4)
-    root = FIELD.multiply2(part, a)
-    alpha = FIELD.multiply2(part, root)
-    factor = (0, 1) if alpha == (P - 1, 0) else FIELD.power2((alpha[0] + 1, alpha[1]), (P - 1) // 2)
-    root = FIELD.multiply2(root, factor)
-    return root if FIELD.multiply2(root, root) == a else None
-
-
 @cache
 def _on_twist(seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """A point of the twist that nobody multiplied by its cofactor."""
@@ -102,7 +92,7 @@ def _on_twist(seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
     while True:
         x = rng.randrange(P), rng.randrange(P)
         cube = FIELD.multiply2(FIELD.multiply2(x, x), x)
-        root = _square_root(((cube[0] + pairing.TWIST_B[0]) % P, (cube[1] + pairing.TWIST_B[1]) % P))
+        root = FIELD.square_root2(((cube[0] + pairing.TWIST_B[0]) % P, (cube[1] + pairing.TWIST_B[1]) % P))
         if root is not None:
             return x, root
 
@@ -192,8 +182,9 @@ def test_arguments_of_the_groups() -> None:
     assert all(e % N for e in (LOOP, LOOP + P, LOOP + P - P**2, P, P**2, P**3))
     # The start is an n-th power, and not trivial.
     assert not any(FIELD.power12((pairing.START, ONE), order // N)[1])
-    assert any(pairing.OF_ORDER_N[1])
-    assert not any(FIELD.power12(pairing.OF_ORDER_N, N)[1])
+    assert pairing.QUOTIENT.exponent == exponent
+    assert not pairing.QUOTIENT.trivial(pairing.QUOTIENT.of_order_n)
+    assert pairing.QUOTIENT.trivial(FIELD.power12(pairing.QUOTIENT.of_order_n, N))
     assert FIELD.multiply(FIELD.inverse(V), V) == ONE
 
 
@@ -294,7 +285,7 @@ def test_ends_do_not_answer_for_each_other() -> None:
         assert not believed(variant(number).program, [], linked=run)
         if number == 36:
             # Some other element of order n.
-            e = pairing._affine(pairing.OF_ORDER_N)
+            e = pairing.QUOTIENT.affine(pairing.QUOTIENT.of_order_n)
             program = variant(36).program
             changes = {WIDE + k: (lambda _, c=c: c) for k, c in enumerate(e)}
             with pytest.raises(UnsatisfiedError):

@@ -194,7 +194,7 @@ def test_every_register_is_determined(number: int) -> None:
     program = variants()[number].program
     words = words_of(program, _data(*inputs[number]))
     numbers = [NARROW + k for k in range(0, len(program.narrow), 17)] + free_registers(program)
-    numbers += [BITS + k for k in range(program.bit_rows - 1)]
+    numbers += [BITS + k for k in range(program.bit_rows - 1)]  # The last one is the choice.
     for register in numbers:
         if holds_something(program, register):
             with pytest.raises(UnsatisfiedError):
