@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any, cast
 
 import numpy as np
@@ -80,7 +81,7 @@ def _told(program: Program, words: list[int], tell: Tell | None = None) -> tuple
 
     def run(*arguments: Any, **named: Any) -> Run:
         nonlocal count
-        found, count = honest(*arguments, **named), count + 1
+        found, count = deepcopy(honest(*arguments, **named)), count + 1
         if tell and count == 2:
             tell(found)
         return found
