@@ -42,7 +42,9 @@ def _register(index: int, limbs: int) -> Bus:
     )
 
 
-REGISTERS = {32: _register(82, 32), 48: _register(83, 48)}
+REGISTER_32 = _register(82, 32)
+REGISTER_48 = _register(83, 48)
+REGISTERS = dict(zip(LIMBS, (REGISTER_32, REGISTER_48), strict=True))
 
 START = Bus(
     index=84,
