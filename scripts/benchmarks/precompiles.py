@@ -327,8 +327,8 @@ def cases() -> dict[str, Case]:
         **{f"modexp-{n}": Case(f"MODEXP, all of {n} bytes", _powers(n, _bytes(n, n), n)) for n in (32, 64, 128, 256)},
         "modexp-byte": Case(
             "MODEXP of 8 bytes, a byte of the exponent more",
-            _powers(8, b"\xff" * 320, 8),
-            _powers(8, b"\xff" * 64, 8),
+            _powers(8, b"\xff" * 384, 8),
+            _powers(8, b"\xff" * 128, 8),
             256,
         ),
         "ecadd": Case("ECADD", Call(6, _sum_of_points, 150, 64)),
