@@ -1,4 +1,4 @@
-"""What cannot be proved yet: refused before any table is filled, with the place where it happens."""
+"""What cannot be proved: refused before any table is filled, with the place where it happens."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ BEACON_ROOTS_CODE = bytes.fromhex(
 
 _ENDINGS = np.array([OPCODES["RETURN"], OPCODES["REVERT"]], dtype=np.uint8)
 
-#: Precompiles by the names that the execution specs have for them, and those that have tables.
+#: Precompiles by the names that the execution specs have for them; all are proved.
 PRECOMPILE_NAMES = {
     1: "ecrecover",
     2: "sha256",
@@ -192,14 +192,10 @@ def _transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Re
 
 
 def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
-    """Precompiles without tables, and memory beyond the bound."""
+    """Calls of precompiles and memory beyond the bounds."""
     steps, frames = trace.steps, trace.frames
     own = frames.kind != FrameKind.SYSTEM
     number = precompile_numbers(trace)
-    for frame in np.flatnonzero(own & (number > 0) & ~np.isin(number, PROVED_PRECOMPILES)).tolist():
-        name = PRECOMPILE_NAMES[int(number[frame])]
-        yield Refusal(_place_of_frame_opening(trace, frame), f"precompile {int(number[frame])}, {name}")
-        break
     yield from _modexp(trace, np.flatnonzero(own & (number == MODEXP)))
     for number_, (stride, base, each) in PARTED_PRECOMPILES.items():
         many = own & (number == number_) & (frames.input_size >= MAX_PARTS * stride)

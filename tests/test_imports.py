@@ -80,7 +80,7 @@ SCRIPTS: dict[str, str] = {
     "forging": "",
     "fuzzing": "batches",
     "campaign": "batches forging",
-    "benchmarks": "workloads",
+    "benchmarks": "batches workloads",
     "pin_keys": "",
 }
 

@@ -1,4 +1,4 @@
-"""Measurements beside `zkevm bench`: Keccak, scaling, and what tracing costs.
+"""Measurements beside `zkevm bench`: Keccak, precompiles, scaling, and what tracing costs.
 
-May import of `scripts`: workloads.
+May import of `scripts`: batches, workloads.
 """

@@ -18,6 +18,7 @@ from scripts.workloads.traffic_others import (
     EtherTraffic,
     SnailtracerTraffic,
 )
+from scripts.workloads.traffic_precompiles import PrecompileTraffic
 from scripts.workloads.traffic_resources import CallTraffic, CopyTraffic, KeccakTraffic, ModexpTraffic, StoreTraffic
 from scripts.workloads.traffic_tokens import SOLIDITY, VYPER, YUL, CollectibleTraffic, TokenKind, TokenTraffic
 from scripts.workloads.transfers import ETHER
@@ -278,6 +279,30 @@ def copy(code: CodeSource) -> Workload:
     )
 
 
+def precompiles(code: CodeSource) -> Workload:
+    """All precompiles, a few times each, and some of the ways in which they fail."""
+    workload = Workload("precompiles", "every precompile of Cancun, a few calls each; some fail")
+    traffic = PrecompileTraffic(wallet("precompiles"))
+    workload.traffic = [traffic]
+    call, data = partial, bytes(range(100))
+    return _blocks(
+        workload,
+        [
+            call(traffic.recover, 3),
+            call(traffic.recover_nothing, 1),
+            *(call(traffic.hash, number, 3, data) for number in (2, 3, 4)),
+            call(traffic.power, 2, 3, 65_537, 2**512 - 569, 64),
+        ],
+        [
+            call(traffic.add, 3, 5, 7),
+            call(traffic.multiply, 2, 5, 2**200 + 3),
+            call(traffic.pair, 1, (2, 3), (-6, 1)),
+            call(traffic.compress, 3),
+        ],
+        [call(traffic.evaluate, 2, 5, 5), call(traffic.evaluate, 1, 5, 6)],
+    )
+
+
 def snailtracer(code: CodeSource) -> Workload:
     """Four pixels of the scene."""
     workload = Workload("snailtracer", "a ray tracer: four pixels, one sample each")
@@ -372,5 +397,6 @@ WORKLOADS: dict[str, Callable[[CodeSource], Workload]] = {
     "modexp": modexp,
     "calls": calls,
     "copy": copy,
+    "precompiles": precompiles,
     "mixed": mixed,
 }

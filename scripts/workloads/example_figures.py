@@ -23,7 +23,7 @@ END = "<!-- end of figures -->"
 SOLC, VYPER, SNAILTRACER = "solc", "vyper", SNAILTRACER_CRATE
 OPENZEPPELIN, CORE, PERIPHERY = "@openzeppelin/contracts", "@uniswap/v2-core", "@uniswap/v2-periphery"
 OWN_CODE = "own bytecode"
-RESOURCES = ("keccak", "sstore", "modexp", "calls", "copy")
+RESOURCES = ("keccak", "sstore", "modexp", "calls", "copy", "precompiles")
 CODE_FROM: dict[str, tuple[str, ...]] = {
     "transfer": (),
     "erc20": (SOLC, OPENZEPPELIN),

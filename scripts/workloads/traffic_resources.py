@@ -21,7 +21,7 @@ MODEXP = 5  # address of the precompile
 IDENTITY = 4
 
 
-def _loop(body: str, start: str = "", end: str = "") -> bytes:
+def counted_loop(body: str, start: str = "", end: str = "") -> bytes:
     """Code that runs ``body``, which leaves the stack as it was, as often as the first word of calldata says."""
     return assemble(
         f"""
@@ -40,7 +40,7 @@ def _loop(body: str, start: str = "", end: str = "") -> bytes:
     )
 
 
-def _words(*values: int) -> bytes:
+def encoded_words(*values: int) -> bytes:
     return b"".join(value.to_bytes(WORD, "big") for value in values)
 
 
@@ -84,7 +84,7 @@ class ResourceTraffic(Traffic):
 class KeccakTraffic(ResourceTraffic):
     """Chains of hashes: of a message that begins with the last digest."""
 
-    CODE = _loop(
+    CODE = counted_loop(
         body="32 calldataload 0 sha3  0 mstore",  # word 1: bytes of the message
         end="0 mload  64 calldataload sstore",  # word 2: slot of the last digest
     )
@@ -100,7 +100,7 @@ class KeccakTraffic(ResourceTraffic):
             digest = keccak((digest + bytes(max(size - WORD, 0)))[:size])
         slot = len(self._storage)
         self._storage[self.address, slot] = int.from_bytes(digest)
-        return self._call(self.address, _words(count, size, slot))
+        return self._call(self.address, encoded_words(count, size, slot))
 
 
 class StoreTraffic(ResourceTraffic):
@@ -108,7 +108,7 @@ class StoreTraffic(ResourceTraffic):
 
     FILLED = 1 << 16  # the first of the slots that are not zero before the batch
     COUNT = 150  # of them
-    CODE = _loop(
+    CODE = counted_loop(
         # Words 1 to 3: first slot, value, value of a second write. Slots go down from first + count to first + 1.
         body="64 calldataload  dup2 32 calldataload add  sstore  96 calldataload  dup2 32 calldataload add  sstore",
         end="128 calldataload @fail jumpi stop  fail: 0 0 revert",  # word 4: revert in the end
@@ -125,14 +125,14 @@ class StoreTraffic(ResourceTraffic):
         """Write ``value`` and then ``second`` to the ``count`` slots from ``first`` on."""
         if not reverts:
             self._storage |= {(self.address, slot): second for slot in range(first, first + count)}
-        data = _words(count, first - 1, value, second, reverts)
+        data = encoded_words(count, first - 1, value, second, reverts)
         return self._call(self.address, data, succeeds=not reverts)
 
 
 class ModexpTraffic(ResourceTraffic):
     """Repeated exponentiation: each result is the base of the next one."""
 
-    CODE = _loop(
+    CODE = counted_loop(
         # Word 1: slot of the result. From byte 64 on the precompile's input (EIP-198): three lengths, base, exponent,
         # modulus. Base and modulus have the same length, so that a result takes the place of the base.
         start="64 calldatasize sub  64 0 calldatacopy",
@@ -152,7 +152,7 @@ class ModexpTraffic(ResourceTraffic):
         for _ in range(count):
             base = pow(base, exponent, modulus)
         self._storage[self.address, slot] = int.from_bytes(keccak(base.to_bytes(size, "big")))
-        return self._call(self.address, _words(count, slot, size, exponent_size, size) + numbers)
+        return self._call(self.address, encoded_words(count, slot, size, exponent_size, size) + numbers)
 
 
 class CallTraffic(ResourceTraffic):
@@ -183,7 +183,7 @@ class CallTraffic(ResourceTraffic):
     def __init__(self, sender: Wallet) -> None:
         super().__init__(sender)
         self._callers = {
-            kind: self._put(kind, _loop(self._BODY.format(value=value, kind=kind), end=self._END))
+            kind: self._put(kind, counted_loop(self._BODY.format(value=value, kind=kind), end=self._END))
             for kind, value in (
                 ("call", "64 calldataload"),
                 ("callcode", "64 calldataload"),
@@ -231,10 +231,10 @@ class CallTraffic(ResourceTraffic):
         kept = range(depth - depth % 7 + 1, depth + 1) if depth >= 7 else range(depth + 1)
         self._storage |= {(self.recurser, level): level for level in kept}
         # Where 7 divides the depth itself, everything is undone.
-        return self._call(self.recurser, _words(depth), succeeds=depth % 7 != 0 or depth == 0)
+        return self._call(self.recurser, encoded_words(depth), succeeds=depth % 7 != 0 or depth == 0)
 
     def _loop_call(self, kind: str, count: int, callee: bytes, *, wei: int = 0, gas: int = GAS) -> Call:
-        data = _words(count, int.from_bytes(callee), wei)
+        data = encoded_words(count, int.from_bytes(callee), wei)
         return self._call(self._callers[kind], data, value=count * wei, gas=gas)
 
 
@@ -247,16 +247,16 @@ class CopyTraffic(ResourceTraffic):
     _DATA = f"{HEAD} calldatasize sub"
     _END = "32 calldataload 96 calldataload add 0 sha3  128 calldataload sstore"
     CODES: ClassVar[dict[str, bytes]] = {
-        "calldatacopy": _loop(f"{_COPY} calldatacopy", end=_END),
-        "codecopy": _loop(f"{_COPY} codecopy", end=_END),
-        "extcodecopy": _loop(f"{_COPY} address extcodecopy", end=_END),
-        "returndatacopy": _loop(
+        "calldatacopy": counted_loop(f"{_COPY} calldatacopy", end=_END),
+        "codecopy": counted_loop(f"{_COPY} codecopy", end=_END),
+        "extcodecopy": counted_loop(f"{_COPY} address extcodecopy", end=_END),
+        "returndatacopy": counted_loop(
             f"{_COPY} returndatacopy",
             # The identity precompile returns the data, which lies far from where it is copied to.
             start=f"{_DATA} {HEAD} 0x10000 calldatacopy  0 0 {_DATA} 0x10000 {IDENTITY} gas staticcall pop",
             end=_END,
         ),
-        "mcopy": _loop(f"{_COPY} mcopy", start=f"{_DATA} {HEAD} 0 calldatacopy", end=_END),
+        "mcopy": counted_loop(f"{_COPY} mcopy", start=f"{_DATA} {HEAD} 0 calldatacopy", end=_END),
     }
 
     def __init__(self, sender: Wallet) -> None:
@@ -271,7 +271,7 @@ class CopyTraffic(ResourceTraffic):
         """
         copier = self._copiers[kind]
         slot = sum(address == copier for address, _ in self._storage)
-        calldata = _words(count, size, start, to, slot) + data
+        calldata = encoded_words(count, size, start, to, slot) + data
         memory = bytearray(to + size)
         if kind == "mcopy":
             memory = bytearray(data.ljust(max(to, start) + size, b"\0"))

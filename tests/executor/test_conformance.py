@@ -14,7 +14,6 @@ import rlp
 from eth_utils.crypto import keccak
 
 from executor import conformance
-from executor.batch import batch_from_document
 from executor.case_pool import Outcome, Task, Verdict, run_tasks
 from executor.conformance import Failed, Report, check_case, judge_case, run
 from executor.errors import BatchError, UnsupportedFeature
@@ -31,6 +30,7 @@ from executor.fixtures import (
     parse_case,
 )
 from executor.limits import Limits
+from tests.executor.cases import fixture_of
 
 FILE = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
 DOCUMENTS: dict[str, Any] = json.loads(FILE.read_text())
@@ -143,29 +143,6 @@ def test_another_pre_state_refuses_the_case_and_not_its_invalid_block() -> None:
 
 
 # -- side chains, which the public cases of these forks do not have
-
-
-def fixture_of(builders: list[Any], head: int) -> dict[str, Any]:
-    """A case that gives the blocks of several batches with one genesis, each block once, ``head`` as the last."""
-    executed = [execute(batch_from_document(builder.document), trace=False) for builder in builders]
-    blocks: dict[bytes, dict[str, Any]] = {}
-    for batch in executed:
-        for header, raw in batch.blocks:
-            transactions = [rlp.decode(item) if item[0] >= 0xC0 else item for item in raw]
-            encoded = rlp.encode([rlp.decode(header), transactions, [], []])
-            given = {"rlp": "0x" + encoded.hex(), "blockHeader": {"hash": "0x" + keccak(header).hex()}}
-            blocks.setdefault(keccak(header), given)
-    genesis = executed[0].parent_header
-    return {
-        "network": "Cancun",
-        "config": {"chainid": builders[0].CHAIN_ID},
-        "genesisRLP": "0x" + rlp.encode([rlp.decode(genesis), [], [], []]).hex(),
-        "genesisBlockHeader": {"hash": "0x" + keccak(genesis).hex()},
-        "pre": builders[0].document["genesis"]["alloc"],
-        "blocks": list(blocks.values()),
-        "lastblockhash": "0x" + executed[head].last_block_hash.hex(),
-        "postStateHash": "0x" + executed[head].post_state_root.hex(),
-    }
 
 
 @pytest.fixture

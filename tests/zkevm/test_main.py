@@ -25,6 +25,7 @@ from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
 from scripts.batches.tokens import token_batch, write_batch
 from scripts.workloads.assembler import assemble
+from tests.executor.cases import fixture_of
 from verifier import sizes
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.key import decode as decode_key
@@ -77,18 +78,20 @@ def changed(proved: tuple[Path, Any], folder: Path) -> Path:
 
 @pytest.fixture
 def unsupported(tmp_path: Path) -> Path:
-    """A batch with a contract that calls a precompile without a table, behind a transaction that can be proved."""
-    file = tmp_path / "ecrecover.json"
-    file.write_text(json.dumps(recovering().document))
+    """A batch with a contract that calls what cannot be proved, behind a transaction that can be."""
+    file = tmp_path / "refused.json"
+    file.write_text(json.dumps(refused().document))
     return file
 
 
-RECOVERING = "precompile 1, ecrecover in block 0, transaction 1, pc 7"
+REFUSED = "MODEXP with modulus of more than 8192 bytes in block 0, transaction 1, pc 14"
 
 
-def recovering() -> Builder:
-    """A plain transfer and a transaction whose code calls ecrecover."""
-    building = Builder().alloc(CONTRACT, code="0x" + assemble("0 0 0 0 1 gas staticcall pop stop").hex())
+def refused() -> Builder:
+    """A plain transfer and a transaction whose code calls MODEXP with a modulus that is too long."""
+    building = Builder().alloc(
+        CONTRACT, code="0x" + assemble("8193 64 mstore  0 0 96 0 5 gas staticcall pop stop").hex()
+    )
     return building.block(building.transfer(), call_contract(building))
 
 
@@ -354,7 +357,7 @@ def test_what_cannot_be_proved_is_executed_all_the_same(unsupported: Path) -> No
     assert the_object(run("execute", unsupported, "--json"))["transactions"] == 2
     report = the_object(run("inspect", unsupported, "--json"))
     assert report["segments"] == []
-    assert report["unsupported"] == RECOVERING
+    assert report["unsupported"] == REFUSED
 
 
 def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> None:
@@ -362,7 +365,7 @@ def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> N
     assert result.exit_code == 2, result.output
     error = the_object(result)["error"]
     assert error["kind"] == "UnsupportedFeature"
-    assert f"UnsupportedFeature: {RECOVERING}" in error["message"]
+    assert f"UnsupportedFeature: {REFUSED}" in error["message"]
     assert error["message"] in result.stderr
 
 
@@ -592,12 +595,14 @@ def test_conformance_takes_cases_to_a_stage(stage: str) -> None:
     assert (report["passed"], report["failed"], report["unsupported"]) == (1, 0, 0)
 
 
-def test_conformance_tells_what_cannot_be_proved() -> None:
-    result = run("conformance", FIXTURES / "ecrecover.json", "--stage", "check", "--workers", "1", "--json")
+def test_conformance_tells_what_cannot_be_proved(tmp_path: Path) -> None:
+    file = tmp_path / "cases.json"
+    file.write_text(json.dumps({"refused_Cancun": fixture_of([refused()], head=0)}))
+    result = run("conformance", FIXTURES / "ecrecover.json", file, "--stage", "check", "--workers", "1", "--json")
     assert result.exit_code == 0, result.output
     report = the_object(result)
-    assert (report["passed"], report["failed"], report["unsupported"]) == (0, 0, 1)
-    assert "precompile 1, ecrecover in block 0, transaction 0, pc" in str(report["reasons"])
+    assert (report["passed"], report["failed"], report["unsupported"]) == (1, 0, 1)
+    assert REFUSED in str(report["reasons"])
 
 
 def test_conformance_checks_creations() -> None:
@@ -645,9 +650,9 @@ class TestStages:
             stages.prove_executed(executed)
 
     def test_what_cannot_be_proved_is_unsupported(self) -> None:
-        executed = recovering().execute()
+        executed = refused().execute()
         for stage in (stages.check_executed, stages.prove_executed):
-            with pytest.raises(UnsupportedFeature, match=RECOVERING):
+            with pytest.raises(UnsupportedFeature, match=REFUSED):
                 stage(executed)
 
     def test_long_transactions_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:

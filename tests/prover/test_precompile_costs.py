@@ -1,0 +1,65 @@
+"""What precompiles cost: exact, as the budget and the document have it, and against the bounds that were aimed at."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.program import PART
+from scripts.benchmarks.precompiles import (
+    BEGIN,
+    BUDGET,
+    CALL_GAS,
+    DOCUMENT,
+    FINISH,
+    LISTED,
+    cases,
+    figures,
+    heaviest,
+    markdown,
+    program_cost,
+    worst_per_gas,
+)
+
+FOUND = json.loads(BUDGET.read_text())
+
+#: They fill tables for long.
+SLOW = ("modexp-256", "pairing-pair", "point-evaluation")
+
+#: What takes more than was aimed at.
+BEYOND = {"sha256-block", "ripemd160-block", "ripemd160-function"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.deep if n in SLOW else ()) for n in FOUND])
+def test_a_precompile_costs_what_the_budget_says(name: str) -> None:
+    """A change of a cost must change the budget file knowingly: `python -m scripts.benchmarks.precompiles --write`."""
+    assert figures(name) == FOUND[name]
+
+
+def test_all_precompiles_have_a_budget() -> None:
+    assert list(FOUND) == [*cases(), *LISTED]
+    assert set(worst_per_gas(FOUND)) == set(range(1, 11))
+
+
+def test_bounds() -> None:
+    beyond = {n for n, figure in FOUND.items() if figure["bound"] and figure["cell_equivalents"] > figure["bound"]}
+    assert beyond == BEYOND
+
+
+def test_the_document_has_the_budget() -> None:
+    assert DOCUMENT.read_text().partition(BEGIN)[2].partition(FINISH)[0].strip() == markdown(FOUND)
+
+
+@pytest.mark.parametrize("number", PRECOMPILES)
+def test_no_program_takes_more_for_its_gas_than_what_is_measured(number: int) -> None:
+    """Of calls that succeed and of those that fail: all take the precompile's gas."""
+    precompile = PRECOMPILES[number]
+    worst = FOUND[worst_per_gas(FOUND)[number]]
+    for variant in precompile.variants():
+        is_part = variant.role == PART
+        gas = precompile.gas[1] if is_part and not variant.fails else precompile.gas[0] + CALL_GAS
+        assert program_cost(variant.program).weight / gas <= worst["per_gas"], variant.program.name
+    if not precompile.stride:
+        assert program_cost(heaviest(precompile.variants()).program).weight <= worst["cell_equivalents"]
