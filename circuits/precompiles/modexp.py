@@ -54,7 +54,8 @@ _NUMBER_BITS, _EXPONENT_BITS = 3, 14  # of the second limb
 _READ_BITS = 9
 #: Places in the input and lengths that are compared are below 2^26.
 _PLACE_BITS = 26
-#: Words of a number times 32, less its length: 0 to 31, or 32 if it has no byte.
+#: Words of a number times 32, less its length: 0 to 31, or 32 if it has no byte. It may have a word more, up to 63:
+#: that is of zeros, as nothing is copied there, and takes rows that pay for its time.
 _ROOM_BITS = 6
 
 

@@ -296,6 +296,42 @@ def test_an_execution(kind: str) -> None:
     assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
 
 
+MANY = 8192
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_largest_coefficients(sign: int) -> None:
+    """256 blocks of ones, times themselves: as both factors, or as quotient and modulus; the others have few ones."""
+    if sign > 0:
+        base, modulus = (1 << 8 * MANY - 1) - 1, (1 << 8 * MANY - 1) + 1
+        data = encode(base.to_bytes(MANY, "big"), b"\2", modulus.to_bytes(MANY, "big"))
+    else:
+        modulus = (1 << 8 * MANY) - 1
+        data = encode((modulus * modulus).to_bytes(2 * MANY, "big"), b"\1", modulus.to_bytes(MANY, "big"))
+    calls = Calls([(data, MUCH)])
+    largest = int((ModexpWork.of(calls).jobs.pairs.sums * sign).max())  # type: ignore[arg-type]
+    assert largest == pytest.approx(256 * 32 * 255**2, rel=1e-2)
+    assert largest <= 256 * 32 * 255**2
+    assert accepted(calls)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_word_more(number: int) -> None:
+    """Numbers may have a word of zeros more than they need, which says nothing else; not two of them."""
+    data = encode(b"\3" * 5, b"\1\2", b"\xfb\3\5")
+
+    def calls(more: int) -> Any:
+        def change(plan: ModexpPlan) -> None:
+            plan.__dict__["words"] = tuple(n + more * (k == number) for k, n in enumerate(plan.words))
+
+        return Calls([(data, MUCH)], change)
+
+    assert accepted(calls(1))
+    assert outputs(calls(1)) == [specified(data)[1]]
+    assert not accepted(calls(2))
+
+
 def test_rows_are_known_before() -> None:
     for data in [d for d in (*KNOWN.values(), *_random_inputs(9, 30)) if ModexpPlan(ModexpInput(d), True).runs]:
         work = ModexpWork.of(Calls([(data, MUCH)]))  # type: ignore[arg-type]

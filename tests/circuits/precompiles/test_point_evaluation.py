@@ -274,6 +274,23 @@ def test_points_that_meet_summands() -> None:
         assert _answer(data) == 46
 
 
+def test_two_points_that_meet_two_summands() -> None:
+    """W can spoil one choice and C another one: two are left."""
+    chosen, of_generator = point_evaluation._summands()
+    fixed = sum(4**k for k in range(point_evaluation.HALF_DIGITS) if k % 2 == 0)
+    often = sum(4**k for k in range(point_evaluation.HALF_DIGITS))
+    w = FIELD.multiply_point(chosen[0], R - 1)
+    c = FIELD.add_points(FIELD.multiply_point(chosen[1], often), FIELD.multiply_point(of_generator, fixed))
+    data = _input(_encoded(c), 5, 7, _encoded(w))
+    trial = point_evaluation._trial(True)
+    assert [believed(trial, _words(data), choice=k) for k in range(point_evaluation.CHOICES)] == [False] * 2 + [
+        True
+    ] * 2
+    found = instances(data)
+    assert found[0].choice == 2
+    assert run_instances(data, found) == _of_library(data) == (False, b"")
+
+
 def test_other_lengths_are_the_callers_care() -> None:
     for length in (0, 191, 193):
         with pytest.raises(ValueError, match="no input"):
