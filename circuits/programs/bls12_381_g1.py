@@ -147,7 +147,14 @@ class _Call:
         p.fulfil([x], lambda x, y: [divided(x, y)[0]], point, lambda: [x - x])
         square = p.reduce(x * x)
         y = p.solve(lambda x, y: divided(x, y)[1], point, lambda y: y * y - x * square - _CURVE.b)
-        total = f.multiple((x, y), f"{U + 1:b}"[1:], (x, y))
+        base = total = (x, y)
+        for k, bit in enumerate(f"{U + 1:b}"[1:]):
+            # The first sum is that of P' and 2P': the other order would add P' and P'.
+            if bit == "1" and k:
+                total = f.double_and_add(total, base)
+            else:
+                total = f.double(total)
+                total = f.add(total, base) if bit == "1" else total
         p.require(total[0] - point[0])
         p.require(total[1] - point[1])
 

@@ -37,11 +37,12 @@ from functools import cache
 
 from circuits.programs import bls12_381 as bls
 from circuits.programs.bls12_381 import COFACTOR_G2, FIELD, G2, P, U
-from circuits.programs.curves import BLS12_381_G1, Affine, Formulas
+from circuits.programs.curves import BLS12_381_G1, Affine
 from circuits.programs.extensions import Pair as Number
 from circuits.programs.extensions import Point
 from circuits.programs.moduli import BLS12_381_P, INTEGERS
 from circuits.programs.program import Instance, Operand, Pair, Program, Register, Variant, divide
+from circuits.programs.thirds import FieldThirds, TwistThirds
 from circuits.programs.towers import Fp2, Tower, numbers
 from circuits.programs.twists import Twist, TwistPoint
 
@@ -199,11 +200,11 @@ def _cleared(u: int) -> Affine:
 
 
 class _MapToG1(_Map):
-    """A call of the map to G1."""
+    """A call of the map to G1. Points (x, y) of the curve are (x, y / 3)."""
 
     def __init__(self, number: int, name: str = "") -> None:
         super().__init__(number, "BLS12_MAP_FP_TO_G1" + name)
-        self.f = Formulas(self.p, BLS12_381_G1)
+        self.group = FieldThirds(self.p)
 
     def mapped(self, u: Register) -> list[Register]:
         """The point of the map's curve, with either sign, for s != 0: x, y and x^2."""
@@ -238,21 +239,30 @@ class _MapToG1(_Map):
         """What the isogeny makes of a point, not of the kernel: as y is not 0, y = (y / h) h proves that h is not."""
         p = self.p
         powers = self.powers(x, square)
-        h, n, m = (self.polynomial(coefficients, powers) for coefficients in _isogeny())
+        h_coefficients, n_coefficients, m_coefficients = _isogeny()
+        thirds = [c * pow(3, -1, P) % P for c in m_coefficients]
+        h, n, m = (self.polynomial(part, powers) for part in (h_coefficients, n_coefficients, thirds))
         over = p.solve(divide(BLS12_381_P), (y, h), lambda over: over * h - y)
         h_square = p.reduce(h * h)
         image_x = p.solve(divide(BLS12_381_P), (n, h_square), lambda x: x * h_square - n)
         return image_x, p.solve(divide(BLS12_381_P), (over * m, h_square), lambda y: y * h_square - over * m)
 
+    def constant_multiple(self, k: int) -> Pair:
+        """A multiple of the generator."""
+        point = BLS12_381_G1.times(k, BLS12_381_G1.generator)
+        assert point is not None
+        return self.p.constant_pair(point[0], point[1] * pow(3, -1, P) % P)
+
 
 def _g1_finite() -> Program:
-    """The point has a part of order r: its multiples up to [2 (U + 1)] differ."""
+    """The point has a part of order r: its multiples up to [U + 2] differ."""
     call = _MapToG1(G1_FINITE)
     low, u = call.element(0)
     x, y, square = call.mapped(u)
     call.require_same_parity(call.canonical(y, call.p.free_word), low)
     image = call.image(x, y, square)
-    call.put_out(call.f.multiple(image, f"{U + 1:b}"[1:], image))
+    result_x, result_y = call.group.multiple(image, f"{U + 1:b}"[1:], image)
+    call.put_out([result_x, result_y * 3])
     return call.p
 
 
@@ -261,11 +271,8 @@ def _g1_infinite() -> Program:
     call = _MapToG1(G1_INFINITE, ": infinity")
     image = call.image(*call.mapped(call.element(0)[1]))
     bits = f"{U + 1:b}"
-    offset, end = (BLS12_381_G1.times(k, BLS12_381_G1.generator) for k in (1, 1 << len(bits)))
-    assert offset
-    assert end
-    total = call.f.multiple(image, bits, call.p.constant_pair(*offset))
-    for coordinate, expected in zip(total, call.p.constant_pair(*end), strict=True):
+    total = call.group.multiple(image, bits, call.constant_multiple(1))
+    for coordinate, expected in zip(total, call.constant_multiple(1 << len(bits)), strict=True):
         call.p.require(coordinate - expected)
     call.put_out_infinity(4)
     return call.p
@@ -403,65 +410,15 @@ def _cleared2(u: Number) -> Point | None:
 # The map to G2 in programs.
 
 
-class _Multiples:
-    """Writes the group law of a curve y^2 = x^3 + b over Fp2 into a program: points are (x, y / 3), never infinity.
-
-    So numbers in equations are small, and a doubling has the slope 2 s = x^2 / (y / 3) and 6 rows. No point has y = 0.
-    """
-
-    def __init__(self, tower: Tower) -> None:
-        self.t, self.p = tower, tower.p
-
-    def _over(self, number: int, x: Fp2) -> Fp2:
-        """x / number."""
-        over = pow(number, -1, P)
-        re, im = (
-            self.p.solve(lambda v: v * over % P, (part,), lambda r, part=part: r * number - part)  # type: ignore[misc]
-            for part in (x.re, x.im)
-        )
-        return Fp2.of(re, im)
-
-    def twice(self, a: TwistPoint) -> TwistPoint:
-        """2 a."""
-        slope = self.t.unknown2(
-            lambda x, x_, y, y_: FIELD.divide2(_m((x, x_), (x, x_)), (y, y_)),
-            numbers(a.x, a.y),
-            lambda s: s * a.y - a.x * a.x,
-        )
-        difference = Fp2((slope.re + slope.im) * (slope.re - slope.im), slope.re * slope.im * 2)
-        x = self._over(4, difference - a.x * 8)
-        return TwistPoint(x, self._over(6, slope * (a.x - x) - a.y * 6))
-
-    def add(self, a: TwistPoint, b: TwistPoint) -> TwistPoint:
-        """a + b, and the proof that their x differ."""
-        inverse = self.t.unknown2(
-            lambda x, x_: FIELD.divide2((3, 0), (x, x_)),
-            numbers(b.x - a.x),
-            lambda i: i * (b.x - a.x) - Fp2.of(3),
-        )
-        slope = self.t.reduce2(inverse * (b.y - a.y))
-        x = self.t.square2(slope, -a.x - b.x)
-        return TwistPoint(x, self._over(3, slope * (a.x - x) - a.y * 3))
-
-    def multiple(self, base: TwistPoint, bits: str, start: TwistPoint) -> TwistPoint:
-        """2^n * start + k * base, for k with these n bits."""
-        total = start
-        for bit in bits:
-            total = self.twice(total)
-            if bit == "1":
-                total = self.add(total, base)
-        return total
-
-
 class _MapToG2(_Map):
-    """A call of the map to G2. Points are the twist's as `_Multiples` has them, (9 x, 9 y) for (x, y)."""
+    """A call of the map to G2. Points (x, y) of the twist are (9 x, 27 y / 3)."""
 
     FACTOR = 9
 
     def __init__(self, number: int, name: str = "") -> None:
         super().__init__(number, "BLS12_MAP_FP2_TO_G2" + name)
         self.t = Tower(self.p, FIELD)
-        self.group = _Multiples(self.t)
+        self.group = TwistThirds(self.t)
 
     def elements(self) -> tuple[list[Register], Fp2]:
         """u, below p: the lower words of its numbers, and the residue."""
@@ -502,12 +459,13 @@ class _MapToG2(_Map):
         return x, y
 
     def image(self, x: Fp2, y: Fp2) -> TwistPoint:
-        """What the isogeny makes of a point: with e = 4 / (x - x_1), 9 X and 9 Y = -3 y (1 - 3 i e^2 - (1 + i) e^3 / 2) / 9."""
+        """What the isogeny makes of a point.
+
+        With e = 4 / (x - x_1): x + 12 i e + (1 + i) e^2, and -y (1 - 3 i e^2 - (1 + i) e^3 / 2) / 3, which is y m.
+        """
         t = self.t
         kernel = Fp2.of(*KERNEL2)
-        e = t.unknown2(
-            lambda *x: FIELD.divide2((4, 0), x), numbers(x - kernel), lambda e: e * (x - kernel) - Fp2.of(4)
-        )
+        e = t.unknown2(lambda *x: FIELD.divide2((4, 0), x), numbers(x - kernel), lambda e: e * (x - kernel) - Fp2.of(4))
         square = t.square2(e)
         image_x = t.reduce2(x + e * Fp2.of(0, 12) + e * e * Fp2.of(1, 1))
         sixth = pow(6, -1, P)

@@ -294,21 +294,6 @@ class Formulas:
         y4 = self.program.reduce((turned - slope) * (x - x4) - y)
         return x4, y4
 
-    def multiple(self, base: Pair, bits: str, start: Pair) -> Pair:
-        """2^n * start + k * base, for k with these n bits: 3 rows for a 0, 5 for a 1, and more in small fields.
-
-        Nor is any sum of equal or opposite points. Where the base is the start, the first sum is that of 2 * base.
-        """
-        total = start
-        for bit in bits:
-            if bit == "0":
-                total = self.double(total)
-            elif total == base:
-                total = self.add(self.double(total), base)
-            else:
-                total = self.double_and_add(total, base)
-        return total
-
     def require_sum(self, p: Pair, q: Pair, total: Pair) -> None:
         """p + q = total, where p is neither q nor -q: 4 rows, and 1 for the denominator in small fields."""
         (x1, y1), (x2, _) = p, q
