@@ -272,9 +272,10 @@ class LongIntegers:
 
         upper = self.p.free_word(lambda h, lo: slack(h, lo) >> shift, (high, low))
         lower = self.p.free_word(lambda h, lo: slack(h, lo) & mask, (high, low))
-        total = self.p.reduce(high + upper * sign - self.p.constant(bound >> shift), INTEGERS)
-        rest = self.p.reduce(low + lower * sign - self.p.constant(bound & mask), INTEGERS)
-        self.exactly(self.power(shift) * total + rest)
+        # A factor of 1 makes one row of more than two terms.
+        one = self.p.constant(1)
+        total = self.p.reduce(one * (high + upper * sign) - self.p.constant(bound >> shift), INTEGERS)
+        self.exactly(self.power(shift) * total - one * self.p.constant(bound & mask) + low + lower * sign)
 
 
 def require_not_in_g2(twist: Twist, q: TwistPoint, start: TwistPoint, end: TwistPoint) -> None:

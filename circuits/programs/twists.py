@@ -114,12 +114,10 @@ class Twist:
         """psi^k(a): the curve's Frobenius, seen from the twist."""
         x_factor, y_factor = endomorphism_factors(self.ext, k)
         x, y = (a.x.conjugate(), a.y.conjugate()) if k % 2 else (a.x, a.y)
-        if y_factor == (self.ext.p - 1, 0):
-            return TwistPoint(self.t.reduce2(x * self.t.scaling(x_factor)), -y)
-        return TwistPoint(
-            self.t.reduce2(x * self.t.scaling(x_factor)),
-            self.t.reduce2(y * self.t.scaling(y_factor)),
-        )
+        image_x = self.t.reduce2(x * self.t.scaling(x_factor))
+        if y_factor in ((1, 0), (self.ext.p - 1, 0)):
+            return TwistPoint(image_x, y if y_factor == (1, 0) else -y)
+        return TwistPoint(image_x, self.t.reduce2(y * self.t.scaling(y_factor)))
 
     def residual(self, a: TwistPoint, b: tuple[int, int]) -> Fp2:
         """Registers that are 0 exactly if the point is on the curve: y^2 - x^3 - b."""
