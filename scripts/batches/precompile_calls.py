@@ -1,8 +1,8 @@
 """Random batches that call a precompiled contract in every way: by transactions, and by all instructions that call.
 
-Each transaction makes one call, by a program of its own. The input lies in the transaction's data or in the program, and
-is copied to any place of the memory; what the call returns is taken from the range that it fills, which may be shorter or
-longer or lie over the input, and from the return data. All of that is logged, so that receipts tell it.
+Each transaction makes one call, by a program of its own. The input lies in the transaction's data or in the program,
+and is copied to any place of the memory; what the call returns is taken from the range that it fills, which may be
+shorter or longer or lie over the input, and from the return data. All of that is logged, so that receipts tell it.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from functools import cache
 from random import Random
 
 from py_ecc.bls.point_compression import compress_G1, decompress_G1
-from py_ecc.optimized_bls12_381 import G1, add, multiply, neg
+from py_ecc.bls.typing import G1Compressed
+from py_ecc.optimized_bls12_381.optimized_curve import G1, add, multiply, neg
 
 from circuits.programs import alt_bn128_pairing, bls12_381
 from circuits.programs.alt_bn128_pairing import FIELD as BN_TOWER
@@ -167,7 +168,8 @@ def _outside(random: Random) -> Point:
 
 def _pairs(random: Random) -> bytes:
     """Pairs of which the pairings' product is often 1; a few, since each takes long."""
-    found, total = [], 0
+    found: list[tuple[int, int]] = []
+    total = 0
     for _ in range(random.choices(range(4), [1, 6, 4, 1])[0]):
         first, second = _scalar(random, BN_ORDER), random.choice((1, 2, 3, 5, BN_ORDER - 1))
         kind = random.randrange(8)
@@ -183,13 +185,13 @@ def _pairs(random: Random) -> bytes:
     if encoded and random.random() < 0.35:
         at = random.randrange(len(encoded))
         pair = encoded[at]
-        second = _g2_words(_outside(random))
+        outside = _g2_words(_outside(random))
         place = 32 * random.randrange(6)
         big = int.from_bytes(pair[place : place + 32], "big") + BN_FIELD
         encoded[at] = random.choice(
             (
-                pair[:64] + second,
-                bytes(64) + second,
+                pair[:64] + outside,
+                bytes(64) + outside,
                 pair[:64] + words(*random.choices(EDGES[:6], k=4)),
                 pair[:place] + words(min(big, ALL_ONES)) + pair[place + 32 :],
                 pair[:32] + words(1) + pair[64:],
@@ -227,7 +229,7 @@ def _evaluation(random: Random) -> bytes:
     z, y, q = (_scalar(random, BLS_ORDER) for _ in range(3))
     if random.random() < 0.3:
         y, q = random.choice(((y, 0), (0, 0), (q * z % BLS_ORDER, q), (0, q)))
-    commitment = add(multiply(G1, (y - q * z) % BLS_ORDER), multiply(decompress_G1(SECRET_G1), q))
+    commitment = add(multiply(G1, (y - q * z) % BLS_ORDER), multiply(decompress_G1(G1Compressed(SECRET_G1)), q))
     first, proof = (int(compress_G1(point)).to_bytes(48, "big") for point in (commitment, multiply(G1, q)))
     match random.randrange(14):
         case 0:  # another value, or another point
