@@ -7,6 +7,7 @@ shorter or longer or lie over the input, and from the return data. All of that i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -29,8 +30,10 @@ IN_BLOCK = 25  # transactions
 BALANCE = 10
 
 
-def _gas(random: Random, cost: int) -> int:
-    """What a call gets: exactly enough, one less, or what happens to be there."""
+def _gas(random: Random, cost: int, paid: bool) -> int:
+    """What a call gets: exactly enough, one less, or what happens to be there; enough if it is to be paid."""
+    if paid:
+        return cost + random.randrange(5_000)
     if cost > MAX_COST:
         return random.choice((0, 100_000))
     more = cost + random.randrange(5_000)
@@ -43,7 +46,7 @@ def _intrinsic(data: bytes, creates: bool) -> int:
     return 21_000 + 4 * zeros + 16 * (len(data) - zeros) + creates * (32_000 + 2 * -(-len(data) // 32))
 
 
-def _program(random: Random, number: int, data: bytes, prologue: str) -> bytes:
+def _program(random: Random, number: int, data: bytes, prologue: str, paid: bool) -> bytes:
     """A program that makes the call. `prologue` copies the input to the memory, from a place on."""
     start = random.choice((0, 0, 32, random.randrange(80)))
     size = len(data)
@@ -53,7 +56,7 @@ def _program(random: Random, number: int, data: bytes, prologue: str) -> bytes:
     behind = 32 * -(-max(start + size, to + room) // 32)
     name = random.choice(list(INSTRUCTIONS))
     value = random.choice((0, 0, 0, 0, 1, BALANCE)) if INSTRUCTIONS[name] else 0
-    gas = max(0, _gas(random, gas_of(number, data)) - STIPEND * (value > 0))
+    gas = max(0, _gas(random, gas_of(number, data), paid) - STIPEND * (value > 0))
     copied = random.choice(("returndatasize 0", "returndatasize 0", "0 returndatasize", "0 0", f"{output // 2} 0"))
     if random.randrange(16) == 0:  # often beyond what there is
         copied = f"{1 + output // 2} {output // 2}"
@@ -72,17 +75,17 @@ _OF_CALLDATA = "{size} 0 {start} calldatacopy"
 _OF_CODE = "{size} dup1 codesize sub {start} codecopy"
 
 
-def _transaction(random: Random, building: Builder, index: int, number: int, data: bytes) -> dict[str, Any]:
+def _transaction(random: Random, building: Builder, index: int, number: int, data: bytes, paid: bool) -> dict[str, Any]:
     sender, gas_price = random.randrange(len(building.KEYS)), 1_000
     cost = gas_of(number, data)
     fields: dict[str, Any] = {"value": 0, "gasPrice": gas_price}
     way = random.choices((TRANSACTION, "calldata", "code", "creation"), (2, 3, 2, 1))[0]
     if way == TRANSACTION:
-        gas = _intrinsic(data, creates=False) + _gas(random, cost)
+        gas = _intrinsic(data, creates=False) + _gas(random, cost, paid)
         fields |= {"value": random.choice((0, 0, 3)), "gas": gas, "data": "0x" + data.hex()}
         return building.transfer(sender, number.to_bytes(20, "big"), **fields)
     given = data if way == "calldata" else b""
-    code = _program(random, number, data, _OF_CALLDATA if way == "calldata" else _OF_CODE)
+    code = _program(random, number, data, _OF_CALLDATA if way == "calldata" else _OF_CODE, paid)
     if way != "calldata":
         code += data
     if way == "creation":
@@ -93,7 +96,7 @@ def _transaction(random: Random, building: Builder, index: int, number: int, dat
         building.alloc(address, code="0x" + code.hex(), balance=BALANCE)
         fields |= {"to": address, "data": "0x" + given.hex()}
     # A frame keeps a 64th for itself (EIP-150).
-    gas = _intrinsic(given, way == "creation") + SPARE + min(cost, MAX_COST) * 64 // 63
+    gas = _intrinsic(given, way == "creation") + SPARE + (cost if paid else min(cost, MAX_COST)) * 64 // 63
     return building.transfer(sender, gas=gas, **fields)
 
 
@@ -103,11 +106,11 @@ def document(seed: int, number: int, calls: int) -> dict[str, Any]:
     return of_inputs(random, [(number, random_input(random, number)) for _ in range(calls)])
 
 
-def of_inputs(random: Random, inputs: list[tuple[int, bytes]]) -> dict[str, Any]:
-    """A batch file with a call for each of these precompiled contracts and inputs."""
+def of_inputs(random: Random, inputs: Sequence[tuple[int, bytes]], paid: bool = False) -> dict[str, Any]:
+    """A batch file with a call for each of these precompiled contracts and inputs; `paid`: none lacks gas."""
     building = Builder(gasLimit=GAS_LIMIT)
     for first in range(0, len(inputs), IN_BLOCK):
         chosen = enumerate(inputs[first : first + IN_BLOCK], first)
-        requests = [_transaction(random, building, index, number, data) for index, (number, data) in chosen]
+        requests = [_transaction(random, building, index, number, data, paid) for index, (number, data) in chosen]
         building.block(*requests, gasLimit=GAS_LIMIT)
     return building.document
