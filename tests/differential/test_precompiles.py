@@ -1,0 +1,138 @@
+"""Random calls of every precompiled contract pass the checker with the results of py-evm, as the specs have them, too.
+
+The tables are filled from what py-evm did, so that a batch without findings is one that the circuits accept with
+py-evm's results; the verifier expects what the segments state. `tests.differential.test_circuits` has the details.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from executor.provable import PROVED_PRECOMPILES, precompile_numbers
+from executor.trace import ExecutionTrace, FrameKind, Outcome
+from scripts.batches.precompile_calls import document, of_inputs
+from scripts.batches.precompile_inputs import random_input
+from tests.differential.agreement import Tally, assert_agreement, report
+from tests.differential.published import Published, read
+from tests.differential.specs import Specs
+from tests.differential.test_circuits import problems
+
+CALLS = 300  # of each, in the deep test
+#: Calls in a batch: those of programs with many rows need much memory.
+IN_BATCH = {8: 50, 10: 50}
+USUAL = 100
+#: What takes seconds to be checked once; the fast test leaves it out.
+SLOW = (8, 10)
+SAMPLE = 3  # calls of each other one in the fast test
+#: Calls that public tests make, and what came of them.
+PUBLISHED = read(Path(__file__).with_name("published_calls.json"))
+
+
+@dataclass
+class Called:
+    """What came of the calls of a precompiled contract: outcomes, whether they returned something, how they came."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    returned: int = 0
+    exactly: int = 0  # with no gas left
+    answers: list[Published] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """All calls."""
+        return self.outcomes.total()
+
+    def add(self, trace: ExecutionTrace) -> None:
+        """Count a batch."""
+        frames = trace.frames
+        numbers = precompile_numbers(trace)
+        rows = np.flatnonzero(numbers > 0)
+        self.outcomes.update(Outcome(outcome).name for outcome in frames.outcome[rows].tolist())
+        self.kinds.update(FrameKind(kind).name for kind in frames.kind[rows].tolist())
+        self.returned += int(np.count_nonzero(frames.output_size[rows]))
+        for row in rows.tolist():
+            given = trace.bytes_at(frames.input_start[row], frames.input_size[row])
+            output = trace.bytes_at(frames.output_start[row], frames.output_size[row])
+            succeeds = frames.outcome[row] == Outcome.SUCCESS
+            self.answers.append(Published(int(numbers[row]), given, output if succeeds else None))
+        spent = (frames.outcome[rows] == Outcome.SUCCESS) & (frames.gas_left[rows] == 0)
+        self.exactly += int(np.count_nonzero(spent))
+
+    def __str__(self) -> str:
+        counts = {**self.outcomes, **self.kinds, "returned something": self.returned, "without gas left": self.exactly}
+        return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _check(seed: int, number: int, calls: int, called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = document(seed, number, calls)
+    wrong = problems(request, called, monkeypatch, cut=bool(seed % 2))
+    assert not wrong, "\n".join([f"seed {seed}, precompile {number}:", *wrong[:10], report(request, [])])
+
+
+def test_random_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few of each that is not slow, in one batch."""
+    random, called = Random(1), Called()
+    numbers = [number for number in PROVED_PRECOMPILES if number not in SLOW] * SAMPLE
+    inputs = [(number, random_input(random, number)) for number in numbers]
+    assert problems(of_inputs(random, inputs), called, monkeypatch, cut=True) == []
+    print(called)
+    assert called.calls == len(inputs)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", PROVED_PRECOMPILES)
+def test_many_random_calls(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    called = Called()
+    size = IN_BATCH.get(number, USUAL)
+    for seed in range(CALLS // size):
+        _check(seed, number, size, called, monkeypatch)
+    print(f"precompile {number}: {called}")
+    assert called.calls == CALLS
+    assert set(called.kinds) == {"MESSAGE", "CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"}
+    assert called.outcomes["SUCCESS"] > CALLS / 8
+    assert called.outcomes["OUT_OF_GAS"] > CALLS / 20
+    assert called.returned > CALLS / 10
+    assert called.exactly > CALLS / 20
+    if number in (6, 7, 8, 9, 10):
+        assert called.outcomes["PRECOMPILE_FAILURE"] > CALLS / 20
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", PROVED_PRECOMPILES)
+def test_the_specs_agree(specs: Specs, number: int) -> None:
+    """On the same batches."""
+    tally = Tally()
+    size = IN_BATCH.get(number, USUAL)
+    for seed in range(CALLS // size):
+        assert_agreement(specs, document(seed, number, size), tally)
+    assert tally.transactions == CALLS
+
+
+def _check_published(calls: Sequence[Published], monkeypatch: pytest.MonkeyPatch) -> None:
+    called, random = Called(), Random(len(calls))
+    request = of_inputs(random, [(call.number, call.input) for call in calls], paid=True)
+    wrong = problems(request, called, monkeypatch)
+    assert not wrong, "\n".join([*wrong[:10], report(request, [])])
+    assert called.answers == list(calls)
+
+
+def test_some_published_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = [call for call in PUBLISHED if call.number not in SLOW and call.rounds < 100]
+    _check_published(quick[:: len(quick) // 25], monkeypatch)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("number", PROVED_PRECOMPILES)
+def test_published_calls(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    calls = [call for call in PUBLISHED if call.number == number]
+    size = IN_BATCH.get(number, USUAL)
+    for first in range(0, len(calls), size):
+        _check_published(calls[first : first + size], monkeypatch)
