@@ -13,9 +13,13 @@ from circuits.batch.frame_data import FrameData
 from circuits.batch.precompiles import field_runs, field_taken
 from circuits.functions.buses import KECCAK256_FUNCTION
 from circuits.programs.precompiles import PRECOMPILES
-from circuits.programs.program import INSTANCE_TIME, READ, Instance, Program
+from circuits.programs.program import INSTANCE_TIME, READ, Instance, Program, UnsatisfiedError
 from circuits.programs.runs import Request, Runs
 from circuits.widths import WORD_BYTES
+from executor.errors import UnsupportedFeature
+
+#: No one knows such an input, see the section on programs in docs/soundness.md.
+_SPOILED = "an input for which all of the prover's choices fail"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,11 @@ class FieldCalls:
 
     @classmethod
     def of(cls, execution: Execution) -> FieldCalls:
-        """Of an execution; made once."""
+        """Of an execution; made once.
+
+        Raises:
+            UnsupportedFeature: no program answers an input, whatever the prover chooses.
+        """
         found = _calls.get(execution)
         if found is None:
             found = _calls[execution] = _make(execution)
@@ -83,7 +91,14 @@ def _make(execution: Execution) -> FieldCalls:
         content = trace.bytes_at(int(data.calldata_place[at[k]]), int(size[k]))
         words = int(copied[k])
         first, precompile = len(instances), PRECOMPILES[int(number[k])]
-        for i, instance in enumerate(precompile.instances(content)):
+        try:
+            answers = precompile.instances(content)
+        except UnsatisfiedError:
+            transaction = int(trace.frames.transaction[rows[k]])
+            block = int(trace.transactions.block[transaction])
+            place = (block, transaction - int(trace.blocks.first_transaction[block]))
+            raise UnsupportedFeature(f"precompile {precompile.number}, {_SPOILED}", *place) from None
+        for i, instance in enumerate(answers):
             program, offset = instance.variant.program, precompile.stride * i
             requests.append(
                 Request(
