@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from scripts.batches.builder import Builder
-from scripts.batches.precompile_inputs import gas_of, random_input
+from scripts.batches.precompile_inputs import MAX_COST, gas_of, random_input
 from scripts.workloads.assembler import assemble
 
 #: Instructions that call, and whether they take a value.
@@ -20,8 +20,6 @@ INSTRUCTIONS = {"call": True, "callcode": True, "delegatecall": False, "staticca
 TRANSACTION = "transaction"
 #: Bytes that a precompiled contract returns; the others return as many as their input says.
 RETURNED = {1: 32, 2: 32, 3: 32, 6: 64, 7: 64, 8: 32, 9: 64, 10: 64}
-#: Nobody pays more than that for a call; a dearer one lacks gas.
-MAX_COST = 3_000_000
 STIPEND = 2_300
 #: Gas of a transaction besides that of the call: programs are short.
 SPARE = 250_000
