@@ -145,6 +145,8 @@ class TableRows:
         count = support(self.graph, self.interactions[number].count.index)
         if len(count) != 1 or count[0][0] is not Op.LOCAL:
             return np.ones_like(provided)  # a multiplicity that is no cell of its own
+        if not self.constraints:
+            return np.ones_like(provided)  # such as of a listing, which provides hundreds of messages
         depends = _depends_on(self.graph, count[0])
         constraints = [i for i in self.constraints if depends[i]]
         for at in _blocks(np.flatnonzero(~provided), self.block):
