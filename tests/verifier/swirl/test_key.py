@@ -237,7 +237,7 @@ DAMAGE = {
     "preprocessed columns": (17, 1, "preprocessed columns"),
     "cached columns": (18, 1, "cached columns"),
     "width": (19, 1, "variable is not of the trace"),
-    "too wide": (19, 30_001, "width"),
+    "too wide": (19, 60_001, "width"),
     "next row not opened": (21, 0, "does not open it"),
     "flag": (21, 2, "flag"),
     "number of nodes": (22, 1 << 30, "nodes"),
