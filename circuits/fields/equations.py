@@ -67,7 +67,7 @@ class Equation(Layout[C]):
         "digits of the register that the row makes", _LIMBS, by="bitwise_bytes bus, two at a time", free=HINT
     )
     result_xor = byte("exclusive or of two shifted digits", _PAIRS, by="bitwise_bytes bus", free=HINT)
-    quotient = element("digits of the quotient", Size("digits"), by="bitwise_bytes bus, two at a time")
+    quotient = element("digits of the quotient, 0 of integers", Size("digits"), by="bitwise_bytes bus, two at a time")
     quotient_xor = byte("exclusive or of two shifted digits", _PAIRS, by="bitwise_bytes bus")
     carry = element("carry out of each pair of coefficients but the last one", _LIMBS, by="range15 bus, shifted")
     modulus = bit("flag of the modulus; none: integers", Size("moduli"))
@@ -83,7 +83,9 @@ def constrain_equation(air: Air[Any], limbs: int, base: int, sums: Sequence[Expr
     """
     row, real = air.row, air.row.real
     moduli = EQUATION_MODULI[limbs]
-    at_most_one(air, list(cells.modulus), "moduli")
+    some = at_most_one(air, list(cells.modulus), "moduli")
+    for k, digit in enumerate(cells.quotient):
+        air.require((1 - some) * digit, f"no quotient of integers: digit {k}")
     number = total([flag * m.number for flag, m in zip(cells.modulus, moduli, strict=True)])
     digits = [m.digits(limbs) for m in moduli]
     length = max(map(len, digits))

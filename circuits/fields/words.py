@@ -40,7 +40,11 @@ class Columns(Layout[C]):
     time = element("of the instance's first access to the memory", by=_START)
     input = element("first byte of the input", by=_START)
     output = element("first byte of the output", by=_START)
-    hashed = element("name of the hashed input", by="hash buses; shared along its rows")
+    hashed = element(
+        "name of the hashed input",
+        by="hash buses; shared along its rows",
+        free="where an instance hashes nothing, nobody reads it; elsewhere the hash buses say what has this name",
+    )
     read = bit("1: a word of the input")
     written = bit("1: a word of the output")
     is_hashed = bit("1: a word of what is hashed")

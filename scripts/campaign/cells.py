@@ -17,9 +17,11 @@ from circuits.air.bus import BusKind
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
+from circuits.air.mutation.answers import answer_mutations
 from circuits.air.mutation.judge import PUBLIC_ROW, Edit, Objection, Provided, TableRows, Verdicts, support
 from circuits.air.mutation.messages import followed, message_mutations
 from circuits.air.mutation.rows import Mutation, Target, repaired_mutations, row_mutations
+from circuits.air.table import Table
 from scripts.campaign.bounds import bounded_time
 from scripts.campaign.changes import Change
 from scripts.campaign.target import Honest, compiled, is_function
@@ -30,8 +32,9 @@ _CELLS = 800
 _ROWS = 8
 _REPAIRED = 4
 _REPAIRS = 200
-#: Changes of one go at most.
+#: Changes of one go at most, and of a table that only lists constants: its columns are counts, all alike.
 _TRIED = 8000
+_COUNTS = 300
 #: Seconds of one search for second witnesses.
 _SEARCHING = 3.0
 #: Changes of one go that other rows follow, and how far.
@@ -56,8 +59,17 @@ class Judged:
 
 
 #: The kinds of changes of a table, which take turns: cells and rows as they are, several cells that satisfy the row's
-#: constraints, messages at both ends.
-KINDS = ("plain", "repaired", "messages")
+#: constraints, cells with what answers to lookups they make, messages at both ends.
+KINDS = ("plain", "repaired", "answers", "messages")
+
+
+def kinds_of(table: Table) -> list[str]:
+    """The kinds of changes that a table can suffer: of one that lists constants only the counts change."""
+    interactions = table.air.interactions
+    permutes = any(i.bus.kind is BusKind.PERMUTATION for i in interactions)
+    asks = any(i.bus.kind is not BusKind.PERMUTATION and not i.provides for i in interactions)
+    may = {"plain": True, "repaired": bool(table.air.constraints), "answers": asks, "messages": permutes}
+    return [kind for kind in KINDS if may[kind]]
 
 
 def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: str) -> Judged:
@@ -71,9 +83,12 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
         mutations = chain(row_mutations(target, repairs=0), _guided(target))
     elif kind == "repaired":
         mutations = chain.from_iterable(repaired_mutations(target, _REPAIRS, keep_bits=b) for b in (True, False))
+    elif kind == "answers":
+        mutations = answer_mutations(honest.known, target)
     else:
         mutations = message_mutations(judge, honest.matches, target)
-    tried = _some(rng, [m for m in mutations if m.edits])
+    limit = _COUNTS if kinds_of(target.table) == ["plain"] else _TRIED
+    tried = _some(rng, [m for m in mutations if m.edits], limit)
     judged = Judged()
     for _ in range(1 + _DEPTH):
         unbalanced = _judge(rng, honest, tried, judged)
@@ -84,14 +99,14 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
     return judged
 
 
-def _some(rng: np.random.Generator, mutations: Sequence[Mutation]) -> list[Mutation]:
-    """At most `_TRIED` of these mutations: of every kind as many as of the others, as far as there are so many."""
+def _some(rng: np.random.Generator, mutations: Sequence[Mutation], limit: int) -> list[Mutation]:
+    """At most `limit` of these mutations: of every kind as many as of the others, as far as there are so many."""
     of_kind: dict[str, list[Mutation]] = defaultdict(list)
     for mutation in mutations:
         of_kind[mutation.kind].append(mutation)
     chosen: list[Mutation] = []
     for number, group in enumerate(sorted(of_kind.values(), key=len)):
-        share = (_TRIED - len(chosen)) // (len(of_kind) - number)
+        share = (limit - len(chosen)) // (len(of_kind) - number)
         chosen += [group[index] for index in rng.permutation(len(group))[:share]]
     return chosen
 
@@ -172,8 +187,8 @@ def _is_excused(honest: Honest, mutation: Mutation, verdicts: Verdicts, index: i
     """Whether a surviving mutation is one that may survive.
 
     Beside what the harness excuses these are changes of rows that do no more than ask, before and after, such as the
-    row of a block that nobody asks for: nothing outside of them depends on what they hold. And changes of rows of
-    functions that come to state another truth, such as another product of 0.
+    row of a block that nobody asks for: nothing outside of them depends on what they hold, if no other row does (see
+    `_matters`). And changes of rows of functions that come to state another truth, such as another product of 0.
     """
     asks = bool(verdicts.asks[index])
     if mutation.excuse(silent=bool(verdicts.silent[index]), asks=asks) is not None:
@@ -206,10 +221,19 @@ def _is_true(honest: Honest, mutation: Mutation) -> bool:
 
 
 def _matters(honest: Honest, edit: Edit) -> bool:
-    """Whether the honest row of an edit sends, receives or answers anything; public values always matter."""
+    """Whether the honest row of an edit sends, receives or answers anything; public values always matter.
+
+    Of rows that follow each other for a message that one of them sends or receives, such as the equations of a program,
+    all that are real matter.
+    """
     number, row, *_ = edit
     rows = honest.judge.table(number)
-    return row == PUBLIC_ROW or any(
+    if row == PUBLIC_ROW:
+        return True
+    permutes = any(i.bus.kind is BusKind.PERMUTATION for i in rows.interactions)
+    if permutes and rows.only_next(rows.constraints) and not _is_padding(honest, edit):
+        return True
+    return any(
         rows.counts[n][row] != 0
         for n, interaction in enumerate(rows.interactions)
         if interaction.provides or interaction.bus.kind is BusKind.PERMUTATION

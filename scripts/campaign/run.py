@@ -16,7 +16,7 @@ import numpy as np
 from circuits.air.mutation.rows import Mutation
 from executor.errors import BatchError, UnsupportedFeature
 from scripts.campaign.batches import everything_document, random_document
-from scripts.campaign.cells import KINDS, Judged, change_cells, changes_of, search_witnesses
+from scripts.campaign.cells import KINDS, Judged, change_cells, changes_of, kinds_of, search_witnesses
 from scripts.campaign.coverage import ATTACKS, Coverage
 from scripts.campaign.findings import Finding, minimised
 from scripts.campaign.lies import UntellableError, objections, outcome, random_lie, told
@@ -131,10 +131,11 @@ class _Round:
         Every second round takes tables and kinds of changes in the opposite order: two processes that play side by
         side meet in the middle.
         """
-        tables = [n for n, _ in honest.judge.present()]
-        order = np.random.default_rng([self._seed, self._number // 2]).permutation(tables).tolist()
-        changes = [(table, kind) for kind in KINDS for table in order]
-        witnesses = [*order[len(order) // 2 :], *order[: len(order) // 2]]
+        kinds = {n: kinds_of(rows.table) for n, rows in honest.judge.present()}
+        order = np.random.default_rng([self._seed, self._number // 2]).permutation(list(kinds)).tolist()
+        changes = [(table, kind) for kind in KINDS for table in order if kind in kinds[table]]
+        # Where there are no constraints linear algebra has nothing to solve.
+        witnesses = [n for n in [*order[len(order) // 2 :], *order[: len(order) // 2]] if "repaired" in kinds[n]]
         if self._number % 2 == 0:
             changes.reverse()
             witnesses.reverse()
