@@ -230,9 +230,11 @@ def _matters(honest: Honest, edit: Edit) -> bool:
     rows = honest.judge.table(number)
     if row == PUBLIC_ROW:
         return True
-    permutes = any(i.bus.kind is BusKind.PERMUTATION for i in rows.interactions)
-    if permutes and rows.only_next(rows.constraints) and not _is_padding(honest, edit):
-        return True
+    selector = rows.table.selector
+    if selector is not None and rows.matrix[row, rows.table.layout.offsets[selector]]:
+        permutes = any(i.bus.kind is BusKind.PERMUTATION for i in rows.interactions)
+        if permutes and rows.only_next(rows.constraints):
+            return True
     return any(
         rows.counts[n][row] != 0
         for n, interaction in enumerate(rows.interactions)

@@ -17,7 +17,7 @@ from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
-from circuits.air.mutation.judge import Judge
+from circuits.air.mutation.judge import Judge, Provided
 from circuits.air.mutation.rows import Mutation, Target
 
 #: Changes of one row, rounds of answers (an answer may be part of what is asked elsewhere), and other answers to a
@@ -75,7 +75,10 @@ def _changes(target: Target, row: int) -> Iterator[tuple[int, int]]:
 def _mutation(target: Target, row: int, what: str, changed: Changed) -> Mutation:
     edits = tuple(e for column, new in changed.items() for e in target.changes(row, column, new))
     inert = target.inert(row) and target.selector not in changed
-    return Mutation("answered", target.number, row, what, edits, target.free(*changed), may_be_inert=inert)
+    return Mutation(
+        "answered", target.number, row, what, edits, target.free(*changed),
+        provided=Provided.OTHER_TRUTH, may_be_inert=inert,
+    )  # fmt: skip
 
 
 class _Queries:
