@@ -23,7 +23,7 @@ from circuits.air.gadgets.basic import at_most_one, total
 from circuits.air.layout import C, Layout, Size, allocate, bit, byte, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, NARROW_LISTED, NARROW_ROWS, REGISTERS, WIDE_LISTED, WIDE_ROWS
-from circuits.fields.chain import Chain
+from circuits.fields.chain import CHAIN_ORDER, Chain
 from circuits.functions.bitwise_bytes import query_byte, query_xor
 from circuits.functions.buses import RANGE15
 from circuits.programs.moduli import (
@@ -168,6 +168,8 @@ class Narrow(Table[NarrowColumns]):
     three of 2^31 cases; such programs have a `choice`, which changes all of their differences.
     """
 
+    row_order = CHAIN_ORDER
+
     def __init__(self, limbs: int) -> None:
         """The table for registers of `limbs` bytes."""
         super().__init__(f"field_narrow_{limbs}", NarrowColumns.sized(**_sizes(limbs)))
@@ -210,6 +212,8 @@ class WideColumns(Layout[C]):
 
 class Wide(Table[WideColumns]):
     """Equations with many terms, such as those of extension fields."""
+
+    row_order = CHAIN_ORDER
 
     def __init__(self, limbs: int) -> None:
         """The table for registers of `limbs` bytes."""

@@ -34,6 +34,8 @@ _SKIPPED = 1000
 _LIES = 25
 #: Seconds below which no other batch is begun.
 _SETTING_UP = 8.0
+#: Findings of one go: others are found again, and to make them small takes long.
+_OF_ONE_GO = 2
 #: Shares of the time.
 _SHARES = {"lies": 0.3, "cells": 0.55, "witnesses": 0.15}
 
@@ -192,7 +194,10 @@ class _Round:
         coverage.columns.update(judged.columns)
         for found in judged.objections:
             coverage.object(found)
-        for mutation in judged.survivors:
+        before = len(self._report.findings)
+        for mutation in sorted(judged.survivors, key=lambda m: len(m.edits)):
+            if len(self._report.findings) >= before + _OF_ONE_GO:
+                break
             changes = changes_of(honest, mutation.edits)
             note = f"table {honest.judge.table(mutation.table).table.name}: {mutation.description}"
             self._found(
