@@ -26,10 +26,11 @@ from scripts.campaign.bounds import bounded_time
 from scripts.campaign.changes import Change
 from scripts.campaign.target import Honest, compiled, is_function
 
-#: Cells of a table that are changed in one go, about, in at most so many rows; rows that are repaired, and tries with
-#: bits that stay bits, and with bits that become anything.
+#: Cells of a table that are changed in one go, about, in at most so many rows, one of them that of so many rows which has
+#: the most zeros; rows that are repaired, and tries with bits that stay bits, and with bits that become anything.
 _CELLS = 800
 _ROWS = 8
+_DRAWN = 64
 _REPAIRED = 4
 _REPAIRS = 200
 #: Changes of one go at most, and of a table that only lists constants: its columns are counts, all alike.
@@ -261,11 +262,17 @@ def _is_padding(honest: Honest, edit: Edit) -> bool:
 
 
 def _sample(target: Target, count: int) -> list[int]:
-    """So many rows at random, if there are as many, now and then borders and padding among them."""
+    """So many rows at random, if there are as many, now and then borders and padding among them.
+
+    One of several is a row with many zeros: products of zeros bind nothing, so a lie that other rows object to may pass.
+    """
     rng = target.rng
     real, padding = target.real_rows, target.padding_rows
     rows = real or padding
     chosen = rng.choice(rows, min(count, len(rows)), replace=False).tolist()
+    if len(chosen) > 1:
+        drawn = rng.choice(rows, min(_DRAWN, len(rows)), replace=False)
+        chosen[0] = int(drawn[np.argmin(np.count_nonzero(target.matrix[drawn], axis=1))])
     if rng.random() < 1 / 3:
         chosen[-1] = int(rng.choice([0, *real[-1:], *padding[:1], *padding[-1:]]))
     return sorted(set(chosen))

@@ -208,7 +208,10 @@ DEFECTS = (
     ),
     # Programs modulo large numbers, and who calls them.
     Defect(
-        "two moduli", "an equation holds modulo the sum of two numbers", "field_wide_32", without("moduli: at most one")
+        "two moduli",
+        "an equation holds modulo the sum of two numbers",
+        "field_narrow_32",
+        without("moduli: at most one"),
     ),
     Defect(
         "any quotient",
