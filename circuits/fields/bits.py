@@ -9,7 +9,7 @@ from circuits.air.gadgets.basic import total
 from circuits.air.layout import C, Layout, allocate, bit, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import BIT_ROWS, BITS_LISTED, DIGIT, LIMBS, REGISTERS
-from circuits.fields.chain import Chain
+from circuits.fields.chain import CHAIN_ORDER, Chain
 from circuits.programs.program import BITS, DIGIT_BITS, HINT
 from circuits.programs.runs import Runs
 
@@ -33,6 +33,8 @@ class Columns(Layout[C]):
 
 class Scalars(Table[Columns]):
     """Numbers of 256 bits with their digits."""
+
+    row_order = CHAIN_ORDER
 
     def __init__(self, limbs: int) -> None:
         """The table for registers of `limbs` bytes."""

@@ -13,6 +13,9 @@ from circuits.fields.buses import START, start_kind
 from circuits.programs.program import Program
 from circuits.programs.runs import ProgramRuns
 
+#: Of a table of chains: `Table.row_order`. Rows that move and keep their chains whole are whole instances.
+CHAIN_ORDER = "instances meet only on buses"
+
 
 class Chain(Layout[C]):
     """Which row of which instance; the table has its `real` beside it."""

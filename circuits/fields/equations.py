@@ -23,7 +23,7 @@ from circuits.air.gadgets.basic import at_most_one, total
 from circuits.air.layout import C, Layout, Size, allocate, bit, byte, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, NARROW_LISTED, NARROW_ROWS, REGISTERS, WIDE_LISTED, WIDE_ROWS
-from circuits.fields.chain import Chain
+from circuits.fields.chain import CHAIN_ORDER, Chain
 from circuits.functions.bitwise_bytes import query_byte, query_xor
 from circuits.functions.buses import RANGE15
 from circuits.programs.moduli import (
@@ -67,7 +67,7 @@ class Equation(Layout[C]):
         "digits of the register that the row makes", _LIMBS, by="bitwise_bytes bus, two at a time", free=HINT
     )
     result_xor = byte("exclusive or of two shifted digits", _PAIRS, by="bitwise_bytes bus", free=HINT)
-    quotient = element("digits of the quotient", Size("digits"), by="bitwise_bytes bus, two at a time")
+    quotient = element("digits of the quotient, 0 of integers", Size("digits"), by="bitwise_bytes bus, two at a time")
     quotient_xor = byte("exclusive or of two shifted digits", _PAIRS, by="bitwise_bytes bus")
     carry = element("carry out of each pair of coefficients but the last one", _LIMBS, by="range15 bus, shifted")
     modulus = bit("flag of the modulus; none: integers", Size("moduli"))
@@ -83,7 +83,9 @@ def constrain_equation(air: Air[Any], limbs: int, base: int, sums: Sequence[Expr
     """
     row, real = air.row, air.row.real
     moduli = EQUATION_MODULI[limbs]
-    at_most_one(air, list(cells.modulus), "moduli")
+    some = at_most_one(air, list(cells.modulus), "moduli")
+    for k, digit in enumerate(cells.quotient):
+        air.require((1 - some) * digit, f"no quotient of integers: digit {k}")
     number = total([flag * m.number for flag, m in zip(cells.modulus, moduli, strict=True)])
     digits = [m.digits(limbs) for m in moduli]
     length = max(map(len, digits))
@@ -166,6 +168,8 @@ class Narrow(Table[NarrowColumns]):
     three of 2^31 cases; such programs have a `choice`, which changes all of their differences.
     """
 
+    row_order = CHAIN_ORDER
+
     def __init__(self, limbs: int) -> None:
         """The table for registers of `limbs` bytes."""
         super().__init__(f"field_narrow_{limbs}", NarrowColumns.sized(**_sizes(limbs)))
@@ -208,6 +212,8 @@ class WideColumns(Layout[C]):
 
 class Wide(Table[WideColumns]):
     """Equations with many terms, such as those of extension fields."""
+
+    row_order = CHAIN_ORDER
 
     def __init__(self, limbs: int) -> None:
         """The table for registers of `limbs` bytes."""

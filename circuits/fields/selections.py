@@ -10,7 +10,7 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import C, Layout, Size, allocate, bit, element, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import DIGIT, LIMBS, REGISTERS, SELECTED_LISTED, SELECTED_ROWS
-from circuits.fields.chain import Chain
+from circuits.fields.chain import CHAIN_ORDER, Chain
 from circuits.programs.program import CONSTANT, DIGIT_BITS, LINKED, MAX_CONSTANTS, MAX_TERMS, SELECTED, SelectedRow
 from circuits.programs.runs import Runs
 
@@ -43,6 +43,8 @@ class Columns(Layout[C]):
 
 class Selected(Table[Columns]):
     """Copies of registers."""
+
+    row_order = CHAIN_ORDER
 
     def __init__(self, limbs: int) -> None:
         """The table for registers of `limbs` bytes."""

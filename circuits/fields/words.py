@@ -15,7 +15,7 @@ from circuits.air.gadgets.basic import at_most_one, total
 from circuits.air.layout import RANGE, C, Layout, allocate, bit, byte, element, limb, nested
 from circuits.air.table import Air, Table
 from circuits.fields.buses import LIMBS, REGISTERS, WORD_LISTED, WORD_ROWS
-from circuits.fields.chain import Chain
+from circuits.fields.chain import CHAIN_ORDER, Chain
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.buses import HASH_OUT, HASH_WORD
 from circuits.memory.buses import MEMORY_BYTES
@@ -40,7 +40,11 @@ class Columns(Layout[C]):
     time = element("of the instance's first access to the memory", by=_START)
     input = element("first byte of the input", by=_START)
     output = element("first byte of the output", by=_START)
-    hashed = element("name of the hashed input", by="hash buses; shared along its rows")
+    hashed = element(
+        "name of the hashed input",
+        by="hash buses; shared along its rows",
+        free="where an instance hashes nothing, nobody reads it; elsewhere the hash buses say what has this name",
+    )
     read = bit("1: a word of the input")
     written = bit("1: a word of the output")
     is_hashed = bit("1: a word of what is hashed")
@@ -60,6 +64,8 @@ class Columns(Layout[C]):
 
 class Words(Table[Columns]):
     """Words of programs."""
+
+    row_order = CHAIN_ORDER
 
     def __init__(self, limbs: int) -> None:
         """The table for registers of `limbs` bytes."""

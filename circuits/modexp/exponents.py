@@ -72,6 +72,7 @@ class Exponents(Table[Columns]):
     """
 
     name = "modexp_exponents"
+    row_order = "exponents meet only on buses"
 
     def constraints(self, air: Air[Columns]) -> None:
         row, after, real = air.row, air.next, air.row.real

@@ -17,21 +17,25 @@ from circuits.air.bus import BusKind
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
+from circuits.air.mutation.answers import answer_mutations
 from circuits.air.mutation.judge import PUBLIC_ROW, Edit, Objection, Provided, TableRows, Verdicts, support
 from circuits.air.mutation.messages import followed, message_mutations
 from circuits.air.mutation.rows import Mutation, Target, repaired_mutations, row_mutations
+from circuits.air.table import Table
 from scripts.campaign.bounds import bounded_time
 from scripts.campaign.changes import Change
 from scripts.campaign.target import Honest, compiled, is_function
 
-#: Cells of a table that are changed in one go, about, in at most so many rows; rows that are repaired, and tries with
-#: bits that stay bits, and with bits that become anything.
+#: Cells of a table that are changed in one go, about, in at most so many rows, one of them that of so many rows which has
+#: the most zeros; rows that are repaired, and tries with bits that stay bits, and with bits that become anything.
 _CELLS = 800
 _ROWS = 8
+_DRAWN = 64
 _REPAIRED = 4
 _REPAIRS = 200
-#: Changes of one go at most.
+#: Changes of one go at most, and of a table that only lists constants: its columns are counts, all alike.
 _TRIED = 8000
+_COUNTS = 300
 #: Seconds of one search for second witnesses.
 _SEARCHING = 3.0
 #: Changes of one go that other rows follow, and how far.
@@ -56,8 +60,17 @@ class Judged:
 
 
 #: The kinds of changes of a table, which take turns: cells and rows as they are, several cells that satisfy the row's
-#: constraints, messages at both ends.
-KINDS = ("plain", "repaired", "messages")
+#: constraints, cells with what answers to lookups they make, messages at both ends.
+KINDS = ("plain", "repaired", "answers", "messages")
+
+
+def kinds_of(table: Table) -> list[str]:
+    """The kinds of changes that a table can suffer: of one that lists constants only the counts change."""
+    interactions = table.air.interactions
+    permutes = any(i.bus.kind is BusKind.PERMUTATION for i in interactions)
+    asks = any(i.bus.kind is not BusKind.PERMUTATION and not i.provides for i in interactions)
+    may = {"plain": True, "repaired": bool(table.air.constraints), "answers": asks, "messages": permutes}
+    return [kind for kind in KINDS if may[kind]]
 
 
 def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: str) -> Judged:
@@ -71,9 +84,12 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
         mutations = chain(row_mutations(target, repairs=0), _guided(target))
     elif kind == "repaired":
         mutations = chain.from_iterable(repaired_mutations(target, _REPAIRS, keep_bits=b) for b in (True, False))
+    elif kind == "answers":
+        mutations = answer_mutations(honest.known, target)
     else:
         mutations = message_mutations(judge, honest.matches, target)
-    tried = _some(rng, [m for m in mutations if m.edits])
+    limit = _COUNTS if kinds_of(target.table) == ["plain"] else _TRIED
+    tried = _some(rng, [m for m in mutations if m.edits], limit)
     judged = Judged()
     for _ in range(1 + _DEPTH):
         unbalanced = _judge(rng, honest, tried, judged)
@@ -84,14 +100,14 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
     return judged
 
 
-def _some(rng: np.random.Generator, mutations: Sequence[Mutation]) -> list[Mutation]:
-    """At most `_TRIED` of these mutations: of every kind as many as of the others, as far as there are so many."""
+def _some(rng: np.random.Generator, mutations: Sequence[Mutation], limit: int) -> list[Mutation]:
+    """At most `limit` of these mutations: of every kind as many as of the others, as far as there are so many."""
     of_kind: dict[str, list[Mutation]] = defaultdict(list)
     for mutation in mutations:
         of_kind[mutation.kind].append(mutation)
     chosen: list[Mutation] = []
     for number, group in enumerate(sorted(of_kind.values(), key=len)):
-        share = (_TRIED - len(chosen)) // (len(of_kind) - number)
+        share = (limit - len(chosen)) // (len(of_kind) - number)
         chosen += [group[index] for index in rng.permutation(len(group))[:share]]
     return chosen
 
@@ -172,8 +188,8 @@ def _is_excused(honest: Honest, mutation: Mutation, verdicts: Verdicts, index: i
     """Whether a surviving mutation is one that may survive.
 
     Beside what the harness excuses these are changes of rows that do no more than ask, before and after, such as the
-    row of a block that nobody asks for: nothing outside of them depends on what they hold. And changes of rows of
-    functions that come to state another truth, such as another product of 0.
+    row of a block that nobody asks for: nothing outside of them depends on what they hold, if no other row does (see
+    `_matters`). And changes of rows of functions that come to state another truth, such as another product of 0.
     """
     asks = bool(verdicts.asks[index])
     if mutation.excuse(silent=bool(verdicts.silent[index]), asks=asks) is not None:
@@ -206,10 +222,21 @@ def _is_true(honest: Honest, mutation: Mutation) -> bool:
 
 
 def _matters(honest: Honest, edit: Edit) -> bool:
-    """Whether the honest row of an edit sends, receives or answers anything; public values always matter."""
+    """Whether the honest row of an edit sends, receives or answers anything; public values always matter.
+
+    Of rows that follow each other for a message that one of them sends or receives, such as the equations of a program,
+    all that are real matter.
+    """
     number, row, *_ = edit
     rows = honest.judge.table(number)
-    return row == PUBLIC_ROW or any(
+    if row == PUBLIC_ROW:
+        return True
+    selector = rows.table.selector
+    if selector is not None and rows.matrix[row, rows.table.layout.offsets[selector]]:
+        permutes = any(i.bus.kind is BusKind.PERMUTATION for i in rows.interactions)
+        if permutes and rows.only_next(rows.constraints):
+            return True
+    return any(
         rows.counts[n][row] != 0
         for n, interaction in enumerate(rows.interactions)
         if interaction.provides or interaction.bus.kind is BusKind.PERMUTATION
@@ -235,11 +262,17 @@ def _is_padding(honest: Honest, edit: Edit) -> bool:
 
 
 def _sample(target: Target, count: int) -> list[int]:
-    """So many rows at random, if there are as many, now and then borders and padding among them."""
+    """So many rows at random, if there are as many, now and then borders and padding among them.
+
+    One of several is a row with many zeros: products of zeros bind nothing, so a lie that other rows object to may pass.
+    """
     rng = target.rng
     real, padding = target.real_rows, target.padding_rows
     rows = real or padding
     chosen = rng.choice(rows, min(count, len(rows)), replace=False).tolist()
+    if len(chosen) > 1:
+        drawn = rng.choice(rows, min(_DRAWN, len(rows)), replace=False)
+        chosen[0] = int(drawn[np.argmin(np.count_nonzero(target.matrix[drawn], axis=1))])
     if rng.random() < 1 / 3:
         chosen[-1] = int(rng.choice([0, *real[-1:], *padding[:1], *padding[-1:]]))
     return sorted(set(chosen))

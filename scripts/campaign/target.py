@@ -13,6 +13,7 @@ from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import check_table
 from circuits.air.circuit import Circuit
 from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.mutation.answers import Answers
 from circuits.air.mutation.judge import Judge, TableRows
 from circuits.air.mutation.messages import Matches
 from circuits.air.range_buses import RANGE16
@@ -112,6 +113,11 @@ class Honest:
     def matches(self) -> Matches:
         """Which rows meet on the permutation buses."""
         return Matches(self.judge)
+
+    @cached_property
+    def known(self) -> Answers:
+        """What all tables provide to who looks it up."""
+        return Answers(self.judge)
 
     def answers(self, bus: Bus, message: NDArray[np.uint32]) -> set[bytes]:
         """What the honest tables of a function would provide, if this message (width,) were asked."""

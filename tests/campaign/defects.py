@@ -10,10 +10,12 @@ from collections.abc import Callable
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 
+from circuits.air.bus import Bus
 from circuits.air.expression import Expression, Op
 from circuits.air.mutation.judge import support
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Interaction, Table
+from circuits.functions.buses import BITWISE_BYTES
 from scripts.campaign.target import Target
 
 #: What is left of a table's constraints and interactions.
@@ -68,15 +70,18 @@ def without(*prefixes: str) -> Weakening:
     return weaken
 
 
-def unchecked(*columns: str) -> Weakening:
-    """Whatever these columns (or those of these blocks) are part of is not looked up in the range table."""
+def unchecked(*columns: str, bus: Bus = RANGE16) -> Weakening:
+    """Whatever these columns (or those of these blocks) are part of is not looked up in the range table.
+
+    `bus`: another lookup bus.
+    """
 
     def weaken(table: Table, air: Air) -> None:
         cells = {(Op.LOCAL, c.index) for c in table.layout.cells() if c.name.startswith(columns)}
         air.interactions = [
             i
             for i in air.interactions
-            if i.bus is not RANGE16 or cells.isdisjoint(support(air.graph, i.message[0].index))
+            if i.bus is not bus or all(cells.isdisjoint(support(air.graph, e.index)) for e in i.message)
         ]
 
     return weaken
@@ -200,5 +205,35 @@ DEFECTS = (
         "SHA-256 of a message that is padded otherwise",
         "sha256",
         without("bits of the input", "the byte before the padding"),
+    ),
+    # Programs modulo large numbers, and who calls them.
+    Defect(
+        "two moduli",
+        "an equation holds modulo the sum of two numbers",
+        "field_narrow_32",
+        without("moduli: at most one"),
+    ),
+    Defect(
+        "any quotient",
+        "digits of a quotient are no bytes, so that sums are larger than they may be",
+        "field_narrow_48",
+        unchecked("equation.quotient", bus=BITWISE_BYTES),
+    ),
+    Defect("open comparison", "a word is not below p", "field_words_32", without("difference: limb 7")),
+    Defect("any digit", "a scalar selects any entry of a table", None, left_out("field_digit", "digit")),
+    Defect("any instance", "a program reads registers of another instance", None, left_out("register_32", "instance")),
+    Defect("uncounted parts", "a call takes as many parts as it likes", None, left_out("field_parts", "parts")),
+    # MODEXP.
+    Defect("open power", "a power is not reduced", "modexp_below", without("limb 7")),
+    Defect(
+        "forgotten digits", "an exponent is only the last digit of each limb", "modexp_exponents", without("next digit")
+    ),
+    # BLAKE2F.
+    Defect("any rounds", "BLAKE2F does fewer rounds", None, left_out("blake2f_rounds", "number")),
+    Defect(
+        "failure at will",
+        "BLAKE2F fails for a flag that is right",
+        "blake2f_failed",
+        without("length or flag is wrong"),
     ),
 )

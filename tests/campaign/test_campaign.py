@@ -54,8 +54,8 @@ def test_defects_are_found(defect: Defect) -> None:
     assert not found[0].is_accepted(Target.segment())
 
 
-def test_there_are_forty_defects() -> None:
+def test_there_are_fifty_defects() -> None:
     sound = Target.segment().circuit.digest
-    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) == 40
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) == 50
     assert all(defect.target().circuit.digest != sound for defect in DEFECTS)
     assert Target.segment().circuit.digest == sound, "the circuit itself was changed"

@@ -244,6 +244,10 @@ class Judge:
             raise ValueError(f"table {number} is absent")
         return rows
 
+    def provided(self, bus: Bus) -> set[bytes]:
+        """All messages that are, or could be, provided on a lookup bus."""
+        return self._provided[bus.index]
+
     def judge(self, samples: Sequence[Sequence[Edit]], *, provided: Provided = Provided.LIE) -> Verdicts:
         """Verdicts on each sample.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations, groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from circuits.air.mutation.repair import TRIES, repaired_rows
 
 #: A row is dropped by moving up its successors only where there are at most this many.
 _SHIFTED_ROWS = 32
+#: The largest group of bits that is taken for flags, and pairs of other bits that are changed in a row.
+_FLAGS = 16
+_PAIRS = 64
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class Target:
 def row_mutations(target: Target, *, repairs: int = TRIES) -> Iterator[Mutation]:
     """All mutations of the table's own rows and public values, of repaired rows by so many tries."""
     yield from _cells(target)
+    yield from _flags(target)
     yield from _rows(target)
     yield from _selector(target)
     yield from _public(target)
@@ -133,6 +138,39 @@ def _cells(target: Target) -> Iterator[Mutation]:
                         kind, target.number, row, f"{target.name(c)}, {target.name(c + 1)}", edits,
                         target.free(c, c + 1), may_be_inert=target.inert(row) and target.selector not in (c, c + 1),
                     )  # fmt: skip
+
+
+def _flags(target: Target) -> Iterator[Mutation]:
+    """Bits of a group set in another way, none, one or two of them; and two bits changed, wherever they are.
+
+    Two flags that are set together may say what a third one does, if something only sees a sum of their numbers.
+    """
+    bits = [cell for cell in target.cells if cell.column.type is CellType.BIT]
+    groups = [[cell.index for cell in group] for _, group in groupby(bits, key=lambda cell: id(cell.column))]
+    patterns = [
+        (group, set_)
+        for group in groups
+        if 2 <= len(group) <= _FLAGS
+        for k in range(3)
+        for set_ in combinations(group, k)
+    ]
+    columns = [cell.index for cell in bits]
+    for row in target.rows:
+        values = target.matrix[row]
+        changes = [{column: int(column in set_) for column in group} for group, set_ in patterns]
+        pairs = [
+            target.rng.choice(columns, 2, replace=False).tolist() for _ in range(_PAIRS if len(columns) > 1 else 0)
+        ]
+        changes += [{column: int(values[column] == 0) for column in pair} for pair in pairs]
+        for change in changes:
+            edits = tuple(e for column, new in change.items() for e in target.changes(row, column, new))
+            if len(edits) > 1:
+                changed = [column for _, _, column, _ in edits]
+                what = ", ".join(f"{target.name(column)} set to {new}" for _, _, column, new in edits)
+                yield Mutation(
+                    "flags", target.number, row, what, edits, target.free(*changed),
+                    may_be_inert=target.inert(row) and target.selector not in changed,
+                )  # fmt: skip
 
 
 def _rows(target: Target) -> Iterator[Mutation]:

@@ -11,6 +11,9 @@ from circuits.air.field import Matrix
 from circuits.air.gadgets import LessThan, TimeOrder
 from circuits.air.layout import allocate
 from circuits.air.mutation import MutationReport, mutate
+from circuits.air.mutation.answers import Answers, answer_mutations
+from circuits.air.mutation.judge import Judge, Provided
+from circuits.air.mutation.rows import Target
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.functions.range import RANGE_16
@@ -181,7 +184,13 @@ TOKEN = Bus(
     (BusField("value", 1, "value", "writer"), BusField("time", 1, "time of the last access", "sender")),
     "one chain in time order",
 )
-NAME = Bus(32, "name", BusKind.LOOKUP, (BusField("pair", 2, "x and its square", "squares"),), "a function")
+NAME = Bus(
+    32,
+    "name",
+    BusKind.LOOKUP,
+    (BusField("x", 1, "any", "squares"), BusField("square", 1, "its", "squares")),
+    "a function",
+)
 
 
 class Access(Table):
@@ -417,3 +426,55 @@ class TestReport:
 def test_the_smallest_tables(height: int, build: Callable[[int], Any]) -> None:
     report = survivors(build(height))
     assert not report.survivors, report
+
+
+class Flagged(Table):
+    """Tells a number by flags, of which the weak one may set several."""
+
+    class Columns(Layout):
+        real = bit("1 on rows that tell")
+        flags = bit("of the number 1, 2 or 3", 3)
+
+    name = "flagged"
+    layout = Columns
+    row_order = "rows are independent"
+    exclusive = True
+
+    def constraints(self, air: Air) -> None:
+        row = air.row
+        air.require(1 - row.real, "always real")
+        if self.exclusive:
+            air.require(row.flags[0] + row.flags[1] + row.flags[2] - 1, "exactly one flag")
+        air.query(NAME, row.flags[0] + row.flags[1] * 2 + row.flags[2] * 3, 9, count=row.real)
+
+
+class NotExclusive(Flagged):
+    exclusive = False
+
+
+@pytest.mark.parametrize("table", [Flagged(), NotExclusive()], ids=["exclusive", "not exclusive"])
+def test_flags_whose_numbers_add_up(table: Flagged) -> None:
+    """The number is looked up, so that no change of a single bit survives."""
+    matrix, view = allocate(table.layout, 2)
+    view.real = 1
+    view.flags[:, 2] = 1
+    answers, rows = allocate(Squares.layout, 1)
+    rows.multiplicity, rows.x, rows.square = 2, 3, 9
+    report = mutate(*filled([table, Squares()], [matrix, answers]), tables={"flagged"})
+    assert {s.kind for s in report.survivors} == (set() if table.exclusive else {"flags"})
+    assert report.tried["flags"] > 0
+
+
+def test_what_is_looked_up_is_answered() -> None:
+    """Who asks for another square is given it: only the order of the questions objects."""
+    for asks in (Asks(), AsksWithoutOrder()):
+        judge = Judge(*squares(Squares(), asks))
+        target = Target(0, judge.table(0), 4, np.random.default_rng(1))
+        found = list(answer_mutations(Answers(judge), target))
+        assert found
+        for mutation in found:
+            (_, _, x, new), (_, _, square, answer) = sorted(mutation.edits, key=lambda edit: edit[2])
+            assert (target.name(x), target.name(square)) == ("x", "square")
+            assert answer == new * new
+        survives = judge.judge([m.edits for m in found], provided=Provided.OTHER_TRUTH).survives
+        assert survives.any() == survives.all() == (not asks.orderly)
