@@ -15,7 +15,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from executor.provable import PROVED_PRECOMPILES, precompile_numbers
+from executor.modexp import HEADER_BYTES, ModexpInput
+from executor.provable import MODEXP, PROVED_PRECOMPILES, precompile_numbers
 from executor.trace import ExecutionTrace, FrameKind, Outcome
 from scripts.batches.precompile_calls import document, of_inputs
 from scripts.batches.precompile_inputs import random_input
@@ -105,14 +106,20 @@ def test_many_random_calls(monkeypatch: pytest.MonkeyPatch, number: int) -> None
         assert called.outcomes["PRECOMPILE_FAILURE"] > CALLS / 20
 
 
+def _specs_run(data: bytes) -> bool:
+    """Whether the place behind the base is a word; the specs add it up before they find that nobody can pay."""
+    return HEADER_BYTES + ModexpInput(data).lengths[0] < 1 << 256
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize("number", PROVED_PRECOMPILES)
 def test_the_specs_agree(specs: Specs, number: int) -> None:
-    """On the same batches."""
+    """On the same batches, but for inputs of MODEXP on which the specs stop with an error of their own."""
     tally = Tally()
     size = IN_BATCH.get(number, USUAL)
     for seed in range(CALLS // size):
-        assert_agreement(specs, document(seed, number, size), tally)
+        request = document(seed, number, size, _specs_run if number == MODEXP else lambda _: True)
+        assert_agreement(specs, request, tally)
     assert tally.transactions == CALLS
 
 
