@@ -1,4 +1,4 @@
-"""Precompiled contracts where py-evm's are not those of the protocol."""
+"""Precompiled contracts where py-evm's are not those of the protocol, or take long for no reason."""
 
 from __future__ import annotations
 
