@@ -1,4 +1,4 @@
-"""Precompiled contracts where py-evm's are not those of the protocol."""
+"""Precompiled contracts where py-evm's are not those of the protocol, or take long for no reason."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from ckzg import load_trusted_setup
 from eth.precompiles import point_evaluation
 from eth.precompiles.modexp import extract_lengths
 
 Precompile = Callable[[Any], Any]
 
 # py-evm reads the setup of the ceremony anew for each point evaluation, which takes seconds; blocks can have hundreds.
-vars(point_evaluation)["load_trusted_setup"] = cache(load_trusted_setup)
+vars(point_evaluation)["load_trusted_setup"] = cache(vars(point_evaluation)["load_trusted_setup"])
 
 MODEXP = (5).to_bytes(20, "big")  # EIP-198
 

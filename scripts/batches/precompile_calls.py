@@ -7,7 +7,7 @@ shorter or longer or lie over the input, and from the return data. All of that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -98,10 +98,15 @@ def _transaction(random: Random, building: Builder, index: int, number: int, dat
     return building.transfer(sender, gas=gas, **fields)
 
 
-def document(seed: int, number: int, calls: int) -> dict[str, Any]:
-    """A batch file with so many calls of a precompiled contract."""
+def document(seed: int, number: int, calls: int, wanted: Callable[[bytes], bool] = lambda _: True) -> dict[str, Any]:
+    """A batch file with so many calls of a precompiled contract, with inputs that are `wanted`."""
     random = Random(f"{seed} {number}")
-    return of_inputs(random, [(number, random_input(random, number)) for _ in range(calls)])
+    inputs: list[bytes] = []
+    while len(inputs) < calls:
+        data = random_input(random, number)
+        if wanted(data):
+            inputs.append(data)
+    return of_inputs(random, [(number, data) for data in inputs])
 
 
 def of_inputs(random: Random, inputs: Sequence[tuple[int, bytes]], paid: bool = False) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -41,6 +41,12 @@ CALLING = 20  # programs of a batch that call each other
 FEW_CALLING, PARTS, PART = 4, 10, 25  # batches; those of the deep test come in parts
 
 
+class Counting(Protocol):
+    """Counts what happens in batches."""
+
+    def add(self, trace: ExecutionTrace) -> None: ...
+
+
 @dataclass
 class Ran:
     """What the programs of some batches came to."""
@@ -65,9 +71,7 @@ class Ran:
         return f"{self.programs} programs, {self.steps} steps: {outcomes}"
 
 
-def problems(
-    request: dict[str, Any], ran: Ran | Happened, monkeypatch: pytest.MonkeyPatch, cut: bool = False
-) -> list[str]:
+def problems(request: dict[str, Any], ran: Counting, monkeypatch: pytest.MonkeyPatch, cut: bool = False) -> list[str]:
     """What is wrong with the tables of a batch, or with what they state; `cut`: it is proved in two segments."""
     executed = run(request)
     assert not isinstance(executed, BatchError), executed
@@ -94,7 +98,7 @@ def problems(
     return wrong
 
 
-def check(seed: int, request: dict[str, Any], ran: Ran | Happened, monkeypatch: pytest.MonkeyPatch) -> None:
+def check(seed: int, request: dict[str, Any], ran: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check the random batch of this seed; every second one is cut."""
     wrong = problems(request, ran, monkeypatch, cut=bool(seed % 2))
     assert not wrong, "\n".join([f"seed {seed}:", *wrong[:10], report(request, [])])

@@ -15,6 +15,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from executor.modexp import HEADER_BYTES, ModexpInput
 from executor.provable import MODEXP, PROVED_PRECOMPILES, precompile_numbers
 from executor.trace import ExecutionTrace, FrameKind, Outcome
 from scripts.batches.precompile_calls import document, of_inputs
@@ -99,13 +100,19 @@ def test_many_random_calls(monkeypatch: pytest.MonkeyPatch, number: int, part: i
     assert called.returned
 
 
+def _specs_run(data: bytes) -> bool:
+    """Whether the place behind the base is a word; the specs add it up before they find that nobody can pay."""
+    return HEADER_BYTES + ModexpInput(data).lengths[0] < 1 << 256
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("number", [number for number in PROVED_PRECOMPILES if number != MODEXP])
+@pytest.mark.parametrize("number", PROVED_PRECOMPILES)
 def test_the_specs_agree(specs: Specs, number: int, part: int) -> None:
-    """On the same batches. Of MODEXP's inputs there are some on which the specs stop with an error of their own."""
+    """On the same batches, but for inputs of MODEXP on which the specs stop with an error of their own."""
     tally = Tally()
-    assert_agreement(specs, document(part, number, IN_BATCH), tally)
+    request = document(part, number, IN_BATCH, _specs_run if number == MODEXP else lambda _: True)
+    assert_agreement(specs, request, tally)
     assert tally.transactions == IN_BATCH
 
 
