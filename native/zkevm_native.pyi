@@ -38,7 +38,7 @@ keeps balances from wrapping around. The number of rows times interactions must 
 ``MODULUS`` too. In both sums a height below 16 counts as 16.
 
 **Limits**, beyond which ``CircuitError`` is raised: 1 to 128 tables of distinct names; at least one
-constraint or interaction that is not constant, at most 5000 constraints and 1000 interactions a table; 30000 columns
+constraint or interaction that is not constant, at most 5000 constraints and 1000 interactions a table; 60000 columns
 in all tables together; degree 3 of every constraint, count and field, where columns and the three
 row selectors have degree 1, constants and public values degree 0; 1 to 127 fields a message; buses
 below 65536; 4 million nodes in all tables together; 65536 public values a table; expressions at most

@@ -792,7 +792,7 @@ BROKEN: dict[str, Callable[[dict[str, Any]], None]] = {
         tables=[document["tables"][0] | {"name": str(index)} for index in range(257)]
     ),
     "too many columns": lambda document: document.update(
-        tables=[document["tables"][0] | {"name": name, "width": 15001} for name in "ab"]
+        tables=[document["tables"][0] | {"name": name, "width": 30001} for name in "ab"]
     ),
     "entry missing": lambda document: document["tables"][0].pop("nodes"),
     "extra table entry": changed(more=1),
@@ -800,7 +800,7 @@ BROKEN: dict[str, Callable[[dict[str, Any]], None]] = {
     "long name": changed(name="x" * 257),
     "name of another type": changed(name=3),
     "width zero": changed(width=0),
-    "width too large": changed(width=30001),
+    "width too large": changed(width=60001),
     "width negative": changed(width=-1),
     "width beyond a word": changed(width=1 << 70),
     "width fractional": changed(width=1.5),

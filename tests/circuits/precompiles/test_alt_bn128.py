@@ -169,7 +169,7 @@ def test_no_program_answers_for_another() -> None:
 
 @pytest.mark.parametrize("number", range(10))
 def test_every_register_is_determined(number: int) -> None:
-    """No register can hold another number."""
+    """No register can hold another number, but for a word that is only there to stand behind another one in a pair."""
     inputs = [
         (0, _words(*G, *_point(BN254.times(5, G)))),
         (0, _words(*G, *G)),
@@ -185,7 +185,10 @@ def test_every_register_is_determined(number: int) -> None:
     program, (choice, data) = VARIANTS[number].program, inputs[number]
     words = words_of(program, data)
     lying_run(program, words, {}, choice)
-    numbers = [NARROW + k for k in range(0, len(program.narrow), 5 if number == 6 else 1)] + free_registers(program)
+    free = free_registers(program)
+    if number in (4, 8):
+        lying_run(program, words, {free.pop(0): lambda v: v + 1}, choice)
+    numbers = [NARROW + k for k in range(0, len(program.narrow), 5 if number == 6 else 1)] + free
     numbers += [BITS + k for k in range(program.bit_rows - 1)]
     determined = 0
     for register in numbers:
