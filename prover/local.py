@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from threading import Thread
 from typing import TypeVar
 
 from circuits.batch.execution import Batch
@@ -15,6 +15,8 @@ from prover.segment import SegmentJob, SegmentProof, prove_segment
 from prover.workers import Workers, check_memory, first_line, name_of
 
 T = TypeVar("T")
+
+_THREAD = "proving"
 
 #: Processor time of proving, seconds: of a segment, of each cell and of each interaction (padding included). All of
 #: these are measured on one machine; they decide nothing but where segments are proved.
@@ -87,5 +89,10 @@ def _interruptible(work: Callable[[], T]) -> T:
         except BaseException as error:
             future.set_exception(error)
 
-    Thread(target=run, daemon=True, name="proving").start()
+    threading.Thread(target=run, daemon=True, name=_THREAD).start()
     return future.result()
+
+
+def is_proving() -> bool:
+    """Whether the engine is still at work for somebody who was interrupted: an interpreter that ends would abort."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 REJECTED = 1
 UNUSABLE = 2
 INTERNAL = 3
+INTERRUPTED = 130
 
 #: Set it to see where an internal error came from.
 TRACEBACK_VARIABLE = "ZKEVM_TRACEBACK"
@@ -317,7 +318,8 @@ def _errors(output: Output) -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         fail(output, "interrupted", kind="Interrupted", hint="finished segments are kept")
-        raise typer.Exit(130) from None
+        _leave_the_engine(INTERRUPTED)
+        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing more must be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -328,6 +330,15 @@ def _errors(output: Output) -> Iterator[None]:
         status, report = _describe(error)
         fail(output, **report)
         raise typer.Exit(status) from None
+
+
+def _leave_the_engine(status: int) -> None:
+    """Exit now if the engine is at work: it could not be waited for, and an interpreter that ends would abort it."""
+    local = sys.modules.get("prover.local")
+    if local is not None and local.is_proving():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _describe(error: Exception) -> tuple[int, dict[str, Any]]:
