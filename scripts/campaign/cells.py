@@ -26,8 +26,8 @@ from scripts.campaign.bounds import bounded_time
 from scripts.campaign.changes import Change
 from scripts.campaign.target import Honest, compiled, is_function
 
-#: Cells of a table that are changed in one go, about, in at most so many rows, one of them that of so many rows which has
-#: the most zeros; rows that are repaired, and tries with bits that stay bits, and with bits that become anything.
+#: Cells of a table that are changed in one go, about, in at most so many rows, one of them that of so many rows which
+#: has the most zeros; rows that are repaired, and tries with bits that stay bits, and with bits that become anything.
 _CELLS = 800
 _ROWS = 8
 _DRAWN = 64
@@ -264,7 +264,7 @@ def _is_padding(honest: Honest, edit: Edit) -> bool:
 def _sample(target: Target, count: int) -> list[int]:
     """So many rows at random, if there are as many, now and then borders and padding among them.
 
-    One of several is a row with many zeros: products of zeros bind nothing, so a lie that other rows object to may pass.
+    One of several is a row with many zeros: products of zeros bind nothing, so a lie others object to may pass.
     """
     rng = target.rng
     real, padding = target.real_rows, target.padding_rows
