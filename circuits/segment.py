@@ -7,23 +7,27 @@ others ask of them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from circuits.air.circuit import Circuit
+from circuits.air.circuit import Circuit, Description, table_statistics
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, bit, element
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
+from circuits.air.sources import files_digest
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
 from circuits.fields import calls as field_calls
+from circuits.fields import listings
 from circuits.frames import buffer, call_gas, calldata, code, create_address, frames, init_code, push_sites
 from circuits.functions import bitwise_bytes, poseidon2, range
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2, RANGE15
@@ -160,7 +164,7 @@ def _components() -> list[Component]:
         Answering(range.RANGE_15, RANGE15, lambda _, asked: range.RANGE_15.fill(asked[:, 0]) if len(asked) else None),
     ]
     modules = [c for module in _MODULES for c in module.COMPONENTS]
-    return in_order([*own, *modules, *copies.COPY_COMPONENTS, *functions])
+    return [*own, *modules, *copies.COPY_COMPONENTS, *functions]
 
 
 def in_order(components: Sequence[Component]) -> list[Component]:
@@ -169,9 +173,7 @@ def in_order(components: Sequence[Component]) -> list[Component]:
     Raises:
         ValueError: tables ask each other in a circle.
     """
-    asks = {
-        c.table.name: {i.bus.index for i in c.table.air.interactions if not i.provides and i.weight} for c in components
-    }
+    asks = {c.table.name: table_statistics(c.table).asks for c in components}
     waiting: list[Component] = list(components)
     ordered: list[Component] = []
     while waiting:
@@ -189,16 +191,69 @@ def in_order(components: Sequence[Component]) -> list[Component]:
     return ordered
 
 
+# What is known of the circuit, kept in a file: who makes plans or proofs with pinned keys needs no expressions.
+
+STORE = Path(__file__).with_suffix(".json")
+
+
+#: Modules of the executor whose constants the circuit has.
+EXECUTOR_MODULES = (
+    "errors",
+    "forks",
+    "limbs",
+    "modexp",
+    "opcodes",
+    "rules",
+    "state_keys",
+    "trace",
+    "transactions",
+)
+
+
+def sources_digest() -> str:
+    """SHA-256 of all files that decide what the circuit is."""
+    root = Path(__file__).parent
+    executor = (root.parent / "executor" / f"{name}.py" for name in EXECUTOR_MODULES)
+    return files_digest([*sorted(root.rglob("*.py")), *executor, listings.STORE])
+
+
+def circuit_of_sources() -> Circuit:
+    """The circuit of every segment, with its expressions."""
+    return Circuit("segment", [c.table for c in in_order(_components())])
+
+
+def store(description: Description, path: Path = STORE) -> None:
+    """Keep what is known of the circuit, with the digest of its sources."""
+    document = {"sources": sources_digest(), **description.to_document()}
+    path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+
+
+@cache
+def stored(path: Path = STORE) -> Description | None:
+    """What is known of the circuit from the file, if that is from the sources as they are."""
+    try:
+        document = json.loads(path.read_text())
+        if document["sources"] == sources_digest():
+            return Description.of_document(document)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
 @cache
 def segment_components() -> tuple[Component, ...]:
     """All tables of a segment, in the order in which they are filled."""
-    return tuple(_components())
+    components, known = _components(), stored()
+    if known is None:
+        return tuple(in_order(components))
+    by_name = {c.table.name: c for c in components}
+    return tuple(by_name[table.name] for table in known.tables)
 
 
 @cache
 def segment_circuit() -> Circuit:
     """The circuit of every segment."""
-    return Circuit("segment", [c.table for c in segment_components()])
+    return Circuit("segment", [c.table for c in segment_components()], stored())
 
 
 @dataclass(frozen=True)

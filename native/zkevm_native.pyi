@@ -139,6 +139,14 @@ class Poseidon2Constants(TypedDict):
 class ProvingKey:
     """What a prover needs of a circuit. Made by ``keygen``; immutable and usable from any thread."""
 
+    @staticmethod
+    def of(key: VerifyingKey, tables: Sequence[str]) -> ProvingKey:
+        """The key whose verifying half is given, with the names of its tables.
+
+        Raises:
+            CircuitError: there are more or fewer names than tables.
+        """
+
     @property
     def tables(self) -> list[str]:
         """Names of the tables, in the order traces are given."""
@@ -152,11 +160,14 @@ class VerifyingKey:
     """What a verifier needs of a circuit. It holds no names. Immutable."""
 
     @staticmethod
-    def from_bytes(data: bytes) -> VerifyingKey:
+    def from_bytes(data: bytes, known: bool = False) -> VerifyingKey:
         """Reads and fully checks a key of at most 256 MiB.
 
         The digest is recomputed, the parameters must be those of ``parameters``, the circuit must
         obey the limits, and the encoding must be the canonical one.
+
+        A key is ``known`` if a hash of its encoding is: then the digest is taken as it is, and of the circuit
+        nothing is checked, which takes long.
 
         Raises:
             KeyFormatError: anything else.

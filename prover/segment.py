@@ -14,6 +14,7 @@ from circuits.state.state_view import StateView, Writes
 from circuits.statement import SegmentPublicValues
 from prover.planner import SegmentPlan
 from prover.store import content_key
+from verifier import keys
 
 #: What runs the engine's prover: our device, or the engine's own, which proves the same and is slower.
 Device: TypeAlias = Literal["own", "stock"]
@@ -61,8 +62,15 @@ class SegmentProof:
 
 @cache
 def proving_key(log_stacked_height: int) -> zkevm_native.ProvingKey:
-    """The key of the segment circuit, generated once in each process."""
-    return zkevm_native.keygen(segment_circuit().export(), log_stacked_height)
+    """The key of the segment circuit, made once in each process.
+
+    It comes from the pinned key, if that is of the circuit as it is, and is generated for any other circuit or height.
+    """
+    circuit = segment_circuit()
+    if log_stacked_height in keys.SUPPORTED_HEIGHTS and circuit.digest == keys.manifest().circuit_digest:
+        pinned = zkevm_native.VerifyingKey.from_bytes(keys.encoding(log_stacked_height), known=True)
+        return zkevm_native.ProvingKey.of(pinned, circuit.names)
+    return zkevm_native.keygen(circuit.export(), log_stacked_height)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Generate the verifying keys that `verifier/keys` pins, and the listings of programs, from the circuits as they are.
+"""Generate the verifying keys that `verifier/keys` pins, the listings of programs, and what is known of the circuit.
 
 Run after every change of a circuit: `python -m scripts.pin_keys`. With `--check` nothing is written; the exit status
 says whether the pinned keys are the ones the circuits generate.
@@ -13,22 +13,23 @@ from collections.abc import Iterable
 
 import zkevm_native
 
+from circuits import segment
+from circuits.air.circuit import Circuit
 from circuits.fields import listings
-from circuits.segment import segment_circuit
 from circuits.statement import CIRCUIT_VERSION
 from verifier import keys
 
 
-def generate(heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) -> tuple[keys.Manifest, list[bytes]]:
+def generate(circuit: Circuit, heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) -> tuple[keys.Manifest, list[bytes]]:
     """Generate verifying keys of the segment circuit.
 
     Args:
+        circuit: with its expressions.
         heights: values of `log_stacked_height`, one key for each.
 
     Returns:
         Their manifest, and the encodings of the keys in its order.
     """
-    circuit = segment_circuit()
     document = circuit.export()
     entries, encodings = [], []
     for height in heights:
@@ -47,12 +48,18 @@ def main() -> int:
     if not arguments.check:
         # First: the circuits that are generated take the listings from there.
         listings.store(listings.assembled())
-    manifest, encodings = generate()
+    circuit = segment.circuit_of_sources()
+    manifest, encodings = generate(circuit)
     if arguments.check:
-        current = manifest == keys.manifest() and listings.listed() == listings.assembled()
+        current = (
+            manifest == keys.manifest()
+            and listings.listed() == listings.assembled()
+            and segment.stored() == circuit.description
+        )
         print("the pinned keys are current" if current else "the pinned keys are not those of the circuits")
         return 0 if current else 1
     keys.write(keys.FOLDER, manifest, encodings)
+    segment.store(circuit.description)
     for entry, encoding in zip(manifest.keys, encodings, strict=True):
         print(f"{keys.file_name(entry.log_stacked_height)}: {len(encoding):,} bytes, digest {entry.digest}")
     return 0

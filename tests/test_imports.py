@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from circuits.segment import EXECUTOR_MODULES
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("executor", "circuits", "prover", "verifier", "zkevm", "scripts")
 
@@ -21,17 +23,7 @@ PACKAGES = ("executor", "circuits", "prover", "verifier", "zkevm", "scripts")
 ARROWS: dict[str, tuple[str, ...]] = {
     "executor": (),
     # Constants of the EVM, the trace and its encodings: nothing that executes.
-    "circuits": (
-        "executor.errors",
-        "executor.forks",
-        "executor.limbs",
-        "executor.modexp",
-        "executor.opcodes",
-        "executor.rules",
-        "executor.state_keys",
-        "executor.trace",
-        "executor.transactions",
-    ),
+    "circuits": tuple(f"executor.{name}" for name in EXECUTOR_MODULES),
     "verifier": ("circuits",),
     # The proof file, the pinned keys, how large a segment may be, what it states, and the checks that it must pass.
     "prover": (

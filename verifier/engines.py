@@ -54,7 +54,7 @@ class NativeKey:
 
         self._native = zkevm_native
         try:
-            self._key = zkevm_native.VerifyingKey.from_bytes(encoding)
+            self._key = zkevm_native.VerifyingKey.from_bytes(encoding, known=True)
         except zkevm_native.EngineError as error:
             raise Invalid(str(error)) from error
 
@@ -94,7 +94,7 @@ class PythonKey:
 
 
 ENGINES: Final[Mapping[str, Callable[[bytes], VerifyingKey]]] = {"native": NativeKey, "python": PythonKey}
-"""How each engine decodes a key; raises `Invalid` for what is no key."""
+"""How each engine decodes a key that is known by a hash of its encoding; raises `Invalid` for what is no key."""
 
 
 def native_is_installed() -> bool:

@@ -12,9 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from circuits.air.circuit import Circuit
-from circuits.air.expression import Op
-from circuits.air.table import Table
+from circuits.air.circuit import Circuit, TableStatistics
 from verifier.container import MAX_SEGMENT_PROOF_BYTES
 from verifier.errors import Invalid
 from verifier.swirl.key import Interaction, TableKey, VerifyingKey, height_bounds, parameters
@@ -87,22 +85,22 @@ def check_segment_size(circuit: Circuit, heights: Mapping[str, int], log_stacked
 def _shape(circuit: Circuit, log_stacked_height: int) -> VerifyingKey:
     """The key of a circuit as far as sizes depend on it: without expressions and digest."""
     params = parameters(log_stacked_height)
-    tables = tuple(_table_shape(table, params.max_degree) for table in circuit.tables)
+    tables = tuple(_table_shape(table, params.max_degree) for table in circuit.statistics)
     return VerifyingKey(params, tables, height_bounds(tables, params), digest=())
 
 
-def _table_shape(table: Table, degree: int) -> TableKey:
-    air = table.air
+def _table_shape(table: TableStatistics, degree: int) -> TableKey:
     return TableKey(
-        width=table.width,
-        public_values=table.public.width,
-        uses_next=any(node[0] == Op.NEXT for node in air.graph.nodes),
+        width=table.columns,
+        public_values=table.public_values,
+        uses_next=table.uses_next,
         degree=degree,
         required=False,
         nodes=np.zeros((0, 3), dtype=np.int64),
-        constraints=np.unique([c.expression.index for c in air.constraints]).astype(np.int64),
+        constraints=np.arange(table.distinct, dtype=np.int64),
         interactions=tuple(
-            Interaction(bus=i.bus.index, count=0, message=(0,) * len(i.message), weight=i.weight)
-            for i in air.interactions
+            interaction
+            for kind in table.kinds
+            for interaction in [Interaction(kind.bus, 0, (0,) * kind.width, kind.weight)] * kind.number
         ),
     )

@@ -36,6 +36,12 @@ class Graph:
         self.degrees: list[int] = []
         self._index: dict[Node, int] = {}
 
+    def copy(self) -> Graph:
+        """A graph of the same nodes; the expressions of this one can be used with it."""
+        other = Graph()
+        other.nodes, other.degrees, other._index = list(self.nodes), list(self.degrees), dict(self._index)
+        return other
+
     def node(self, op: Op, a: int = 0, b: int = 0) -> Expression:
         key = (int(op), a, b)
         index = self._index.get(key)

@@ -6,7 +6,6 @@ often the program runs. The counts are columns: one for all rows of a program, o
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from circuits.air.bus import Bus
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import C, Layout, Size, element
+from circuits.air.sources import files_digest
 from circuits.air.table import Air, Interaction, Table
 from circuits.fields import selections, words
 from circuits.fields.buses import (
@@ -169,12 +169,9 @@ def sources_digest() -> str:
     room = Path(__file__).parent
     files = [
         *sorted((room.parent / "programs").glob("*.py")),
-        *(room / f"{n}.py" for n in ("listings", "selections", "words")),
+        *(room / f"{n}.py" for n in ("buses", "listings", "selections", "words")),
     ]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
+    return files_digest(files)
 
 
 def store(listed: Mapping[int, Sequence[Message]], path: Path = STORE) -> None:

@@ -136,7 +136,7 @@ mod tests {
     fn keys_survive_their_encoding() {
         let key = generate(CIRCUIT, 12).expect("a key");
         let bytes = key.verifying.encode();
-        let again = VerifyingKey::decode(&bytes).expect("decodes");
+        let again = VerifyingKey::decode(&bytes, false).expect("decodes");
         assert_eq!(again.encode(), bytes);
         assert_eq!(again.inner.pre_hash, key.verifying.inner.pre_hash);
     }

@@ -721,6 +721,29 @@ def test_key_round_trip(vk: zn.VerifyingKey, proof: bytes) -> None:
     assert zn.verify(again, proof).log_heights == [6]
 
 
+def test_a_proving_key_of_a_verifying_key(lookup: zn.ProvingKey) -> None:
+    pinned = zn.VerifyingKey.from_bytes(lookup.verifying_key().to_bytes(), known=True)
+    again = zn.ProvingKey.of(pinned, lookup.tables)
+    assert again.tables == lookup.tables
+    assert again.log_stacked_height == lookup.log_stacked_height
+    assert again.verifying_key().to_bytes() == lookup.verifying_key().to_bytes()
+    attempt(again, [column(0, 0, 1, 1, 3, 3, 3, 3), offers((0, 2), (1, 2), (2, 0), (3, 4))])
+    with pytest.raises(zn.CircuitError, match="1 names for 2 tables"):
+        zn.ProvingKey.of(pinned, lookup.tables[:1])
+
+
+def test_the_digest_of_a_known_key_is_taken_as_it_is(vk: zn.VerifyingKey) -> None:
+    """But its form is checked."""
+    data = vk.to_bytes()
+    forged = data[:-1] + bytes([data[-1] ^ 1])
+    with pytest.raises(zn.KeyFormatError):
+        zn.VerifyingKey.from_bytes(forged)
+    assert zn.VerifyingKey.from_bytes(forged, known=True).digest != vk.digest
+    for damaged in (b"", data[:11], data[:-1], data[:8] + b"\xff" + data[9:]):
+        with pytest.raises(zn.KeyFormatError):
+            zn.VerifyingKey.from_bytes(damaged, known=True)
+
+
 def test_key_generation_is_deterministic(vk: zn.VerifyingKey) -> None:
     again = zn.keygen(circuit(fibonacci_table()), HEIGHT).verifying_key()
     assert again.to_bytes() == vk.to_bytes()

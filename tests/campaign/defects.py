@@ -7,7 +7,7 @@ all of its ends. Layouts stay, so honest tables are filled as always, and are ac
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import dataclass, replace
 
 from circuits.air.bus import Bus
@@ -52,7 +52,7 @@ class Defect:
     def _weakened(self, table: Table) -> Table:
         air = copy(table.air)
         air.constraints, air.interactions = list(air.constraints), list(air.interactions)
-        air.graph = deepcopy(air.graph)  # to which new nodes may be added
+        air.graph = air.graph.copy()  # to which new nodes may be added
         self.weaken(table, air)
         if (air.constraints, air.interactions) == (table.air.constraints, table.air.interactions):
             return table

@@ -8,9 +8,10 @@ from circuits.batch.execution import Batch
 from circuits.segment import segment_circuit
 from executor.provable import check_provable
 from prover.planner import plan_batch, planner_for
-from prover.segment import SegmentJob, fill_segment, is_proof_of, prove_segment, segment_jobs
+from prover.segment import SegmentJob, fill_segment, is_proof_of, prove_segment, proving_key, segment_jobs
 from scripts.batches.builder import Builder
 from scripts.batches.tokens import SMALL, paying, token_builder, tokens
+from verifier import keys
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,21 @@ def test_tables_are_exactly_as_large_as_planned(small_batch: Batch, jobs: list[S
         filled = fill_segment(small_batch, job)
         heights = {name: len(t) for name, t in zip(names, filled.traces, strict=True) if t is not None}
         assert heights == job.plan.heights
+
+
+def test_a_key_of_another_circuit_than_the_pinned_one_is_generated(
+    jobs: list[SegmentJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the same, if the circuit is, after all."""
+    height, manifest = jobs[0].plan.log_stacked_height, keys.manifest()
+    proving_key.cache_clear()
+    monkeypatch.setattr(keys, "manifest", lambda: replace(manifest, circuit_digest="another"))
+    generated = proving_key(height)
+    proving_key.cache_clear()
+    monkeypatch.undo()
+    pinned = proving_key(height)
+    assert pinned.tables == generated.tables == list(manifest.tables)
+    assert pinned.verifying_key().to_bytes() == generated.verifying_key().to_bytes() == keys.encoding(height)
 
 
 def test_a_proof_is_one_of_its_own_segment_alone(small_batch: Batch, jobs: list[SegmentJob]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import zkevm_native
 
+from circuits import segment
 from scripts.pin_keys import generate
 from verifier import keys
 from verifier.engines import ENGINES
@@ -28,8 +29,10 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_pinned_keys_are_those_the_circuits_generate(tmp_path: Path) -> None:
-    manifest, encodings = generate()
+    circuit = segment.circuit_of_sources()
+    manifest, encodings = generate(circuit)
     assert manifest == keys.manifest(), "run `make pin-keys`"
+    assert segment.stored() == circuit.description, "run `make pin-keys`"
     for entry, encoding in zip(manifest.keys, encodings, strict=True):
         assert keys.encoding(entry.log_stacked_height) == encoding
 
@@ -44,9 +47,11 @@ def test_every_supported_height_has_its_own_key() -> None:
 
 @pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
 def test_keys_give_100_bits(height: int) -> None:
+    """Of a key that is known by its hash the engine checks nothing; here it does."""
     key = zkevm_native.VerifyingKey.from_bytes(keys.encoding(height))
     assert key.log_stacked_height == height
     assert key.security()["total"] >= 100
+    assert key.digest == keys.load(height).verifying_key.digest
 
 
 @pytest.mark.parametrize("height", [0, 13, 23, 255])
