@@ -53,7 +53,7 @@ def main() -> int:
     if arguments.check:
         current = (
             manifest == keys.manifest()
-            and listings.listed() == listings.assembled()
+            and {n: found.messages() for n, found in listings.listed().items()} == listings.assembled()
             and segment.stored() == circuit.description
         )
         print("the pinned keys are current" if current else "the pinned keys are not those of the circuits")

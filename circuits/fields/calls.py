@@ -310,7 +310,7 @@ def _acting(table: Table, fill: Callable[[Runs], Matrix | None]) -> Acting:
 
 
 def _components() -> tuple[Component, ...]:
-    tables = [table for number, messages in listed().items() for table in listings(number, messages)]
+    tables = [table for number, found in listed().items() for table in listings(number, found)]
     return (
         Acting(FieldCallsTable(), fill_calls),
         Acting(Instances(), fill_instances),

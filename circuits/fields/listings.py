@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ from circuits.programs.runs import Runs, signed_digits
 #: The engine takes 1,000 interactions of one table.
 MAX_MESSAGES = 960
 
+_PROGRAM_FIELDS = tuple(field.name for field in PROGRAM_LISTED.fields)
+_BUSES = (PROGRAM_LISTED, NARROW_LISTED, WIDE_LISTED, SELECTED_LISTED, BITS_LISTED, WORD_LISTED, *REGISTERS.values())
+
 
 @dataclass(frozen=True)
 class Message:
@@ -56,6 +59,53 @@ class Message:
     constant: int | None = None
 
 
+class Listed:
+    """All messages of a precompile, as the numbers that a file has: few of them are ever needed one by one.
+
+    Attributes:
+        heads: (messages, 3) int32, each the bus (its place among those of listings), the program, and which constant of
+            it, -1 for all else.
+        fields: uint32, of all messages one after the other.
+        programs: that have any.
+    """
+
+    def __init__(self, heads: NDArray[np.int32], fields: NDArray[np.uint32]) -> None:
+        """Raises `ValueError` where there are fewer or more fields than the buses have."""
+        self.heads, self.fields = heads, fields
+        widths = np.array([bus.width for bus in _BUSES])[heads[:, 0]]
+        self._ends = np.cumsum(widths)
+        if len(fields) != widths.sum():
+            raise ValueError("messages of other widths than their buses")
+        self.programs = frozenset(np.unique(heads[:, 1]).tolist())
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Listed:
+        """These messages."""
+        index = {bus.index: k for k, bus in enumerate(_BUSES)}
+        heads = [(index[m.bus.index], m.program, -1 if m.constant is None else m.constant) for m in messages]
+        fields = np.array([v for m in messages for v in m.fields], dtype=np.uint32)
+        return cls(np.array(heads, dtype=np.int32).reshape(-1, 3), fields)
+
+    @cached_property
+    def owners(self) -> list[tuple[int, int]]:
+        """Program and constant of each message."""
+        return list(map(tuple, self.heads[:, 1:].tolist()))
+
+    def messages(self, part: slice = slice(None)) -> list[Message]:
+        """Some of them."""
+        heads = self.heads[part]
+        widths = [_BUSES[bus].width for bus in heads[:, 0]]
+        end = int(self._ends[part][-1]) if len(heads) else 0
+        start = end - sum(widths)
+        fields = self.fields[start:end].tolist()
+        found, at = [], 0
+        for (bus, program, constant), width in zip(heads.tolist(), widths, strict=True):
+            values = tuple(fields[at : at + width])
+            found.append(Message(program, _BUSES[bus], values, None if constant < 0 else constant))
+            at += width
+        return found
+
+
 class Columns(Layout[C]):
     """The only row."""
 
@@ -69,11 +119,18 @@ class Listing(Table[Columns]):
 
     selector = None
 
-    def __init__(self, precompile: int, part: int, messages: Sequence[Message], programs: frozenset[int]) -> None:
-        """A part of the messages of a precompile, which these programs answer."""
-        self.counts = list(dict.fromkeys((m.program, m.constant) for m in messages))
+    def __init__(self, precompile: int, part: int, listed: Listed) -> None:
+        """A part of the messages of a precompile."""
+        start = part * MAX_MESSAGES
+        self.listed, self.slice = listed, slice(start, start + MAX_MESSAGES)
+        #: Program and constant, None for all else of the program, of each count.
+        self.counts = [(p, None if c < 0 else c) for p, c in dict.fromkeys(listed.owners[self.slice])]
         super().__init__(f"listing_{precompile}_{part}", Columns.sized(counts=len(self.counts)))
-        self.messages, self.programs = messages, programs
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """What is listed."""
+        return self.listed.messages(self.slice)
 
     def constraints(self, air: Air[Columns]) -> None:
         counts = dict(zip(self.counts, air.row.multiplicity, strict=True))
@@ -86,7 +143,7 @@ class Listing(Table[Columns]):
 
     def fill(self, runs: Runs) -> Matrix | None:
         """The row, if there is an instance of a program of the precompile."""
-        if self.programs.isdisjoint(runs.programs):
+        if self.listed.programs.isdisjoint(runs.programs):
             return None
         matrix = np.zeros((1, len(self.counts)), dtype=np.uint32)
         for k, (number, constant) in enumerate(self.counts):
@@ -140,13 +197,9 @@ def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
     return messages
 
 
-def listings(precompile: int, messages: Sequence[Message]) -> list[Listing]:
+def listings(precompile: int, listed: Listed) -> list[Listing]:
     """The tables that list the programs of a precompile."""
-    programs = frozenset(m.program for m in messages)
-    starts = range(0, len(messages), MAX_MESSAGES)
-    return [
-        Listing(precompile, part, messages[start : start + MAX_MESSAGES], programs) for part, start in enumerate(starts)
-    ]
+    return [Listing(precompile, part, listed) for part in range(-(-len(listed.owners) // MAX_MESSAGES))]
 
 
 def assembled() -> dict[int, list[Message]]:
@@ -160,8 +213,6 @@ def assembled() -> dict[int, list[Message]]:
 # What is listed, kept in a file: to assemble the programs takes long, and only who runs one has to.
 
 STORE = Path(__file__).parent / "listed.npz"
-_PROGRAM_FIELDS = tuple(field.name for field in PROGRAM_LISTED.fields)
-_BUSES = (PROGRAM_LISTED, NARROW_LISTED, WIDE_LISTED, SELECTED_LISTED, BITS_LISTED, WORD_LISTED, *REGISTERS.values())
 
 
 def sources_digest() -> str:
@@ -177,11 +228,9 @@ def sources_digest() -> str:
 def store(listed: Mapping[int, Sequence[Message]], path: Path = STORE) -> None:
     """Keep what is listed, with the digest of the sources that it is from."""
     arrays: dict[str, Any] = {"sources": np.array(sources_digest()), "precompiles": np.array(list(listed))}
-    index = {bus.index: k for k, bus in enumerate(_BUSES)}
     for number, messages in listed.items():
-        heads = [(index[m.bus.index], m.program, -1 if m.constant is None else m.constant) for m in messages]
-        arrays[f"heads_{number}"] = np.array(heads, dtype=np.int32)
-        arrays[f"fields_{number}"] = np.array([v for m in messages for v in m.fields], dtype=np.uint32)
+        found = Listed.of(messages)
+        arrays[f"heads_{number}"], arrays[f"fields_{number}"] = found.heads, found.fields
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -205,33 +254,26 @@ class ProgramRows:
 def listed_rows() -> dict[int, list[ProgramRows]]:
     """How large the programs of each precompile are, by its number."""
     found: dict[int, list[ProgramRows]] = {}
-    for number, messages in listed().items():
-        counts = Counter((m.program, m.bus.index) for m in messages)
-        for m in messages:
-            if m.bus is PROGRAM_LISTED:
-                rows = {"narrow": counts[m.program, NARROW_LISTED.index], "wide": counts[m.program, WIDE_LISTED.index]}
-                fields = dict(zip(_PROGRAM_FIELDS, m.fields, strict=False))
-                found.setdefault(number, []).append(ProgramRows(LIMBS[fields["wide"]], bool(fields["part"]), rows))
+    for number, everything in listed().items():
+        counts = Counter(map(tuple, everything.heads[:, :2].tolist()))
+        whole = np.flatnonzero(everything.heads[:, 0] == _BUSES.index(PROGRAM_LISTED)).tolist()
+        for m in (m for k in whole for m in everything.messages(slice(k, k + 1))):
+            rows = {
+                name: counts[_BUSES.index(bus), m.program]
+                for name, bus in (("narrow", NARROW_LISTED), ("wide", WIDE_LISTED))
+            }
+            fields = dict(zip(_PROGRAM_FIELDS, m.fields, strict=False))
+            found.setdefault(number, []).append(ProgramRows(LIMBS[fields["wide"]], bool(fields["part"]), rows))
     return found
 
 
 @cache
-def listed() -> dict[int, list[Message]]:
+def listed() -> dict[int, Listed]:
     """What is listed of each precompile, from the file where that is from the sources as they are."""
     try:
         with np.load(STORE) as arrays:
             if str(arrays["sources"]) == sources_digest():
-                return {n: _restored(arrays, n) for n in arrays["precompiles"].tolist()}
+                return {n: Listed(arrays[f"heads_{n}"], arrays[f"fields_{n}"]) for n in arrays["precompiles"].tolist()}
     except (OSError, KeyError, ValueError):
         pass
-    return assembled()
-
-
-def _restored(arrays: Mapping[str, NDArray[Any]], number: int) -> list[Message]:
-    heads, fields = arrays[f"heads_{number}"].tolist(), arrays[f"fields_{number}"].tolist()
-    messages, at = [], 0
-    for bus, program, constant in heads:
-        end = at + _BUSES[bus].width
-        messages.append(Message(program, _BUSES[bus], tuple(fields[at:end]), None if constant < 0 else constant))
-        at = end
-    return messages
+    return {number: Listed.of(messages) for number, messages in assembled().items()}

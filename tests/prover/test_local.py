@@ -89,7 +89,12 @@ def test_an_interrupt_is_heard_while_a_segment_is_proved(tmp_path: Path) -> None
     command = [sys.executable, "-m", "zkevm.main", "prove", str(batch), "--out", str(out), "--json"]
     command += ["--segment-operations", "2"]
     store = tmp_path / "batch.proof.segments"
-    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Tests that run in the background may be started with signals that are ignored, which is passed on.
+    heard = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     deadline = time.monotonic() + PATIENCE
     while not list(store.glob("*.segment")):
         assert driver.poll() is None, driver.communicate()

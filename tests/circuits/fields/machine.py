@@ -10,7 +10,7 @@ from circuits.air.queries import queries
 from circuits.air.table import Table
 from circuits.fields import machine
 from circuits.fields.buses import PROGRAM_LISTED
-from circuits.fields.listings import listings, messages_of
+from circuits.fields.listings import Listed, listings, messages_of
 from circuits.functions import bitwise_bytes
 from circuits.functions import range as range_table
 from circuits.functions.buses import BITWISE_BYTES
@@ -31,7 +31,7 @@ def tables_of(runs: Runs, programs: Sequence[Program]) -> tuple[list[Table], lis
     precompile = Precompile(1, (0, 0), lambda: variants, lambda data: [])
     messages = [m for variant in variants for m in messages_of(precompile, variant)]
     # No table of instances asks which programs there are.
-    for listing in listings(1, [m for m in messages if m.bus is not PROGRAM_LISTED]):
+    for listing in listings(1, Listed.of([m for m in messages if m.bus is not PROGRAM_LISTED])):
         tables.append(listing)
         traces.append(listing.fill(runs))
     asking = [(t, m) for t, m in zip(tables, traces, strict=True) if m is not None]
