@@ -20,7 +20,7 @@ from circuits.statement import CIRCUIT_VERSION
 from verifier import keys
 
 
-def generate(circuit: Circuit, heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) -> tuple[keys.Manifest, list[bytes]]:
+def generate(circuit: Circuit, heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) -> tuple[keys.Manifest, bytes]:
     """Generate verifying keys of the segment circuit.
 
     Args:
@@ -28,16 +28,23 @@ def generate(circuit: Circuit, heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) 
         heights: values of `log_stacked_height`, one key for each.
 
     Returns:
-        Their manifest, and the encodings of the keys in its order.
+        Their manifest, and what all of them share.
     """
     document = circuit.export()
-    entries, encodings = [], []
-    for height in heights:
-        key = zkevm_native.keygen(document, height).verifying_key()
-        encoding = key.to_bytes()
-        entries.append(keys.KeyEntry(height, bytes(key.digest).hex(), hashlib.sha256(encoding).hexdigest()))
-        encodings.append(encoding)
-    return keys.Manifest(CIRCUIT_VERSION, circuit.digest, tuple(circuit.names), tuple(entries)), encodings
+    made = [zkevm_native.keygen(document, height).verifying_key() for height in heights]
+    encodings = [key.to_bytes() for key in made]
+    heads, shared, tails = keys.split(encodings)
+    entries = [
+        keys.KeyEntry(
+            key.log_stacked_height,
+            bytes(key.digest).hex(),
+            hashlib.sha256(encoding).hexdigest(),
+            head.hex(),
+            tail.hex(),
+        )
+        for key, encoding, head, tail in zip(made, encodings, heads, tails, strict=True)
+    ]
+    return keys.Manifest(CIRCUIT_VERSION, circuit.digest, tuple(circuit.names), tuple(entries)), shared
 
 
 def main() -> int:
@@ -49,7 +56,7 @@ def main() -> int:
         # First: the circuits that are generated take the listings from there.
         listings.store(listings.assembled())
     circuit = segment.circuit_of_sources()
-    manifest, encodings = generate(circuit)
+    manifest, shared = generate(circuit)
     if arguments.check:
         current = (
             manifest == keys.manifest()
@@ -58,10 +65,11 @@ def main() -> int:
         )
         print("the pinned keys are current" if current else "the pinned keys are not those of the circuits")
         return 0 if current else 1
-    keys.write(keys.FOLDER, manifest, encodings)
+    keys.write(keys.FOLDER, manifest, shared)
     segment.store(circuit.description)
-    for entry, encoding in zip(manifest.keys, encodings, strict=True):
-        print(f"{keys.file_name(entry.log_stacked_height)}: {len(encoding):,} bytes, digest {entry.digest}")
+    for entry in manifest.keys:
+        print(f"log stacked height {entry.log_stacked_height}: digest {entry.digest}")
+    print(f"{keys.CIRCUIT}: {len(shared):,} bytes")
     return 0
 
 

@@ -1,7 +1,9 @@
 """The pinned keys are those of the circuits, and damage to them is noticed."""
 
 import dataclasses
+import json
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,21 +30,20 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     keys.manifest.cache_clear()
 
 
-def test_pinned_keys_are_those_the_circuits_generate(tmp_path: Path) -> None:
+def test_pinned_keys_are_those_the_circuits_generate() -> None:
     circuit = segment.circuit_of_sources()
-    manifest, encodings = generate(circuit)
+    manifest, shared = generate(circuit)
     assert manifest == keys.manifest(), "run `make pin-keys`"
     assert segment.stored() == circuit.description, "run `make pin-keys`"
-    for entry, encoding in zip(manifest.keys, encodings, strict=True):
-        assert keys.encoding(entry.log_stacked_height) == encoding
+    assert zlib.decompress((keys.FOLDER / keys.CIRCUIT).read_bytes()) == shared
 
 
 def test_every_supported_height_has_its_own_key() -> None:
     manifest = keys.manifest()
     assert tuple(entry.log_stacked_height for entry in manifest.keys) == keys.SUPPORTED_HEIGHTS
     assert len({entry.digest for entry in manifest.keys}) == len(keys.SUPPORTED_HEIGHTS)
-    files = {path.name for path in keys.FOLDER.glob("*.vk")}
-    assert files == {keys.file_name(height) for height in keys.SUPPORTED_HEIGHTS}
+    assert len({keys.encoding(height) for height in keys.SUPPORTED_HEIGHTS}) == len(keys.SUPPORTED_HEIGHTS)
+    assert [path.name for path in keys.FOLDER.glob("*.vk")] == [keys.CIRCUIT]
 
 
 @pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
@@ -61,15 +62,22 @@ def test_other_heights_have_no_key(height: int) -> None:
 
 
 def test_an_exchanged_key_is_noticed(copy: Path) -> None:
-    shutil.copy(copy / keys.file_name(17), copy / keys.file_name(16))
+    document = json.loads((copy / keys.MANIFEST).read_text())
+    first, second = document["keys"][:2]
+    first["head"], first["tail"] = second["head"], second["tail"]
+    (copy / keys.MANIFEST).write_text(json.dumps(document))
     with pytest.raises(Invalid, match="not the one of the manifest"):
-        keys.load(16)
+        keys.load(first["log_stacked_height"])
 
 
 def test_a_damaged_key_is_noticed(copy: Path) -> None:
-    path = copy / keys.file_name(16)
-    path.write_bytes(path.read_bytes()[:-5])
+    path = copy / keys.CIRCUIT
+    content = path.read_bytes()
+    path.write_bytes(content[:-5])
     with pytest.raises(Invalid, match="missing or damaged"):
+        keys.load(16)
+    path.write_bytes(zlib.compress(zlib.decompress(content)[:-1] + b"\0"))
+    with pytest.raises(Invalid, match="not the one of the manifest"):
         keys.load(16)
     path.unlink()
     with pytest.raises(Invalid, match="missing or damaged"):
@@ -86,13 +94,21 @@ def test_writing_replaces_the_whole_set(copy: Path) -> None:
     manifest = keys.manifest()
     encoding = keys.encoding(17)
     entry = next(e for e in manifest.keys if e.log_stacked_height == 17)
-    keys.write(copy, dataclasses.replace(manifest, keys=(entry,)), [encoding])
+    keys.write(copy, dataclasses.replace(manifest, keys=(entry,)), zlib.decompress((copy / keys.CIRCUIT).read_bytes()))
     keys.load.cache_clear()
     keys.manifest.cache_clear()
-    assert [path.name for path in copy.glob("*.vk")] == [keys.file_name(17)]
     assert keys.encoding(17) == encoding
     with pytest.raises(Invalid, match="no key is pinned"):
         keys.load(16)
+
+
+def test_keys_are_split_where_they_differ() -> None:
+    digests = [bytes([0x80 + k, 1]) * 7 + bytes([k]) for k in range(3)]
+    encodings = [b"head" + bytes([k]) * (k + 1) + b"circuit" * 10 + digest for k, digest in enumerate(digests)]
+    heads, shared, tails = keys.split(encodings)
+    assert [head + shared + tail for head, tail in zip(heads, tails, strict=True)] == encodings
+    assert shared == b"circuit" * 10
+    assert tails == digests
 
 
 @pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)

@@ -1,7 +1,9 @@
 """The verifying keys this verifier trusts: of the segment circuit, one for each size of proof.
 
-`manifest.json` beside this module names the circuit and every key by digest; `segment-<log stacked height>.vk` are the
-keys (zlib). They are generated from the circuits by `scripts/pin_keys.py`; nothing in a proof file can name another.
+`manifest.json` beside this module names the circuit and every key by digest. Keys of different sizes differ in nothing
+but the parameters at their beginning and the digest at their end, which the manifest has; what is between them,
+`segment.vk` (zlib), is the circuit. They are generated from the circuits by `scripts/pin_keys.py`; nothing in a proof
+file can name another.
 """
 
 from __future__ import annotations
@@ -10,16 +12,19 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from verifier.engines import ENGINES, VerifyingKey
 from verifier.errors import Invalid
 
 FOLDER: Final = Path(__file__).parent
 MANIFEST: Final = "manifest.json"
+CIRCUIT: Final = "segment.vk"
 
 SUPPORTED_HEIGHTS: Final = tuple(range(14, 23))
 """Values of `log_stacked_height` for which a key is pinned: segments of 10**4 to 8 * 10**9 cells."""
@@ -27,11 +32,19 @@ SUPPORTED_HEIGHTS: Final = tuple(range(14, 23))
 
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
-    """What the manifest says of one key: engine digest (32 bytes, hexadecimal) and sha256 of its encoding."""
+    """What the manifest says of one key.
+
+    Attributes:
+        digest: the engine's, 32 bytes, hexadecimal.
+        sha256: of its encoding.
+        head, tail: what its encoding has before and after the circuit, hexadecimal.
+    """
 
     log_stacked_height: int
     digest: str
     sha256: str
+    head: str
+    tail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +72,34 @@ class PinnedKey:
     tables: tuple[str, ...]
 
 
-def file_name(log_stacked_height: int | str) -> str:
-    """Name of the file of a key, or a pattern for those of all."""
-    return f"segment-{log_stacked_height}.vk"
+def split(encodings: Sequence[bytes]) -> tuple[list[bytes], bytes, list[bytes]]:
+    """What encodings of keys of one circuit have before the circuit, the circuit, and what they have after it.
+
+    The digest at the end is of eight integers, whose last bytes are the only ones below 128; before it, all are equal
+    from somewhere on.
+    """
+    tails = []
+    for encoding in encodings:
+        ends = [k for k in range(len(encoding) - 41, len(encoding)) if encoding[k] < 0x80]
+        tails.append(encoding[ends[-9] + 1 :])
+    fronts = [encoding[: -len(tail)] for encoding, tail in zip(encodings, tails, strict=True)]
+    length = min(map(len, fronts))
+    ends_with = np.array([np.frombuffer(front[-length:], np.uint8) for front in fronts])
+    differing = np.flatnonzero((ends_with != ends_with[0]).any(axis=0))
+    shared = length - 1 - int(differing[-1]) if len(differing) else length
+    return [front[:-shared] for front in fronts], fronts[0][-shared:], tails
 
 
-def write(folder: Path, manifest: Manifest, encodings: Sequence[bytes]) -> None:
-    """Write a set of keys and remove the one before.
+def write(folder: Path, manifest: Manifest, circuit: bytes) -> None:
+    """Write a set of keys in the place of the one before.
 
     Args:
         folder: where to.
         manifest: of the set.
-        encodings: of the keys, in the order of the manifest.
+        circuit: what all keys share, see `split`.
     """
-    for stale in folder.glob(file_name("*")):
-        stale.unlink()
-    for entry, encoding in zip(manifest.keys, encodings, strict=True):
-        (folder / file_name(entry.log_stacked_height)).write_bytes(zlib.compress(encoding, level=9))
-    document = {
-        "circuit_version": manifest.circuit_version,
-        "circuit_digest": manifest.circuit_digest,
-        "tables": list(manifest.tables),
-        "keys": [
-            {"log_stacked_height": e.log_stacked_height, "digest": e.digest, "sha256": e.sha256} for e in manifest.keys
-        ],
-    }
-    (folder / MANIFEST).write_text(json.dumps(document, indent=2) + "\n")
+    (folder / CIRCUIT).write_bytes(zlib.compress(circuit, level=9))
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
 
 
 @lru_cache(maxsize=1)
@@ -110,16 +125,16 @@ def encoding(log_stacked_height: int) -> bytes:
     """The pinned key for a size of proof, as the engine encodes it.
 
     Raises:
-        Invalid: if there is none for this height, or its file is not the one the manifest names.
+        Invalid: if there is none for this height, or it is not the one the manifest names.
     """
     entry = _entry(log_stacked_height)
-    path = FOLDER / file_name(log_stacked_height)
     try:
-        found = zlib.decompress(path.read_bytes())
-    except (OSError, zlib.error) as error:
-        raise Invalid(f"pinned key {path.name} is missing or damaged: {error}") from error
+        circuit = zlib.decompress((FOLDER / CIRCUIT).read_bytes())
+        found = bytes.fromhex(entry.head) + circuit + bytes.fromhex(entry.tail)
+    except (OSError, ValueError, zlib.error) as error:
+        raise Invalid(f"the pinned keys are missing or damaged: {error}") from error
     if hashlib.sha256(found).hexdigest() != entry.sha256:
-        raise Invalid(f"pinned key {path.name} is not the one of the manifest")
+        raise Invalid(f"the pinned key for log stacked height {log_stacked_height} is not the one of the manifest")
     return found
 
 
@@ -128,12 +143,11 @@ def load(log_stacked_height: int, engine: str = "native") -> PinnedKey:
     """The pinned key for a size of proof, decoded by one of `ENGINES`.
 
     Raises:
-        Invalid: if there is none for this height, or its file is not the one the manifest names.
+        Invalid: if there is none for this height, or it is not the one the manifest names.
     """
-    name = file_name(log_stacked_height)
     key = ENGINES[engine](encoding(log_stacked_height))
     if key.digest.hex() != _entry(log_stacked_height).digest:
-        raise Invalid(f"pinned key {name} has another digest than the manifest says")
+        raise Invalid(f"the pinned key for log stacked height {log_stacked_height} has another digest")
     return PinnedKey(key, manifest().tables)
 
 
