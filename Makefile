@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 600
 CAMPAIGN_SECONDS ?= 3600
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test deep deep-sample fuzz campaign lint format setup specs lock pin-keys bench bench-keccak bench-scaling clean
+.PHONY: help demo test deep deep-sample fuzz campaign lint format setup specs lock pin-keys bench bench-native bench-keccak bench-scaling clean
 
 help:
 	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
@@ -36,7 +36,7 @@ help:
 	@echo "make specs       install the execution specs that the tests compare the executor with; the tests do it, too"
 	@echo "make fuzz        attack the readers of files for FUZZ_SECONDS; make campaign: the circuits, CAMPAIGN_SECONDS"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
-	@echo "make bench       exact costs and measured times of the workloads; also bench-keccak, bench-scaling"
+	@echo "make bench       exact costs and measured times of the workloads; also bench-native, bench-keccak, bench-scaling"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
 	@echo "make lock        compile requirements.lock again, after a change of the dependencies"
 
@@ -66,7 +66,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd native && cargo fmt --check
-	cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --release --all-targets -- -D warnings
+	cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --release --all-targets --features bench -- -D warnings
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -75,6 +75,10 @@ format: setup
 
 bench: setup
 	$(BIN)/zkevm bench erc20 erc20-vyper erc20-yul transfer
+
+# The prover's kernels, each beside the engine's own.
+bench-native: setup
+	cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo bench --locked --features bench
 
 bench-keccak: setup
 	$(BIN)/python -m scripts.benchmarks.keccak

@@ -7,6 +7,8 @@ mod air;
 mod baseline;
 mod device;
 mod errors;
+#[cfg(any(test, feature = "bench"))]
+pub mod kernels;
 mod keys;
 mod params;
 mod phases;

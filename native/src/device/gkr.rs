@@ -631,6 +631,51 @@ impl<TS: FiatShamirTranscript<Config>> Sumcheck<'_, TS> {
     }
 }
 
+/// Fractions that sum to zero: pairs that cancel, an even number of them; the rest is the tail.
+#[cfg(any(test, feature = "bench"))]
+pub(crate) fn fractions(
+    numbers: &mut crate::kernels::Numbers,
+    used: usize,
+    len: usize,
+) -> (Vec<(F, EF)>, EF) {
+    let pad = numbers.extension();
+    let mut values: Vec<(F, EF)> = Vec::with_capacity(len);
+    while values.len() < used / 2 {
+        values.push((numbers.base(), numbers.extension()));
+    }
+    for index in (0..used / 2).rev() {
+        let (p, q) = values[index];
+        values.push((-p, q));
+    }
+    values.resize(len, (F::ZERO, pad));
+    (values, pad)
+}
+
+/// These fractions as they are proved.
+#[cfg(any(test, feature = "bench"))]
+pub(crate) fn leaves(values: &[(F, EF)], pad: EF, used: usize) -> Leaves {
+    use super::packing::pack;
+
+    let shape = Shape::of_leaves(values.len().ilog2() as usize, used);
+    let index = |at: usize, lane: usize| {
+        let position = at * WIDTH + lane;
+        let block = position >> shape.log_block;
+        let within = position & ((1 << shape.log_block) - 1);
+        (block << shape.log_block) + reverse(within, shape.log_block)
+    };
+    let packs = shape.packs() * shape.blocks;
+    Leaves {
+        shape,
+        numerators: (0..packs)
+            .map(|at| Base::from_fn(|lane| values[index(at, lane)].0))
+            .collect(),
+        denominators: (0..packs)
+            .map(|at| pack(|lane| values[index(at, lane)].1))
+            .collect(),
+        pad,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use openvm_stark_backend::prover::fractional_sumcheck_gkr::{
@@ -638,51 +683,8 @@ mod tests {
     };
     use openvm_stark_sdk::config::baby_bear_poseidon2::{DuplexSponge, default_duplex_sponge};
 
-    use super::super::packing::pack;
     use super::*;
-
-    /// Fractions that sum to zero: pairs that cancel, an even number of them; the rest is the tail.
-    fn fractions(used: usize, len: usize) -> (Vec<(F, EF)>, EF) {
-        let mut state = 1u64;
-        let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            F::from_u32((state >> 33) as u32 % 2_013_265_921)
-        };
-        let pad = EF::from_basis_coefficients_fn(|_| next());
-        let mut values: Vec<(F, EF)> = Vec::with_capacity(len);
-        while values.len() < used / 2 {
-            values.push((next(), EF::from_basis_coefficients_fn(|_| next())));
-        }
-        for index in (0..used / 2).rev() {
-            let (p, q) = values[index];
-            values.push((-p, q));
-        }
-        values.resize(len, (F::ZERO, pad));
-        (values, pad)
-    }
-
-    fn leaves(values: &[(F, EF)], pad: EF, used: usize) -> Leaves {
-        let shape = Shape::of_leaves(values.len().ilog2() as usize, used);
-        let index = |at: usize, lane: usize| {
-            let position = at * WIDTH + lane;
-            let block = position >> shape.log_block;
-            let within = position & ((1 << shape.log_block) - 1);
-            (block << shape.log_block) + reverse(within, shape.log_block)
-        };
-        let packs = shape.packs() * shape.blocks;
-        Leaves {
-            shape,
-            numerators: (0..packs)
-                .map(|at| Base::from_fn(|lane| values[index(at, lane)].0))
-                .collect(),
-            denominators: (0..packs)
-                .map(|at| pack(|lane| values[index(at, lane)].1))
-                .collect(),
-            pad,
-        }
-    }
+    use crate::kernels::Numbers;
 
     #[test]
     fn it_is_the_proof_of_the_reference() {
@@ -698,7 +700,7 @@ mod tests {
             (15, 16_390),
             (18, 200_000),
         ] {
-            let (values, pad) = fractions(used, 1 << log_len);
+            let (values, pad) = fractions(&mut Numbers::new(1), used, 1 << log_len);
             let fracs: Vec<Frac<EF>> = values
                 .iter()
                 .map(|&(p, q)| Frac::new(p.into(), q))
@@ -721,7 +723,7 @@ mod tests {
 
     #[test]
     fn fractions_that_do_not_cancel_are_refused() {
-        let (mut values, pad) = fractions(600, 1024);
+        let (mut values, pad) = fractions(&mut Numbers::new(1), 600, 1024);
         values[5].0 += F::ONE;
         let mut transcript: DuplexSponge = default_duplex_sponge();
         let refused = fractional_sumcheck(&mut transcript, leaves(&values, pad, 600));

@@ -5,9 +5,9 @@
 //! constraints and messages: `constraints` is the protocol, `gkr` and `leaves` sum up the messages, `univariate` and `rounds`
 //! are the batch sumcheck over `table`s, whose expressions are `program`s, and everything is computed on `packing`s.
 
-mod commit;
+pub(crate) mod commit;
 mod constraints;
-mod gkr;
+pub(crate) mod gkr;
 mod leaves;
 mod packing;
 mod program;
