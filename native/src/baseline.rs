@@ -57,7 +57,10 @@ fn key(log_stacked_height: usize) -> Outcome<ProvingKey> {
     Ok(ProvingKey {
         names: vec!["keccak".to_owned()],
         device,
-        verifying: Arc::new(VerifyingKey { engine, inner }),
+        verifying: Arc::new(VerifyingKey {
+            engine,
+            inner: Arc::new(inner),
+        }),
     })
 }
 

@@ -11,11 +11,11 @@ use openvm_stark_backend::air_builders::symbolic::symbolic_variable::{Entry, Sym
 use openvm_stark_backend::codec::EncodableConfig;
 use openvm_stark_backend::hasher::MerkleHasher;
 use openvm_stark_backend::keygen::MultiStarkKeygenBuilder;
-use openvm_stark_backend::keygen::types::{
-    MultiStarkProvingKey, MultiStarkVerifyingKey, StarkProvingKey, StarkVerifyingKey,
-};
+use openvm_stark_backend::keygen::types::{MultiStarkVerifyingKey, StarkVerifyingKey};
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
-use openvm_stark_backend::prover::{DeviceDataTransporter, DeviceMultiStarkProvingKey};
+use openvm_stark_backend::prover::{
+    DeviceDataTransporter, DeviceMultiStarkProvingKey, DeviceStarkProvingKey,
+};
 use openvm_stark_backend::{AirRef, StarkEngine, StarkProtocolConfig};
 use openvm_stark_sdk::config::baby_bear_poseidon2::{Digest, F};
 use pyo3::prelude::*;
@@ -44,7 +44,7 @@ const CODEC_VERSION: u32 = 3;
 #[pyclass(frozen, module = "zkevm_native")]
 pub struct VerifyingKey {
     pub(crate) engine: Engine,
-    pub(crate) inner: MultiStarkVerifyingKey<Config>,
+    pub(crate) inner: Arc<MultiStarkVerifyingKey<Config>>,
 }
 
 /// Everything a prover needs about a circuit.
@@ -77,7 +77,10 @@ pub fn generate(circuit: &str, log_stacked_height: usize) -> Outcome<ProvingKey>
     Ok(ProvingKey {
         names,
         device,
-        verifying: Arc::new(VerifyingKey { engine, inner }),
+        verifying: Arc::new(VerifyingKey {
+            engine,
+            inner: Arc::new(inner),
+        }),
     })
 }
 
@@ -97,7 +100,7 @@ impl VerifyingKey {
         let height = self.inner.inner.params.log_stacked_height() as u32;
         let mut bytes = MAGIC.to_vec();
         bytes.extend(height.to_le_bytes());
-        postcard::to_extend(&self.inner, bytes).expect("a vector accepts every byte")
+        postcard::to_extend(&*self.inner, bytes).expect("a vector accepts every byte")
     }
 
     /// Reads a key. One that is known by a hash of its encoding was checked when that hash was written down: nothing of
@@ -128,7 +131,10 @@ impl VerifyingKey {
         let inner: MultiStarkVerifyingKey<Config> =
             postcard::from_bytes(body).map_err(|error| fail(format_args!("{error}")))?;
         if known {
-            return Ok(Self { engine, inner });
+            return Ok(Self {
+                engine,
+                inner: Arc::new(inner),
+            });
         }
         let tables = inner.inner.per_air.len();
         let mut heights = inner.inner.trace_height_constraints.iter();
@@ -144,7 +150,10 @@ impl VerifyingKey {
             return Err(fail(format_args!("the digest does not match the contents")));
         }
         require_security(&inner).map_err(|text| fail(format_args!("{text}")))?;
-        let key = Self { engine, inner };
+        let key = Self {
+            engine,
+            inner: Arc::new(inner),
+        };
         if key.encode() != bytes {
             return Err(fail(format_args!("not the canonical encoding")));
         }
@@ -460,26 +469,27 @@ impl ProvingKey {
             .per_air
             .iter()
             .zip(&names)
-            .map(|(vk, name)| StarkProvingKey {
+            .map(|(vk, name)| DeviceStarkProvingKey {
                 air_name: name.clone(),
                 vk: vk.clone(),
                 preprocessed_data: None,
+                other_data: (),
             })
             .collect();
-        let whole = MultiStarkProvingKey {
+        let device = DeviceMultiStarkProvingKey::new(
             per_air,
-            trace_height_constraints: vk.trace_height_constraints.clone(),
-            max_constraint_degree: vk.max_constraint_degree(),
-            params: vk.params.clone(),
-            vk_pre_hash: key.inner.pre_hash,
-        };
+            vk.trace_height_constraints.clone(),
+            vk.max_constraint_degree(),
+            vk.params.clone(),
+            key.inner.pre_hash,
+        );
         let engine = Engine::new(vk.params.clone());
         Ok(Self {
             names,
-            device: engine.device().transport_pk_to_device(&whole),
+            device,
             verifying: Arc::new(VerifyingKey {
                 engine,
-                inner: key.inner.clone(),
+                inner: Arc::clone(&key.inner),
             }),
         })
     }
@@ -507,7 +517,7 @@ impl ProvingKey {
         let key = &self.verifying;
         VerifyingKey {
             engine: Engine::new(key.inner.inner.params.clone()),
-            inner: key.inner.clone(),
+            inner: Arc::clone(&key.inner),
         }
     }
 
