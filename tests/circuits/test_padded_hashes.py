@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from circuits.air.checker import check_circuit
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.mutation import mutate
+from circuits.air.witness import Witnesses
 from circuits.functions import ripemd160, ripemd160_lines, sha256, sha256_rounds
 from circuits.functions.buses import HASH_OUT, HASH_WORD, RIPEMD160_LINES, SHA256_ROUNDS
 from circuits.functions.padded_blocks import PaddedInputs
@@ -583,6 +584,17 @@ def test_mutations_of_rounds_are_rejected(family: Family, length: int) -> None:
         report = mutate(family.circuit, traces.all, traces.publics, tables={table.name}, rows_per_table=4)
         assert report.tried["cell"] > 10_000
         assert not report.survivors, report
+
+
+@FAMILIES
+@pytest.mark.deep
+def test_rounds_follow_from_their_messages(family: Family) -> None:
+    """No cell can be another one with the same messages, nor with others that the table of limbs answers."""
+    traces = _honest(family, 50)
+    witnesses, rng = Witnesses(family.circuit, traces.all, traces.publics), np.random.default_rng(1)
+    for table in family.rounds:
+        found = witnesses.search(table.name, 0, rng, lookups="free")
+        assert (found.determined, found.directions) == (found.cells, ()), table.name
 
 
 @cache
