@@ -79,37 +79,34 @@ SHA256_ROUNDS = Bus(
     kind=BusKind.PERMUTATION,
     fields=(
         BusField("id", 1, "name of the block, never used twice by the table that sends number 0", "sha256: its row"),
-        BusField("number", 1, "16 rounds each done so far, 0..4", "sha256_rounds: flags; sha256: constants 0 and 4"),
+        BusField("number", 1, "halves done so far, 0..2", "sha256_rounds: flags; sha256: constants 0 and 2"),
         BusField("state", 2 * 8, "working variables a to h, low limb and high limb of each", "limbs of both senders"),
         BusField(
             "schedule",
             2 * 16,
-            "number 0: the block's words in limbs; 1 to 3: what the next words of the schedule take of earlier ones, "
-            "sums of at most 4 limbs; 4: zeros",
+            "number 0: the block's words in limbs; 1: what the next words of the schedule take of earlier ones, sums "
+            "of at most 4 limbs; 2: zeros",
             "sha256_rounds: bits on both ends",
         ),
     ),
     argument="As keccak_f: a row turns (id, n, ...) into (id, n + 1, ...). Only sha256 sends number 0, once per id, "
-    "and only it receives number 4.",
+    "and only it receives number 2.",
 )
 
-RIPEMD160_ROUNDS = Bus(
+RIPEMD160_LINES = Bus(
     index=81,
-    name="ripemd160_rounds",
+    name="ripemd160_lines",
     kind=BusKind.PERMUTATION,
     fields=(
         BusField("id", 1, "name of the block, never used twice for a line by who sends it first", "ripemd160: its row"),
         BusField(
-            "number",
-            1,
-            "rounds done so far: 0..5 of the left line, 8..13 of the right one",
-            "ripemd160_rounds: flags; ripemd160: constants",
+            "number", 1, "0: before the left line, 1: behind it; 2 and 3: of the right one", "constants of all tables"
         ),
         BusField("state", 2 * 5, "variables A to E, low limb and high limb of each", "limbs of both senders"),
-        BusField("block", 2 * 16, "words of the block in limbs, which all rounds take", "ripemd160: limbs"),
+        BusField("block", 2 * 16, "words of the block in limbs; zeros behind a line", "ripemd160: limbs"),
     ),
-    argument="As keccak_f, with two chains for each block: a row turns (id, n, ...) into (id, n + 1, ...). Only "
-    "ripemd160 sends numbers 0 and 8, once per id, and only it receives 5 and 13.",
+    argument="Only ripemd160 sends numbers 0 and 2, once per id, and only it receives 1 and 3. A row of a line's table "
+    "turns (id, n, before, block) into (id, n + 1, after), so what is received is what the block makes of the state.",
 )
 
 BLAKE2F_ROUNDS = Bus(

@@ -1,4 +1,4 @@
-"""RIPEMD-160 over `ripemd160_rounds`: one row per block of 64 bytes, padding and chaining.
+"""RIPEMD-160 over `ripemd160_lines`: one row per block of 64 bytes, padding and chaining.
 
 Each distinct input of a segment stands here once; `hash_word` and `hash_out` answer for it. Words of 32 bits are
 little-endian, as in MD4, so that limbs of the block are those of hash_word with their bytes exchanged.
@@ -13,9 +13,9 @@ from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.layout import allocate, byte, element, limb
 from circuits.air.table import Air
-from circuits.functions import padded_blocks, ripemd160_rounds
+from circuits.functions import padded_blocks, ripemd160_lines
 from circuits.functions.bitwise_bytes import query_xor
-from circuits.functions.buses import RIPEMD160_FUNCTION, RIPEMD160_ROUNDS
+from circuits.functions.buses import RIPEMD160_FUNCTION, RIPEMD160_LINES
 from circuits.functions.padded_blocks import (
     BLOCK_BYTES,
     BLOCK_LIMBS,
@@ -25,7 +25,7 @@ from circuits.functions.padded_blocks import (
     PaddedBlocks,
     PaddedInputs,
 )
-from circuits.functions.ripemd160_rounds import LINES, RIGHT, ROUNDS, STATE_WORDS
+from circuits.functions.ripemd160_lines import LINES, STATE_WORDS
 from circuits.functions.words32 import LIMB_BITS, LIMBS, Words32, carries, limbs
 from circuits.limbs import Limbs
 from circuits.widths import WORD
@@ -43,7 +43,7 @@ class Columns(padded_blocks.Columns):
     message = byte("the block's bytes of the input, zeros behind its end", BLOCK_BYTES, by="bitwise_bytes bus")
     message_xor = byte("exclusive or of the two bytes of each limb", BLOCK_LIMBS, by="bitwise_bytes bus")
     before = limb("the state before the block", (STATE_WORDS, LIMBS), by="previous row")
-    worked = limb("the variables after both lines", (LINES, STATE_WORDS, LIMBS), by="ripemd160_rounds bus: bits")
+    worked = limb("the variables after both lines", (LINES, STATE_WORDS, LIMBS), by="ripemd160_lines bus: bits")
     carry = element("carry of each limb of the sums that make the digest", (STATE_WORDS, LIMBS), by="constrained: 0..2")
     digest = byte("the state after the block, least significant byte first", (STATE_WORDS, 4), by="bitwise_bytes bus")
     digest_xor = byte("exclusive or of the two bytes of each limb", (STATE_WORDS, LIMBS), by="bitwise_bytes bus")
@@ -111,8 +111,8 @@ class Ripemd160(PaddedBlocks):
                 for number, cell in enumerate(idle):
                     air.require((1 - real) * cell, f"padding rows are zero: {word}, limb {k}, cell {number}")
         for line, worked in enumerate(row.worked):
-            air.send(RIPEMD160_ROUNDS, row.row, RIGHT * line, row.before, padded, count=real)
-            air.receive(RIPEMD160_ROUNDS, row.row, RIGHT * line + ROUNDS, worked, padded, count=real)
+            air.send(RIPEMD160_LINES, row.row, LINES * line, row.before, padded, count=real)
+            air.receive(RIPEMD160_LINES, row.row, LINES * line + 1, worked, [0] * BLOCK_LIMBS, count=real)
 
 
 def states(inputs: PaddedInputs) -> tuple[Words32, Words32, Words32, Words32]:
@@ -122,7 +122,8 @@ def states(inputs: PaddedInputs) -> tuple[Words32, Words32, Words32, Words32]:
     worked, after = np.zeros((inputs.rows, LINES, STATE_WORDS), dtype=np.uint64), np.zeros_like(before)
     for number, at in enumerate(inputs.chain()):
         before[at] = after[at - 1] if number else np.array(INITIAL_STATE, dtype=np.uint64)
-        worked[at] = ripemd160_rounds.run(before[at], blocks[at]).final
+        for line in range(LINES):
+            worked[at, line] = ripemd160_lines.run(line, before[at], blocks[at]).final
         left, right = worked[at, 0], worked[at, 1]
         sums = np.roll(before[at], -1, axis=1) + np.roll(left, -2, axis=1) + np.roll(right, -3, axis=1)
         after[at] = sums & np.uint64(0xFFFFFFFF)
@@ -155,7 +156,7 @@ def fill(inputs: PaddedInputs, words: NDArray[np.uint32], outs: NDArray[np.uint3
     return matrix
 
 
-def fill_rounds(inputs: PaddedInputs) -> Matrix:
-    """The rounds of all blocks."""
+def fill_line(line: int, inputs: PaddedInputs) -> Matrix:
+    """A line of all blocks."""
     before, blocks, _, _ = states(inputs)
-    return ripemd160_rounds.fill(before, blocks, np.arange(inputs.rows, dtype=np.uint32))
+    return ripemd160_lines.fill(line, before, blocks, np.arange(inputs.rows, dtype=np.uint32))

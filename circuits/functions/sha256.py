@@ -17,7 +17,7 @@ from circuits.functions import padded_blocks, sha256_rounds
 from circuits.functions.bitwise_bytes import query_byte
 from circuits.functions.buses import SHA256_FUNCTION, SHA256_ROUNDS
 from circuits.functions.padded_blocks import BLOCK_LIMBS, PAD_START, Blocks, PaddedBlocks, PaddedInputs
-from circuits.functions.sha256_rounds import QUARTERS, STATE_WORDS
+from circuits.functions.sha256_rounds import HALVES, STATE_WORDS
 from circuits.functions.words32 import LIMB_BITS, LIMBS, Words32, carries, limbs
 from circuits.limbs import Limbs
 
@@ -95,7 +95,7 @@ class Sha256(PaddedBlocks):
         words = [[padded[2 * i + 1], padded[2 * i]] for i in range(BLOCK_LIMBS // 2)]
         nothing = [0] * BLOCK_LIMBS
         air.send(SHA256_ROUNDS, row.row, 0, row.before, words, count=real)
-        air.receive(SHA256_ROUNDS, row.row, QUARTERS, row.worked, nothing, count=real)
+        air.receive(SHA256_ROUNDS, row.row, HALVES, row.worked, nothing, count=real)
 
 
 def states(inputs: PaddedInputs) -> tuple[Words32, Words32, Words32, Words32]:

@@ -1,11 +1,11 @@
-"""The rounds of SHA-256 (FIPS 180-4, section 6.2.2): 16 of them per row, a quarter of a block.
+"""The rounds of SHA-256 (FIPS 180-4, section 6.2.2): 32 of them per row, half of a block.
 
 Working variables repeat: a of one round is b of the next, then c, then d, and e becomes f, g, h. So a round makes one
 new a and one new e, and these are committed in bits, as are the words of the schedule. Rotations and the functions of
 bits are expressions; an addition modulo 2^32 is two of limbs, with carries.
 
 A row does not look at its successor. It receives the working variables, and what its words of the schedule take of
-earlier ones, from the `sha256_rounds` bus, and sends the same for the next quarter. Padding rows are zeros.
+earlier ones, from the `sha256_rounds` bus, and sends the same for the next half. Padding rows are zeros.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from circuits.functions.buses import SHA256_ROUNDS
 from circuits.functions.words32 import LIMB_BITS, LIMBS, WORD_BITS, Words32, bits, carries, limb_of, limbs, rotate
 
 ROUNDS = 64
-QUARTERS = 4
-#: Rounds of a row, and words of the schedule: as many as a block has.
-ROW_ROUNDS = ROUNDS // QUARTERS
+HALVES = 2
+#: Rounds of a row, and words of the schedule.
+ROW_ROUNDS = ROUNDS // HALVES
+BLOCK_WORDS = 16
 STATE_WORDS = 8
 
 #: FIPS 180-4, section 4.2.2.
@@ -52,10 +53,10 @@ _MASK = (1 << LIMB_BITS) - 1
 
 
 class Columns(Layout):
-    """One quarter of a block. Words are in bits, the least significant first, or in limbs, the low one first."""
+    """One half of a block. Words are in bits, the least significant first, or in limbs, the low one first."""
 
-    quarter = bit("one-hot: which 16 rounds; none on padding rows", QUARTERS)
-    real = bit("1 on rows that stand for 16 rounds")
+    half = bit("one-hot: which 32 rounds; none on padding rows", HALVES)
+    real = bit("1 on rows that stand for 32 rounds")
     id = element("name of the block", by="sha256_rounds bus")
     a_before = bit("a, b and c before the first round", (3, WORD_BITS))
     e_before = bit("e, f and g before the first round", (3, WORD_BITS))
@@ -68,9 +69,9 @@ class Columns(Layout):
     word_carry = bit("carry of each limb of a word: two bits", (ROW_ROUNDS, LIMBS, 2))
     before = element("working variables a to h before the first round", (STATE_WORDS, LIMBS), by="sha256_rounds bus")
     after = element("working variables a to h after the last round", (STATE_WORDS, LIMBS), by="bits")
-    given = element("what words take of earlier quarters, or the block's words", (ROW_ROUNDS, LIMBS), by="word's bits")
-    own = element("what words from the third on take of this one", (ROW_ROUNDS - 2, LIMBS), by="word's bits")
-    passed = element("what the words of the next quarter take of this one", (ROW_ROUNDS, LIMBS), by="word's bits")
+    given = element("what words take of the half before, or the block's", (BLOCK_WORDS, LIMBS), by="word's bits")
+    own = element("what these take of this half, from the third on", (BLOCK_WORDS - 2, LIMBS), by="word's bits")
+    passed = element("what words of the next half take of this one", (BLOCK_WORDS, LIMBS), by="word's bits")
 
 
 class Sha256Rounds(Table):
@@ -78,58 +79,59 @@ class Sha256Rounds(Table):
 
     name = "sha256_rounds"
     layout = Columns
-    row_order = "each row is a quarter of its own; the bus alone chains quarters"
+    row_order = "each row is a half of its own; the bus alone chains halves"
 
     def constraints(self, air: Air) -> None:
         row = air.row
-        one_hot(air, row.quarter, row.real, "quarter")
+        one_hot(air, row.half, row.real, "half")
         air.require((1 - row.real) * row.id, "padding has no id")
         self._schedule(air)
         self._rounds(air)
-        number = total([row.quarter[i] * i for i in range(1, QUARTERS)])
-        air.receive(SHA256_ROUNDS, row.id, number, row.before, row.given, count=row.real)
-        # Behind the last quarter there is no word.
-        goes_on = 1 - row.quarter[QUARTERS - 1]
-        passed = [[x * goes_on for x in limbs] for limbs in row.passed]
-        air.send(SHA256_ROUNDS, row.id, number + 1, row.after, passed, count=row.real)
+        _, second = row.half
+        air.receive(SHA256_ROUNDS, row.id, second, row.before, row.given, count=row.real)
+        # Behind the second half there is no word.
+        passed = [[x * (1 - second) for x in limbs] for limbs in row.passed]
+        air.send(SHA256_ROUNDS, row.id, second + 1, row.after, passed, count=row.real)
 
     def _schedule(self, air: Air) -> None:
-        """Words, each limb the sum of at most four: below 4 * 2^16, so its carry is at most 3."""
+        """Words, each limb the sum of at most four: below 4 * 2^16, so its carry is at most 3.
+
+        The first 16 take of the half before, or are the block's; the others take of this row alone.
+        """
         row = air.row
-        inner = row.real - row.quarter[0]
+        inner = row.half[1]
         carries = []
         for t in range(ROW_ROUNDS):
             carry: Any = 0
             for k in range(LIMBS):
                 word = limb_of(row.word[t], k)
                 out = row.word_carry[t][k][0] + row.word_carry[t][k][1] * 2
-                total_ = row.given[t][k] + carry
-                if t >= AGO_SIGMA_1:
-                    own = row.own[t - AGO_SIGMA_1][k]
-                    air.require(self._taken(row, ROW_ROUNDS + t, k, own=True) - own, f"own part of word {t}, limb {k}")
-                    total_ = total_ + inner * own
+                if t < BLOCK_WORDS:
+                    total_ = row.given[t][k] + carry
+                    if t >= AGO_SIGMA_1:
+                        own = row.own[t - AGO_SIGMA_1][k]
+                        air.require(self._taken(row, t, k) - own, f"own part of word {t}, limb {k}")
+                        total_ = total_ + inner * own
+                    passed = self._taken(row, ROW_ROUNDS + t, k)
+                    air.require(passed - row.passed[t][k], f"passed part of word {t}, limb {k}")
+                    carries.append(out)
+                else:
+                    total_ = self._taken(row, t, k) + carry
                 air.require(total_ - word - out * (1 << LIMB_BITS), f"word {t}, limb {k}")
-                passed = self._taken(row, ROW_ROUNDS + t, k, own=False)
-                air.require(passed - row.passed[t][k], f"passed part of word {t}, limb {k}")
-                carries.append(out)
                 carry = out
-        # In the first quarter words are the block's, whose limbs must be below 2^16. At most 32 * 3.
+        # In the first half these words are the block's, whose limbs must be below 2^16. At most 32 * 3.
         air.require((1 - inner) * total(carries), "the block's words have no carry")
 
     @staticmethod
-    def _taken(row: Any, t: int, k: int, *, own: bool) -> Expression:
-        """Limb k of what word t takes of the words of this quarter.
-
-        Words 0 to 15 are this row's. `own`: t - 16 is another word of this row. Otherwise t is a word of the next one.
-        """
+    def _taken(row: Any, t: int, k: int) -> Expression:
+        """Limb k of what word t takes of the words of this row, 0 to 31. From 32 on it is one of the next row."""
         terms = []
         for ago, rotations in ((AGO_SIGMA_1, SMALL_SIGMA_1), (AGO_PLAIN, None), (AGO_SIGMA_0, SMALL_SIGMA_0)):
-            source = t - ago - (ROW_ROUNDS if own else 0)
-            if 0 <= source < ROW_ROUNDS:
-                bits = row.word[source]
+            if 0 <= t - ago < ROW_ROUNDS:
+                bits = row.word[t - ago]
                 terms.append(limb_of(bits, k) if rotations is None else _rotated(bits, rotations, k, shifts=True))
-        if not own:
-            terms.append(limb_of(row.word[t - ROW_ROUNDS], k))
+        if t >= BLOCK_WORDS:
+            terms.append(limb_of(row.word[t - BLOCK_WORDS], k))
         return total(terms)
 
     @staticmethod
@@ -151,7 +153,10 @@ class Sha256Rounds(Table):
             e_carry: Any = 0
             for k in range(LIMBS):
                 constant = total(
-                    [row.quarter[i] * (ROUND_CONSTANTS[ROW_ROUNDS * i + t] >> LIMB_BITS * k & _MASK) for i in range(4)]
+                    [
+                        flag * (ROUND_CONSTANTS[ROW_ROUNDS * i + t] >> LIMB_BITS * k & _MASK)
+                        for i, flag in enumerate(row.half)
+                    ]
                 )
                 sum_e = a_limbs[3][k] + e_limbs[3][k] + _rotated(e[0], SIGMA_E, k) + _choice(e, k)
                 sum_e = sum_e + constant + limb_of(row.word[t], k) + e_carry
@@ -221,11 +226,11 @@ def run(states: Words32, blocks: Words32) -> tuple[Words32, Words32, Words32]:
     a = np.zeros((4 + ROUNDS, len(states)), dtype=np.uint64)
     e, words = np.zeros_like(a), np.zeros((ROUNDS, len(states)), dtype=np.uint64)
     a[:4], e[:4] = states[:, 3::-1].T, states[:, :3:-1].T
-    words[:16] = blocks.T
-    for t in range(16, ROUNDS):
+    words[:BLOCK_WORDS] = blocks.T
+    for t in range(BLOCK_WORDS, ROUNDS):
         sigma_1 = _sigma(words[t - AGO_SIGMA_1], SMALL_SIGMA_1, shifts=True)
         sigma_0 = _sigma(words[t - AGO_SIGMA_0], SMALL_SIGMA_0, shifts=True)
-        words[t] = (sigma_1 + words[t - AGO_PLAIN] + sigma_0 + words[t - 16]) & mask
+        words[t] = (sigma_1 + words[t - AGO_PLAIN] + sigma_0 + words[t - BLOCK_WORDS]) & mask
     for t in range(ROUNDS):
         (a3, a2, a1, a0), (e3, e2, e1, e0) = a[t : t + 4], e[t : t + 4]
         choice = e0 & e1 ^ ~e0 & e2
@@ -250,28 +255,28 @@ def fill(states: Words32, blocks: Words32, ids: NDArray[np.uint32]) -> Matrix:
         ids: (n,) distinct names, as sent with the blocks.
     """
     count = len(states)
-    matrix, rows = allocate(Columns, QUARTERS * count)
+    matrix, rows = allocate(Columns, HALVES * count)
     if not count:
         return matrix
     a, e, words = run(states, blocks)
 
     def by_row(values: Any) -> Any:
-        """(n, 64, ...) as (4 n, 16, ...)."""
-        return values.reshape(QUARTERS * count, ROW_ROUNDS, *values.shape[2:])
+        """(n, 64, ...) as (2 n, 32, ...)."""
+        return values.reshape(HALVES * count, ROW_ROUNDS, *values.shape[2:])
 
     def ago(values: Words32, number: int) -> NDArray[np.int64]:
         """Limbs (n, 64, 2) of a or e before each round, `number` - 1 rounds earlier."""
         return limbs(values[:, 4 - number : 4 - number + ROUNDS])
 
     rows.real = 1
-    rows.quarter = np.tile(np.eye(QUARTERS, dtype=np.uint32), (count, 1))
-    rows.id = np.repeat(ids, QUARTERS)
+    rows.half = np.tile(np.eye(HALVES, dtype=np.uint32), (count, 1))
+    rows.id = np.repeat(ids, HALVES)
     rows.a = by_row(bits(a[:, 4:]))
     rows.e = by_row(bits(e[:, 4:]))
     rows.word = by_row(bits(words))
-    starts = ROW_ROUNDS * np.arange(QUARTERS)
+    starts = ROW_ROUNDS * np.arange(HALVES)
     for name, values in (("a_before", a), ("e_before", e)):
-        newest = np.stack([values[:, starts + 3 - k] for k in range(3)], axis=2).reshape(QUARTERS * count, 3)
+        newest = np.stack([values[:, starts + 3 - k] for k in range(3)], axis=2).reshape(HALVES * count, 3)
         setattr(rows, name, bits(newest))
     state = np.stack(
         [np.concatenate([values[:, starts[:, None] + at] for values in (a, e)], axis=2) for at in
@@ -296,19 +301,20 @@ def fill(states: Words32, blocks: Words32, ids: NDArray[np.uint32]) -> Matrix:
 
 
 def _fill_schedule(rows: Any, words: Words32) -> None:
-    """`words`: (rows, 16)."""
-    own = np.zeros((len(words), ROW_ROUNDS, LIMBS), dtype=np.int64)
-    passed = limbs(words)
+    """`words`: (rows, 32)."""
+    own = np.zeros((len(words), BLOCK_WORDS, LIMBS), dtype=np.int64)
+    whole, passed = limbs(words[:, : ROW_ROUNDS - BLOCK_WORDS]), limbs(words[:, -BLOCK_WORDS:])
     for ago, rotations in ((AGO_SIGMA_1, SMALL_SIGMA_1), (AGO_PLAIN, None), (AGO_SIGMA_0, SMALL_SIGMA_0)):
         taken = limbs(words if rotations is None else _sigma(words, rotations, shifts=True))
-        own[:, ago:] += taken[:, : ROW_ROUNDS - ago]
+        own[:, ago:] += taken[:, : BLOCK_WORDS - ago]
+        whole += taken[:, BLOCK_WORDS - ago : ROW_ROUNDS - ago]
         passed[:, :ago] += taken[:, ROW_ROUNDS - ago :]
     rows.own = own[:, AGO_SIGMA_1:]
     rows.passed = passed
     given = np.zeros_like(passed)
     given[1:] = passed[:-1]
-    given[::QUARTERS] = limbs(words[::QUARTERS])
+    given[::HALVES] = limbs(words[::HALVES, :BLOCK_WORDS])
     rows.given = given
-    inner = (np.arange(len(words)) % QUARTERS != 0)[:, None, None]
-    carry = carries(given + inner * own)
+    inner = (np.arange(len(words)) % HALVES != 0)[:, None, None]
+    carry = carries(np.concatenate([given + inner * own, whole], axis=1))
     rows.word_carry = carry[..., None] >> np.arange(2) & 1

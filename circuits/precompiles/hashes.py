@@ -11,6 +11,8 @@ written. `circuits.batch.precompiles` has the same as numbers.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ from circuits.component import Acting, Answering
 from circuits.frames.buses import HALT, PRECOMPILE
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge
-from circuits.functions import ripemd160, ripemd160_rounds, sha256, sha256_rounds
+from circuits.functions import ripemd160, ripemd160_lines, sha256, sha256_rounds
 from circuits.functions.buses import HASH_OUT, HASH_WORD, RIPEMD160_FUNCTION, SHA256_FUNCTION
 from circuits.functions.hash_inputs import asked_of
 from circuits.instructions.buses import COPY
@@ -152,10 +154,10 @@ def fill_sha256_rounds(execution: Execution) -> Matrix | None:
     return sha256.fill_rounds(inputs) if inputs.rows else None
 
 
-def fill_ripemd160_rounds(execution: Execution) -> Matrix | None:
-    """The rounds of RIPEMD-160."""
+def fill_ripemd160_line(line: int, execution: Execution) -> Matrix | None:
+    """A line of RIPEMD-160."""
     inputs = PrecompileCalls.of(execution).distinct[RIPEMD160_FUNCTION]
-    return ripemd160.fill_rounds(inputs) if inputs.rows else None
+    return ripemd160.fill_line(line, inputs) if inputs.rows else None
 
 
 COMPONENTS = (
@@ -163,5 +165,8 @@ COMPONENTS = (
     Answering(sha256.Sha256(), (HASH_WORD, HASH_OUT), fill_sha256),
     Acting(sha256_rounds.Sha256Rounds(), fill_sha256_rounds),
     Answering(ripemd160.Ripemd160(), (HASH_WORD, HASH_OUT), fill_ripemd160),
-    Acting(ripemd160_rounds.Ripemd160Rounds(), fill_ripemd160_rounds),
+    *(
+        Acting(ripemd160_lines.Ripemd160Line(line), partial(fill_ripemd160_line, line))
+        for line in range(ripemd160_lines.LINES)
+    ),
 )

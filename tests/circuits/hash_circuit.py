@@ -76,22 +76,24 @@ class Digests(Table):
 
 @dataclass(frozen=True)
 class Family:
-    """The tables of a function: its module, the table of blocks, that of rounds, and the function itself.
+    """The tables of a function: its module, the table of blocks, those of rounds and their bus, the function itself.
 
-    `answer_rounds(blocks)`: the table of rounds for what the table of blocks asks.
+    `fill_rounds(inputs)`: the tables of rounds. `answer_rounds(blocks)`: the same for what the table of blocks asks.
     """
 
     module: ModuleType
     blocks: PaddedBlocks
-    rounds: Table
+    rounds: tuple[Table, ...]
+    bus: str
     digest: Callable[[bytes], bytes]
-    answer_rounds: Callable[[Matrix], Matrix]
+    fill_rounds: Callable[[PaddedInputs], tuple[Matrix, ...]]
+    answer_rounds: Callable[[Matrix], tuple[Matrix, ...]]
 
     @cached_property
     def circuit(self) -> Circuit:
         """The tables that ask and those that answer."""
         functions = (bitwise_bytes.BitwiseBytes(), range_table.RANGE_16)
-        return Circuit(self.blocks.name, [Words(), Digests(), self.blocks, self.rounds, *functions])
+        return Circuit(self.blocks.name, [Words(), Digests(), self.blocks, *self.rounds, *functions])
 
     def honest(self, data: Sequence[bytes]) -> Traces:
         """Claims every word, the length and the digest of every input."""
@@ -112,11 +114,11 @@ class Family:
         asked = (asked_of(number, queries(bus, asking)) for bus in (HASH_WORD, HASH_OUT))
         words_asked, outs_asked = asked
         blocks = self.module.fill(inputs, words_asked[:, :2], outs_asked[:, 0])
-        return self.answered(Traces(self, words, digests, blocks, self.module.fill_rounds(inputs), words, words))
+        return self.answered(Traces(self, words, digests, blocks, self.fill_rounds(inputs), words, words))
 
     def answered(self, traces: Traces) -> Traces:
         """With byte and limb tables for whatever the others ask."""
-        asking = list(zip(self.circuit.tables, traces.all[:4], strict=False))
+        asking = list(zip(self.circuit.tables, traces.all[:-2], strict=False))
         return replace(
             traces,
             bytes=bitwise_bytes.fill(queries(BITWISE_BYTES, asking)),
@@ -132,23 +134,28 @@ class Traces:
     words: Matrix
     digests: Matrix
     blocks: Matrix
-    rounds: Matrix
+    rounds: tuple[Matrix, ...]
     bytes: Matrix
     limbs: Matrix
 
     @property
     def all(self) -> list[Matrix]:
-        return [self.words, self.digests, self.blocks, self.rounds, self.bytes, self.limbs]
+        return [self.words, self.digests, self.blocks, *self.rounds, self.bytes, self.limbs]
 
     def rows(self, name: str) -> Any:
-        """A view of "words", "digests", "blocks" or "rounds"."""
-        number = ("words", "digests", "blocks", "rounds").index(name)
+        """A view of "words", "digests", "blocks", or of a table of rounds by its name."""
+        number = ("words", "digests", "blocks", *(table.name for table in self.family.rounds)).index(name)
         return TraceView(self.family.circuit.tables[number].layout, self.all[number])
+
+    @property
+    def publics(self) -> list[list[int]]:
+        """No table has public values."""
+        return [[] for _ in self.all]
 
     @property
     def findings(self) -> list[Finding]:
         """All findings of the checker, in fast arithmetic."""
-        return check_circuit(self.family.circuit, self.all, [[]] * 6, algebra=NumpyAlgebra())
+        return check_circuit(self.family.circuit, self.all, self.publics, algebra=NumpyAlgebra())
 
     @property
     def places(self) -> set[str]:
@@ -156,7 +163,8 @@ class Traces:
         return names(self.findings)
 
     def copy(self) -> Traces:
-        return Traces(self.family, *(matrix.copy() for matrix in self.all))
+        words, digests, blocks, *rounds, bytes_, limbs = (matrix.copy() for matrix in self.all)
+        return Traces(self.family, words, digests, blocks, tuple(rounds), bytes_, limbs)
 
     def forged(self, lie: Callable[[Any], None], table: str = "blocks", *, follows: bool = True) -> Traces:
         """With a table altered; bytes and limbs answer whatever is asked then, and so do the rounds if they follow."""

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from math import isqrt
 from typing import Any
 
@@ -15,41 +16,48 @@ import zkevm_native
 from Crypto.Hash import RIPEMD160
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from circuits.air.checker import check_circuit
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.mutation import mutate
-from circuits.functions import ripemd160, ripemd160_rounds, sha256, sha256_rounds
-from circuits.functions.buses import HASH_OUT, HASH_WORD, RIPEMD160_ROUNDS, SHA256_ROUNDS
+from circuits.air.witness import Witnesses
+from circuits.functions import ripemd160, ripemd160_lines, sha256, sha256_rounds
+from circuits.functions.buses import HASH_OUT, HASH_WORD, RIPEMD160_LINES, SHA256_ROUNDS
 from circuits.functions.padded_blocks import PaddedInputs
+from circuits.functions.words32 import Words32
 from tests.circuits.hash_circuit import LENGTHS, Family, Traces
 from tests.circuits.keccak_circuit import messages
 
-_RIGHT = ripemd160_rounds.RIGHT
 
-
-def _asked(blocks: Matrix, module: Any, table: Any, bus: Any, state: int) -> Matrix:
-    """The rounds for all blocks that are sent with number 0."""
-    sent = [m for count, m in messages(table, blocks, bus) if count == 1 and m[1] == 0]
-    limbs = np.array([m[2:] for m in sent], dtype=np.uint64).reshape(len(sent), -1, 2)
+def _asked(blocks: Matrix, table: Any, bus: Any, number: int) -> tuple[Words32, Words32, NDArray[np.uint32]]:
+    """States, blocks and names of what is sent with this number."""
+    sent = [m for count, m in messages(table, blocks, bus) if count == 1 and m[1] == number]
+    limbs = np.array([m[2:] for m in sent], dtype=np.uint64).reshape(len(sent), bus.width // 2 - 1, 2)
     words = limbs[:, :, 0] + (limbs[:, :, 1] << np.uint64(16)) & np.uint64(0xFFFFFFFF)
-    filled: Matrix = module.fill(words[:, :state], words[:, state:], np.array([m[0] for m in sent], dtype=np.uint32))
-    return filled
+    return words[:, :-16], words[:, -16:], np.array([m[0] for m in sent], dtype=np.uint32)
 
 
+LINES = range(ripemd160_lines.LINES)
 SHA256 = Family(
     sha256,
     sha256.Sha256(),
-    sha256_rounds.Sha256Rounds(),
+    (sha256_rounds.Sha256Rounds(),),
+    SHA256_ROUNDS.name,
     lambda data: hashlib.sha256(data).digest(),
-    lambda blocks: _asked(blocks, sha256_rounds, sha256.Sha256(), SHA256_ROUNDS, 8),
+    lambda inputs: (sha256.fill_rounds(inputs),),
+    lambda blocks: (sha256_rounds.fill(*_asked(blocks, sha256.Sha256(), SHA256_ROUNDS, 0)),),
 )
 RIPEMD = Family(
     ripemd160,
     ripemd160.Ripemd160(),
-    ripemd160_rounds.Ripemd160Rounds(),
+    tuple(ripemd160_lines.Ripemd160Line(line) for line in LINES),
+    RIPEMD160_LINES.name,
     lambda data: RIPEMD160.new(data).digest(),
-    lambda blocks: _asked(blocks, ripemd160_rounds, ripemd160.Ripemd160(), RIPEMD160_ROUNDS, 5),
+    lambda inputs: tuple(ripemd160.fill_line(line, inputs) for line in LINES),
+    lambda blocks: tuple(
+        ripemd160_lines.fill(line, *_asked(blocks, ripemd160.Ripemd160(), RIPEMD160_LINES, 2 * line)) for line in LINES
+    ),
 )
 FAMILIES = pytest.mark.parametrize("family", [SHA256, RIPEMD], ids=["sha256", "ripemd160"])
 
@@ -80,7 +88,7 @@ def test_constants() -> None:
     assert tuple(_root(p, 3) for p in primes) == sha256_rounds.ROUND_CONSTANTS
     assert tuple(_root(p, 2) for p in primes[:8]) == sha256.INITIAL_STATE
     for line, k in ((0, 2), (1, 3)):
-        found = [c for c in ripemd160_rounds.ROUND_CONSTANTS[line] if c]
+        found = [c for c in ripemd160_lines.ROUND_CONSTANTS[line] if c]
         roots = {2: isqrt, 3: lambda n: int(_cube_root(n))}[k]
         assert found == [roots(p << 30 * k) & 0xFFFFFFFF for p in (2, 3, 5, 7)]
 
@@ -93,7 +101,63 @@ def _cube_root(n: int) -> int:
 @FAMILIES
 def test_all_lengths_are_accepted_by_the_independent_checker(family: Family) -> None:
     traces = _honest(family, *LENGTHS)
-    assert not check_circuit(family.circuit, traces.all, [[]] * 6)
+    assert not check_circuit(family.circuit, traces.all, traces.publics)
+
+
+#: FIPS 180-4's examples as NIST publishes them, and those of the authors of RIPEMD-160.
+PUBLISHED = {
+    "sha256": {
+        b"": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        b"abc": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq": (
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+        ),
+        b"".join(b"abcdefghijklmnopqrstu"[k : k + 8] for k in range(14)): (
+            "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"
+        ),
+    },
+    "ripemd160": {
+        b"": "9c1185a5c5e9fc54612808977ee8f548b2258d31",
+        b"a": "0bdc9d2d256b3ee9daae347be6f4dc835a467ffe",
+        b"abc": "8eb208f7e05d987a9b044a8e98c6b087f15a0bfc",
+        b"message digest": "5d0689ef49d2fae572b881b123a85ffa21595f36",
+        b"abcdefghijklmnopqrstuvwxyz": "f71c27109c692c1b56bbdceb5b9d2865b3708dbc",
+        b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq": "12a053384a9c0c88e405a06c27dcf49ada62eb2b",
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789": "b0e20b6e3116640286ed3a87a5713079b21f5189",
+        b"1234567890" * 8: "9b752e45573d4b39f4dbd3323cab82bf63326bfb",
+    },
+}
+
+
+@FAMILIES
+def test_published_answers(family: Family) -> None:
+    published = PUBLISHED[family.blocks.name]
+    inputs = PaddedInputs.of(published)
+    assert family.module.digests(inputs).tolist() == [
+        _limbs(bytes.fromhex(answer).rjust(32, b"\0")) for answer in published.values()
+    ]
+    assert not replace(family, digest=lambda data: bytes.fromhex(published[data])).honest(list(published)).findings
+
+
+@FAMILIES
+def test_all_lengths_up_to_200(family: Family) -> None:
+    """What is claimed is another implementation's digest."""
+    assert not family.honest([_data(length, 1) for length in range(201)]).findings
+
+
+@FAMILIES
+def test_blocks_at_the_bounds(family: Family) -> None:
+    """All bits of the block 0 or 1, or one of them."""
+    data = [bytes(55), b"\xff" * 64, *((1 << k).to_bytes(64, "big") for k in range(0, 512, 37))]
+    assert not family.honest(data).findings
+
+
+@FAMILIES
+@pytest.mark.deep
+def test_many_inputs(family: Family) -> None:
+    rng = np.random.default_rng(160)
+    for _ in range(20):
+        assert not family.honest([rng.bytes(int(size)) for size in rng.integers(0, 130, 100)]).findings
 
 
 @FAMILIES
@@ -171,7 +235,7 @@ def test_an_empty_table_is_accepted_and_says_nothing(family: Family) -> None:
     assert len(matrix) == 1
     assert not messages(family.blocks, matrix, HASH_OUT)
     assert not messages(family.blocks, matrix, HASH_WORD)
-    assert not family.module.fill_rounds(inputs).any()
+    assert not any(rounds.any() for rounds in family.fill_rounds(inputs))
 
 
 @FAMILIES
@@ -439,8 +503,7 @@ def test_a_digest_that_the_rounds_did_not_make(family: Family) -> None:
         cells = rows.worked.reshape(len(rows.worked), -1)
         cells[0, 2] ^= 1
 
-    bus = family.rounds.name
-    assert bus in traces.forged(worked).places
+    assert family.bus in traces.forged(worked).places
 
     def digest(rows: Any) -> None:
         rows.digest.reshape(len(rows.digest), -1)[0, 0] ^= 1
@@ -466,24 +529,23 @@ def test_digests_of_other_blocks(family: Family) -> None:
             cells = getattr(rows, name)
             cells[:2] = cells[:2][::-1].copy()
 
-    assert family.rounds.name in _honest(family, 50, 40).forged(lie).places
+    assert family.bus in _honest(family, 50, 40).forged(lie).places
 
 
 @FAMILIES
-@pytest.mark.parametrize("name", ["word", "a", "e", "sum", "b"])
-def test_other_bits_in_the_rounds(family: Family, name: str) -> None:
+def test_other_bits_in_the_rounds(family: Family) -> None:
     """Each bit of each word that the rounds make is bound, the first and the last ones included."""
-    if name not in family.rounds.layout.parts:
-        return
     traces = _honest(family, 50)
-    for row in (0, 3 if family is SHA256 else 9):
-        for word in (0, 7, 15):
-            for place in (0, 31):
+    for table in family.rounds:
+        for name in {"word", "a", "e", "b"} & set(table.layout.parts):
+            rows = traces.rows(table.name)
+            last = getattr(rows, name).shape[1] - 1
+            for cell in product(np.flatnonzero(rows.real), (0, 7, 16, last), (0, 31)):
 
-                def lie(rows: Any, cell: tuple[int, int, int] = (row, word, place)) -> None:
+                def lie(rows: Any, name: str = name, cell: tuple[Any, ...] = cell) -> None:
                     getattr(rows, name)[cell] ^= 1
 
-                assert traces.forged(lie, "rounds", follows=False).places
+                assert traces.forged(lie, table.name, follows=False).places
 
 
 @FAMILIES
@@ -494,20 +556,21 @@ def test_rounds_in_another_order(family: Family) -> None:
         ids = rows.id.copy()
         rows.id[:] = np.where(ids == 0, 1, 0) * (rows.real == 1)
 
-    assert family.rounds.name in _honest(family, 50, 40).forged(lie, "rounds", follows=False).places
+    for table in family.rounds:
+        assert family.bus in _honest(family, 50, 40).forged(lie, table.name, follows=False).places
 
 
 @FAMILIES
 def test_a_table_that_ends_within_an_input(family: Family) -> None:
     traces = _honest(family, 100, 130)
-    cut = Traces(family, *(m[:4] if m is traces.blocks else m for m in traces.all))
+    cut = replace(traces, blocks=traces.blocks[:4])
     assert "the last row finishes its input" in family.answered(cut).places
 
 
 @FAMILIES
 def test_mutations_of_blocks_are_rejected(family: Family) -> None:
     traces = _honest(family, 5, 57, 100)
-    report = mutate(family.circuit, traces.all, [[]] * 6, tables={family.blocks.name}, rows_per_table=8)
+    report = mutate(family.circuit, traces.all, traces.publics, tables={family.blocks.name}, rows_per_table=8)
     assert report.tried["cell"] > 3_000
     assert not report.survivors, report
 
@@ -517,9 +580,21 @@ def test_mutations_of_blocks_are_rejected(family: Family) -> None:
 def test_mutations_of_rounds_are_rejected(family: Family, length: int) -> None:
     """With and without padding rows."""
     traces = _honest(family, length)
-    report = mutate(family.circuit, traces.all, [[]] * 6, tables={family.rounds.name}, rows_per_table=4)
-    assert report.tried["cell"] > 10_000
-    assert not report.survivors, report
+    for table in family.rounds:
+        report = mutate(family.circuit, traces.all, traces.publics, tables={table.name}, rows_per_table=4)
+        assert report.tried["cell"] > 10_000
+        assert not report.survivors, report
+
+
+@FAMILIES
+@pytest.mark.deep
+def test_rounds_follow_from_their_messages(family: Family) -> None:
+    """No cell can be another one with the same messages, nor with others that the table of limbs answers."""
+    traces = _honest(family, 50)
+    witnesses, rng = Witnesses(family.circuit, traces.all, traces.publics), np.random.default_rng(1)
+    for table in family.rounds:
+        found = witnesses.search(table.name, 0, rng, lookups="free")
+        assert (found.determined, found.directions) == (found.cells, ()), table.name
 
 
 @cache
@@ -529,8 +604,8 @@ def _key(family: Family) -> zkevm_native.ProvingKey:
 
 @FAMILIES
 def test_the_engine_proves_honest_digests(family: Family) -> None:
-    key = _key(family)
-    proof, _ = zkevm_native.prove(key, _honest(family, 0, 50, 140).all, [[]] * 6, 1)
+    key, traces = _key(family), _honest(family, 0, 50, 140)
+    proof, _ = zkevm_native.prove(key, traces.all, traces.publics, 1)
     zkevm_native.verify(key.verifying_key(), proof)
 
 
@@ -538,5 +613,6 @@ def test_the_engine_proves_honest_digests(family: Family) -> None:
 def test_the_engine_rejects_a_false_digest(family: Family) -> None:
     traces = _honest(family, 50, 140).copy()
     traces.rows("digests").digest[0, 3] ^= 1
+    key = _key(family)
     with pytest.raises(zkevm_native.EngineError):
-        zkevm_native.verify(_key(family).verifying_key(), zkevm_native.prove(_key(family), traces.all, [[]] * 6, 1)[0])
+        zkevm_native.verify(key.verifying_key(), zkevm_native.prove(key, traces.all, traces.publics, 1)[0])
