@@ -6,15 +6,17 @@ A batch file is a JSON object::
      "genesis": {...},
      "blocks": [{"coinbase": "0x..", "timestamp": .., "gasLimit": .., "transactions": ["0x02f8..", {...}]}, ...]}
 
-``genesis`` is a geth genesis file: its ``alloc`` is the pre-state and its other fields make the header of the parent of
-the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an object with the
-``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs.
+``genesis`` is a genesis file of geth, reth or besu: its ``alloc`` is the pre-state and its other fields make the header
+of the parent of the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an
+object with the ``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs; or
+what ``debug_executionWitness`` gives, which may hold the parent header too.
 ``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
 
 A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
 ``extraData``, ``withdrawals`` (objects of ``index``, ``validatorIndex``, ``address`` and ``amount`` in gwei) and
-``header``, the RLP of the header that it must result in. A transaction is raw signed bytes, or an object that
-:func:`executor.signing.sign_transaction` signs. Numbers may be JSON integers, ``0x`` strings or decimal strings.
+``header``, the RLP of the header that it must result in. A transaction is raw signed bytes, a signed transaction as the
+JSON-RPC API gives it, or an object that :func:`executor.signing.sign_transaction` signs. Numbers may be JSON integers,
+``0x`` strings or decimal strings. :mod:`executor.inputs` reads further forms of blocks.
 """
 
 from __future__ import annotations
@@ -36,8 +38,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
+from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
 from executor.forks import FORKS
+from executor.genesis_file import chain_id_of, normalized
 from executor.json_values import parse_data, parse_object, parse_quantity
+from executor.rlp_lists import decode_list
+from executor.rpc import encode_transaction, is_transaction, result_of
 from executor.transactions import Transaction, decode_transaction
 
 MAX_FILE_BYTES = 128 * 2**20
@@ -150,11 +156,11 @@ class _BatchFile(_Model):
     format: Literal["zkevm-batch/1"]
     chain_id: Annotated[U256, Field(ge=1)]
     fork: str
-    genesis: Genesis | None = None
+    genesis: Annotated[Genesis | None, BeforeValidator(normalized)] = None
     parent: Bytes | None = None
     witness: _WitnessFile | None = None
     ancestor_hashes: Annotated[list[Bytes32], Field(max_length=MAX_ANCESTORS)] = []
-    blocks: Annotated[list[_BlockFile], FailFast()]
+    blocks: list[Any]
     description: str = ""
 
 
@@ -168,6 +174,15 @@ class Block:
     context: BlockContext
     transactions: tuple[Transaction, ...]
     header: bytes | None = None
+
+    @property
+    def parent_hash(self) -> bytes | None:
+        """The hash of the parent that the header gives, if it is one."""
+        try:
+            first = decode_list(self.header, 1)[0] if self.header else None
+        except (ValueError, IndexError):
+            return None
+        return first if isinstance(first, bytes) else None
 
 
 @dataclass(frozen=True)
@@ -226,6 +241,11 @@ def parse_batch(content: bytes | str) -> Batch:
 
 def batch_from_document(document: Mapping[str, Any]) -> Batch:
     """Build a batch from the decoded JSON object of a batch file; errors as for :func:`parse_batch`."""
+    given = result_of(document.get("witness"))
+    executed: ExecutionWitness | None = None
+    if isinstance(given, ExecutionWitness) or (isinstance(given, dict) and is_execution_witness(given)):
+        executed = given if isinstance(given, ExecutionWitness) else read_execution_witness(given)
+        document = {name: value for name, value in document.items() if name != "witness"}
     try:
         file = _BatchFile.model_validate(document)
     except ValidationError as error:
@@ -233,33 +253,48 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
     if file.fork not in FORKS:
         raise BatchError(f"unknown fork {file.fork!r}; known: {', '.join(FORKS)}", field="fork")
     if file.genesis is not None:
-        configured = file.genesis.config.get("chainId", file.chain_id)
-        if configured != file.chain_id:
-            raise BatchError(f"{configured} differs from chainId {file.chain_id}", field="genesis.config.chainId")
-        # EIP-3675: there is no proof of work after the merge.
-        for name, value in (("difficulty", file.genesis.difficulty), ("nonce", file.genesis.nonce)):
-            if value:
-                raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
-    elif file.parent is None or file.witness is None:
+        _check_genesis(file.genesis, file.chain_id)
+        if file.witness is not None or executed is not None:
+            raise BatchError("a batch has a genesis or a witness, not both", field="witness")
+    elif executed is None and (file.parent is None or file.witness is None):
         raise BatchError("neither a genesis, nor a parent header with a witness", field="genesis")
-    if file.genesis is not None and file.witness is not None:
-        raise BatchError("a batch has a genesis or a witness, not both", field="witness")
-    ancestor_hashes = tuple(file.ancestor_hashes)
-    witness = None
-    if file.witness is not None:
+    blocks = tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks))
+    parent, ancestor_hashes, witness = file.parent, tuple(file.ancestor_hashes), None
+    if executed is not None:
+        parent = parent or executed.parent(blocks[0].parent_hash if blocks else None)
+        ancestor_hashes = ancestor_hashes or executed.ancestors(parent)
+        witness = Witness(executed.nodes, executed.codes, ancestor_hashes)
+    elif file.witness is not None:
         witness = Witness(tuple(file.witness.nodes), tuple(file.witness.codes), ancestor_hashes)
     return Batch(
         chain_id=file.chain_id,
         fork=file.fork,
         genesis=file.genesis,
-        blocks=tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks)),
-        parent_header=file.parent,
+        blocks=blocks,
+        parent_header=parent,
         witness=witness,
         ancestor_hashes=ancestor_hashes,
     )
 
 
-def _block(index: int, block: _BlockFile, chain_id: int) -> Block:
+def _check_genesis(genesis: Genesis, chain_id: int) -> None:
+    if "chainId" in genesis.config and chain_id_of({"config": genesis.config}) != chain_id:
+        reason = f"{genesis.config['chainId']} differs from chainId {chain_id}"
+        raise BatchError(reason, field="genesis.config.chainId")
+    if genesis.number:
+        # EIP-3675: there is no proof of work after the merge. Block 0 is not after it: devnets merge at block 1.
+        for name, value in (("difficulty", genesis.difficulty), ("nonce", genesis.nonce)):
+            if value:
+                raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
+
+
+def _block(index: int, item: Any, chain_id: int) -> Block:
+    if isinstance(item, Block):
+        return item
+    try:
+        block = _BlockFile.model_validate(item)
+    except ValidationError as error:
+        raise batch_error(error, block=index) from None
     context = BlockContext.model_construct(**{name: getattr(block, name) for name in BlockContext.model_fields})
     transactions = tuple(
         decode_transaction(_raw(item, chain_id, index, number), block=index, transaction=number)
@@ -269,7 +304,10 @@ def _block(index: int, block: _BlockFile, chain_id: int) -> Block:
 
 
 def _raw(item: Any, chain_id: int, block: int, transaction: int) -> bytes:
+    item = result_of(item)
     if isinstance(item, dict):
+        if is_transaction(item):
+            return encode_transaction(item, block=block, transaction=transaction)
         # Loaded only where a batch asks for it: it takes longer to load than most batches to read.
         from executor.signing import sign_transaction
 
@@ -312,11 +350,10 @@ def _one_by_one(value: dict[Any, Any], validate: Any) -> dict[Any, Any]:
     return result
 
 
-def batch_error(error: ValidationError) -> BatchError:
-    """The first complaint of pydantic, with its place in the words of this package."""
+def batch_error(error: ValidationError, block: int | None = None) -> BatchError:
+    """The first complaint of pydantic, with its place in the words of this package; ``block`` where it is about one."""
     first = error.errors(include_url=False, include_context=False)[0]
     location = list(first["loc"])
-    block = None
     if len(location) >= 2 and location[0] == "blocks" and isinstance(location[1], int):
         block, location = location[1], location[2:]
     field = ".".join(str(part) for part in location) or None

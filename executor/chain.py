@@ -8,7 +8,7 @@ from typing import Any
 import rlp
 from eth.abc import AtomicDatabaseAPI, BlockHeaderAPI
 from eth.chains.base import Chain
-from eth.constants import BLANK_ROOT_HASH, POST_MERGE_NONCE
+from eth.constants import BLANK_ROOT_HASH
 from eth.db.atomic import AtomicDB
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.london.headers import calculate_expected_base_fee_per_gas
@@ -161,7 +161,7 @@ def _parent_header(genesis: Genesis, state_root: Hash32, header_class: Any) -> B
         gas_used=genesis.gas_used,
         extra_data=genesis.extra_data,
         mix_hash=Hash32(genesis.mix_hash),
-        nonce=POST_MERGE_NONCE,
+        nonce=genesis.nonce.to_bytes(8, "big"),
         base_fee_per_gas=genesis.base_fee_per_gas,
         withdrawals_root=BLANK_ROOT_HASH,
         blob_gas_used=genesis.blob_gas_used,

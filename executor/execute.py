@@ -166,6 +166,11 @@ class _Run:
 
     def _run_block(self, index: int, block: Block) -> None:
         number: int | None = None
+        before = self._headers[-1].hash
+        if block.parent_hash not in (None, before):
+            # Said first: on another block, and so another state, most of what follows would fail in some other way.
+            reason = f"0x{block.parent_hash.hex()} where the block before has the hash 0x{before.hex()}"
+            raise BatchError(reason, block=index, field="header.parentHash")
         try:
             vm, header = open_block(self._chain, self._headers[-1], block.context, self._fork.blobs, index)
             transactions: list[SignedTransactionAPI] = []

@@ -159,10 +159,11 @@ class FixtureFile:
         Raises:
             FixtureError: not a JSON object.
         """
-        return {name: _listed(document) for name, document in self.documents().items()}
+        return {name: list_document(document) for name, document in self.documents().items()}
 
 
-def _listed(document: Any) -> Listed:
+def list_document(document: Any) -> Listed:
+    """What the JSON document of a case is."""
     if not isinstance(document, Mapping):
         return Listed()
     network = document.get("network")
@@ -231,7 +232,7 @@ def parse_case(name: str, document: Any) -> Case:
     Raises:
         FixtureError: it is malformed.
     """
-    listed = _listed(document)
+    listed = list_document(document)
     if listed.other_kind is not None:
         assert listed.reason is not None
         raise FixtureError(name, listed.reason)

@@ -18,6 +18,7 @@ from eth.vm.message import Message
 from eth.vm.opcode_values import JUMP, JUMPI
 from eth_typing import Address
 
+from executor.account_database import InsertingAccountDB
 from executor.batch import MAX_ANCESTORS
 from executor.chain import Ancestors
 from executor.errors import LimitExceeded
@@ -93,6 +94,7 @@ def confined_machine(confined: Confined) -> Any:
             return message
 
     class ConfinedState(state):  # type: ignore[misc, valid-type]
+        account_db_class = InsertingAccountDB
         computation_class = ConfinedComputation
         transaction_executor_class = ConfinedExecutor
 

@@ -107,8 +107,6 @@ def change(document: dict[str, Any], *path: Any, value: Any) -> None:
         (("extra",), 1, "extra: "),
         (("genesis",), [], "genesis: "),
         (("genesis", "config"), {"chainId": 2}, "genesis.config.chainId: 2 differs from chainId 1337"),
-        (("genesis", "difficulty"), 1, "genesis.difficulty: must be 0 after the merge"),
-        (("genesis", "nonce"), "0x42", "genesis.nonce: must be 0 after the merge"),
         (("genesis", "gasLimit"), "0x", "genesis.gasLimit: not a non-negative number"),
         (("genesis", "gasLimit"), 2**64, "genesis.gasLimit: "),
         (("genesis", "gasLimit"), -1, "genesis.gasLimit: not a non-negative number"),
