@@ -1,4 +1,4 @@
-"""BlockchainTests of ``ethereum/tests`` and the execution spec tests: files, folders and ``.tar.xz`` archives of them.
+"""BlockchainTests of ``ethereum/tests`` and the execution spec tests: files, folders and archives of them.
 
 A file is a JSON object of cases by name; a case is a pre-state, a genesis block, and blocks that a client is given one
 after the other, some of which it must refuse. Names of cases read ``FILE::CASE``, in archives ``ARCHIVE::FILE::CASE``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any
 
 import rlp
@@ -16,7 +16,7 @@ from eth_utils.crypto import keccak
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from executor.archive import members
+from executor.archive import ARCHIVE_SUFFIXES, members
 from executor.batch import (
     MAX_FILE_BYTES,
     U64,
@@ -33,11 +33,13 @@ from executor.forks import FORKS
 from executor.json_values import parse_object
 
 SEPARATOR = "::"
-ARCHIVE_SUFFIX = ".tar.xz"
 FILE_SUFFIX = ".json"
 
 #: Chain id of cases that do not give one: that of the main network.
 MAINNET = 1
+
+#: A folder of a release of the execution spec tests that holds no tests, but states that engine tests start from.
+SHARED_STATES = "pre_alloc"
 
 NOT_A_CASE = "not a BlockchainTest: it has no network or no blocks"
 
@@ -180,14 +182,15 @@ def case_id(file: str, case: str) -> str:
 def fixture_files(paths: Iterable[str | Path]) -> Iterator[tuple[FixtureFile, str | None]]:
     """The files at ``paths``, each with the name of the one case that was asked for, if so.
 
-    Folders give all ``.json`` files below them, in the order of their paths; hidden ones (of metadata) are left out.
+    Folders give all ``.json`` files below them, in the order of their paths, archives those in them; hidden ones (of
+    metadata) and folders of states that engine tests share are left out.
 
     Raises:
         FixtureError: unreadable, or larger than :data:`executor.batch.MAX_FILE_BYTES`.
     """
     for path in paths:
         base, _, inner = str(path).partition(SEPARATOR)
-        if base.endswith(ARCHIVE_SUFFIX):
+        if base.endswith(ARCHIVE_SUFFIXES):
             yield from _archive_files(base, inner)
         else:
             files = _folder_files(Path(base)) if Path(base).is_dir() else [Path(base)]
@@ -392,7 +395,7 @@ def _archive_files(archive: str, inner: str) -> Iterator[tuple[FixtureFile, str 
     wanted, _, case = inner.partition(SEPARATOR)
     found = False
     for name, content in members(Path(archive), FILE_SUFFIX, MAX_FILE_BYTES):
-        if wanted in ("", name):
+        if name == wanted or (not wanted and _holds_tests(PurePosixPath(name))):
             found = True
             yield FixtureFile(case_id(archive, name), content), case or None
             if wanted:
@@ -403,7 +406,11 @@ def _archive_files(archive: str, inner: str) -> Iterator[tuple[FixtureFile, str 
 
 def _folder_files(folder: Path) -> list[Path]:
     found = sorted(folder.rglob(f"*{FILE_SUFFIX}"))
-    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return [file for file in found if _holds_tests(file.relative_to(folder))]
+
+
+def _holds_tests(file: PurePath) -> bool:
+    return not any(part.startswith(".") or part == SHARED_STATES for part in file.parts)
 
 
 def _read(file: Path) -> bytes:

@@ -12,9 +12,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from executor.archive import ARCHIVE_SUFFIXES
 from executor.conformance import judge_case
 from executor.errors import BatchError
-from executor.fixtures import ARCHIVE_SUFFIX, FILE_SUFFIX, FixtureFile, batch_from_fixture, cases, fixture_files
+from executor.fixtures import FILE_SUFFIX, FixtureFile, batch_from_fixture, cases, fixture_files
 from scripts.fuzzing.batches import disguised
 from scripts.fuzzing.target import Target, run_command, scratch_file
 from scripts.fuzzing.trees import (
@@ -169,7 +170,7 @@ def archives(draw: DrawFn) -> bytes:
 
 def check_archive(content: bytes) -> None:
     """The files of an archive are listed and looked into, or it is refused; one of them is found by its name."""
-    with scratch_file(content, ARCHIVE_SUFFIX) as path:
+    with scratch_file(content, ARCHIVE_SUFFIXES[0]) as path:
         with suppress(BatchError):
             for file, _ in fixture_files([path]):
                 with suppress(BatchError):
