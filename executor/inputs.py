@@ -133,8 +133,8 @@ def _recognized(content: bytes, name: str) -> list[_Document]:
     except ValueError as error:
         raise InputError(f"{name}: neither RLP, nor hexadecimal, nor JSON: {error}") from None
     items = document if isinstance(document, list) else [document]
-    if len(items) > MAX_DOCUMENTS:
-        raise InputError(f"{name}: more than {MAX_DOCUMENTS} documents")
+    if not 0 < len(items) <= MAX_DOCUMENTS:
+        raise InputError(f"{name}: {len(items)} documents, where there are 1 to {MAX_DOCUMENTS}")
     return [_json(item, name) for item in items]
 
 

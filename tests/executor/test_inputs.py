@@ -541,6 +541,7 @@ def test_what_does_not_go_together_is_refused(
         (b"null", "not a JSON object"),
         (b'"0x"', "not a JSON object"),
         (b"[[]]", "not a JSON object"),
+        (b"[]", "0 documents, where there are 1 to 65536"),
         (b"{}", "none of the documents that are read (a batch file, "),
         (b'{"a": 1}', "none of the documents that are read (a batch file, "),
         (b"\xf8", "not the RLP of blocks: "),
@@ -596,4 +597,7 @@ def test_files_are_bounded_together(genesis: Path, tmp_path: Path, monkeypatch: 
     packed.write_bytes(gzip.compress(bytes(10 * size)))
     assert refusal(packed) == f"batch file of more than {size - 1} bytes"
     monkeypatch.setattr(inputs, "MAX_DOCUMENTS", 3)
-    assert refusal(write(tmp_path / "many.json", [{}] * 4)) == f"{tmp_path / 'many.json'}: more than 3 documents"
+    assert (
+        refusal(write(tmp_path / "many.json", [{}] * 4))
+        == f"{tmp_path / 'many.json'}: 4 documents, where there are 1 to 3"
+    )
