@@ -63,14 +63,19 @@ def normalized(document: Any) -> Any:
         if known in result:
             raise ValueError(f"{known} is there under two names")
         result[known] = value
-    if isinstance(result.get("alloc"), dict):
-        result["alloc"] = {address: _account(account) for address, account in result["alloc"].items()}
+    alloc = result.get("alloc")
+    if isinstance(alloc, dict):
+        # Only what changes is made anew: a file may hold millions of accounts.
+        changed = {address: _account(account) for address, account in alloc.items() if _has_remarks(account)}
+        result["alloc"] = alloc | changed if changed else alloc
     return result
 
 
-def _account(account: Any) -> Any:
-    if not isinstance(account, dict):
-        return account
+def _has_remarks(account: Any) -> bool:
+    return isinstance(account, dict) and (None in account.values() or not ACCOUNT_REMARKS.isdisjoint(account))
+
+
+def _account(account: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in account.items() if value is not None and name not in ACCOUNT_REMARKS}
 
 

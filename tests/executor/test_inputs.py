@@ -24,7 +24,7 @@ from executor.genesis_file import GenesisError
 from executor.inputs import InputError, read_batch
 from executor.provable import check_provable
 from executor.rpc import RpcError
-from tests.executor.nodes import answer, geth_witness, raw_block, reth_witness, rpc_block, rpc_transaction
+from scripts.batches.nodes import answer, geth_witness, raw_block, reth_witness, rpc_block, rpc_transaction
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
 MIXED = CASES / "e5-eest-mixed.json"

@@ -22,11 +22,11 @@ from executor.trace_file import load_trace
 from prover.planner import UNLIMITED, Budget, plan_batch
 from prover.segment import SegmentProof
 from scripts.batches.builder import Builder
+from scripts.batches.nodes import answer, raw_block, reth_witness
 from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
 from scripts.batches.tokens import token_batch, write_batch
 from scripts.workloads.assembler import assemble
 from tests.executor.cases import fixture_of
-from tests.executor.nodes import answer, raw_block, reth_witness
 from verifier import sizes
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.key import decode as decode_key

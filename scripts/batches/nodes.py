@@ -49,7 +49,7 @@ def rpc_transaction(raw: bytes) -> dict[str, Any]:
     sent = decode_transaction(raw)
     items = rlp.decode(raw if sent.type == 0 else raw[1:])
     v, r, s = (quantity(int.from_bytes(item, "big")) for item in items[-3:])
-    document = {
+    document: dict[str, Any] = {
         "blockHash": "0x" + "00" * 32,
         "from": data(sent.sender),
         "gas": quantity(sent.gas_limit),
