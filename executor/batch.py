@@ -9,6 +9,9 @@ A batch file is a JSON object::
 ``genesis`` is a geth genesis file: its ``alloc`` is the pre-state and its other fields make the header of the parent of
 the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an object with the
 ``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs.
+``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from which
+on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these times
+as geth has them (``cancunTime``, ``pragueTime``, ...).
 ``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
 
 A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
@@ -36,7 +39,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
-from executor.forks import FORKS
+from executor.forks import CANCUN, FORKS, Fork, Schedule
 from executor.json_values import parse_data, parse_object, parse_quantity
 from executor.transactions import Transaction, decode_transaction
 
@@ -146,10 +149,25 @@ class _WitnessFile(_Model):
     codes: Annotated[list[Bytes], FailFast()] = []
 
 
+def _activations(value: Any) -> tuple[tuple[int, Fork], ...]:
+    """Forks with their times, in the order in which a chain comes to them."""
+    if isinstance(value, str):
+        value = {value: 0}
+    if not isinstance(value, dict) or not value:
+        raise ValueError("neither the name of a fork nor an object of forks with their times")
+    for name in value:
+        if name not in FORKS:
+            raise ValueError(f"unknown fork {name!r}; known: {', '.join(FORKS)}")
+    found = tuple((parse_quantity(value[name]), fork) for name, fork in FORKS.items() if name in value)
+    if any(later < earlier for (earlier, _), (later, _) in zip(found, found[1:], strict=False)):
+        raise ValueError("a fork before one that it follows on")
+    return found
+
+
 class _BatchFile(_Model):
     format: Literal["zkevm-batch/1"]
     chain_id: Annotated[U256, Field(ge=1)]
-    fork: str
+    fork: Annotated[Any, BeforeValidator(_activations)] = None
     genesis: Genesis | None = None
     parent: Bytes | None = None
     witness: _WitnessFile | None = None
@@ -196,7 +214,7 @@ class Batch:
     """
 
     chain_id: int
-    fork: str
+    schedule: Schedule
     genesis: Genesis | None
     blocks: tuple[Block, ...]
     parent_header: bytes | None = None  # RLP
@@ -230,8 +248,7 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
         file = _BatchFile.model_validate(document)
     except ValidationError as error:
         raise batch_error(error) from None
-    if file.fork not in FORKS:
-        raise BatchError(f"unknown fork {file.fork!r}; known: {', '.join(FORKS)}", field="fork")
+    schedule = _schedule(file)
     if file.genesis is not None:
         configured = file.genesis.config.get("chainId", file.chain_id)
         if configured != file.chain_id:
@@ -250,13 +267,46 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
         witness = Witness(tuple(file.witness.nodes), tuple(file.witness.codes), ancestor_hashes)
     return Batch(
         chain_id=file.chain_id,
-        fork=file.fork,
+        schedule=schedule,
         genesis=file.genesis,
         blocks=tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks)),
         parent_header=file.parent,
         witness=witness,
         ancestor_hashes=ancestor_hashes,
     )
+
+
+def _schedule(file: _BatchFile) -> Schedule:
+    """The forks of a batch file's chain."""
+    activations: tuple[tuple[int, Fork], ...] | None = file.fork
+    if activations is None:
+        if file.genesis is None:
+            raise BatchError("a batch without a genesis needs this field", field="fork")
+        activations = _configured(file.genesis.config)
+    first = activations[0][0]
+    times = [block.timestamp for block in file.blocks] + ([file.genesis.timestamp] if file.genesis else [])
+    if min(times, default=first) < first:
+        raise BatchError(f"no fork before the time {first}", field="fork")
+    # Of forks with the same time only the last one has blocks.
+    while len(activations) > 1 and activations[1][0] == first:
+        activations = activations[1:]
+    return Schedule(activations[0][1], activations[1:])
+
+
+def _configured(config: Mapping[str, Any]) -> tuple[tuple[int, Fork], ...]:
+    """The forks that the configuration of a geth genesis file gives times for."""
+    times = {name.removesuffix(_TIME_SUFFIX): time for name, time in config.items() if name.endswith(_TIME_SUFFIX)}
+    times = {name.lower(): time for name, time in times.items() if time is not None and name not in _EARLIER_FORKS}
+    try:
+        if CANCUN.name not in times:
+            raise ValueError(f"neither this field nor {CANCUN.name}{_TIME_SUFFIX} in the configuration of the genesis")
+        return _activations(times)
+    except ValueError as error:
+        raise BatchError(str(error), field="fork") from None
+
+
+_TIME_SUFFIX = "Time"
+_EARLIER_FORKS = frozenset(("shanghai",))  # with a time in geth's configuration, but not known here
 
 
 def _block(index: int, block: _BlockFile, chain_id: int) -> Block:

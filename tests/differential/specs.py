@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.batch import Batch, Block, Genesis
+from executor.forks import CANCUN, Schedule
 
 SPECS_PYTHON = Path(sys.prefix) / "specs" / "bin" / "python"
 SERVER = Path(__file__).with_name("specs_server.py")
@@ -119,7 +120,7 @@ class Specs:
         Raises:
             SpecsError: the specs failed; a batch that they refuse is an answer.
         """
-        if batch.genesis is None or batch.fork != "cancun":
+        if batch.genesis is None or batch.schedule != Schedule(CANCUN):
             raise ValueError("the specs run batches with a genesis, under Cancun")
         request = {
             "chainId": batch.chain_id,
