@@ -11,6 +11,7 @@ from eth.exceptions import VMError
 from eth.precompiles import point_evaluation
 from eth.precompiles.modexp import extract_lengths
 
+from executor import bls12_381
 from executor.forks import CANCUN, Fork, ModexpRules
 from executor.modexp import PRICED_BYTES, WORD_BYTES, ModexpInput
 
@@ -39,7 +40,8 @@ def precompiles_of(fork: Fork, known: Mapping[Any, Precompile]) -> dict[Any, Pre
     py-evm 0.12.1b1 gives 0 whenever MODEXP's base has no bytes. But 0**0 is 1 (``ethereum/tests``, ``modexp.json``).
     """
     modexp = _modexp(known[MODEXP]) if fork.modexp == CANCUN.modexp else modexp_by(fork.modexp)
-    all_known = dict(known) | {MODEXP: modexp, P256VERIFY: p256verify}
+    curve = {number.to_bytes(20, "big"): precompile for number, precompile in bls12_381.PRECOMPILES.items()}
+    all_known = {**known, **curve, MODEXP: modexp, P256VERIFY: p256verify}
     return {address: all_known[address] for address in fork.precompiles}
 
 
