@@ -9,9 +9,9 @@ A batch file is a JSON object::
 ``genesis`` is a geth genesis file: its ``alloc`` is the pre-state and its other fields make the header of the parent of
 the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an object with the
 ``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs.
-``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from which
-on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these times
-as geth has them (``cancunTime``, ``pragueTime``, ...).
+``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from
+which on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these
+times as geth has them (``cancunTime``, ``pragueTime``, ...).
 ``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
 
 A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -159,7 +160,7 @@ def _activations(value: Any) -> tuple[tuple[int, Fork], ...]:
         if name not in FORKS:
             raise ValueError(f"unknown fork {name!r}; known: {', '.join(FORKS)}")
     found = tuple((parse_quantity(value[name]), fork) for name, fork in FORKS.items() if name in value)
-    if any(later < earlier for (earlier, _), (later, _) in zip(found, found[1:], strict=False)):
+    if any(later < earlier for (earlier, _), (later, _) in pairwise(found)):
         raise ValueError("a fork before one that it follows on")
     return found
 

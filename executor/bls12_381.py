@@ -28,7 +28,10 @@ from eth.precompiles.bls12_381.constants import (
     G2_MSM_DISCOUNTS,
     MSM_MULTIPLIER,
 )
-from py_ecc.optimized_bls12_381 import FQ, FQ2, FQ12, final_exponentiate, pairing
+from py_ecc.fields import optimized_bls12_381_FQ as FQ
+from py_ecc.fields import optimized_bls12_381_FQ2 as FQ2
+from py_ecc.fields import optimized_bls12_381_FQ12 as FQ12
+from py_ecc.optimized_bls12_381.optimized_pairing import final_exponentiate, pairing
 
 FIELD = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
 ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001

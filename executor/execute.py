@@ -283,9 +283,7 @@ class _Run:
             self._machines[fork.name] = machine
         return self._machines[fork.name]
 
-    def _surroundings(
-        self, fork: Fork, vm: Any, header: BlockHeaderAPI, transaction: Transaction
-    ) -> Surroundings:
+    def _surroundings(self, fork: Fork, vm: Any, header: BlockHeaderAPI, transaction: Transaction) -> Surroundings:
         code_hash = vm.state.get_code_hash(transaction.sender)
         may_delegate = code_hash != EMPTY_CODE_HASH and SET_CODE_TYPE in fork.transaction_types
         return Surroundings(

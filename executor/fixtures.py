@@ -6,8 +6,8 @@ after the other, some of which it must refuse. Names of cases read ``FILE::CASE`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -152,7 +152,7 @@ class Listed:
         if self.network is None:
             return NOT_A_CASE
         if schedule_of(self.network) is None:
-            return f"network {self.network}, not one of {', '.join(FORKS)}"
+            return f"network {self.network}, not one of {', '.join(FORKS)}, and changes between these"
         return None
 
 

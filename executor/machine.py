@@ -167,7 +167,7 @@ def confined_machine(confined: Confined) -> Any:
         def finalize_gas_used(cls, transaction: Any, computation: Any) -> int:
             # py-evm takes the floor of EIP-7623 for gas of the execution, a part of which it refunds.
             used: int = transaction.gas - computation.get_gas_remaining()
-            refund = min(computation.get_gas_refund(), used // fork.max_refund_quotient)
+            refund: int = min(computation.get_gas_refund(), used // fork.max_refund_quotient)
             return used - refund + int(computation.data_floor_gas)
 
         def validate_block_blobs(self, block: Any) -> None:

@@ -1,8 +1,8 @@
 """The instructions of the EVM and what they do to the stack, as tables indexed by the opcode.
 
-Source: yellow paper, appendix H.2, and the execution specs (``cancun/vm/instructions``). The tables are those of Cancun;
-instructions that later forks add are with these (:mod:`executor.forks`). Opcodes that no instruction has are in no
-table; they halt exceptionally.
+Source: yellow paper, appendix H.2, and the execution specs (``cancun/vm/instructions``). The tables are those of
+Cancun; instructions that later forks add are with these (:mod:`executor.forks`). Opcodes that no instruction has are in
+no table; they halt exceptionally.
 """
 
 from __future__ import annotations

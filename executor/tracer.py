@@ -165,9 +165,7 @@ class _TracedInstructions(dict[int, Instruction]):
         return self[opcode]
 
 
-def _traced(
-    opcode: int, instruction: Any, words: tuple[int, int], recorder: Recorder, watch: Watch
-) -> Instruction:
+def _traced(opcode: int, instruction: Any, words: tuple[int, int], recorder: Recorder, watch: Watch) -> Instruction:
     """The wrapper of one instruction; ``words`` are those that it reads from the stack and writes there."""
     if opcode in CREATIONS:
         instruction = _with_address_hashes(instruction, recorder)
@@ -200,9 +198,7 @@ def _charge(computation: Any, cost: int, name: str) -> None:
 # The operands are a slice of the stack from its top downwards; of a stack too short it takes what there is.
 
 
-def _traced_function(
-    opcode: int, instruction: _FastOpcode, words: tuple[int, int], recorder: Recorder
-) -> Instruction:
+def _traced_function(opcode: int, instruction: _FastOpcode, words: tuple[int, int], recorder: Recorder) -> Instruction:
     """An instruction of a fixed cost and a function that does the rest."""
     record, operands, results = (
         recorder.steps.rows.extend,
@@ -301,9 +297,7 @@ def _traced_swap(opcode: int, instruction: _FastOpcode, recorder: Recorder) -> I
     return swap
 
 
-def _traced_object(
-    opcode: int, instruction: Instruction, words: tuple[int, int], recorder: Recorder
-) -> Instruction:
+def _traced_object(opcode: int, instruction: Instruction, words: tuple[int, int], recorder: Recorder) -> Instruction:
     """An instruction that charges its cost itself."""
     record, operands, results = (
         recorder.steps.rows.extend,

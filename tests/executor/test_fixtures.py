@@ -18,9 +18,9 @@ from executor import archive as archives
 from executor.blocks import decode_block
 from executor.errors import BatchError
 from executor.execute import execute
+from executor.fixtures import FixtureError, batch_from_fixture, cases, fixture_files, parse_case, read_case
 from executor.forks import CANCUN as CANCUN_FORK
 from executor.forks import Schedule
-from executor.fixtures import FixtureError, batch_from_fixture, cases, fixture_files, parse_case, read_case
 from executor.inputs import read_batch
 
 FILE = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
