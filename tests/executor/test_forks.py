@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
 
 from executor.blobs import blob_base_fee, next_excess_blob_gas
 from executor.conformance import check_case
@@ -271,3 +272,23 @@ def test_sender_with_a_delegation_may_send_from_prague_on() -> None:
         else:
             with pytest.raises(BatchError, match=r"has code \(EIP-3607\)$"):
                 building.execute()
+
+
+def test_an_account_takes_the_code_of_another_one() -> None:
+    """EIP-7702: a transaction to a wallet runs the contract's code in the wallet's storage."""
+    building = building_of("prague").alloc(CONTRACT, code="0x335f5500")  # SSTORE of the caller
+    wallet = Builder.WALLETS[1]
+    authorization = {"secretKey": "0x" + Builder.KEYS[1].hex(), "address": "0x" + CONTRACT.hex(), "nonce": 0}
+    fees = {"type": 4, "maxFeePerGas": 1_000, "maxPriorityFeePerGas": 0, "gas": 100_000}
+    request = building.transfer(to=wallet, value=0, authorizationList=[authorization], **fees)
+    executed = building.block(request).execute()
+    account = executed.post_state.account(wallet)
+    assert account is not None
+    assert (account.nonce, account.code_hash) == (1, keccak(b"\xef\x01\x00" + CONTRACT))
+    assert executed.post_state.storage(wallet, 0) == int.from_bytes(Builder.WALLETS[0], "big")
+    assert executed.post_state.storage(CONTRACT, 0) == 0
+    # CALLER, PUSH0 and a first write; the wallet was there before, so that half of the authorization is given back.
+    assert executed.gas_used == 21_000 + 25_000 + 2 + 2 + 22_100 - 12_500
+    building.document["fork"] = "cancun"
+    with pytest.raises(BatchError, match="^block 0, transaction 0, type: 4 does not exist in cancun$"):
+        building.execute()
