@@ -77,10 +77,7 @@ def _authorization_list(value: Any) -> list[dict[str, Any]]:
         raise ValueError("not a list")
     entries = []
     for entry in value:
-        if (
-            not isinstance(entry, dict)
-            or not {"secretKey", "address", "nonce"} <= entry.keys() <= _AUTHORIZATION.keys()
-        ):
+        if not isinstance(entry, dict) or not _AUTHORIZED <= entry.keys() <= _AUTHORIZATION.keys():
             raise ValueError("an entry is not an object of secretKey, address, nonce and chainId")
         entries.append({name: _AUTHORIZATION[name](item) for name, item in entry.items()})
     return entries
@@ -93,6 +90,7 @@ def _authorization(entry: Mapping[str, Any], chain_id: int) -> dict[str, Any]:
     return fields | {"yParity": signed.y_parity, "r": signed.r, "s": signed.s}
 
 
+_AUTHORIZED = {"secretKey", "address", "nonce"}
 _AUTHORIZATION: Mapping[str, Callable[[Any], Any]] = {
     "secretKey": lambda value: parse_data(value, 32),
     "chainId": parse_quantity,

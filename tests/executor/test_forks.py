@@ -290,5 +290,5 @@ def test_an_account_takes_the_code_of_another_one() -> None:
     # CALLER, PUSH0 and a first write; the wallet was there before, so that half of the authorization is given back.
     assert executed.gas_used == 21_000 + 25_000 + 2 + 2 + 22_100 - 12_500
     building.document["fork"] = "cancun"
-    with pytest.raises(BatchError, match="^block 0, transaction 0, type: 4 does not exist in cancun$"):
+    with pytest.raises(BatchError, match=r"^block 0, transaction 0, type: 4 does not exist in cancun$"):
         building.execute()

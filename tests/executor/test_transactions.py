@@ -109,7 +109,7 @@ def test_malformed_authorizations_are_refused(item: object, message: str) -> Non
 
 
 def test_a_set_code_transaction_creates_no_contract() -> None:
-    with pytest.raises(BatchError, match="^to: a set code transaction cannot create a contract"):
+    with pytest.raises(BatchError, match=r"^to: a set code transaction cannot create a contract"):
         decode_transaction(resigned(SET_CODE, 5, b""))
 
 
