@@ -10,6 +10,9 @@ A batch file is a JSON object::
 of the parent of the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an
 object with the ``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs; or
 what ``debug_executionWitness`` gives, which may hold the parent header too.
+``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from
+which on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these
+times as geth has them (``cancunTime``, ``pragueTime``, ...).
 ``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
 
 A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
@@ -21,8 +24,9 @@ JSON-RPC API gives it, or an object that :func:`executor.signing.sign_transactio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -39,7 +43,7 @@ from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
 from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
-from executor.forks import FORKS
+from executor.forks import CANCUN, FORKS, Fork, Schedule
 from executor.genesis_file import chain_id_of, normalized
 from executor.json_values import parse_data, parse_object, parse_quantity
 from executor.rlp_lists import decode_list
@@ -152,10 +156,25 @@ class _WitnessFile(_Model):
     codes: Annotated[list[Bytes], FailFast()] = []
 
 
+def _activations(value: Any) -> tuple[tuple[int, Fork], ...]:
+    """Forks with their times, in the order in which a chain comes to them."""
+    if isinstance(value, str):
+        value = {value: 0}
+    if not isinstance(value, dict) or not value:
+        raise ValueError("neither the name of a fork nor an object of forks with their times")
+    for name in value:
+        if name not in FORKS:
+            raise ValueError(f"unknown fork {name!r}; known: {', '.join(FORKS)}")
+    found = tuple((parse_quantity(value[name]), fork) for name, fork in FORKS.items() if name in value)
+    if any(later < earlier for (earlier, _), (later, _) in pairwise(found)):
+        raise ValueError("a fork before one that it follows on")
+    return found
+
+
 class _BatchFile(_Model):
     format: Literal["zkevm-batch/1"]
     chain_id: Annotated[U256, Field(ge=1)]
-    fork: str
+    fork: Any = None
     genesis: Annotated[Genesis | None, BeforeValidator(normalized)] = None
     parent: Bytes | None = None
     witness: _WitnessFile | None = None
@@ -211,7 +230,7 @@ class Batch:
     """
 
     chain_id: int
-    fork: str
+    schedule: Schedule
     genesis: Genesis | None
     blocks: tuple[Block, ...]
     parent_header: bytes | None = None  # RLP
@@ -250,8 +269,6 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
         file = _BatchFile.model_validate(document)
     except ValidationError as error:
         raise batch_error(error) from None
-    if file.fork not in FORKS:
-        raise BatchError(f"unknown fork {file.fork!r}; known: {', '.join(FORKS)}", field="fork")
     if file.genesis is not None:
         _check_genesis(file.genesis, file.chain_id)
         if file.witness is not None or executed is not None:
@@ -259,6 +276,7 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
     elif executed is None and (file.parent is None or file.witness is None):
         raise BatchError("neither a genesis, nor a parent header with a witness", field="genesis")
     blocks = tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks))
+    schedule = _schedule(file, blocks)
     parent, ancestor_hashes, witness = file.parent, tuple(file.ancestor_hashes), None
     if executed is not None:
         parent = parent or executed.parent(blocks[0].parent_hash if blocks else None)
@@ -268,7 +286,7 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
         witness = Witness(tuple(file.witness.nodes), tuple(file.witness.codes), ancestor_hashes)
     return Batch(
         chain_id=file.chain_id,
-        fork=file.fork,
+        schedule=schedule,
         genesis=file.genesis,
         blocks=blocks,
         parent_header=parent,
@@ -286,6 +304,66 @@ def _check_genesis(genesis: Genesis, chain_id: int) -> None:
         for name, value in (("difficulty", genesis.difficulty), ("nonce", genesis.nonce)):
             if value:
                 raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
+
+
+def _schedule(file: _BatchFile, blocks: Iterable[Block]) -> Schedule:
+    times = [block.context.timestamp for block in blocks]
+    if file.genesis is None:
+        return chain_schedule(file.fork, None, times)
+    return chain_schedule(file.fork, {"config": file.genesis.config}, [*times, file.genesis.timestamp])
+
+
+def chain_schedule(fork: Any, genesis: Mapping[str, Any] | None, times: Iterable[int]) -> Schedule:
+    """The forks of a chain by ``fork`` of a batch file, or in its absence by the configuration of a genesis file.
+
+    ``times`` are those of the blocks, the genesis included.
+
+    Raises:
+        BatchError: there is neither, one is malformed, or a block is before the first fork or of one that is not known.
+    """
+    times = list(times)
+    try:
+        if fork is not None:
+            activations = _activations(fork)
+        elif genesis is None:
+            raise ValueError("a batch without a genesis needs this field")
+        else:
+            activations = _configured(genesis.get("config"), max(times, default=0))
+    except ValueError as error:
+        raise BatchError(str(error), field="fork") from None
+    first = activations[0][0]
+    if min(times, default=first) < first:
+        raise BatchError(f"no fork before the time {first}", field="fork")
+    # Of forks with the same time only the last one has blocks.
+    while len(activations) > 1 and activations[1][0] == first:
+        activations = activations[1:]
+    return Schedule(activations[0][1], activations[1:])
+
+
+def _configured(config: Any, last: int) -> tuple[tuple[int, Fork], ...]:
+    """The forks that the configuration of a genesis file gives times for; unknown ones must be later than ``last``.
+
+    Raises:
+        ValueError: there are none from Cancun on, or a time is malformed.
+    """
+    times: dict[str, int] = {}
+    for name, value in (config if isinstance(config, dict) else {}).items():
+        fork = name.removesuffix(_TIME_SUFFIX).lower()
+        if fork == name.lower() or value is None or fork in _EARLIER_FORKS:
+            continue
+        try:
+            time = parse_quantity(value)
+        except ValueError as error:
+            raise BatchError(str(error), field=f"genesis.config.{name}") from None
+        if fork in FORKS or time <= last:
+            times[fork] = time
+    if CANCUN.name not in times:
+        raise ValueError(f"neither this field nor {CANCUN.name}{_TIME_SUFFIX} in the configuration of the genesis")
+    return _activations(times)
+
+
+_TIME_SUFFIX = "Time"
+_EARLIER_FORKS = frozenset(("shanghai",))  # with a time in geth's configuration, but not known here
 
 
 def _block(index: int, item: Any, chain_id: int) -> Block:

@@ -6,6 +6,7 @@ after the other, some of which it must refuse. Names of cases read ``FILE::CASE`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
@@ -29,7 +30,7 @@ from executor.batch import (
 )
 from executor.blocks import decode_block, decode_block_header
 from executor.errors import BatchError
-from executor.forks import FORKS
+from executor.forks import FORKS, Schedule
 from executor.json_values import parse_object
 
 SEPARATOR = "::"
@@ -40,6 +41,9 @@ MAINNET = 1
 
 #: A folder of a release of the execution spec tests that holds no tests, but states that engine tests start from.
 SHARED_STATES = "pre_alloc"
+
+#: Networks that change the fork on the way, like ``CancunToPragueAtTime15k``: the time is in thousands of seconds.
+_TRANSITION = re.compile(r"(?P<first>\w+)To(?P<then>\w+)AtTime(?P<thousands>\d{1,9})k")
 
 NOT_A_CASE = "not a BlockchainTest: it has no network or no blocks"
 
@@ -107,10 +111,27 @@ class Case(_Model):
     post_state_hash: Bytes32 | None = None
 
     @property
-    def fork(self) -> str | None:
-        """Name of the fork, when it is one that this program knows."""
-        name = self.network.lower()
-        return name if name in FORKS else None
+    def schedule(self) -> Schedule:
+        """The forks of its chain.
+
+        Raises:
+            BatchError: a network that this program does not know.
+        """
+        schedule = schedule_of(self.network)
+        if schedule is None:
+            raise BatchError(f"unknown network {self.network!r}; known: {', '.join(FORKS)}", field="network")
+        return schedule
+
+
+def schedule_of(network: str) -> Schedule | None:
+    """The forks of a network, when it is one that this program knows."""
+    transition = _TRANSITION.fullmatch(network)
+    names = (network,) if transition is None else transition.group("first", "then")
+    first, *then = (FORKS.get(name.lower()) for name in names)
+    if first is None or None in then:
+        return None
+    later = tuple((1_000 * int(transition["thousands"]), fork) for fork in then if fork and transition)
+    return Schedule(first, later)
 
 
 @dataclass(frozen=True)
@@ -132,8 +153,8 @@ class Listed:
             return f"{self.other_kind}, not a BlockchainTest"
         if self.network is None:
             return NOT_A_CASE
-        if self.network.lower() not in FORKS:
-            return f"network {self.network}, not one of {', '.join(FORKS)}"
+        if schedule_of(self.network) is None:
+            return f"network {self.network}, not one of {', '.join(FORKS)}, and changes between these"
         return None
 
 
@@ -312,13 +333,13 @@ def case_steps(case: Case) -> Iterator[Step]:
     Raises:
         BatchError: a network that this program does not know, or a block with another hash than the case gives it.
     """
-    fork = case_fork(case)
+    schedule = case.schedule
     head = Step(-1, valid=True)
     accepted = {case.genesis_header.hash: head}
     for index, fixture_block in enumerate(case.blocks):
         valid = fixture_block.valid
         try:
-            block = decode_block(fixture_block.rlp, fork, block=index)
+            block = decode_block(fixture_block.rlp, schedule, block=index)
             parent = accepted.get(parent_hash(block))
             if parent is None and valid:
                 raise BatchError("no block before it has this hash", block=index, field="header.parentHash")
@@ -346,30 +367,19 @@ def parent_hash(block: Block) -> bytes:
     return bytes(rlp.decode(block.header)[0])
 
 
-def case_fork(case: Case) -> str:
-    """Name of the fork of a case.
-
-    Raises:
-        BatchError: a network that this program does not know.
-    """
-    if case.fork is None:
-        raise BatchError(f"unknown network {case.network!r}; known: {', '.join(FORKS)}", field="network")
-    return case.fork
-
-
 def case_batch(case: Case, blocks: tuple[Block, ...]) -> Batch:
     """A batch of ``blocks`` that follow on the genesis of a case.
 
     Raises:
         BatchError: the genesis is malformed.
     """
-    fork = case_fork(case)
-    header, _ = decode_block_header(case.genesis_rlp, fork)
+    schedule = case.schedule
+    header, _ = decode_block_header(case.genesis_rlp, schedule)
     if keccak(header) != case.genesis_header.hash:
         raise BatchError("the hash of genesisRLP is another", field="genesisBlockHeader.hash")
     return Batch(
         chain_id=case.config.chain_id,
-        fork=fork,
+        schedule=schedule,
         genesis=state_as_genesis(case.pre, "pre"),
         blocks=blocks,
         parent_header=header,

@@ -19,15 +19,6 @@ ALIASES = {"mixhash": "mixHash", "author": "coinbase", "miner": "coinbase"}
 REMARKS = frozenset({"comment", "_comment", "description", "hash", "stateRoot", "genesisHash", "requestsHash"})
 ACCOUNT_REMARKS = frozenset({"comment", "_comment", "name", "privateKey", "secretKey", "publicKey", "codeHash", "root"})
 
-#: Fields of ``config`` with the time from which a fork holds, the latest fork first (EIP-6953; besu's names too).
-FORK_TIMES = {
-    "amsterdam": "amsterdamTime",
-    "osaka": "osakaTime",
-    "prague": "pragueTime",
-    "cancun": "cancunTime",
-    "shanghai": "shanghaiTime",
-}
-
 
 class GenesisError(BatchError):
     """A genesis file cannot be used."""
@@ -92,20 +83,3 @@ def chain_id_of(document: Mapping[str, Any]) -> int:
         return parse_quantity(config["chainId"])
     except ValueError as error:
         raise GenesisError(str(error), field="genesis.config.chainId") from None
-
-
-def fork_at(document: Mapping[str, Any], timestamp: int) -> str | None:
-    """Name of the fork of a block by the times that a genesis file configures; ``None`` if it has none so early.
-
-    Raises:
-        GenesisError: a time is malformed.
-    """
-    config = document.get("config")
-    times: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
-    for fork, name in FORK_TIMES.items():
-        try:
-            if times.get(name) is not None and parse_quantity(times[name]) <= timestamp:
-                return fork
-        except ValueError as error:
-            raise GenesisError(str(error), field=f"genesis.config.{name}") from None
-    return None

@@ -18,17 +18,26 @@ from typing import Any
 
 import rlp
 
-from executor.batch import MAX_FILE_BYTES, Batch, Block, batch_from_document
+from executor.batch import MAX_FILE_BYTES, Batch, Block, batch_from_document, chain_schedule
 from executor.errors import BatchError
 from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
-from executor.fixtures import SEPARATOR, Listed, batch_from_fixture, list_document
-from executor.forks import FORKS
-from executor.genesis_file import chain_id_of, fork_at, is_genesis, is_state
+from executor.fixtures import MAINNET, SEPARATOR, Listed, batch_from_fixture, list_document
+from executor.forks import FORKS, Schedule
+from executor.genesis_file import chain_id_of, is_genesis, is_state
 from executor.json_values import parse_data, parse_json, parse_quantity
 from executor.rlp_lists import decode_list, split_lists
 from executor.rpc import GET_BLOCK, encode_block, is_block, is_transaction, result_of
 
 FORMAT = "zkevm-batch/1"
+
+#: From when on the main network is of a fork (Unix time in seconds).
+MAINNET_FORKS = {
+    "cancun": 1_710_338_135,
+    "prague": 1_746_612_311,
+    "osaka": 1_764_798_551,
+    "bpo1": 1_765_290_071,
+    "bpo2": 1_767_747_671,
+}
 
 MAX_DOCUMENTS = 2**16  # in all files together, the items of JSON arrays counted
 
@@ -287,14 +296,22 @@ def _of_batch_file(by_kind: Mapping[Kind, Sequence[_Document]]) -> Batch:
         if document.get("blocks"):
             raise InputError(f"{by_kind[Kind.BLOCKS][0].name}: blocks too, where those of {batch.name} are enough")
         document["blocks"] = [outline.encoded for outline in _outlines(by_kind[Kind.BLOCKS])]
-    blocks, fork = document.get("blocks"), document.get("fork")
-    if isinstance(blocks, list) and isinstance(fork, str) and fork in FORKS:
-        document["blocks"] = [_block(item, fork, index) for index, item in enumerate(blocks)]
+    if isinstance(document.get("blocks"), list):
+        blocks = [_encoded(item, index) for index, item in enumerate(document["blocks"])]
+        times = [_outline(item).timestamp for item in blocks if isinstance(item, bytes)]
+        if times:
+            genesis = document.get("genesis")
+            schedule = chain_schedule(document.get("fork"), genesis if isinstance(genesis, dict) else None, times)
+            blocks = [
+                _decoded(item, schedule, index) if isinstance(item, bytes) else item
+                for index, item in enumerate(blocks)
+            ]
+        document["blocks"] = blocks
     return batch_from_document(document)
 
 
-def _block(item: Any, fork: str, index: int) -> Any:
-    """A block of a batch file that has one of the forms which are read here; others as they are."""
+def _encoded(item: Any, index: int) -> Any:
+    """RLP of a block of a batch file that has one of the forms which are read here; others as they are."""
     item = result_of(item)
     if isinstance(item, dict) and is_block(item):
         item = encode_block(item, block=index)
@@ -303,14 +320,14 @@ def _block(item: Any, fork: str, index: int) -> Any:
             item = parse_data(item)
         except ValueError as error:
             raise BatchError(str(error), block=index) from None
-    return _decoded(item, fork, index) if isinstance(item, bytes) else item
+    return item
 
 
-def _decoded(encoded: bytes, fork: str, index: int) -> Block:
+def _decoded(encoded: bytes, schedule: Schedule, index: int) -> Block:
     # Loaded only where a batch asks for it: it loads py-evm.
     from executor.blocks import decode_block
 
-    return decode_block(encoded, fork, block=index)
+    return decode_block(encoded, schedule, block=index)
 
 
 def _outlines(documents: Iterable[_Document]) -> list[_Outline]:
@@ -356,7 +373,10 @@ def _after_genesis(genesis: _Document, outlines: list[_Outline]) -> Batch:
             f"the first block is {outlines[0].number}, but the genesis file has the state after block {number}: give "
             "the blocks between too, or the execution witness (debug_executionWitness) in place of the genesis file"
         )
-    fork = _fork(outlines, document)
+    config = document.get("config")
+    has_times = isinstance(config, dict) and config.get("cancunTime") is not None
+    fork = None if has_times else _only(_fitting(outlines), outlines)
+    schedule = chain_schedule(fork, document, (outline.timestamp for outline in outlines))
     return batch_from_document(
         {
             "format": FORMAT,
@@ -364,46 +384,49 @@ def _after_genesis(genesis: _Document, outlines: list[_Outline]) -> Batch:
             "fork": fork,
             "genesis": document,
             "parent": parent,
-            "blocks": [_decoded(outline.encoded, fork, index) for index, outline in enumerate(outlines)],
+            "blocks": [_decoded(outline.encoded, schedule, index) for index, outline in enumerate(outlines)],
         }
     )
 
 
 def _after_witnesses(documents: Sequence[_Document], outlines: list[_Outline]) -> Batch:
     witness = reduce(ExecutionWitness.joined, (read_execution_witness(item.value) for item in documents))
-    fork = _fork(outlines, {})
-    blocks = [_decoded(outline.encoded, fork, index) for index, outline in enumerate(outlines)]
+    fitting = _fitting(outlines)
+    schedule = Schedule(FORKS[fitting[0]])  # to decode them, one is as good as another
+    blocks = [_decoded(outline.encoded, schedule, index) for index, outline in enumerate(outlines)]
     chain_ids = {transaction.chain_id for block in blocks for transaction in block.transactions} - {None}
     if len(chain_ids) != 1:
         found = "different ones" if chain_ids else "none"
         raise InputError(
             f"the transactions say {found}: write a batch file with chainId, fork, witness and blocks", field="chainId"
         )
+    chain_id = chain_ids.pop()
+    fork = MAINNET_FORKS if chain_id == MAINNET else _only(fitting, outlines)
     return batch_from_document(
-        {"format": FORMAT, "chainId": chain_ids.pop(), "fork": fork, "witness": witness, "blocks": blocks}
+        {"format": FORMAT, "chainId": chain_id, "fork": fork, "witness": witness, "blocks": blocks}
     )
 
 
-def _fork(outlines: Sequence[_Outline], genesis: Mapping[str, Any]) -> str:
-    """The fork of blocks: by the times of a genesis file, or by how many fields their headers have.
+def _fitting(outlines: Sequence[_Outline]) -> list[str]:
+    """The forks whose headers have as many fields as those of all blocks.
 
     Raises:
-        InputError: they are of several forks, or of none that is known.
+        InputError: there is none.
     """
-    forks = {fork_at(genesis, outline.timestamp) or _fork_by_header(outline) for outline in outlines}
-    names = ", ".join(sorted(forks))
+    counts = sorted({outline.fields for outline in outlines})
+    if len(counts) > 1:
+        raise InputError(f"the headers have {' and '.join(map(str, counts))} fields: give blocks of one fork at a time")
+    found = [fork.name for fork in FORKS.values() if len(fork.header_class()._meta.fields) == counts[0]]
+    if not found:
+        raise InputError(f"the headers have {counts[0]} fields, as those of none of {', '.join(FORKS)}")
+    return found
+
+
+def _only(forks: Sequence[str], outlines: Sequence[_Outline]) -> str:
     if len(forks) > 1:
-        raise InputError(f"the blocks are of several forks ({names}): give those of each by themselves")
-    if not forks <= FORKS.keys():
-        raise InputError(f"the blocks are of the fork {names}; known: {', '.join(FORKS)}", field="fork")
-    return names
-
-
-def _fork_by_header(outline: _Outline) -> str:
-    fitting = [fork.name for fork in FORKS.values() if len(fork.header_class()._meta.fields) == outline.fields]
-    if not fitting:
-        known = ", ".join(FORKS)
-        raise InputError(f"block {outline.number} has a header of {outline.fields} fields, as none of {known} has")
-    if len(fitting) > 1:
-        raise InputError(f"block {outline.number} may be of {', '.join(fitting)}: say which in a batch file, as fork")
-    return fitting[0]
+        raise InputError(
+            f"block {outlines[0].number} may be of {', '.join(forks)}: say which, as fork of a batch file, or as times "
+            "in config of the genesis file",
+            field="fork",
+        )
+    return forks[0]

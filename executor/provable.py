@@ -101,6 +101,9 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         UnsupportedFeature: the first thing in the batch that cannot.
         ValueError: the batch was executed without a trace.
     """
+    for number, fork in enumerate(executed.forks or [executed.fork]):
+        if fork != CANCUN.name:
+            raise UnsupportedFeature(f"fork {fork}", number if executed.forks else None)
     trace = executed.trace
     if trace is None:
         raise ValueError("a batch executed without a trace cannot be proved")

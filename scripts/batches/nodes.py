@@ -82,7 +82,7 @@ def _access_list(sent: Transaction) -> list[dict[str, Any]]:
 def rpc_block(executed: ExecutedBatch, index: int) -> dict[str, Any]:
     """What ``eth_getBlockByNumber`` gives with full transactions."""
     header, raw = executed.blocks[index]
-    decoded = decode_block(raw_block(executed, index), executed.fork)
+    decoded = decode_block(raw_block(executed, index), executed.batch.schedule)
     withdrawals = [
         {
             "index": quantity(item.index),

@@ -20,6 +20,8 @@ from executor.blocks import decode_block
 from executor.errors import BatchError
 from executor.execute import execute
 from executor.fixtures import FixtureError, batch_from_fixture, cases, fixture_files, parse_case, read_case
+from executor.forks import CANCUN as CANCUN_FORK
+from executor.forks import Schedule
 from executor.inputs import read_batch
 
 FILE = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
@@ -263,13 +265,13 @@ def valid_block() -> list[Any]:
 
 def block_refusal(parts: list[Any]) -> str:
     with pytest.raises(BatchError) as caught:
-        decode_block(rlp.encode(parts), "cancun", block=3)
+        decode_block(rlp.encode(parts), Schedule(CANCUN_FORK), block=3)
     return str(caught.value)
 
 
 def test_a_block_is_decoded_whole() -> None:
     parts = valid_block()
-    block = decode_block(rlp.encode(parts), "cancun")
+    block = decode_block(rlp.encode(parts), Schedule(CANCUN_FORK))
     assert block.header == rlp.encode(parts[0])
     assert [rlp.encode(item) if isinstance(item, list) else item for item in parts[1]] == [
         transaction.raw for transaction in block.transactions
@@ -322,9 +324,9 @@ def test_blocks_of_another_form_are_refused() -> None:
     parts = valid_block()
     assert block_refusal(parts[:3]) == "block 3: a block has 4 parts, not 3"
     with pytest.raises(BatchError, match="not RLP"):
-        decode_block(rlp.encode(parts) + b"\0", "cancun")
+        decode_block(rlp.encode(parts) + b"\0", Schedule(CANCUN_FORK))
     with pytest.raises(BatchError, match="not a canonical RLP list"):
-        decode_block(b"\x83abc", "cancun")
+        decode_block(b"\x83abc", Schedule(CANCUN_FORK))
 
 
 def test_a_case_knows_which_of_its_blocks_are_valid() -> None:

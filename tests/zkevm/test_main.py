@@ -17,6 +17,7 @@ from circuits.batch.execution import Batch
 from circuits.segment import FilledSegment, segment_circuit
 from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
+from executor.forks import OSAKA
 from executor.provable import check_provable
 from executor.trace_file import load_trace
 from prover.planner import UNLIMITED, Budget, plan_batch
@@ -489,6 +490,22 @@ def test_prove_refuses_before_it_makes_anything(unsupported: Path, tmp_path: Pat
     assert result.exit_code == 2
     assert "UnsupportedFeature" in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == [unsupported.name]
+
+
+def test_forks_after_cancun_are_executed_but_never_proved(tmp_path: Path) -> None:
+    building = Builder()
+    building.document["fork"] = {"cancun": 0, "osaka": 1024}
+    for call in OSAKA.block_end_calls:
+        building.alloc(call.address, code="0x00")
+    file = tmp_path / "osaka.json"
+    file.write_text(json.dumps(building.block(building.transfer()).block(building.transfer()).document))
+    assert the_object(run("execute", file, "--json"))["statement"]["fork"] == "cancun to osaka"
+    assert the_object(run("inspect", file, "--json"))["unsupported"] == "fork osaka in block 1"
+    for command in (("check",), ("prove", "--out", tmp_path / "osaka.proof")):
+        result = run(command[0], file, *command[1:], "--json")
+        assert result.exit_code == 2, result.output
+        assert the_object(result)["error"]["message"] == "UnsupportedFeature: fork osaka in block 1"
+    assert [found.name for found in tmp_path.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize(
