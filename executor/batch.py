@@ -11,7 +11,7 @@ the first block. In its place a file may give ``parent``, the RLP of that header
 ``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs.
 ``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from
 which on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these
-times as geth has them (``cancunTime``, ``pragueTime``, ...).
+times as geth has them (``cancunTime``, ``pragueTime``, ...), and may give a ``blobSchedule``.
 ``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
 
 A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
@@ -33,6 +33,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    TypeAdapter,
     ValidationError,
     WrapValidator,
     model_validator,
@@ -116,6 +117,28 @@ class Genesis(_Model):
     def accounts(self) -> dict[bytes, GenesisAccount]:
         """The accounts of the pre-state by address (20 bytes)."""
         return {parse_data(address): account for address, account in self.alloc.items()}
+
+
+class BlobSchedule(BaseModel):
+    """The blobs of a fork as geth's configuration has them (EIP-7840): target and maximum in a block."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+
+    target: U64
+    max: Annotated[U64, Field(gt=0)]
+    base_fee_update_fraction: Annotated[U64, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BlobSchedule:
+        if self.target > self.max:
+            raise ValueError("a target above the maximum")
+        return self
+
+
+def with_blob_schedules(fork: Fork, given: Mapping[str, BlobSchedule]) -> Fork:
+    """A fork with the blobs that a configuration has for it, if it has any; the case of its names does not matter."""
+    own = next((blobs for name, blobs in given.items() if name.lower() == fork.name), None)
+    return fork if own is None else fork.with_blobs(own.target, own.max, own.base_fee_update_fraction)
 
 
 class Withdrawal(_Model):
@@ -301,9 +324,18 @@ def _configured(config: Mapping[str, Any]) -> tuple[tuple[int, Fork], ...]:
     try:
         if CANCUN.name not in times:
             raise ValueError(f"neither this field nor {CANCUN.name}{_TIME_SUFFIX} in the configuration of the genesis")
-        return _activations(times)
+        activations = _activations(times)
     except ValueError as error:
         raise BatchError(str(error), field="fork") from None
+    try:
+        blobs = _BLOB_SCHEDULES.validate_python(config.get("blobSchedule") or {})
+    except ValidationError as error:
+        inner = batch_error(error)
+        raise BatchError(inner.reason, field=f"genesis.config.blobSchedule.{inner.field}") from None
+    return tuple((time, with_blob_schedules(fork, blobs)) for time, fork in activations)
+
+
+_BLOB_SCHEDULES = TypeAdapter(dict[str, BlobSchedule])
 
 
 _TIME_SUFFIX = "Time"

@@ -60,14 +60,15 @@ class ExecutedBatch:
         return self.batch.chain_id
 
     @property
-    def forks(self) -> list[str]:
-        """Name of the fork of every block, in lower case."""
-        return [self.batch.schedule.at(block.context.timestamp).name for block in self.batch.blocks]
+    def forks(self) -> list[Fork]:
+        """The fork of every block."""
+        return [self.batch.schedule.at(block.context.timestamp) for block in self.batch.blocks]
 
     @property
     def fork(self) -> str:
         """Name of the fork, in lower case; where a batch crosses several, all of them: ``cancun to prague``."""
-        return " to ".join(dict.fromkeys(self.forks)) or self.batch.schedule.at(self.parent_timestamp).name
+        names = dict.fromkeys(fork.name for fork in self.forks)
+        return " to ".join(names) or self.batch.schedule.at(self.parent_timestamp).name
 
     def with_witness(self) -> Batch:
         """The batch, carrying its witness instead of the whole pre-state.
