@@ -280,7 +280,7 @@ def test_sender_with_a_delegation_may_send_from_prague_on() -> None:
         building.alloc(Builder.WALLETS[0], balance=hex(Builder.ETHER), code="0xef0100" + CONTRACT.hex())
         building.block(building.transfer())
         if is_valid:
-            building.execute()
+            same_again(building.execute())
         else:
             with pytest.raises(BatchError, match=r"has code \(EIP-3607\)$"):
                 building.execute()
