@@ -12,7 +12,7 @@ object with the ``nodes`` of the pre-state's Merkle-Patricia tries that the batc
 what ``debug_executionWitness`` gives, which may hold the parent header too.
 ``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from
 which on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these
-times as geth has them (``cancunTime``, ``pragueTime``, ...).
+times as geth has them (``cancunTime``, ``pragueTime``, ...), and may give a ``blobSchedule``.
 ``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
 
 A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
@@ -35,6 +35,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    TypeAdapter,
     ValidationError,
     WrapValidator,
     model_validator,
@@ -122,6 +123,28 @@ class Genesis(_Model):
     def accounts(self) -> dict[bytes, GenesisAccount]:
         """The accounts of the pre-state by address (20 bytes)."""
         return {parse_data(address): account for address, account in self.alloc.items()}
+
+
+class BlobSchedule(BaseModel):
+    """The blobs of a fork as geth's configuration has them (EIP-7840): target and maximum in a block."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+
+    target: U64
+    max: Annotated[U64, Field(gt=0)]
+    base_fee_update_fraction: Annotated[U64, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BlobSchedule:
+        if self.target > self.max:
+            raise ValueError("a target above the maximum")
+        return self
+
+
+def with_blob_schedules(fork: Fork, given: Mapping[str, BlobSchedule]) -> Fork:
+    """A fork with the blobs that a configuration has for it, if it has any; the case of its names does not matter."""
+    own = next((blobs for name, blobs in given.items() if name.lower() == fork.name), None)
+    return fork if own is None else fork.with_blobs(own.target, own.max, own.base_fee_update_fraction)
 
 
 class Withdrawal(_Model):
@@ -344,7 +367,8 @@ def _configured(config: Any, last: int) -> tuple[tuple[int, Fork], ...]:
     """The forks that the configuration of a genesis file gives times for; unknown ones must be later than ``last``.
 
     Raises:
-        ValueError: there are none from Cancun on, or a time is malformed.
+        ValueError: there are none from Cancun on.
+        BatchError: a time or the schedule of blobs is malformed.
     """
     times: dict[str, int] = {}
     for name, value in (config if isinstance(config, dict) else {}).items():
@@ -359,7 +383,16 @@ def _configured(config: Any, last: int) -> tuple[tuple[int, Fork], ...]:
             times[fork] = time
     if CANCUN.name not in times:
         raise ValueError(f"neither this field nor {CANCUN.name}{_TIME_SUFFIX} in the configuration of the genesis")
-    return _activations(times)
+    activations = _activations(times)
+    try:
+        blobs = _BLOB_SCHEDULES.validate_python(config.get("blobSchedule") or {})
+    except ValidationError as error:
+        inner = batch_error(error)
+        raise BatchError(inner.reason, field=f"genesis.config.blobSchedule.{inner.field}") from None
+    return tuple((time, with_blob_schedules(fork, blobs)) for time, fork in activations)
+
+
+_BLOB_SCHEDULES = TypeAdapter(dict[str, BlobSchedule])
 
 
 _TIME_SUFFIX = "Time"

@@ -27,7 +27,7 @@ from executor.fixtures import (
 )
 from executor.limits import Limits
 
-SECONDS_PER_CASE = 120.0
+SECONDS_PER_CASE = 300.0  # the longest one takes a minute and a half: more than 500 blocks
 MEMORY_PER_CASE = 8 * 2**30  # bytes; the case that needs most holds 3 GiB, the data of 50,000 calls
 CASES_PER_TASK = 16
 

@@ -60,14 +60,15 @@ class ExecutedBatch:
         return self.batch.chain_id
 
     @property
-    def forks(self) -> list[str]:
-        """Name of the fork of every block, in lower case."""
-        return [self.batch.schedule.at(block.context.timestamp).name for block in self.batch.blocks]
+    def forks(self) -> list[Fork]:
+        """The fork of every block."""
+        return [self.batch.schedule.at(block.context.timestamp) for block in self.batch.blocks]
 
     @property
     def fork(self) -> str:
         """Name of the fork, in lower case; where a batch crosses several, all of them: ``cancun to prague``."""
-        return " to ".join(dict.fromkeys(self.forks)) or self.batch.schedule.at(self.parent_timestamp).name
+        names = dict.fromkeys(fork.name for fork in self.forks)
+        return " to ".join(names) or self.batch.schedule.at(self.parent_timestamp).name
 
     def with_witness(self) -> Batch:
         """The batch, carrying its witness instead of the whole pre-state.
@@ -272,9 +273,10 @@ class _Run:
     def _witness(self, builder: TraceBuilder, database: MutableMapping[bytes, bytes]) -> Witness:
         nodes = WitnessBuilder(database, self._parent.state_root)
         recorder = builder.recorder
-        # Every block looks at the system contracts.
-        forks = {self._batch.schedule.at(block.context.timestamp) for block in self._batch.blocks}
-        system_keys = [StateKey(StateKind.CODE_HASH, address) for fork in forks for address in fork.system_contracts]
+        # Every block looks at the system contracts of its fork.
+        times = (self._parent.timestamp, *(block.context.timestamp for block in self._batch.blocks))
+        contracts = {address for time in times for address in self._batch.schedule.at(time).system_contracts}
+        system_keys = [StateKey(StateKind.CODE_HASH, address) for address in contracts]
         nodes.include(sorted({*recorder.lasting_keys, *system_keys}))
         for header, changes in zip(self._headers[1:], builder.block_changes, strict=True):
             nodes.apply_block(changes, header.state_root)
@@ -290,7 +292,6 @@ class _Run:
 
     def _surroundings(self, fork: Fork, vm: Any, header: BlockHeaderAPI, transaction: Transaction) -> Surroundings:
         code_hash = vm.state.get_code_hash(transaction.sender)
-        may_delegate = code_hash != EMPTY_CODE_HASH and SET_CODE_TYPE in fork.transaction_types
         return Surroundings(
             fork=fork,
             chain_id=self._batch.chain_id,
@@ -301,8 +302,20 @@ class _Run:
             sender_nonce=vm.state.get_nonce(transaction.sender),
             sender_balance=vm.state.get_balance(transaction.sender),
             sender_code_hash=code_hash,
-            sender_delegates=may_delegate and delegates(vm.state.get_code(transaction.sender)),
+            sender_delegates=code_hash != EMPTY_CODE_HASH and self._delegates(fork, vm, transaction.sender),
         )
+
+    def _delegates(self, fork: Fork, vm: Any, address: bytes) -> bool:
+        """Whether an account that has a code is one that may send all the same (EIP-7702)."""
+        if SET_CODE_TYPE not in fork.transaction_types:
+            return False
+        # A read of the code that the witness must show, too.
+        if self._builder:
+            self._builder.resume()
+        found = delegates(vm.state.get_code(address))
+        if self._builder:
+            self._builder.pause()
+        return found
 
 
 def _check_size(fork: Fork, block: Block, header: BlockHeaderAPI, transactions: Any, withdrawals: Any) -> None:

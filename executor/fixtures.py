@@ -22,11 +22,13 @@ from executor.batch import (
     MAX_FILE_BYTES,
     U64,
     Batch,
+    BlobSchedule,
     Block,
     Bytes,
     Bytes32,
     Genesis,
     batch_error,
+    with_blob_schedules,
 )
 from executor.blocks import decode_block, decode_block_header
 from executor.errors import BatchError
@@ -92,6 +94,7 @@ class FixtureBlock(_Model):
 
 class _Config(_Model):
     chain_id: Annotated[U64, Field(alias="chainid")] = MAINNET
+    blob_schedule: dict[str, BlobSchedule] = {}
 
 
 class Case(_Model):
@@ -101,7 +104,7 @@ class Case(_Model):
     """
 
     network: str
-    config: _Config = _Config.model_construct(chain_id=MAINNET)
+    config: _Config = _Config.model_construct(chain_id=MAINNET, blob_schedule={})
     genesis_rlp: Annotated[Bytes, Field(alias="genesisRLP")]
     genesis_header: Annotated[_Header, Field(alias="genesisBlockHeader")]
     pre: dict[str, Any]
@@ -120,7 +123,9 @@ class Case(_Model):
         schedule = schedule_of(self.network)
         if schedule is None:
             raise BatchError(f"unknown network {self.network!r}; known: {', '.join(FORKS)}", field="network")
-        return schedule
+        blobs = self.config.blob_schedule
+        later = tuple((time, with_blob_schedules(fork, blobs)) for time, fork in schedule.later)
+        return Schedule(with_blob_schedules(schedule.first, blobs), later)
 
 
 def schedule_of(network: str) -> Schedule | None:

@@ -118,6 +118,13 @@ class Fork:
         """Addresses of the contracts that every block calls."""
         return tuple(call.address for call in (*self.block_start_calls, *self.block_end_calls))
 
+    def with_blobs(self, target: int, most: int, base_fee_update_fraction: int) -> Fork:
+        """The fork with another blob schedule (EIP-7840): target and maximum of blobs in a block."""
+        blobs = _scheduled(self.blobs, target, most, base_fee_update_fraction)
+        # What is the same by its numbers is the same fork: limits of this program do not count.
+        is_same = replace(blobs, max_excess_gas=self.blobs.max_excess_gas) == self.blobs
+        return self if is_same else replace(self, blobs=blobs)
+
     def vm_class(self) -> Any:
         """py-evm's virtual machine of this fork, or of the last one before it that py-evm knows."""
         return _load(self.virtual_machine)

@@ -99,6 +99,10 @@ class TraceBuilder:
         )
         recorder.transaction = NONE
 
+    def resume(self) -> None:
+        """What follows is part of the execution again, outside of transactions."""
+        self.recorder.active = True
+
     def pause(self) -> None:
         """What follows is no part of the execution."""
         self.recorder.active = False

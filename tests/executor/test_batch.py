@@ -14,7 +14,7 @@ from executor import inputs as inputs_module
 from executor.batch import batch_from_document, parse_batch
 from executor.chain import open_chain
 from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
-from executor.forks import CANCUN, OSAKA, PRAGUE, Schedule
+from executor.forks import BPO1, CANCUN, OSAKA, PRAGUE, Schedule
 from executor.inputs import read_batch
 from executor.transactions import decode_transaction
 
@@ -261,6 +261,9 @@ def test_errors_survive_pickling() -> None:
     assert str(unsupported) == "blob transaction in block 1, transaction 2, pc 3"
 
 
+BLOBS = {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477}  # of Cancun
+
+
 @pytest.mark.parametrize(
     ("fork", "config", "expected"),
     [
@@ -276,6 +279,13 @@ def test_errors_survive_pickling() -> None:
             {"cancunTime": 0, "pragueTime": 10, "osakaTime": 2000, "bpo1Time": None},
             Schedule(CANCUN, ((10, PRAGUE), (2000, OSAKA))),
         ),
+        (None, {"cancunTime": 0, "blobSchedule": {"cancun": BLOBS, "later": BLOBS}}, Schedule(CANCUN)),
+        (
+            None,
+            {"cancunTime": 0, "bpo1Time": 2000, "blobSchedule": {"bpo1": BLOBS | {"max": "0x7"}}},
+            Schedule(CANCUN, ((2000, BPO1.with_blobs(3, 7, 3_338_477)),)),
+        ),
+        ("cancun", {"blobSchedule": {"cancun": BLOBS | {"max": 7}}}, Schedule(CANCUN)),
     ],
 )
 def test_a_batch_says_which_forks_its_blocks_are_of(builder: Any, fork: Any, config: Any, expected: Schedule) -> None:
@@ -293,7 +303,14 @@ def test_a_batch_says_which_forks_its_blocks_are_of(builder: Any, fork: Any, con
         ({}, "fork: neither this field nor cancunTime in the configuration of the genesis"),
         ({"pragueTime": 0}, "fork: neither this field nor cancunTime"),
         ({"cancunTime": 0, "amsterdamTime": 5}, "fork: unknown fork 'amsterdam'; known: "),
-        ({"cancunTime": "x"}, "fork: not a non-negative number"),
+        ({"cancunTime": "x"}, "genesis.config.cancunTime: not a non-negative number"),
+        ({"cancunTime": 0, "blobSchedule": 5}, "genesis.config.blobSchedule"),
+        ({"cancunTime": 0, "blobSchedule": {"cancun": {}}}, "genesis.config.blobSchedule.cancun"),
+        ({"cancunTime": 0, "blobSchedule": {"cancun": BLOBS | {"max": 0}}}, "genesis.config.blobSchedule.cancun.max"),
+        (
+            {"cancunTime": 0, "blobSchedule": {"cancun": BLOBS | {"max": 2}}},
+            "genesis.config.blobSchedule.cancun: a",
+        ),
     ],
 )
 def test_a_configuration_without_known_forks_is_refused(builder: Any, config: Any, message: str) -> None:

@@ -53,9 +53,9 @@ def same_again(executed: ExecutedBatch) -> None:
     assert roots[-1:] == [executed.post_state_root][: len(roots)]
     again = execute(executed.with_witness(), trace=False)
     assert again.last_block_hash == executed.last_block_hash
-    later = [number for number, fork in enumerate(executed.forks) if fork != CANCUN.name]
+    later = [number for number, fork in enumerate(executed.forks) if fork != CANCUN]
     if later:
-        with pytest.raises(UnsupportedFeature, match=rf"^fork {executed.forks[later[0]]} in block {later[0]}$"):
+        with pytest.raises(UnsupportedFeature, match=rf"^fork {executed.forks[later[0]].name} in block {later[0]}$"):
             check_provable(executed)
 
 
@@ -165,6 +165,9 @@ CONTRACT = b"\xcc" * 20
 SYSTEM_CODE = "0x5f5ff3"  # RETURN of nothing: what a block needs of the contracts of requests
 
 
+SCHEDULE = {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477}  # of Cancun, as geth has it
+
+
 def building_of(fork: Any, **genesis: Any) -> Builder:
     """A batch of these forks, with contracts of requests that have none."""
     building = Builder(**genesis)
@@ -177,7 +180,7 @@ def building_of(fork: Any, **genesis: Any) -> Builder:
 def test_a_batch_crosses_a_fork() -> None:
     building = building_of({"cancun": 0, "prague": 1024})
     executed = building.block(building.transfer()).block(building.transfer()).execute()
-    assert (executed.forks, executed.fork) == (["cancun", "prague"], "cancun to prague")
+    assert (executed.forks, executed.fork) == ([CANCUN, PRAGUE], "cancun to prague")
     trace = executed.trace
     assert trace is not None
     check_trace(trace)
@@ -196,6 +199,15 @@ def test_of_what_follows_cancun_nothing_can_be_proved() -> None:
             check_provable(building.execute())
         with pytest.raises(UnsupportedFeature, match=rf"^fork {name} in block 0$"):
             check_provable(building.block(building.transfer()).execute())
+
+
+def test_cancun_with_other_blobs_is_not_what_is_proved() -> None:
+    building = Builder(config={"cancunTime": 0, "blobSchedule": {"cancun": SCHEDULE | {"max": 7}}})
+    del building.document["fork"]
+    executed = building.block(building.transfer()).execute()
+    assert executed.forks[0].blobs.max_gas_per_block == 7 * GAS_PER_BLOB
+    with pytest.raises(UnsupportedFeature, match=r"^fork cancun with another blob schedule in block 0$"):
+        check_provable(executed)
 
 
 def run_code(fork: str, code: str, gas: int = 200_000) -> tuple[int, int]:
@@ -268,7 +280,7 @@ def test_sender_with_a_delegation_may_send_from_prague_on() -> None:
         building.alloc(Builder.WALLETS[0], balance=hex(Builder.ETHER), code="0xef0100" + CONTRACT.hex())
         building.block(building.transfer())
         if is_valid:
-            building.execute()
+            same_again(building.execute())
         else:
             with pytest.raises(BatchError, match=r"has code \(EIP-3607\)$"):
                 building.execute()

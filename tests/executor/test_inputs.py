@@ -20,11 +20,12 @@ from executor.conformance import run
 from executor.errors import BatchError, UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
 from executor.execution_witness import ExecutionWitnessError
-from executor.forks import CANCUN, Schedule
+from executor.forks import CANCUN, PRAGUE, Schedule
 from executor.genesis_file import GenesisError
 from executor.inputs import InputError, read_batch
 from executor.provable import check_provable
 from executor.rpc import RpcError
+from scripts.batches.builder import Builder
 from scripts.batches.nodes import answer, geth_witness, raw_block, reth_witness, rpc_block, rpc_transaction
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
@@ -605,3 +606,38 @@ def test_files_are_bounded_together(genesis: Path, tmp_path: Path, monkeypatch: 
         refusal(write(tmp_path / "many.json", [{}] * 4))
         == f"{tmp_path / 'many.json'}: 4 documents, where there are 1 to 3"
     )
+
+
+# -- forks that headers alone do not tell
+
+
+def prague(chain_id: int) -> ExecutedBatch:
+    """A block of the time of the main network's Prague, with contracts of requests that have none."""
+    start = inputs.MAINNET_FORKS["prague"]
+    building = Builder(timestamp=start)
+    building.document |= {"chainId": chain_id, "fork": "prague"}
+    for call in PRAGUE.block_end_calls:
+        building.alloc(call.address, code="0x00", nonce=1)
+    executed: ExecutedBatch = building.block(building.transfer(), timestamp=start + 12).execute()
+    return executed
+
+
+def test_the_forks_of_the_main_network_are_known(tmp_path: Path) -> None:
+    for chain_id in (1, 1337):
+        executed = prague(chain_id)
+        witness = write(tmp_path / "witness.json", reth_witness(executed))
+        block = write(tmp_path / "block.json", rpc_block(executed, 0))
+        if chain_id == 1:
+            again = execute(read_batch([witness, block]))
+            assert (again.last_block_hash, again.forks) == (executed.last_block_hash, [PRAGUE])
+        else:
+            assert refusal(witness, block).startswith("fork: block 1 may be of prague, osaka, ")
+
+
+def test_a_genesis_file_without_times_leaves_it_to_the_headers(
+    executed: ExecutedBatch, builder: Any, tmp_path: Path
+) -> None:
+    document = genesis_of(executed, builder)
+    genesis = write(tmp_path / "genesis.json", document | {"config": {"chainId": executed.chain_id}})
+    block = write(tmp_path / "block.json", rpc_block(executed, 0))
+    assert read_batch([genesis, block]).schedule == Schedule(CANCUN)
