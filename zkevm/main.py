@@ -263,7 +263,7 @@ def conformance(
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="BlockchainTests of ethereum/tests: files, folders, .tar.xz archives, or FILE::CASE.",
+            help="BlockchainTests from Cancun on: files, folders, .tar.xz archives, or FILE::CASE.",
             show_default=False,
         ),
     ],
