@@ -270,7 +270,7 @@ def conformance(
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="BlockchainTests of ethereum/tests: files, folders, .tar.gz or .tar.xz archives, or FILE::CASE.",
+            help="BlockchainTests from Cancun on: files, folders, .tar.gz or .tar.xz archives, or FILE::CASE.",
             show_default=False,
         ),
     ],
