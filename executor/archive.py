@@ -1,19 +1,23 @@
-"""Reading ``.tar.xz`` archives of data from outside, front to back and within bounds."""
+"""Reading ``.tar.xz`` and ``.tar.gz`` archives of data from outside, front to back and within bounds."""
 
 from __future__ import annotations
 
 import lzma
 import tarfile
-from collections.abc import Iterator
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from executor.errors import BatchError
 
 MAX_ARCHIVE_BYTES = 16 * 2**30  # unpacked, all members together
-MAX_MEMORY = 2**28  # of the decompressor; what it needs is written in the archive. `xz -9` needs 65 MiB
+MAX_MEMORY = 2**28  # of lzma's decompressor; what it needs is written in the archive. `xz -9` needs 65 MiB
 MAX_HEADER_BYTES = 2**10  # a long name or extended attributes; `tarfile` takes time in the square of their length
 _CHUNK = 2**16
+
+ARCHIVE_SUFFIXES = (".tar.xz", ".tar.gz", ".tgz")
 
 
 class ArchiveError(BatchError):
@@ -21,14 +25,16 @@ class ArchiveError(BatchError):
 
 
 def members(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the files in a ``.tar.xz`` archive whose names end in ``suffix``, in its order.
+    """Names and contents of the files in an archive whose names end in ``suffix``, in its order.
+
+    The name of the archive ends in one of :data:`ARCHIVE_SUFFIXES`.
 
     Raises:
         ArchiveError: unreadable, damaged, a file larger than ``max_bytes``, or larger than :data:`MAX_ARCHIVE_BYTES`.
     """
     try:
         with archive.open("rb") as file:
-            stream = _XzStream(file)
+            stream = _STREAMS[_suffix(archive)](file)
             with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
                 while (member := tar.next()) is not None:
                     tar.members.clear()  # it keeps them all, which a small archive can make many
@@ -46,11 +52,15 @@ def members(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[str, b
                 pass  # the checks of the format come last
     except OSError as error:
         raise ArchiveError(f"{archive}: cannot read it: {error.strerror or error}") from None
-    except (lzma.LZMAError, tarfile.TarError, EOFError, ValueError, RecursionError) as error:
-        raise ArchiveError(f"{archive}: not a .tar.xz archive, or damaged: {error}") from None
+    except (lzma.LZMAError, zlib.error, tarfile.TarError, EOFError, ValueError, RecursionError) as error:
+        raise ArchiveError(f"{archive}: not a {_suffix(archive)} archive, or damaged: {error}") from None
 
 
-class _XzStream:
+def _suffix(archive: Path) -> str:
+    return next((suffix for suffix in ARCHIVE_SUFFIXES if archive.name.endswith(suffix)), ARCHIVE_SUFFIXES[0])
+
+
+class _Stream(ABC):
     """What ``tarfile`` needs of a file: reading forwards, with bounds on single reads and on the whole.
 
     Attributes:
@@ -60,7 +70,6 @@ class _XzStream:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.max_read = MAX_HEADER_BYTES
-        self._decompressor: lzma.LZMADecompressor | None = None
         self._buffer = bytearray()
         self._position = 0
 
@@ -93,8 +102,19 @@ class _XzStream:
             raise ValueError(f"more than {MAX_ARCHIVE_BYTES} bytes unpacked")
         return data
 
+    @abstractmethod
     def _decompress(self) -> bytes:
-        """Some more bytes; none at the end."""
+        """Some more bytes; none at the end.
+
+        Raises:
+            EOFError, ValueError, lzma.LZMAError, zlib.error: the data are cut off or damaged.
+        """
+
+
+class _XzStream(_Stream):
+    _decompressor: lzma.LZMADecompressor | None = None
+
+    def _decompress(self) -> bytes:
         while True:
             if self._decompressor is None or self._decompressor.eof:
                 rest = b"" if self._decompressor is None else self._decompressor.unused_data
@@ -109,3 +129,26 @@ class _XzStream:
             piece = self._decompressor.decompress(data, _CHUNK)
             if piece:
                 return piece
+
+
+class _GzipStream(_Stream):
+    _decompressor: zlib._Decompress | None = None
+
+    def _decompress(self) -> bytes:
+        while True:
+            if self._decompressor is None or self._decompressor.eof:
+                rest = b"" if self._decompressor is None else self._decompressor.unused_data
+                data = rest or self._file.read(_CHUNK)
+                if self._decompressor is not None and not data.strip(b"\0"):
+                    return b""
+                self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            else:
+                data = self._decompressor.unconsumed_tail or self._file.read(_CHUNK)
+                if not data:
+                    raise EOFError("truncated")
+            piece = self._decompressor.decompress(data, _CHUNK)
+            if piece:
+                return piece
+
+
+_STREAMS: Mapping[str, type[_Stream]] = {".tar.xz": _XzStream, ".tar.gz": _GzipStream, ".tgz": _GzipStream}

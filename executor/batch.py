@@ -6,21 +6,27 @@ A batch file is a JSON object::
      "genesis": {...},
      "blocks": [{"coinbase": "0x..", "timestamp": .., "gasLimit": .., "transactions": ["0x02f8..", {...}]}, ...]}
 
-``genesis`` is a geth genesis file: its ``alloc`` is the pre-state and its other fields make the header of the parent of
-the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an object with the
-``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs.
+``genesis`` is a genesis file of geth, reth or besu: its ``alloc`` is the pre-state and its other fields make the header
+of the parent of the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an
+object with the ``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs; or
+what ``debug_executionWitness`` gives, which may hold the parent header too.
+``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from
+which on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these
+times as geth has them (``cancunTime``, ``pragueTime``, ...), and may give a ``blobSchedule``.
 ``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
 
 A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
 ``extraData``, ``withdrawals`` (objects of ``index``, ``validatorIndex``, ``address`` and ``amount`` in gwei) and
-``header``, the RLP of the header that it must result in. A transaction is raw signed bytes, or an object that
-:func:`executor.signing.sign_transaction` signs. Numbers may be JSON integers, ``0x`` strings or decimal strings.
+``header``, the RLP of the header that it must result in. A transaction is raw signed bytes, a signed transaction as the
+JSON-RPC API gives it, or an object that :func:`executor.signing.sign_transaction` signs. Numbers may be JSON integers,
+``0x`` strings or decimal strings. :mod:`executor.inputs` reads further forms of blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -29,6 +35,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    TypeAdapter,
     ValidationError,
     WrapValidator,
     model_validator,
@@ -36,8 +43,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
-from executor.forks import FORKS
+from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
+from executor.forks import CANCUN, FORKS, Fork, Schedule
+from executor.genesis_file import chain_id_of, normalized
 from executor.json_values import parse_data, parse_object, parse_quantity
+from executor.rlp_lists import decode_list
+from executor.rpc import encode_transaction, is_transaction, result_of
 from executor.transactions import Transaction, decode_transaction
 
 MAX_FILE_BYTES = 128 * 2**20
@@ -114,6 +125,28 @@ class Genesis(_Model):
         return {parse_data(address): account for address, account in self.alloc.items()}
 
 
+class BlobSchedule(BaseModel):
+    """The blobs of a fork as geth's configuration has them (EIP-7840): target and maximum in a block."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+
+    target: U64
+    max: Annotated[U64, Field(gt=0)]
+    base_fee_update_fraction: Annotated[U64, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BlobSchedule:
+        if self.target > self.max:
+            raise ValueError("a target above the maximum")
+        return self
+
+
+def with_blob_schedules(fork: Fork, given: Mapping[str, BlobSchedule]) -> Fork:
+    """A fork with the blobs that a configuration has for it, if it has any; the case of its names does not matter."""
+    own = next((blobs for name, blobs in given.items() if name.lower() == fork.name), None)
+    return fork if own is None else fork.with_blobs(own.target, own.max, own.base_fee_update_fraction)
+
+
 class Withdrawal(_Model):
     """A withdrawal of the beacon chain (EIP-4895). ``amount`` is in gwei."""
 
@@ -146,15 +179,30 @@ class _WitnessFile(_Model):
     codes: Annotated[list[Bytes], FailFast()] = []
 
 
+def _activations(value: Any) -> tuple[tuple[int, Fork], ...]:
+    """Forks with their times, in the order in which a chain comes to them."""
+    if isinstance(value, str):
+        value = {value: 0}
+    if not isinstance(value, dict) or not value:
+        raise ValueError("neither the name of a fork nor an object of forks with their times")
+    for name in value:
+        if name not in FORKS:
+            raise ValueError(f"unknown fork {name!r}; known: {', '.join(FORKS)}")
+    found = tuple((parse_quantity(value[name]), fork) for name, fork in FORKS.items() if name in value)
+    if any(later < earlier for (earlier, _), (later, _) in pairwise(found)):
+        raise ValueError("a fork before one that it follows on")
+    return found
+
+
 class _BatchFile(_Model):
     format: Literal["zkevm-batch/1"]
     chain_id: Annotated[U256, Field(ge=1)]
-    fork: str
-    genesis: Genesis | None = None
+    fork: Any = None
+    genesis: Annotated[Genesis | None, BeforeValidator(normalized)] = None
     parent: Bytes | None = None
     witness: _WitnessFile | None = None
     ancestor_hashes: Annotated[list[Bytes32], Field(max_length=MAX_ANCESTORS)] = []
-    blocks: Annotated[list[_BlockFile], FailFast()]
+    blocks: list[Any]
     description: str = ""
 
 
@@ -168,6 +216,15 @@ class Block:
     context: BlockContext
     transactions: tuple[Transaction, ...]
     header: bytes | None = None
+
+    @property
+    def parent_hash(self) -> bytes | None:
+        """The hash of the parent that the header gives, if it is one."""
+        try:
+            first = decode_list(self.header, 1)[0] if self.header else None
+        except (ValueError, IndexError):
+            return None
+        return first if isinstance(first, bytes) else None
 
 
 @dataclass(frozen=True)
@@ -196,7 +253,7 @@ class Batch:
     """
 
     chain_id: int
-    fork: str
+    schedule: Schedule
     genesis: Genesis | None
     blocks: tuple[Block, ...]
     parent_header: bytes | None = None  # RLP
@@ -226,40 +283,129 @@ def parse_batch(content: bytes | str) -> Batch:
 
 def batch_from_document(document: Mapping[str, Any]) -> Batch:
     """Build a batch from the decoded JSON object of a batch file; errors as for :func:`parse_batch`."""
+    given = result_of(document.get("witness"))
+    executed: ExecutionWitness | None = None
+    if isinstance(given, ExecutionWitness) or (isinstance(given, dict) and is_execution_witness(given)):
+        executed = given if isinstance(given, ExecutionWitness) else read_execution_witness(given)
+        document = {name: value for name, value in document.items() if name != "witness"}
     try:
         file = _BatchFile.model_validate(document)
     except ValidationError as error:
         raise batch_error(error) from None
-    if file.fork not in FORKS:
-        raise BatchError(f"unknown fork {file.fork!r}; known: {', '.join(FORKS)}", field="fork")
     if file.genesis is not None:
-        configured = file.genesis.config.get("chainId", file.chain_id)
-        if configured != file.chain_id:
-            raise BatchError(f"{configured} differs from chainId {file.chain_id}", field="genesis.config.chainId")
-        # EIP-3675: there is no proof of work after the merge.
-        for name, value in (("difficulty", file.genesis.difficulty), ("nonce", file.genesis.nonce)):
-            if value:
-                raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
-    elif file.parent is None or file.witness is None:
+        _check_genesis(file.genesis, file.chain_id)
+        if file.witness is not None or executed is not None:
+            raise BatchError("a batch has a genesis or a witness, not both", field="witness")
+    elif executed is None and (file.parent is None or file.witness is None):
         raise BatchError("neither a genesis, nor a parent header with a witness", field="genesis")
-    if file.genesis is not None and file.witness is not None:
-        raise BatchError("a batch has a genesis or a witness, not both", field="witness")
-    ancestor_hashes = tuple(file.ancestor_hashes)
-    witness = None
-    if file.witness is not None:
+    blocks = tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks))
+    schedule = _schedule(file, blocks)
+    parent, ancestor_hashes, witness = file.parent, tuple(file.ancestor_hashes), None
+    if executed is not None:
+        parent = parent or executed.parent(blocks[0].parent_hash if blocks else None)
+        ancestor_hashes = ancestor_hashes or executed.ancestors(parent)
+        witness = Witness(executed.nodes, executed.codes, ancestor_hashes)
+    elif file.witness is not None:
         witness = Witness(tuple(file.witness.nodes), tuple(file.witness.codes), ancestor_hashes)
     return Batch(
         chain_id=file.chain_id,
-        fork=file.fork,
+        schedule=schedule,
         genesis=file.genesis,
-        blocks=tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks)),
-        parent_header=file.parent,
+        blocks=blocks,
+        parent_header=parent,
         witness=witness,
         ancestor_hashes=ancestor_hashes,
     )
 
 
-def _block(index: int, block: _BlockFile, chain_id: int) -> Block:
+def _check_genesis(genesis: Genesis, chain_id: int) -> None:
+    if "chainId" in genesis.config and chain_id_of({"config": genesis.config}) != chain_id:
+        reason = f"{genesis.config['chainId']} differs from chainId {chain_id}"
+        raise BatchError(reason, field="genesis.config.chainId")
+    if genesis.number:
+        # EIP-3675: there is no proof of work after the merge. Block 0 is not after it: devnets merge at block 1.
+        for name, value in (("difficulty", genesis.difficulty), ("nonce", genesis.nonce)):
+            if value:
+                raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
+
+
+def _schedule(file: _BatchFile, blocks: Iterable[Block]) -> Schedule:
+    times = [block.context.timestamp for block in blocks]
+    if file.genesis is None:
+        return chain_schedule(file.fork, None, times)
+    return chain_schedule(file.fork, {"config": file.genesis.config}, [*times, file.genesis.timestamp])
+
+
+def chain_schedule(fork: Any, genesis: Mapping[str, Any] | None, times: Iterable[int]) -> Schedule:
+    """The forks of a chain by ``fork`` of a batch file, or in its absence by the configuration of a genesis file.
+
+    ``times`` are those of the blocks, the genesis included.
+
+    Raises:
+        BatchError: there is neither, one is malformed, or a block is before the first fork or of one that is not known.
+    """
+    times = list(times)
+    try:
+        if fork is not None:
+            activations = _activations(fork)
+        elif genesis is None:
+            raise ValueError("a batch without a genesis needs this field")
+        else:
+            activations = _configured(genesis.get("config"), max(times, default=0))
+    except ValueError as error:
+        raise BatchError(str(error), field="fork") from None
+    first = activations[0][0]
+    if min(times, default=first) < first:
+        raise BatchError(f"no fork before the time {first}", field="fork")
+    # Of forks with the same time only the last one has blocks.
+    while len(activations) > 1 and activations[1][0] == first:
+        activations = activations[1:]
+    return Schedule(activations[0][1], activations[1:])
+
+
+def _configured(config: Any, last: int) -> tuple[tuple[int, Fork], ...]:
+    """The forks that the configuration of a genesis file gives times for; unknown ones must be later than ``last``.
+
+    Raises:
+        ValueError: there are none from Cancun on.
+        BatchError: a time or the schedule of blobs is malformed.
+    """
+    times: dict[str, int] = {}
+    for name, value in (config if isinstance(config, dict) else {}).items():
+        fork = name.removesuffix(_TIME_SUFFIX).lower()
+        if fork == name.lower() or value is None or fork in _EARLIER_FORKS:
+            continue
+        try:
+            time = parse_quantity(value)
+        except ValueError as error:
+            raise BatchError(str(error), field=f"genesis.config.{name}") from None
+        if fork in FORKS or time <= last:
+            times[fork] = time
+    if CANCUN.name not in times:
+        raise ValueError(f"neither this field nor {CANCUN.name}{_TIME_SUFFIX} in the configuration of the genesis")
+    activations = _activations(times)
+    try:
+        blobs = _BLOB_SCHEDULES.validate_python(config.get("blobSchedule") or {})
+    except ValidationError as error:
+        inner = batch_error(error)
+        raise BatchError(inner.reason, field=f"genesis.config.blobSchedule.{inner.field}") from None
+    return tuple((time, with_blob_schedules(fork, blobs)) for time, fork in activations)
+
+
+_BLOB_SCHEDULES = TypeAdapter(dict[str, BlobSchedule])
+
+
+_TIME_SUFFIX = "Time"
+_EARLIER_FORKS = frozenset(("shanghai",))  # with a time in geth's configuration, but not known here
+
+
+def _block(index: int, item: Any, chain_id: int) -> Block:
+    if isinstance(item, Block):
+        return item
+    try:
+        block = _BlockFile.model_validate(item)
+    except ValidationError as error:
+        raise batch_error(error, block=index) from None
     context = BlockContext.model_construct(**{name: getattr(block, name) for name in BlockContext.model_fields})
     transactions = tuple(
         decode_transaction(_raw(item, chain_id, index, number), block=index, transaction=number)
@@ -269,7 +415,10 @@ def _block(index: int, block: _BlockFile, chain_id: int) -> Block:
 
 
 def _raw(item: Any, chain_id: int, block: int, transaction: int) -> bytes:
+    item = result_of(item)
     if isinstance(item, dict):
+        if is_transaction(item):
+            return encode_transaction(item, block=block, transaction=transaction)
         # Loaded only where a batch asks for it: it takes longer to load than most batches to read.
         from executor.signing import sign_transaction
 
@@ -312,11 +461,10 @@ def _one_by_one(value: dict[Any, Any], validate: Any) -> dict[Any, Any]:
     return result
 
 
-def batch_error(error: ValidationError) -> BatchError:
-    """The first complaint of pydantic, with its place in the words of this package."""
+def batch_error(error: ValidationError, block: int | None = None) -> BatchError:
+    """The first complaint of pydantic, with its place in the words of this package; ``block`` where it is about one."""
     first = error.errors(include_url=False, include_context=False)[0]
     location = list(first["loc"])
-    block = None
     if len(location) >= 2 and location[0] == "blocks" and isinstance(location[1], int):
         block, location = location[1], location[2:]
     field = ".".join(str(part) for part in location) or None

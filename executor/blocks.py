@@ -12,21 +12,21 @@ from eth_utils.exceptions import ValidationError
 from executor.batch import Block, BlockContext, Withdrawal
 from executor.chain import decode_header
 from executor.errors import BatchError
-from executor.forks import FORKS
+from executor.forks import Schedule
 from executor.rlp_lists import decode_list
 from executor.transactions import decode_transaction
 
 MAX_NESTING = 6  # the block, its transactions, a transaction, its access list, an entry of it, the entry's storage keys
 
 
-def decode_block(encoded: bytes, fork: str, *, block: int | None = None) -> Block:
+def decode_block(encoded: bytes, schedule: Schedule, *, block: int | None = None) -> Block:
     """Decode a block; its header becomes the one that execution must give. ``block`` only appears in errors.
 
     The form is that of EIP-4895: ``[header, transactions, ommers, withdrawals]``. What can be said of a block without
     its parent is checked here and by :func:`executor.transactions.decode_transaction`, the rest by execution.
 
     Raises:
-        BatchError: not a block of this fork.
+        BatchError: not a block of the fork that it is of by its timestamp.
     """
 
     def fail(field: str, reason: object) -> BatchError:
@@ -34,7 +34,7 @@ def decode_block(encoded: bytes, fork: str, *, block: int | None = None) -> Bloc
 
     header_item, transactions, ommers, withdrawals = _items(encoded, block)
     header_encoding = rlp.encode(header_item)
-    header = decode_header(header_encoding, FORKS[fork].header_class(), "header", block)
+    header = decode_header(header_encoding, schedule, "header", block)
     for name, number in (("number", header.block_number), ("timestamp", header.timestamp)):
         if number >= 2**64:
             raise fail(f"header.{name}", "number of more than 64 bits")
@@ -56,14 +56,16 @@ def decode_block(encoded: bytes, fork: str, *, block: int | None = None) -> Bloc
     )
 
 
-def decode_block_header(encoded: bytes, fork: str, *, block: int | None = None) -> tuple[bytes, BlockHeaderAPI]:
+def decode_block_header(
+    encoded: bytes, schedule: Schedule, *, block: int | None = None
+) -> tuple[bytes, BlockHeaderAPI]:
     """RLP of the header of a block, and the header; the rest of the block is not looked into.
 
     Raises:
-        BatchError: not the RLP of a block, or not of a header of this fork.
+        BatchError: not the RLP of a block, or not of a header of the fork that it is of by its timestamp.
     """
     encoded_header = rlp.encode(_items(encoded, block)[0])
-    return encoded_header, decode_header(encoded_header, FORKS[fork].header_class(), "header", block)
+    return encoded_header, decode_header(encoded_header, schedule, "header", block)
 
 
 def _items(encoded: bytes, block: int | None) -> list[Any]:

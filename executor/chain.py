@@ -18,8 +18,9 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from executor.batch import Batch, BlockContext, Genesis
+from executor.blobs import next_excess_blob_gas
 from executor.errors import BatchError, UnsupportedFeature
-from executor.forks import FORKS, BlobRules
+from executor.forks import Fork, Schedule
 from executor.witness import check_nodes
 
 MIN_GAS_LIMIT = 5_000  # yellow paper, equation 48
@@ -75,23 +76,22 @@ class Ancestors:
         return tuple(self._hashes[number] for number in range(self._first - 1, self._oldest - 1, -1))
 
 
-def open_chain(batch: Batch, virtual_machine: Any = None) -> tuple[Chain, BlockHeaderAPI]:
+def open_chain(batch: Batch) -> tuple[Chain, BlockHeaderAPI]:
     """A py-evm chain that holds the pre-state of ``batch``, and the header of the parent of its first block.
-
-    ``virtual_machine`` is the class that runs its blocks; by default py-evm's own.
 
     Raises:
         BatchError: a parent header that is malformed or has another state root than the genesis, or a malformed node.
     """
-    configuration = ((BlockNumber(0), virtual_machine or FORKS[batch.fork].vm_class()),)
+    # Blocks bring their own machine: which fork they are of depends on their time, not on their number.
+    configuration = ((BlockNumber(0), batch.schedule.first.vm_class()),)
     chain_class = Chain.configure("BatchChain", vm_configuration=configuration, chain_id=batch.chain_id)
     database = AtomicDB()
-    header_class = FORKS[batch.fork].header_class()
-    parent = None if batch.parent_header is None else decode_header(batch.parent_header, header_class, "parent")
+    parent = None if batch.parent_header is None else decode_header(batch.parent_header, batch.schedule, "parent")
     if batch.genesis is not None:
-        state_root = _write_pre_state(batch.genesis, batch, database)
+        fork = batch.schedule.at(batch.genesis.timestamp)
+        state_root = _write_pre_state(batch.genesis, batch.chain_id, fork, database)
         if parent is None:
-            parent = _parent_header(batch.genesis, state_root, header_class)
+            parent = _parent_header(batch.genesis, state_root, fork)
         elif parent.state_root != state_root:
             reason = f"0x{parent.state_root.hex()} where the genesis has 0x{state_root.hex()}"
             raise BatchError(reason, field="parent.stateRoot")
@@ -111,13 +111,14 @@ def open_chain(batch: Batch, virtual_machine: Any = None) -> tuple[Chain, BlockH
     return chain, parent
 
 
-def decode_header(encoded: bytes, header_class: Any, field: str, block: int | None = None) -> BlockHeaderAPI:
+def decode_header(encoded: bytes, schedule: Schedule, field: str, block: int | None = None) -> BlockHeaderAPI:
     """A header from its RLP; ``field`` and ``block`` only appear in errors.
 
     Raises:
-        BatchError: it is no header of this class.
+        BatchError: it is no header of the fork that it is of by its timestamp.
     """
     try:
+        header_class = schedule.at(_time_of(encoded)).header_class()
         header: BlockHeaderAPI = rlp.decode(encoded, sedes=header_class)
         # py-evm's class also takes empty ones.
         roots = (header.state_root, header.transaction_root, header.receipt_root, header.mix_hash)
@@ -131,11 +132,20 @@ def decode_header(encoded: bytes, header_class: Any, field: str, block: int | No
     return header
 
 
-def _write_pre_state(genesis: Genesis, batch: Batch, database: AtomicDatabaseAPI) -> Hash32:
+def _time_of(encoded_header: bytes) -> int:
+    """The timestamp of a header, whatever its fork; 0 for what is none."""
+    items = rlp.decode(encoded_header)
+    time = items[_TIME_ITEM] if isinstance(items, list) and len(items) > _TIME_ITEM else b""
+    return int.from_bytes(time, "big") if isinstance(time, bytes) else 0
+
+
+_TIME_ITEM = 11  # of a header
+
+
+def _write_pre_state(genesis: Genesis, chain_id: int, fork: Fork, database: AtomicDatabaseAPI) -> Hash32:
     """Write the accounts of the genesis; returns the state root."""
-    fork = FORKS[batch.fork]
-    empty = _parent_header(genesis, BLANK_ROOT_HASH, fork.header_class())
-    state = fork.vm_class().build_state(database, empty, ChainContext(batch.chain_id))
+    empty = _parent_header(genesis, BLANK_ROOT_HASH, fork)
+    state = fork.vm_class().build_state(database, empty, ChainContext(chain_id))
     for address, account in genesis.accounts.items():
         # Setting the balance creates the account, also an empty one: the root of a genesis counts it.
         state.set_balance(Address(address), account.balance)
@@ -149,8 +159,8 @@ def _write_pre_state(genesis: Genesis, batch: Batch, database: AtomicDatabaseAPI
     return Hash32(state.state_root)
 
 
-def _parent_header(genesis: Genesis, state_root: Hash32, header_class: Any) -> BlockHeaderAPI:
-    header: BlockHeaderAPI = header_class(
+def _parent_header(genesis: Genesis, state_root: Hash32, fork: Fork) -> BlockHeaderAPI:
+    header: BlockHeaderAPI = fork.header_class()(
         difficulty=genesis.difficulty,
         block_number=BlockNumber(genesis.number),
         gas_limit=genesis.gas_limit,
@@ -161,7 +171,7 @@ def _parent_header(genesis: Genesis, state_root: Hash32, header_class: Any) -> B
         gas_used=genesis.gas_used,
         extra_data=genesis.extra_data,
         mix_hash=Hash32(genesis.mix_hash),
-        nonce=POST_MERGE_NONCE,
+        nonce=genesis.nonce.to_bytes(8, "big"),
         base_fee_per_gas=genesis.base_fee_per_gas,
         withdrawals_root=BLANK_ROOT_HASH,
         blob_gas_used=genesis.blob_gas_used,
@@ -172,29 +182,44 @@ def _parent_header(genesis: Genesis, state_root: Hash32, header_class: Any) -> B
 
 
 def open_block(
-    chain: Chain, parent: BlockHeaderAPI, context: BlockContext, blobs: BlobRules, index: int
+    chain: Chain, parent: BlockHeaderAPI, context: BlockContext, fork: Fork, machine: Any, index: int
 ) -> tuple[Any, BlockHeaderAPI]:
     """A virtual machine for the next block and the block's header before any transaction.
 
-    The header's base fee follows EIP-1559, its excess blob gas EIP-4844.
+    The header's base fee follows EIP-1559, its excess blob gas EIP-4844 and EIP-7918. ``machine`` is the machine's
+    class.
 
     Raises:
         BatchError: the context breaks a header rule; ``index`` is the block's index in the batch.
         UnsupportedFeature: a block number, base fee or excess blob gas beyond what this program can hold.
     """
-    _check_context(parent, context, index)
-    header = chain.create_header_from_parent(
-        parent,
-        coinbase=Address(context.coinbase),
-        timestamp=context.timestamp,
+    base_fee_per_gas = _check_context(parent, context, index)
+    parent_excess, parent_fee = excess_blob_gas(parent), base_fee(parent)
+    excess = next_excess_blob_gas(parent_excess, parent.blob_gas_used or 0, parent_fee, fork.blobs)
+    if excess > fork.blobs.max_excess_gas:
+        raise UnsupportedFeature(f"excess blob gas above {fork.blobs.max_excess_gas}", index)
+    header = fork.header_class()(
+        difficulty=0,
+        block_number=BlockNumber(parent.block_number + 1),
         gas_limit=context.gas_limit,
+        timestamp=context.timestamp,
+        coinbase=Address(context.coinbase),
+        parent_hash=parent.hash,
+        state_root=parent.state_root,
         extra_data=context.extra_data,
         mix_hash=Hash32(context.prev_randao),
+        nonce=POST_MERGE_NONCE,
+        base_fee_per_gas=base_fee_per_gas,
+        excess_blob_gas=excess,
         parent_beacon_block_root=Hash32(context.parent_beacon_block_root),
     )
-    if excess_blob_gas(header) > blobs.max_excess_gas:
-        raise UnsupportedFeature(f"excess blob gas above {blobs.max_excess_gas}", index)
-    return chain.get_vm(header), header
+    vm = machine(
+        header=header,
+        chaindb=chain.chaindb,
+        chain_context=ChainContext(chain.chain_id),
+        consensus_context=chain.consensus_context,
+    )
+    return vm, header
 
 
 def base_fee(header: BlockHeaderAPI) -> int:
@@ -213,13 +238,13 @@ def excess_blob_gas(header: BlockHeaderAPI) -> int:
     return excess
 
 
-def check_header(header: BlockHeaderAPI, claimed: bytes, header_class: Any, index: int) -> None:
+def check_header(header: BlockHeaderAPI, claimed: bytes, schedule: Schedule, index: int) -> None:
     """Compare the header that execution gives with the one that the batch claims for block ``index``.
 
     Raises:
         BatchError: they differ; names the first field that does.
     """
-    expected = decode_header(claimed, header_class, "header", index)
+    expected = decode_header(claimed, schedule, "header", index)
     for key, value in expected.as_dict().items():
         name = str(key)
         executed = getattr(header, name)
@@ -248,6 +273,7 @@ _HEADER_FIELDS = {
     "blob_gas_used": "blobGasUsed",
     "excess_blob_gas": "excessBlobGas",
     "parent_beacon_block_root": "parentBeaconBlockRoot",
+    "requests_hash": "requestsHash",
 }
 
 
@@ -257,7 +283,8 @@ def missing_data(error: EVMMissingData) -> str:
     return f"the witness lacks what it takes to execute this: {type(error).__name__} 0x{missing}"
 
 
-def _check_context(parent: BlockHeaderAPI, context: BlockContext, index: int) -> None:
+def _check_context(parent: BlockHeaderAPI, context: BlockContext, index: int) -> int:
+    """Check what a block decides for itself against its parent; the result is its base fee in wei per gas."""
     if context.timestamp <= parent.timestamp:
         raise BatchError(f"not later than the parent's {parent.timestamp}", block=index, field="timestamp")
     if len(context.extra_data) > MAX_EXTRA_DATA_BYTES:
@@ -276,3 +303,4 @@ def _check_context(parent: BlockHeaderAPI, context: BlockContext, index: int) ->
     if context.base_fee_per_gas not in (None, expected):
         reason = f"{context.base_fee_per_gas} is not the {expected} of EIP-1559"
         raise BatchError(reason, block=index, field="baseFeePerGas")
+    return int(expected)

@@ -34,11 +34,13 @@ class BatchError(ExecutorError):
         super().__init__(f"{place}: {reason}" if place else reason)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_batch_error, (self.reason, self.block, self.transaction, self.field)
+        return _rebuild_batch_error, (type(self), self.reason, self.block, self.transaction, self.field)
 
 
-def _rebuild_batch_error(reason: str, block: int | None, transaction: int | None, field: str | None) -> BatchError:
-    return BatchError(reason, block=block, transaction=transaction, field=field)
+def _rebuild_batch_error(
+    kind: type[BatchError], reason: str, block: int | None, transaction: int | None, field: str | None
+) -> BatchError:
+    return kind(reason, block=block, transaction=transaction, field=field)
 
 
 class UnsupportedFeature(ExecutorError):  # noqa: N818 - the name is part of the command line's interface

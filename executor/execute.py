@@ -12,21 +12,23 @@ from eth.vm.forks.shanghai.withdrawals import Withdrawal
 from eth.vm.interrupt import EVMMissingData
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
+from rlp.codec import length_prefix
 from trie.exceptions import MissingTrieNode
 
 from executor.batch import Batch, Block, Witness
 from executor.chain import Ancestors, base_fee, check_header, missing_data, open_block, open_chain
 from executor.errors import BatchError
-from executor.forks import FORKS
+from executor.forks import SET_CODE_TYPE, Fork
 from executor.limits import NO_LIMITS, Limits, Watch
 from executor.machine import Confined, confined_machine
 from executor.recorder import Recorder
+from executor.requests import requests_hash
 from executor.rules import Surroundings, check_validity
-from executor.state_keys import LASTING_KINDS, StateKey, StateKind
+from executor.state_keys import EMPTY_CODE_HASH, LASTING_KINDS, StateKey, StateKind
 from executor.trace import ExecutionTrace
 from executor.trace_builder import TraceBuilder
 from executor.tracer import traced_machine
-from executor.transactions import Transaction
+from executor.transactions import Transaction, delegates
 from executor.witness import StateTrie, WitnessBuilder
 
 Progress = Callable[[int, int], None]  # (transactions done, transactions in all)
@@ -45,6 +47,7 @@ class ExecutedBatch:
     post_state: StateTrie  # to be read only
     pre_state_root: bytes
     post_state_root: bytes
+    parent_timestamp: int
     first_block_number: int  # without blocks, first and last block are the parent
     first_block_hash: bytes
     last_block_number: int
@@ -57,9 +60,15 @@ class ExecutedBatch:
         return self.batch.chain_id
 
     @property
+    def forks(self) -> list[Fork]:
+        """The fork of every block."""
+        return [self.batch.schedule.at(block.context.timestamp) for block in self.batch.blocks]
+
+    @property
     def fork(self) -> str:
-        """Name of the fork, in lower case."""
-        return self.batch.fork
+        """Name of the fork, in lower case; where a batch crosses several, all of them: ``cancun to prague``."""
+        names = dict.fromkeys(fork.name for fork in self.forks)
+        return " to ".join(names) or self.batch.schedule.at(self.parent_timestamp).name
 
     def with_witness(self) -> Batch:
         """The batch, carrying its witness instead of the whole pre-state.
@@ -96,7 +105,7 @@ class ExecutedBatch:
 def execute(
     batch: Batch, *, limits: Limits = NO_LIMITS, trace: bool = True, progress: Progress | None = None
 ) -> ExecutedBatch:
-    """Run a batch under the rules of its fork.
+    """Run a batch, every block under the rules of its fork.
 
     ``progress`` is called after every transaction with the number done and the number in all.
 
@@ -113,14 +122,12 @@ class _Run:
 
     def __init__(self, batch: Batch, limits: Limits, trace: bool, progress: Progress | None) -> None:
         self._batch = batch
-        self._fork = FORKS[batch.fork]
         self._progress = progress or (lambda done, total: None)
         self._watch = Watch(limits)
         self._builder = TraceBuilder() if trace else None
-        confined = Confined(self._fork, self._watch)
-        machine = traced_machine(confined, self._builder.recorder) if self._builder else confined_machine(confined)
-        self._chain, self._parent = open_chain(batch, machine)
-        self._ancestors = confined.ancestors = Ancestors(self._parent, batch.ancestor_hashes)
+        self._chain, self._parent = open_chain(batch)
+        self._ancestors = Ancestors(self._parent, batch.ancestor_hashes)
+        self._machines: dict[str, Any] = {}  # by the fork's name
         self._headers: list[BlockHeaderAPI] = [self._parent]
         self._receipts: list[list[bytes]] = []
         self._done = 0  # transactions
@@ -134,7 +141,7 @@ class _Run:
         # Without blocks the statement speaks of the parent alone.
         first, last = (headers or [parent])[0], self._headers[-1]
         builder, database = self._builder, self._chain.chaindb.db
-        trace, witness = None, None
+        witness = None
         if builder:
             try:
                 self._complete_keys(builder.recorder, database)
@@ -143,8 +150,7 @@ class _Run:
                 raise BatchError(
                     f"the witness lacks a node of the state trie: 0x{error.missing_node_hash.hex()}", field="witness"
                 ) from error
-            trace = builder.finish(batch.chain_id, batch.fork, parent, last.state_root, self._ancestors)
-        return ExecutedBatch(
+        executed = ExecutedBatch(
             batch=batch,
             parent_header=rlp.encode(parent),
             blocks=[
@@ -153,33 +159,44 @@ class _Run:
             ],
             receipts=self._receipts,
             witness=witness,
-            trace=trace,
+            trace=None,
             post_state=StateTrie(database, last.state_root),
             pre_state_root=parent.state_root,
             post_state_root=last.state_root,
+            parent_timestamp=parent.timestamp,
             first_block_number=first.block_number,
             first_block_hash=first.hash,
             last_block_number=last.block_number,
             last_block_hash=last.hash,
             gas_used=sum(header.gas_used for header in headers),
         )
+        if not builder:
+            return executed
+        trace = builder.finish(batch.chain_id, executed.fork, parent, last.state_root, self._ancestors)
+        return replace(executed, trace=trace)
 
     def _run_block(self, index: int, block: Block) -> None:
         number: int | None = None
+        before = self._headers[-1].hash
+        if block.parent_hash not in (None, before):
+            # Said first: on another block, and so another state, most of what follows would fail in some other way.
+            reason = f"0x{block.parent_hash.hex()} where the block before has the hash 0x{before.hex()}"
+            raise BatchError(reason, block=index, field="header.parentHash")
+        fork = self._batch.schedule.at(block.context.timestamp)
         try:
-            vm, header = open_block(self._chain, self._headers[-1], block.context, self._fork.blobs, index)
+            vm, header = open_block(self._chain, self._headers[-1], block.context, fork, self._machine(fork), index)
             transactions: list[SignedTransactionAPI] = []
             receipts: list[ReceiptAPI] = []
             builder, blob_base_fee = self._builder, vm.state.blob_base_fee
             # As VM.import_block does, with a look at every transaction.
             if builder:
-                builder.begin_block(index)
+                builder.begin_block(index, fork)
             vm.block_preprocessing(vm.get_block())
             if builder:
                 builder.pause()
             for number, transaction in enumerate(block.transactions):
                 self._watch.check()
-                check_validity(transaction, index, number, self._surroundings(vm, header, transaction))
+                check_validity(transaction, index, number, self._surroundings(fork, vm, header, transaction))
                 evm_transaction = vm.get_transaction_builder().decode(transaction.raw)
                 if builder:
                     builder.begin_transaction()
@@ -197,12 +214,16 @@ class _Run:
                 builder.begin_withdrawals()
             withdrawals = [Withdrawal(**item.model_dump()) for item in block.context.withdrawals]
             vm.apply_all_withdrawals(withdrawals)
+            requests = vm.make_requests(receipts)
             if builder:
                 builder.pause()
             filled = vm.set_block_transactions_and_withdrawals(
                 vm.get_block(), header, transactions, receipts, withdrawals
             )
-            finished = vm.mine_block(vm.block_postprocessing(filled)).block.header
+            if fork.has_requests:
+                filled = filled.copy(header=filled.header.copy(requests_hash=requests_hash(requests)))
+            finished = vm.mine_block(filled).block.header
+            _check_size(fork, block, finished, transactions, withdrawals)
         except ValidationError as error:
             # The checks of this package come first and say more; this is py-evm's word on what they do not know.
             raise BatchError(str(error), block=index, transaction=number) from error
@@ -213,7 +234,7 @@ class _Run:
                 raise
             raise BatchError(error.reason, block=index, transaction=number, field=error.field) from error
         if block.header is not None:
-            check_header(finished, block.header, self._fork.header_class(), index)
+            check_header(finished, block.header, self._batch.schedule, index)
         if builder:
             builder.end_block(block, finished, blob_base_fee)
         self._chain.chaindb.persist_header(finished)
@@ -252,22 +273,58 @@ class _Run:
     def _witness(self, builder: TraceBuilder, database: MutableMapping[bytes, bytes]) -> Witness:
         nodes = WitnessBuilder(database, self._parent.state_root)
         recorder = builder.recorder
-        # py-evm looks at the beacon roots contract at the start of every block.
-        system_keys = [StateKey(StateKind.CODE_HASH, address) for address in self._fork.block_start_calls]
+        # Every block looks at the system contracts of its fork.
+        times = (self._parent.timestamp, *(block.context.timestamp for block in self._batch.blocks))
+        contracts = {address for time in times for address in self._batch.schedule.at(time).system_contracts}
+        system_keys = [StateKey(StateKind.CODE_HASH, address) for address in contracts]
         nodes.include(sorted({*recorder.lasting_keys, *system_keys}))
         for header, changes in zip(self._headers[1:], builder.block_changes, strict=True):
             nodes.apply_block(changes, header.state_root)
         return Witness(tuple(nodes.nodes), tuple(recorder.pre_state_codes), self._ancestors.used)
 
-    def _surroundings(self, vm: Any, header: BlockHeaderAPI, transaction: Transaction) -> Surroundings:
+    def _machine(self, fork: Fork) -> Any:
+        """The virtual machine class of a fork."""
+        if fork.name not in self._machines:
+            confined, builder = Confined(fork, self._watch, self._ancestors), self._builder
+            machine = traced_machine(confined, builder.recorder) if builder else confined_machine(confined)
+            self._machines[fork.name] = machine
+        return self._machines[fork.name]
+
+    def _surroundings(self, fork: Fork, vm: Any, header: BlockHeaderAPI, transaction: Transaction) -> Surroundings:
+        code_hash = vm.state.get_code_hash(transaction.sender)
         return Surroundings(
-            fork=self._fork,
+            fork=fork,
             chain_id=self._batch.chain_id,
             base_fee=base_fee(header),
             blob_base_fee=vm.state.blob_base_fee,
             gas_left=header.gas_limit - header.gas_used,
-            blob_gas_left=self._fork.blobs.max_gas_per_block - header.blob_gas_used,
+            blob_gas_left=fork.blobs.max_gas_per_block - header.blob_gas_used,
             sender_nonce=vm.state.get_nonce(transaction.sender),
             sender_balance=vm.state.get_balance(transaction.sender),
-            sender_code_hash=vm.state.get_code_hash(transaction.sender),
+            sender_code_hash=code_hash,
+            sender_delegates=code_hash != EMPTY_CODE_HASH and self._delegates(fork, vm, transaction.sender),
         )
+
+    def _delegates(self, fork: Fork, vm: Any, address: bytes) -> bool:
+        """Whether an account that has a code is one that may send all the same (EIP-7702)."""
+        if SET_CODE_TYPE not in fork.transaction_types:
+            return False
+        # A read of the code that the witness must show, too.
+        if self._builder:
+            self._builder.resume()
+        found = delegates(vm.state.get_code(address))
+        if self._builder:
+            self._builder.pause()
+        return found
+
+
+def _check_size(fork: Fork, block: Block, header: BlockHeaderAPI, transactions: Any, withdrawals: Any) -> None:
+    """Check the bytes of a block's RLP (EIP-7934); ``transactions`` and ``withdrawals`` are py-evm's."""
+    if fork.max_block_bytes is None:
+        return
+    given = block.header or rlp.encode(header)
+    bodies = (rlp.encode(list(items)) for items in (transactions, (), withdrawals))
+    payload = len(given) + sum(map(len, bodies))
+    size = payload + len(length_prefix(payload, 0xC0))
+    if size > fork.max_block_bytes:
+        raise BatchError(f"a block of {size} bytes, more than {fork.max_block_bytes} (EIP-7934)")

@@ -1,4 +1,4 @@
-"""BlockchainTests of ``ethereum/tests`` and the execution spec tests: files, folders and ``.tar.xz`` archives of them.
+"""BlockchainTests of ``ethereum/tests`` and the execution spec tests: files, folders and archives of them.
 
 A file is a JSON object of cases by name; a case is a pre-state, a genesis block, and blocks that a client is given one
 after the other, some of which it must refuse. Names of cases read ``FILE::CASE``, in archives ``ARCHIVE::FILE::CASE``.
@@ -6,9 +6,10 @@ after the other, some of which it must refuse. Names of cases read ``FILE::CASE`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Annotated, Any
 
 import rlp
@@ -16,28 +17,35 @@ from eth_utils.crypto import keccak
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from executor.archive import members
+from executor.archive import ARCHIVE_SUFFIXES, members
 from executor.batch import (
     MAX_FILE_BYTES,
     U64,
     Batch,
+    BlobSchedule,
     Block,
     Bytes,
     Bytes32,
     Genesis,
     batch_error,
+    with_blob_schedules,
 )
 from executor.blocks import decode_block, decode_block_header
 from executor.errors import BatchError
-from executor.forks import FORKS
+from executor.forks import FORKS, Schedule
 from executor.json_values import parse_object
 
 SEPARATOR = "::"
-ARCHIVE_SUFFIX = ".tar.xz"
 FILE_SUFFIX = ".json"
 
 #: Chain id of cases that do not give one: that of the main network.
 MAINNET = 1
+
+#: A folder of a release of the execution spec tests that holds no tests, but states that engine tests start from.
+SHARED_STATES = "pre_alloc"
+
+#: Networks that change the fork on the way, like ``CancunToPragueAtTime15k``: the time is in thousands of seconds.
+_TRANSITION = re.compile(r"(?P<first>\w+)To(?P<then>\w+)AtTime(?P<thousands>\d{1,9})k")
 
 NOT_A_CASE = "not a BlockchainTest: it has no network or no blocks"
 
@@ -86,6 +94,7 @@ class FixtureBlock(_Model):
 
 class _Config(_Model):
     chain_id: Annotated[U64, Field(alias="chainid")] = MAINNET
+    blob_schedule: dict[str, BlobSchedule] = {}
 
 
 class Case(_Model):
@@ -95,7 +104,7 @@ class Case(_Model):
     """
 
     network: str
-    config: _Config = _Config.model_construct(chain_id=MAINNET)
+    config: _Config = _Config.model_construct(chain_id=MAINNET, blob_schedule={})
     genesis_rlp: Annotated[Bytes, Field(alias="genesisRLP")]
     genesis_header: Annotated[_Header, Field(alias="genesisBlockHeader")]
     pre: dict[str, Any]
@@ -105,10 +114,29 @@ class Case(_Model):
     post_state_hash: Bytes32 | None = None
 
     @property
-    def fork(self) -> str | None:
-        """Name of the fork, when it is one that this program knows."""
-        name = self.network.lower()
-        return name if name in FORKS else None
+    def schedule(self) -> Schedule:
+        """The forks of its chain.
+
+        Raises:
+            BatchError: a network that this program does not know.
+        """
+        schedule = schedule_of(self.network)
+        if schedule is None:
+            raise BatchError(f"unknown network {self.network!r}; known: {', '.join(FORKS)}", field="network")
+        blobs = self.config.blob_schedule
+        later = tuple((time, with_blob_schedules(fork, blobs)) for time, fork in schedule.later)
+        return Schedule(with_blob_schedules(schedule.first, blobs), later)
+
+
+def schedule_of(network: str) -> Schedule | None:
+    """The forks of a network, when it is one that this program knows."""
+    transition = _TRANSITION.fullmatch(network)
+    names = (network,) if transition is None else transition.group("first", "then")
+    first, *then = (FORKS.get(name.lower()) for name in names)
+    if first is None or None in then:
+        return None
+    later = tuple((1_000 * int(transition["thousands"]), fork) for fork in then if fork and transition)
+    return Schedule(first, later)
 
 
 @dataclass(frozen=True)
@@ -130,8 +158,8 @@ class Listed:
             return f"{self.other_kind}, not a BlockchainTest"
         if self.network is None:
             return NOT_A_CASE
-        if self.network.lower() not in FORKS:
-            return f"network {self.network}, not one of {', '.join(FORKS)}"
+        if schedule_of(self.network) is None:
+            return f"network {self.network}, not one of {', '.join(FORKS)}, and changes between these"
         return None
 
 
@@ -159,10 +187,11 @@ class FixtureFile:
         Raises:
             FixtureError: not a JSON object.
         """
-        return {name: _listed(document) for name, document in self.documents().items()}
+        return {name: list_document(document) for name, document in self.documents().items()}
 
 
-def _listed(document: Any) -> Listed:
+def list_document(document: Any) -> Listed:
+    """What the JSON document of a case is."""
     if not isinstance(document, Mapping):
         return Listed()
     network = document.get("network")
@@ -179,14 +208,15 @@ def case_id(file: str, case: str) -> str:
 def fixture_files(paths: Iterable[str | Path]) -> Iterator[tuple[FixtureFile, str | None]]:
     """The files at ``paths``, each with the name of the one case that was asked for, if so.
 
-    Folders give all ``.json`` files below them, in the order of their paths; hidden ones (of metadata) are left out.
+    Folders give all ``.json`` files below them, in the order of their paths, archives those in them; hidden ones (of
+    metadata) and folders of states that engine tests share are left out.
 
     Raises:
         FixtureError: unreadable, or larger than :data:`executor.batch.MAX_FILE_BYTES`.
     """
     for path in paths:
         base, _, inner = str(path).partition(SEPARATOR)
-        if base.endswith(ARCHIVE_SUFFIX):
+        if base.endswith(ARCHIVE_SUFFIXES):
             yield from _archive_files(base, inner)
         else:
             files = _folder_files(Path(base)) if Path(base).is_dir() else [Path(base)]
@@ -231,7 +261,7 @@ def parse_case(name: str, document: Any) -> Case:
     Raises:
         FixtureError: it is malformed.
     """
-    listed = _listed(document)
+    listed = list_document(document)
     if listed.other_kind is not None:
         assert listed.reason is not None
         raise FixtureError(name, listed.reason)
@@ -308,13 +338,13 @@ def case_steps(case: Case) -> Iterator[Step]:
     Raises:
         BatchError: a network that this program does not know, or a block with another hash than the case gives it.
     """
-    fork = case_fork(case)
+    schedule = case.schedule
     head = Step(-1, valid=True)
     accepted = {case.genesis_header.hash: head}
     for index, fixture_block in enumerate(case.blocks):
         valid = fixture_block.valid
         try:
-            block = decode_block(fixture_block.rlp, fork, block=index)
+            block = decode_block(fixture_block.rlp, schedule, block=index)
             parent = accepted.get(parent_hash(block))
             if parent is None and valid:
                 raise BatchError("no block before it has this hash", block=index, field="header.parentHash")
@@ -342,30 +372,19 @@ def parent_hash(block: Block) -> bytes:
     return bytes(rlp.decode(block.header)[0])
 
 
-def case_fork(case: Case) -> str:
-    """Name of the fork of a case.
-
-    Raises:
-        BatchError: a network that this program does not know.
-    """
-    if case.fork is None:
-        raise BatchError(f"unknown network {case.network!r}; known: {', '.join(FORKS)}", field="network")
-    return case.fork
-
-
 def case_batch(case: Case, blocks: tuple[Block, ...]) -> Batch:
     """A batch of ``blocks`` that follow on the genesis of a case.
 
     Raises:
         BatchError: the genesis is malformed.
     """
-    fork = case_fork(case)
-    header, _ = decode_block_header(case.genesis_rlp, fork)
+    schedule = case.schedule
+    header, _ = decode_block_header(case.genesis_rlp, schedule)
     if keccak(header) != case.genesis_header.hash:
         raise BatchError("the hash of genesisRLP is another", field="genesisBlockHeader.hash")
     return Batch(
         chain_id=case.config.chain_id,
-        fork=fork,
+        schedule=schedule,
         genesis=state_as_genesis(case.pre, "pre"),
         blocks=blocks,
         parent_header=header,
@@ -391,7 +410,7 @@ def _archive_files(archive: str, inner: str) -> Iterator[tuple[FixtureFile, str 
     wanted, _, case = inner.partition(SEPARATOR)
     found = False
     for name, content in members(Path(archive), FILE_SUFFIX, MAX_FILE_BYTES):
-        if wanted in ("", name):
+        if name == wanted or (not wanted and _holds_tests(PurePosixPath(name))):
             found = True
             yield FixtureFile(case_id(archive, name), content), case or None
             if wanted:
@@ -402,7 +421,11 @@ def _archive_files(archive: str, inner: str) -> Iterator[tuple[FixtureFile, str 
 
 def _folder_files(folder: Path) -> list[Path]:
     found = sorted(folder.rglob(f"*{FILE_SUFFIX}"))
-    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return [file for file in found if _holds_tests(file.relative_to(folder))]
+
+
+def _holds_tests(file: PurePath) -> bool:
+    return not any(part.startswith(".") or part == SHARED_STATES for part in file.parts)
 
 
 def _read(file: Path) -> bytes:

@@ -12,6 +12,9 @@ MAX_NESTING = 32
 # the text is no JSON and the parser stops. Possessive, and matching unfinished strings too: the time is linear.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
+# A string, kept, or a comment as besu's genesis files have them. Linear like the above.
+_STRING_OR_COMMENT = re.compile(r'("(?:[^"\\]++|\\.)*+"?)|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+(?:\*/)?', re.DOTALL)
+
 _HEX_DIGITS = re.compile(r"(?:[0-9a-fA-F]{2})*")
 _HEX_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,64}")
 _DECIMAL_NUMBER = re.compile(r"[0-9]{1,78}")  # 2^256 has 78 digits
@@ -49,21 +52,40 @@ def parse_data(value: Any, size: int | None = None) -> bytes:
     raise ValueError("not a string of hexadecimal digits, two per byte")
 
 
+def parse_json(content: bytes | str) -> Any:
+    """What a JSON document holds; names must not repeat in any of its objects. Comments count as white space.
+
+    Raises:
+        ValueError: it is no such document.
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode()
+        try:
+            return _parse(text)
+        except ValueError:
+            without = _STRING_OR_COMMENT.sub(lambda match: match.group(1) or " ", text)
+            if without == text:
+                raise
+            return _parse(without)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
 def parse_object(content: bytes | str) -> dict[str, Any]:
-    """The object that a JSON document is; names must not repeat in any of its objects.
+    """The object that a JSON document is; otherwise as :func:`parse_json`.
 
     Raises:
         ValueError: anything else.
     """
-    try:
-        text = content if isinstance(content, str) else content.decode()
-        _check_nesting(text)
-        document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from None
+    document = parse_json(content)
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     return document
+
+
+def _parse(text: str) -> Any:
+    _check_nesting(text)
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ state and computation that name each other in class attributes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import unwrap
 from typing import Any
 
@@ -15,32 +15,45 @@ from eth.exceptions import OutOfGas
 from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.memory import Memory
 from eth.vm.message import Message
+from eth.vm.opcode import as_opcode
 from eth.vm.opcode_values import JUMP, JUMPI
 from eth_typing import Address
 
+from executor.account_database import InsertingAccountDB
 from executor.batch import MAX_ANCESTORS
+from executor.blobs import blob_base_fee
 from executor.chain import Ancestors
-from executor.errors import LimitExceeded
-from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork
+from executor.errors import BatchError, LimitExceeded
+from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork, SystemCall
 from executor.limits import Watch
 from executor.opcodes import CREATIONS
-from executor.precompiles import corrected
-from executor.transactions import GAS_INITCODE_WORD
+from executor.precompiles import precompiles_of
+from executor.requests import deposit_request
+from executor.transactions import (
+    DELEGATION_PREFIX,
+    GAS_AUTHORIZATION,
+    GAS_INITCODE_WORD,
+    MAX_NONCE,
+    Authorization,
+    delegates,
+    floor_gas,
+)
 
 JUMPS_PER_CHECK = 2_048  # between two jumps lies no more than the code of one contract: some 50,000 instructions
 LARGE_EXTENSION = 2**20  # bytes of EVM memory beyond which the memory limit is checked before they are allocated
 MAX_EVM_MEMORY = 2**32 - 1  # bytes of one frame; more costs 35,000,000,000,000 gas
+REFUND_AUTHORIZATION = GAS_AUTHORIZATION - 12_500  # EIP-7702: where the authority exists already
 
 Instruction = Callable[[Any], Any]
 
 
 class Confined:
-    """What the machine of one execution knows beyond py-evm: its limits and its ancestors (once they are known)."""
+    """What a machine knows beyond py-evm: its fork, and the limits and ancestors of the execution."""
 
-    def __init__(self, fork: Fork, watch: Watch) -> None:
+    def __init__(self, fork: Fork, watch: Watch, ancestors: Ancestors) -> None:
         self.fork = fork
         self.watch = watch
-        self.ancestors: Ancestors | None = None
+        self.ancestors = ancestors
 
 
 def confined_machine(confined: Confined) -> Any:
@@ -52,7 +65,7 @@ def confined_machine(confined: Confined) -> Any:
     machine = confined.fork.vm_class()
     state = machine.get_state_class()
     computation, executor = state.computation_class, state.transaction_executor_class
-    watch, plain = confined.watch, instructions(confined.fork)
+    fork, watch, plain = confined.fork, confined.watch, instructions(confined.fork)
 
     class ConfinedMemory(Memory):
         def extend(self, start_position: int, size: int) -> None:
@@ -65,7 +78,7 @@ def confined_machine(confined: Confined) -> Any:
     class ConfinedComputation(computation):  # type: ignore[misc, valid-type]
         opcodes = plain | {jump: _watched(plain[jump], watch) for jump in (JUMP, JUMPI)}
         memory_class = ConfinedMemory
-        _precompiles = corrected(computation.get_precompiles())
+        _precompiles = precompiles_of(fork, computation.get_precompiles())
 
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
@@ -92,7 +105,13 @@ def confined_machine(confined: Confined) -> Any:
                 message.gas -= GAS_INITCODE_WORD * -(-len(message.code) // 32)
             return message
 
+        @staticmethod
+        def calc_data_floor_gas(transaction: Any, gas_used: int, gas_refund: int) -> int:
+            """Gas that is used beyond that of the execution, up to the floor of EIP-7623."""
+            return max(0, floor_gas(transaction.data, fork.floor_gas_per_token) - (gas_used - gas_refund))
+
     class ConfinedState(state):  # type: ignore[misc, valid-type]
+        account_db_class = InsertingAccountDB
         computation_class = ConfinedComputation
         transaction_executor_class = ConfinedExecutor
 
@@ -100,8 +119,37 @@ def confined_machine(confined: Confined) -> Any:
             distance = self.block_number - block_number
             if not 0 < distance <= MAX_ANCESTORS:
                 return b""
-            assert confined.ancestors is not None
             return confined.ancestors.hash_of(block_number)
+
+        @property
+        def blob_base_fee(self) -> int:
+            return blob_base_fee(self.execution_context.excess_blob_gas, fork.blobs)
+
+        def process_set_code_authorizations(self, transaction: Any) -> int:
+            """Give accounts the codes that they want to have; the refund (EIP-7702, ``set_delegation``).
+
+            py-evm passes over whatever error comes up here, also what a witness lacks.
+            """
+            refund = 0
+            for item in transaction.authorization_list:
+                authorization = Authorization(
+                    item.chain_id, bytes(item.address), item.nonce, item.y_parity, item.r, item.s
+                )
+                if authorization.chain_id not in (0, self.execution_context.chain_id):
+                    continue
+                if authorization.nonce > MAX_NONCE or (signer := authorization.authority) is None:
+                    continue
+                authority = Address(signer)
+                self.mark_address_warm(authority)
+                code = self.get_code(authority)
+                if (code and not delegates(code)) or self.get_nonce(authority) != authorization.nonce:
+                    continue
+                if self.account_exists(authority):
+                    refund += REFUND_AUTHORIZATION
+                given = any(authorization.address)
+                self.set_code(authority, DELEGATION_PREFIX + authorization.address if given else b"")
+                self.increment_nonce(authority)
+            return refund
 
         def has_code_or_nonce(self, address: Any) -> bool:
             # py-evm asks this for collisions of new contracts only, and does not know the rule of EIP-7610 yet.
@@ -117,23 +165,61 @@ def confined_machine(confined: Confined) -> Any:
     class ConfinedMachine(machine):  # type: ignore[misc, valid-type]
         _state_class = ConfinedState
 
-        def block_preprocessing(self, block: Any) -> None:
-            # py-evm writes into the storage of the beacon roots contract here. The call that EIP-4788 demands has the
-            # same effect if the contract is the one of the EIP, and is an execution that can be traced.
-            for address in confined.fork.block_start_calls:
-                self.system_call(address, block.header.parent_beacon_block_root)
+        @classmethod
+        def finalize_gas_used(cls, transaction: Any, computation: Any) -> int:
+            # py-evm takes the floor of EIP-7623 for gas of the execution, a part of which it refunds.
+            used: int = transaction.gas - computation.get_gas_remaining()
+            refund: int = min(computation.get_gas_refund(), used // fork.max_refund_quotient)
+            return used - refund + int(computation.data_floor_gas)
 
-        def system_call(self, address: bytes, data: bytes) -> None:
-            """Call a system contract as EIP-4788 says: without a transaction, its gas counted nowhere."""
+        def validate_block_blobs(self, block: Any) -> None:
+            """What py-evm checks here by its own schedule has been made by that of the fork."""
+
+        def block_preprocessing(self, block: Any) -> None:
+            # py-evm writes into the storage of the system contracts here. The calls that EIP-4788 and EIP-2935 demand
+            # have the same effect if the contracts are those of the EIPs, and are executions that can be traced.
+            for call in fork.block_start_calls:
+                self.system_call(call, getattr(block.header, call.argument) if call.argument else b"")
+
+        def block_postprocessing(self, block: Any) -> Any:
+            """py-evm makes the requests of the block here; see `make_requests`."""
+            return block
+
+        def make_requests(self, receipts: Sequence[Any]) -> list[bytes]:
+            """The requests of the block (EIP-7685) from its receipts, and by calls in the state after it.
+
+            Raises:
+                BatchError: a log that is laid out as no deposit, or a call that fails.
+            """
+            requests = []
+            if fork.deposits is not None:
+                logs = (log for receipt in receipts for log in receipt.logs)
+                requests.append(deposit_request(fork.deposits, logs))
+            for call in fork.block_end_calls:
+                output = self.system_call(call, b"")
+                if call.request_type is not None:
+                    requests.append(bytes([call.request_type]) + output)
+            return requests
+
+        def system_call(self, call: SystemCall, data: bytes) -> bytes:
+            """Call a system contract as EIP-4788 says: without a transaction, its gas counted nowhere.
+
+            Raises:
+                BatchError: it has to return a request, but is not there or fails (EIP-7002, EIP-7251).
+            """
             state = self.state
-            code = state.get_code(address)
+            code = state.get_code(Address(call.address))
             if not code:
-                return
+                if call.request_type is not None:
+                    raise BatchError(f"no system contract at 0x{call.address.hex()}")
+                return b""
             state.lock_changes()
-            caller, contract = Address(SYSTEM_ADDRESS), Address(address)
+            caller, contract = Address(SYSTEM_ADDRESS), Address(call.address)
             message = Message(SYSTEM_CALL_GAS, contract, caller, 0, data, code, should_transfer_value=False)
             context = state.get_transaction_context_class()(gas_price=state.base_fee, origin=caller)
             finished = state.computation_class.apply_message(state, message, context)
+            if finished.is_error and call.request_type is not None:
+                raise BatchError(f"the call of the system contract 0x{call.address.hex()} failed: {finished.error}")
             state.clear_transient_storage()
             for account in finished.get_accounts_for_deletion():
                 state.delete_account(account)
@@ -141,17 +227,30 @@ def confined_machine(confined: Confined) -> Any:
             for account in collect_touched_accounts(finished) - {state.coinbase}:
                 if state.account_exists(account) and state.account_is_empty(account):
                     state.delete_account(account)
+            return bytes(finished.output)
 
     return ConfinedMachine
 
 
 def instructions(fork: Fork) -> dict[int, Instruction]:
-    """py-evm's instructions of a fork by opcode, without the warnings it puts around some, and with its one mistake
-    about the order of checks put right.
+    """The instructions of a fork by opcode: py-evm's without the warnings it puts around some, and with its one mistake
+    about the order of checks put right, and those that it lacks.
     """
     opcodes = fork.vm_class().get_state_class().computation_class.opcodes
     plain = {opcode: unwrap(instruction) for opcode, instruction in opcodes.items()}
-    return plain | {opcode: _bounded(plain[opcode], fork.max_initcode_bytes) for opcode in CREATIONS}
+    added = {
+        instruction.opcode: as_opcode(_ADDED[instruction.name], instruction.name, instruction.gas)
+        for instruction in fork.added_instructions
+    }
+    return plain | added | {opcode: _bounded(plain[opcode], fork.max_initcode_bytes) for opcode in CREATIONS}
+
+
+def _count_leading_zeros(computation: Any) -> None:
+    """CLZ (EIP-7939)."""
+    computation.stack_push_int(256 - computation.stack_pop1_int().bit_length())
+
+
+_ADDED: dict[str, Instruction] = {"CLZ": _count_leading_zeros}
 
 
 def _bounded(instruction: Any, max_initcode_bytes: int) -> Instruction:

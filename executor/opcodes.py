@@ -1,15 +1,18 @@
 """The instructions of the EVM and what they do to the stack, as tables indexed by the opcode.
 
-Source: yellow paper, appendix H.2, and the execution specs (``cancun/vm/instructions``). Opcodes that no instruction
-has are in no table; they halt exceptionally in every fork.
+Source: yellow paper, appendix H.2, and the execution specs (``cancun/vm/instructions``). The tables are those of
+Cancun; instructions that later forks add are with these (:mod:`executor.forks`). Opcodes that no instruction has are in
+no table; they halt exceptionally.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+
+from executor.forks import AddedInstruction
 
 # name: (opcode, words popped, words pushed)
 _PLAIN = {
@@ -153,6 +156,14 @@ REACH = _column(
     | {DUP1 + depth - 1: depth for depth in range(1, MAX_DUP + 1)}
     | {SWAP1 + depth - 1: depth + 1 for depth in range(1, MAX_SWAP + 1)}
 )
+
+
+def with_added(added: Iterable[AddedInstruction]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """`OPERANDS` and `RESULTS` of a fork that adds these instructions."""
+    operands, results = OPERANDS.copy(), RESULTS.copy()
+    for instruction in added:
+        operands[instruction.opcode], results[instruction.opcode] = instruction.operands, instruction.results
+    return operands, results
 
 
 def is_dup(opcode: int) -> bool:

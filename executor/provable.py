@@ -101,6 +101,12 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         UnsupportedFeature: the first thing in the batch that cannot.
         ValueError: the batch was executed without a trace.
     """
+    for number, fork in enumerate(executed.forks):
+        if fork != CANCUN:
+            what = " with another blob schedule" if fork.name == CANCUN.name else ""
+            raise UnsupportedFeature(f"fork {fork.name}{what}", number)
+    if executed.fork != CANCUN.name:
+        raise UnsupportedFeature(f"fork {executed.fork}")
     trace = executed.trace
     if trace is None:
         raise ValueError("a batch executed without a trace cannot be proved")

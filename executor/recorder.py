@@ -24,6 +24,7 @@ from eth_utils.crypto import keccak
 from numpy.typing import NDArray
 
 from executor.errors import ExecutionMismatch
+from executor.forks import CANCUN, Fork
 from executor.limbs import ADDRESS_LIMBS, Limbs
 from executor.opcodes import (
     DUP1,
@@ -35,6 +36,7 @@ from executor.opcodes import (
     REACH,
     RESULTS,
     SWAP1,
+    with_added,
 )
 from executor.state_keys import LASTING_KINDS, StateKey, StateKind
 from executor.tables import IntBuffer, Table, TableBuffer, WordBuffer, limbs_of
@@ -125,6 +127,8 @@ class Recorder:
         self.call_steps = array("Q")
         self.call_results = WordBuffer()
         self._step_rows = self.steps.rows
+        self._fork = CANCUN  # of the steps in the buffers
+        self._stack_words = OPERANDS, RESULTS
         self._operand_counts: list[NDArray[np.uint8]] = []
         self._result_counts: list[NDArray[np.uint8]] = []
         self._operand_words: list[Limbs] = []
@@ -179,15 +183,23 @@ class Recorder:
         """The frame that is running, or NONE."""
         return self._open[-1].number if self._open else NONE
 
+    def follow(self, fork: Fork) -> None:
+        """What comes is of this fork."""
+        if fork.added_instructions != self._fork.added_instructions:
+            self.flush()
+            self._stack_words = with_added(fork.added_instructions)
+        self._fork = fork
+
     def flush(self) -> None:
         """Move what has been recorded into arrays. No step may be running but those that wait for a frame to end."""
         first = self.steps.flushed
         block = self.steps.flush()
         height, opcode = block[:, 2], block[:, 4].astype(np.uint8)
+        popped, pushed = self._stack_words
         moving = (opcode >= DUP1) & (opcode < SWAP1 + MAX_SWAP)
         enough = height >= REACH[opcode]
-        operands = np.where(moving, OPERANDS[opcode] * enough, np.minimum(OPERANDS[opcode], height)).astype(np.uint8)
-        results = RESULTS[opcode]
+        operands = np.where(moving, popped[opcode] * enough, np.minimum(popped[opcode], height)).astype(np.uint8)
+        results = pushed[opcode]
         results[np.array(self._failed_in_chunk, dtype=np.int64) - first] = 0
         results[np.isin(opcode, OPENERS)] = 0  # they come with `call_results`, when they are known
         self._failed_in_chunk.clear()

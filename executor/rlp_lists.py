@@ -26,6 +26,32 @@ def decode_list(payload: bytes, max_nesting: int) -> list[Any]:
     return items
 
 
+def split_lists(content: bytes, min_bytes: int = 256) -> list[bytes]:
+    """Lists that stand one after the other, each as its encoding; what is in them is not looked at.
+
+    Raises:
+        ValueError: something else stands there, or one is cut off or shorter than ``min_bytes``: blocks hold a bloom
+            filter of so many, and their number stays within reason.
+    """
+    lists: list[bytes] = []
+    position = 0
+    while position < len(content):
+        try:
+            _, kind, length, start = consume_length_prefix(content, position)
+        except (rlp.exceptions.RLPException, IndexError) as error:
+            raise ValueError(f"not RLP: {error}") from None
+        end = start + length
+        if kind is not list or end > len(content):
+            raise ValueError(f"no list, or one that is cut off, at byte {position}")
+        if end - position < min_bytes:
+            raise ValueError(f"a list of less than {min_bytes} bytes at byte {position}")
+        lists.append(content[position:end])
+        position = end
+    if not lists:
+        raise ValueError("empty")
+    return lists
+
+
 def _nests_deeper(payload: bytes, limit: int) -> bool:
     """Whether RLP lists nest deeper than ``limit``.
 

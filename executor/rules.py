@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from executor.errors import BatchError
 from executor.forks import BLOB_TYPE, Fork
 from executor.state_keys import EMPTY_CODE_HASH
-from executor.transactions import MAX_NONCE, Transaction
+from executor.transactions import MAX_NONCE, Transaction, floor_gas
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,15 @@ class Surroundings:
     sender_nonce: int
     sender_balance: int  # wei
     sender_code_hash: bytes
+    sender_delegates: bool = False  # the sender's code stands for that of another account (EIP-7702)
 
 
 def check_validity(transaction: Transaction, block: int, number: int, surroundings: Surroundings) -> None:
     """Check a transaction against the state before it and its block; ``block`` and ``number`` are its place.
 
     Rules: EIP-155 (chain id), EIP-1559 (fees, inclusion), EIP-2681 (nonce), EIP-3607 (senders without code), EIP-3860
-    (initcode), EIP-4844 (blobs), and the yellow paper's section 6.2.
+    (initcode), EIP-4844 and EIP-7594 (blobs), EIP-7623 (calldata), EIP-7825 (gas limit), and the yellow paper's
+    section 6.2.
 
     Raises:
         BatchError: the transaction makes its block invalid.
@@ -47,6 +49,11 @@ def check_validity(transaction: Transaction, block: int, number: int, surroundin
         raise fail("data", f"initcode of more than {fork.max_initcode_bytes} bytes (EIP-3860)")
     if transaction.gas_limit < transaction.intrinsic_gas:
         raise fail("gas", f"gas limit {transaction.gas_limit} is below the intrinsic gas {transaction.intrinsic_gas}")
+    floor = floor_gas(transaction.data, fork.floor_gas_per_token)
+    if transaction.gas_limit < floor:
+        raise fail("gas", f"gas limit {transaction.gas_limit} is below the floor {floor} (EIP-7623)")
+    if fork.max_transaction_gas is not None and transaction.gas_limit > fork.max_transaction_gas:
+        raise fail("gas", f"gas limit {transaction.gas_limit} is above {fork.max_transaction_gas} (EIP-7825)")
     if transaction.gas_limit > surroundings.gas_left:
         raise fail("gas", f"gas limit {transaction.gas_limit} is above the {surroundings.gas_left} left in the block")
     if transaction.max_fee < surroundings.base_fee:
@@ -55,7 +62,7 @@ def check_validity(transaction: Transaction, block: int, number: int, surroundin
         raise fail("maxFeePerGas", f"{transaction.max_fee} is below maxPriorityFeePerGas")
     if transaction.type == BLOB_TYPE:
         _check_blobs(transaction, block, number, surroundings)
-    if surroundings.sender_code_hash != EMPTY_CODE_HASH:
+    if surroundings.sender_code_hash != EMPTY_CODE_HASH and not surroundings.sender_delegates:
         raise fail("sender", f"0x{sender.hex()} has code (EIP-3607)")
     if transaction.nonce != surroundings.sender_nonce or transaction.nonce > MAX_NONCE:
         raise fail("nonce", f"{transaction.nonce} where 0x{sender.hex()} has {surroundings.sender_nonce}")
@@ -77,6 +84,9 @@ def _check_blobs(transaction: Transaction, block: int, number: int, surroundings
     hashes, blobs = transaction.blob_versioned_hashes, surroundings.fork.blobs
     if not hashes:
         raise fail("blobVersionedHashes", "a blob transaction without blobs (EIP-4844)")
+    most = blobs.max_blobs_per_transaction
+    if most is not None and len(hashes) > most:
+        raise fail("blobVersionedHashes", f"{len(hashes)} blobs, more than {most} (EIP-7594)")
     if any(blob_hash[0] != blobs.hash_version for blob_hash in hashes):
         raise fail("blobVersionedHashes", f"a hash whose version is not {blobs.hash_version} (EIP-4844)")
     if blob_gas(transaction, surroundings.fork) > surroundings.blob_gas_left:

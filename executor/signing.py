@@ -20,8 +20,9 @@ def sign_transaction(
 
     Fields as in the JSON-RPC API, and ``secretKey`` (32 bytes): ``type``, ``chainId`` (default: ``chain_id``),
     ``nonce``, ``gas``, ``to``, ``value``, ``data``, ``gasPrice`` or ``maxFeePerGas`` and ``maxPriorityFeePerGas``,
-    ``accessList``, ``maxFeePerBlobGas`` and ``blobVersionedHashes``. ``block`` and ``transaction`` only appear in
-    errors.
+    ``accessList``, ``maxFeePerBlobGas`` and ``blobVersionedHashes``, and ``authorizationList`` with the authorizations
+    to be signed too: objects of ``secretKey``, ``address``, ``nonce`` and ``chainId`` (default: ``chain_id``).
+    ``block`` and ``transaction`` only appear in errors.
 
     Returns:
         the raw signed transaction.
@@ -49,6 +50,8 @@ def sign_transaction(
         # The library tells a legacy transaction by its gas price alone.
         del fields["type"]
     try:
+        if "authorizationList" in fields:
+            fields["authorizationList"] = [_authorization(item, chain_id) for item in fields["authorizationList"]]
         return bytes(Account.from_key(secret).sign_transaction(fields).raw_transaction)
     except (TypeError, ValueError, AttributeError, ValidationError) as error:
         raise fail(f"cannot be signed: {error}") from None
@@ -67,6 +70,33 @@ def _access_list(value: Any) -> list[dict[str, Any]]:
         slots = ["0x" + parse_data(slot, 32).hex() for slot in entry["storageKeys"]]
         entries.append({"address": "0x" + parse_data(entry["address"], 20).hex(), "storageKeys": slots})
     return entries
+
+
+def _authorization_list(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")
+    entries = []
+    for entry in value:
+        if not isinstance(entry, dict) or not _AUTHORIZED <= entry.keys() <= _AUTHORIZATION.keys():
+            raise ValueError("an entry is not an object of secretKey, address, nonce and chainId")
+        entries.append({name: _AUTHORIZATION[name](item) for name, item in entry.items()})
+    return entries
+
+
+def _authorization(entry: Mapping[str, Any], chain_id: int) -> dict[str, Any]:
+    """A signed authorization, as the library takes it."""
+    fields = {"chainId": chain_id} | {name: value for name, value in entry.items() if name != "secretKey"}
+    signed = Account.sign_authorization(fields, entry["secretKey"])
+    return fields | {"yParity": signed.y_parity, "r": signed.r, "s": signed.s}
+
+
+_AUTHORIZED = {"secretKey", "address", "nonce"}
+_AUTHORIZATION: Mapping[str, Callable[[Any], Any]] = {
+    "secretKey": lambda value: parse_data(value, 32),
+    "chainId": parse_quantity,
+    "address": lambda value: parse_data(value, 20),
+    "nonce": parse_quantity,
+}
 
 
 def _blob_hashes(value: Any) -> list[bytes]:
@@ -90,4 +120,5 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "accessList": _access_list,
     "maxFeePerBlobGas": parse_quantity,
     "blobVersionedHashes": _blob_hashes,
+    "authorizationList": _authorization_list,
 }

@@ -9,6 +9,7 @@ from eth.abc import BlockHeaderAPI, ReceiptAPI
 
 from executor.batch import Block
 from executor.chain import Ancestors, base_fee, excess_blob_gas
+from executor.forks import Fork
 from executor.recorder import Position, Recorder
 from executor.state_keys import StateKey
 from executor.tables import TableBuffer
@@ -29,8 +30,9 @@ class TraceBuilder:
         self._block_start = (self._start, 0)
         self.block_changes: list[dict[StateKey, int]] = []  # lasting keys that each block wrote, with their last values
 
-    def begin_block(self, number: int) -> None:
+    def begin_block(self, number: int, fork: Fork) -> None:
         """Block ``number`` of the batch begins, with its system calls."""
+        self.recorder.follow(fork)
         self.recorder.block, self.recorder.transaction = number, NONE
         self._block_start = self.recorder.position, len(self._transactions)
         self.recorder.active = True
@@ -79,7 +81,8 @@ class TraceBuilder:
             blob_hashes_start=recorder.put(blob_hashes),
             blob_hashes_size=len(blob_hashes),
             intrinsic_gas=transaction.intrinsic_gas,
-            gas_refunded=transaction.gas_limit - computation.get_gas_remaining() - gas_used,
+            # Nothing where the floor of EIP-7623 takes more than the execution.
+            gas_refunded=max(0, transaction.gas_limit - computation.get_gas_remaining() - gas_used),
             gas_used=gas_used,
             cumulative_gas=receipt.gas_used,
             status=receipt.state_root == b"\x01",
@@ -96,12 +99,16 @@ class TraceBuilder:
         )
         recorder.transaction = NONE
 
+    def resume(self) -> None:
+        """What follows is part of the execution again, outside of transactions."""
+        self.recorder.active = True
+
     def pause(self) -> None:
         """What follows is no part of the execution."""
         self.recorder.active = False
 
     def begin_withdrawals(self) -> None:
-        """The transactions of the block are done."""
+        """The transactions of the block are done; what comes are its withdrawals and the system calls behind them."""
         self.recorder.forget_passing_values()
         self.recorder.active = True
 

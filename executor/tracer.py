@@ -19,7 +19,7 @@ from eth_utils.crypto import keccak
 
 from executor.limits import Watch
 from executor.machine import Confined, Instruction, confined_machine, instructions
-from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, OPERANDS, RESULTS, SWAP1, is_dup, is_swap
+from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, SWAP1, is_dup, is_swap, with_added
 from executor.recorder import STEP_COLUMNS, STEPS_PER_CHUNK, Recorder, create_address_input
 from executor.state_keys import StateKind
 from executor.trace import HashPurpose
@@ -149,32 +149,36 @@ class _TracedInstructions(dict[int, Instruction]):
     """The wrapped instructions of a fork by opcode; for opcodes without an instruction, what fails."""
 
     def __init__(self, confined: Confined, recorder: Recorder) -> None:
-        plain = instructions(confined.fork)
+        operands, results = with_added(confined.fork.added_instructions)
+
+        def traced(opcode: int, instruction: Any) -> Instruction:
+            words = int(operands[opcode]), int(results[opcode])
+            return _traced(opcode, instruction, words, recorder, confined.watch)
+
         super().__init__(
-            {opcode: _traced(opcode, instruction, recorder, confined.watch) for opcode, instruction in plain.items()}
+            {opcode: traced(opcode, instruction) for opcode, instruction in instructions(confined.fork).items()}
         )
-        self._recorder = recorder
-        self._watch = confined.watch
+        self._traced = traced
 
     def __missing__(self, opcode: int) -> Instruction:
-        self[opcode] = _traced(opcode, InvalidOpcode(opcode), self._recorder, self._watch)
+        self[opcode] = self._traced(opcode, InvalidOpcode(opcode))
         return self[opcode]
 
 
-def _traced(opcode: int, instruction: Any, recorder: Recorder, watch: Watch) -> Instruction:
-    """The wrapper of one instruction."""
+def _traced(opcode: int, instruction: Any, words: tuple[int, int], recorder: Recorder, watch: Watch) -> Instruction:
+    """The wrapper of one instruction; ``words`` are those that it reads from the stack and writes there."""
     if opcode in CREATIONS:
         instruction = _with_address_hashes(instruction, recorder)
     if opcode in OPENERS:
-        traced = _traced_call(opcode, instruction, recorder)
+        traced = _traced_call(opcode, instruction, words[0], recorder)
     elif is_dup(opcode):
         traced = _traced_dup(opcode, instruction, recorder)
     elif is_swap(opcode):
         traced = _traced_swap(opcode, instruction, recorder)
     elif not isinstance(instruction, _FastOpcode):
-        traced = _traced_object(opcode, instruction, recorder)
+        traced = _traced_object(opcode, instruction, words, recorder)
     else:
-        traced = _traced_function(opcode, instruction, recorder)
+        traced = _traced_function(opcode, instruction, words, recorder)
     if opcode in _JUMPS:
         return _with_flush(traced, recorder, watch)
     if opcode == _KECCAK256:
@@ -194,7 +198,7 @@ def _charge(computation: Any, cost: int, name: str) -> None:
 # The operands are a slice of the stack from its top downwards; of a stack too short it takes what there is.
 
 
-def _traced_function(opcode: int, instruction: _FastOpcode, recorder: Recorder) -> Instruction:
+def _traced_function(opcode: int, instruction: _FastOpcode, words: tuple[int, int], recorder: Recorder) -> Instruction:
     """An instruction of a fixed cost and a function that does the rest."""
     record, operands, results = (
         recorder.steps.rows.extend,
@@ -202,7 +206,7 @@ def _traced_function(opcode: int, instruction: _FastOpcode, recorder: Recorder) 
         recorder.results.values.append,
     )
     cost, run, name = instruction.gas_cost, instruction.logic_fn, instruction.mnemonic
-    below = -int(OPERANDS[opcode]) - 1
+    below = -words[0] - 1
 
     def nothing(computation: Any) -> None:
         meter = computation._gas_meter
@@ -248,9 +252,9 @@ def _traced_function(opcode: int, instruction: _FastOpcode, recorder: Recorder) 
         run(computation)
         results(stack[-1])
 
-    if OPERANDS[opcode]:
-        return operands_and_result if RESULTS[opcode] else operands_only
-    return result if RESULTS[opcode] else nothing
+    if words[0]:
+        return operands_and_result if words[1] else operands_only
+    return result if words[1] else nothing
 
 
 def _traced_dup(opcode: int, instruction: _FastOpcode, recorder: Recorder) -> Instruction:
@@ -293,14 +297,14 @@ def _traced_swap(opcode: int, instruction: _FastOpcode, recorder: Recorder) -> I
     return swap
 
 
-def _traced_object(opcode: int, instruction: Instruction, recorder: Recorder) -> Instruction:
+def _traced_object(opcode: int, instruction: Instruction, words: tuple[int, int], recorder: Recorder) -> Instruction:
     """An instruction that charges its cost itself."""
     record, operands, results = (
         recorder.steps.rows.extend,
         recorder.operands.values.extend,
         recorder.results.values.append,
     )
-    below, has_result = -int(OPERANDS[opcode]) - 1, bool(RESULTS[opcode])
+    below, has_result = -words[0] - 1, bool(words[1])
 
     def run(computation: Any) -> None:
         stack = computation.stack_values
@@ -314,12 +318,12 @@ def _traced_object(opcode: int, instruction: Instruction, recorder: Recorder) ->
     return run
 
 
-def _traced_call(opcode: int, instruction: Instruction, recorder: Recorder) -> Instruction:
+def _traced_call(opcode: int, instruction: Instruction, words: int, recorder: Recorder) -> Instruction:
     """An instruction that opens a frame: the steps of that frame come before its result."""
     steps = recorder.steps
     record, operands = recorder.steps.rows.extend, recorder.operands.values.extend
     call_step, call_result = recorder.call_steps.append, recorder.call_results.values.append
-    below = -int(OPERANDS[opcode]) - 1
+    below = -words - 1
 
     def call(computation: Any) -> None:
         stack = computation.stack_values

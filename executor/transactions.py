@@ -1,5 +1,5 @@
-"""Signed transactions of types 0 (legacy), 1 (EIP-2930), 2 (EIP-1559) and 3 (EIP-4844): strict decoding and sender
-recovery."""
+"""Signed transactions of types 0 (legacy), 1 (EIP-2930), 2 (EIP-1559), 3 (EIP-4844) and 4 (EIP-7702): strict decoding,
+and recovery of senders and authorities."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from executor.errors import BatchError
-from executor.forks import ACCESS_LIST_TYPE, BLOB_TYPE, DYNAMIC_FEE_TYPE, LEGACY_TYPE
+from executor.forks import ACCESS_LIST_TYPE, BLOB_TYPE, DYNAMIC_FEE_TYPE, LEGACY_TYPE, SET_CODE_TYPE
 from executor.rlp_lists import decode_list
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 MAX_NONCE = 2**64 - 2  # EIP-2681: the nonce after the transaction must fit in 64 bits
 
-# Yellow paper appendix G, EIP-2028 (calldata), EIP-2930 (access lists), EIP-3860 (initcode).
+# Yellow paper appendix G, EIP-2028 (calldata), EIP-2930 (access lists), EIP-3860 (initcode), EIP-7702 (authorizations).
 GAS_TRANSACTION = 21_000
 GAS_CREATE = 32_000
 GAS_INITCODE_WORD = 2
@@ -27,10 +27,46 @@ GAS_ZERO_BYTE = 4
 GAS_NONZERO_BYTE = 16
 GAS_ACCESS_LIST_ADDRESS = 2_400
 GAS_ACCESS_LIST_KEY = 1_900
+GAS_AUTHORIZATION = 25_000
+
+AUTHORIZATION_MAGIC = b"\x05"  # EIP-7702
+DELEGATION_PREFIX = b"\xef\x01\x00"  # EIP-7702: a code of this and an address delegates to the code there
 
 MAX_NESTING = 4  # the transaction, its access list, an entry of it, the entry's storage keys
 
 AccessList = tuple[tuple[bytes, tuple[bytes, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Authorization:
+    """What an account says about the code that it wants to have (EIP-7702)."""
+
+    chain_id: int  # 0: any chain
+    address: bytes  # of the code; 0: none
+    nonce: int
+    y_parity: int
+    r: int
+    s: int
+
+    @property
+    def authority(self) -> bytes | None:
+        """The account that has signed it; None where nobody has."""
+        content = AUTHORIZATION_MAGIC + rlp.encode([self.chain_id, self.address, self.nonce])
+        try:
+            return _recover_signer(keccak(content), self.y_parity, self.r, self.s)
+        except _Malformed:
+            return None
+
+
+def floor_gas(data: bytes, gas_per_token: int) -> int:
+    """The least gas that a transaction with this calldata uses (EIP-7623); 0 where a token costs nothing."""
+    tokens = 4 * len(data) - 3 * data.count(0)
+    return GAS_TRANSACTION + gas_per_token * tokens if gas_per_token else 0
+
+
+def delegates(code: bytes) -> bool:
+    """Whether a code stands for that of another account (EIP-7702)."""
+    return len(code) == len(DELEGATION_PREFIX) + 20 and code.startswith(DELEGATION_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -51,6 +87,7 @@ class Transaction:
     sender: bytes
     max_fee_per_blob_gas: int = 0  # wei; 0 for a transaction without blobs
     blob_versioned_hashes: tuple[bytes, ...] = ()
+    authorization_list: tuple[Authorization, ...] = ()
 
     @property
     def recipient(self) -> bytes:
@@ -90,6 +127,7 @@ class Transaction:
             + GAS_NONZERO_BYTE * self.nonzero_bytes
             + GAS_ACCESS_LIST_ADDRESS * self.access_addresses
             + GAS_ACCESS_LIST_KEY * self.access_keys
+            + GAS_AUTHORIZATION * len(self.authorization_list)
         )
 
 
@@ -109,7 +147,7 @@ def decode_transaction(raw: bytes, *, block: int | None = None, transaction: int
     and only signatures with ``s`` in the lower half (EIP-2). The chain id is *not* compared with the batch's.
 
     Raises:
-        BatchError: not a transaction of types 0 to 3, or a signature nobody can have made.
+        BatchError: not a transaction of types 0 to 4, or a signature nobody can have made.
     """
     try:
         return _decode(raw)
@@ -170,7 +208,7 @@ def _decode_legacy(raw: bytes, items: list[Any]) -> Transaction:
     )
 
 
-_TYPED_FIELDS = {ACCESS_LIST_TYPE: 11, DYNAMIC_FEE_TYPE: 12, BLOB_TYPE: 14}
+_TYPED_FIELDS = {ACCESS_LIST_TYPE: 11, DYNAMIC_FEE_TYPE: 12, BLOB_TYPE: 14, SET_CODE_TYPE: 13}
 
 
 def _decode_typed(raw: bytes, kind: int, items: list[Any]) -> Transaction:
@@ -186,14 +224,19 @@ def _decode_typed(raw: bytes, kind: int, items: list[Any]) -> Transaction:
         priority = _integer("maxPriorityFeePerGas", items[2])
         max_fee = _integer("maxFeePerGas", items[3])
         body = items[4:]
-    gas_limit, to, value, data, access_list, *blob_items, y_parity, r_item, s_item = body
+    gas_limit, to, value, data, access_list, *own_items, y_parity, r_item, s_item = body
     max_fee_per_blob_gas = 0
     blob_hashes: tuple[bytes, ...] = ()
+    authorizations: tuple[Authorization, ...] = ()
     if kind == BLOB_TYPE:
         if len(_data(to)) != 20:
             raise _Malformed("to", "a blob transaction cannot create a contract (EIP-4844)")
-        max_fee_per_blob_gas = _integer("maxFeePerBlobGas", blob_items[0])
-        blob_hashes = _blob_hashes(blob_items[1])
+        max_fee_per_blob_gas = _integer("maxFeePerBlobGas", own_items[0])
+        blob_hashes = _blob_hashes(own_items[1])
+    if kind == SET_CODE_TYPE:
+        if len(_data(to)) != 20:
+            raise _Malformed("to", "a set code transaction cannot create a contract (EIP-7702)")
+        authorizations = _authorization_list(own_items[0])
     parity = _integer("yParity", y_parity)
     if parity > 1:
         raise _Malformed("yParity", f"{parity} is neither 0 nor 1")
@@ -212,6 +255,7 @@ def _decode_typed(raw: bytes, kind: int, items: list[Any]) -> Transaction:
         sender=_recover(keccak(bytes([kind]) + rlp.encode(items[:-3])), parity, r_item, s_item),
         max_fee_per_blob_gas=max_fee_per_blob_gas,
         blob_versioned_hashes=blob_hashes,
+        authorization_list=authorizations,
     )
 
 
@@ -221,6 +265,30 @@ def _blob_hashes(item: Any) -> tuple[bytes, ...]:
     if any(not isinstance(blob_hash, bytes) or len(blob_hash) != 32 for blob_hash in item):
         raise _Malformed("blobVersionedHashes", "a versioned hash does not have 32 bytes")
     return tuple(item)
+
+
+def _authorization_list(item: Any) -> tuple[Authorization, ...]:
+    if not isinstance(item, list):
+        raise _Malformed("authorizationList", "not a list")
+    if not item:
+        raise _Malformed("authorizationList", "a set code transaction without authorizations (EIP-7702)")
+    return tuple(_authorization(entry) for entry in item)
+
+
+def _authorization(entry: Any) -> Authorization:
+    if not isinstance(entry, list) or len(entry) != 6:
+        raise _Malformed("authorizationList", "an authorization does not have 6 fields")
+    chain_id, address, nonce, y_parity, r, s = entry
+    if not isinstance(address, bytes) or len(address) != 20:
+        raise _Malformed("authorizationList", "an address does not have 20 bytes")
+    return Authorization(
+        chain_id=_integer("authorizationList", chain_id),
+        address=address,
+        nonce=_integer("authorizationList", nonce, 8),
+        y_parity=_integer("authorizationList", y_parity, 1),
+        r=_integer("authorizationList", r),
+        s=_integer("authorizationList", s),
+    )
 
 
 def _integer(field: str, item: Any, size: int = 32) -> int:
@@ -264,7 +332,11 @@ def _access_list_entry(entry: Any) -> tuple[bytes, tuple[bytes, ...]]:
 
 
 def _recover(message_hash: bytes, y_parity: int, r_item: Any, s_item: Any) -> bytes:
-    r, s = _integer("r", r_item), _integer("s", s_item)
+    return _recover_signer(message_hash, y_parity, _integer("r", r_item), _integer("s", s_item))
+
+
+def _recover_signer(message_hash: bytes, y_parity: int, r: int, s: int) -> bytes:
+    """Address of the account that has signed; a `y_parity` beyond 1 is one that nobody has."""
     if not 0 < r < SECP256K1_ORDER:
         raise _Malformed("r", "signature with r out of range")
     if not 0 < s <= SECP256K1_ORDER // 2:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import rlp
 from eth_utils.crypto import keccak
 from trie.constants import BLANK_NODE_HASH
+from trie.exceptions import MissingTrieNode
 from trie.hexary import HexaryTrie
 
 from executor.errors import ExecutionMismatch
@@ -96,7 +97,15 @@ class StateTrie:
         }[key.kind]
 
     def apply(self, changes: Iterable[AccountChange]) -> None:
-        """Change accounts, one after the other."""
+        """Change accounts as a block does: slots that become zero and accounts that disappear come last.
+
+        This is the order that needs the fewest nodes: a deletion reads a sibling only if no insertion keeps the branch
+        above both of them.
+        """
+        self.apply_in_order(sorted(map(_insertions_first, changes), key=lambda change: change.exists is False))
+
+    def apply_in_order(self, changes: Iterable[AccountChange]) -> None:
+        """Change accounts one after the other, and slots of each in the order of its mapping."""
         for change in changes:
             before = self.account(change.address)
             account = before or NO_ACCOUNT
@@ -235,11 +244,12 @@ class _RecordingNodes(dict[bytes, bytes]):
 class WitnessBuilder:
     """Repeats the state updates of a batch on the tries of the pre-state and records the nodes this takes.
 
-    Which siblings deletions read depends on the order of the updates. The witness is for two orders: that of
-    :func:`changes_of`, and deletions first, which is as much as any other order reads.
+    Which siblings deletions read depends on the order of the updates. The witness is for :meth:`StateTrie.apply`, which
+    reads the fewest. As far as ``nodes`` has what they take, it is also for the order of :func:`changes_of` and for
+    deletions first, which is as much as any other order reads.
 
     Args:
-        nodes: trie nodes by their hash, at least those of the pre-state.
+        nodes: trie nodes by their hash, at least those of the pre-state that insertions before deletions read.
         root: state root of the pre-state.
     """
 
@@ -263,16 +273,25 @@ class WitnessBuilder:
 
         Raises:
             ExecutionMismatch: the new root is not ``state_root``.
+            trie.exceptions.MissingTrieNode: ``nodes`` lacks one.
         """
         changes = changes_of(writes)
-        states = [(self._state, changes)]
+        before = self._state.root
+        self._state.apply(changes)
+        self._compare(self._state, state_root)
         if any(map(_deletes, changes)):
             deletions_first = sorted(map(_deletions_first, changes), key=lambda change: change.exists is not False)
-            states.append((StateTrie(self._nodes, self._state.root), deletions_first))
-        for state, ordered in states:
-            state.apply(ordered)
-            if state.root != state_root:
-                raise ExecutionMismatch(f"the writes of a block do not lead to its state root 0x{state_root.hex()}")
+            for ordered in (changes, deletions_first):
+                state = StateTrie(self._nodes, before)
+                try:
+                    state.apply_in_order(ordered)
+                except MissingTrieNode:
+                    continue  # a witness that was made for insertions first: this order cannot be served
+                self._compare(state, state_root)
+
+    def _compare(self, state: StateTrie, state_root: bytes) -> None:
+        if state.root != state_root:
+            raise ExecutionMismatch(f"the writes of a block do not lead to its state root 0x{state_root.hex()}")
 
     @property
     def nodes(self) -> list[bytes]:
@@ -282,6 +301,10 @@ class WitnessBuilder:
 
 def _deletes(change: AccountChange) -> bool:
     return change.exists is False or 0 in change.storage.values()
+
+
+def _insertions_first(change: AccountChange) -> AccountChange:
+    return replace(change, storage=dict(sorted(change.storage.items(), key=lambda item: item[1] == 0)))
 
 
 def _deletions_first(change: AccountChange) -> AccountChange:

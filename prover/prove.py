@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circuits.batch.execution import Batch
 from executor.execute import execute
-from executor.inputs import read_batch
+from executor.inputs import Paths, read_batch
 from executor.provable import check_provable
 from prover.assemble import assemble, check_assembled
 from prover.driver import SegmentEvent, prove_segments
@@ -78,7 +78,7 @@ def default_store(out: Path) -> Path:
 
 
 def prove(
-    batch_file: Path,
+    batch_files: Paths,
     out: Path,
     *,
     workers: Workers | None = None,
@@ -93,7 +93,7 @@ def prove(
     lie in the store are not proved again.
 
     Args:
-        batch_file: what `executor.inputs` reads.
+        batch_files: what `executor.inputs` reads.
         out: the proof file; replaced in one step when the proof is complete.
         workers: where and with how many workers segments are proved.
         budget: of every segment.
@@ -111,7 +111,7 @@ def prove(
     if not out.parent.is_dir():
         raise ProverError(f"the folder of the output does not exist: {out.parent}")
     clock = _Clock()
-    executed = execute(read_batch(batch_file), progress=progress.executed)
+    executed = execute(read_batch(batch_files), progress=progress.executed)
     clock.lap("execute")
     batch = Batch.of(check_provable(executed))
     jobs = segment_jobs(batch, plan_batch(batch, budget))

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,13 @@ from zkevm.proofs import statement_facts
 from zkevm.stages import SECONDS_PER_CASE, judge
 
 
-def execute_batch(file: Path, trace_file: Path | None, limits: Limits, output: Output) -> None:
+def execute_batch(files: Sequence[Path], trace_file: Path | None, limits: Limits, output: Output) -> None:
     """Execute a batch and report; write its trace when a file is given (`executor.trace_file`).
 
     Raises:
         BatchError, UnsupportedFeature, OSError.
     """
-    executed, seconds = _execute(file, output, limits)
+    executed, seconds = _execute(files, output, limits)
     if trace_file is not None:
         save_trace(_trace(executed), trace_file)
     statement = statement_of(executed)
@@ -50,13 +51,13 @@ def execute_batch(file: Path, trace_file: Path | None, limits: Limits, output: O
     output.result(document | {"statement": statement.to_dict(), "statement_digest": "0x" + statement.digest.hex()})
 
 
-def check_batch(file: Path, budget: Budget, output: Output) -> bool:
+def check_batch(files: Sequence[Path], budget: Budget, output: Output) -> bool:
     """Fill the tables of every segment and check them; True when no constraint and no bus is violated.
 
     Raises:
         BatchError, UnsupportedFeature, ProverError.
     """
-    executed, _ = _execute(file, output)
+    executed, _ = _execute(files, output)
     batch = Batch.of(check_provable(executed))
     circuit = segment_circuit()
     found: list[tuple[SegmentPlan, Finding]] = []
@@ -92,7 +93,7 @@ def check_batch(file: Path, budget: Budget, output: Output) -> bool:
 
 
 def prove_batch(
-    file: Path,
+    files: Sequence[Path],
     out: Path,
     workers: Workers,
     budget: Budget,
@@ -113,7 +114,7 @@ def prove_batch(
 
     with output.progress("Executing", "Proving") as (executed, proved):
         report = prove_file(
-            file,
+            files,
             out,
             workers=workers,
             budget=budget,
@@ -194,7 +195,7 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     return not report.failed
 
 
-def inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
+def inspect_batch(files: Sequence[Path], plot: Path | None, output: Output) -> None:
     """Show a batch file: executed, planned and filled, but not proved.
 
     Args:
@@ -203,7 +204,7 @@ def inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
     Raises:
         BatchError, UnsupportedFeature, UsageError, ProverError, OSError.
     """
-    executed, _ = _execute(file, output)
+    executed, _ = _execute(files, output)
     facts = _batch_facts(executed)
     plans: list[SegmentPlan] = []
     costs: Costs | None = None
@@ -238,7 +239,7 @@ def inspect_batch(file: Path, plot: Path | None, output: Output) -> None:
     if costs is not None:
         show_costs("Segment 0", costs, output)
         if plot is not None:
-            plot_costs(costs, file.stem, plot)
+            plot_costs(costs, files[0].stem, plot)
     statement = statement_of(executed)
     output.result(
         {
@@ -291,11 +292,11 @@ def costs_document(costs: Costs) -> dict[str, Any]:
     }
 
 
-def _execute(file: Path, output: Output, limits: Limits = NO_LIMITS) -> tuple[ExecutedBatch, float]:
+def _execute(files: Sequence[Path], output: Output, limits: Limits = NO_LIMITS) -> tuple[ExecutedBatch, float]:
     """Read and execute a batch; the seconds are those of both."""
     start = time.perf_counter()
     with output.progress("Executing") as (advance,):
-        executed = run_batch(read_batch(file), limits=limits, progress=advance)
+        executed = run_batch(read_batch(files), limits=limits, progress=advance)
     return executed, time.perf_counter() - start
 
 

@@ -36,8 +36,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-InputFile = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="A batch file, or FILE::CASE of a BlockchainTest.", show_default=False)
+InputFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT...",
+        help="A batch file, FILE::CASE of a BlockchainTest, or blocks with a genesis file or an execution witness.",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 SegmentMemory = Annotated[
@@ -97,7 +102,7 @@ class Stage(StrEnum):
 
 @app.command()
 def execute(
-    input: InputFile,
+    input: InputFiles,
     trace: Annotated[
         Path | None, typer.Option("--trace", metavar="OUT", help="Write the execution trace to this file.")
     ] = None,
@@ -124,7 +129,7 @@ def execute(
 
 @app.command()
 def check(
-    input: InputFile,
+    input: InputFiles,
     segment_memory: SegmentMemory = None,
     segment_operations: SegmentOperations = None,
     as_json: AsJson = False,
@@ -141,7 +146,7 @@ def check(
 
 @app.command()
 def prove(
-    input: InputFile,
+    input: InputFiles,
     out: Annotated[Path, typer.Option("--out", metavar="PROOF", help="The proof file to write.", show_default=False)],
     workers: Annotated[
         int | None,
@@ -206,7 +211,9 @@ def verify(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="PROOF|INPUT", help="A proof file or a batch.", show_default=False)],
+    file: Annotated[
+        list[Path], typer.Argument(metavar="PROOF|INPUT...", help="A proof file or a batch.", show_default=False)
+    ],
     plot: Plot = None,
     security: Annotated[
         bool, typer.Option("--security", help="Show the proven security bits of each step of a proof.")
@@ -219,7 +226,7 @@ def inspect(
     with _errors(output):
         from zkevm.proofs import inspect_proof, is_proof
 
-        if not is_proof(file):
+        if len(file) > 1 or not is_proof(file[0]):
             if security:
                 raise UsageError("a batch has no security, only proofs have", "prove it first")
             from zkevm.commands import inspect_batch
@@ -230,9 +237,9 @@ def inspect(
         elif security:
             from zkevm.security import inspect_security
 
-            accepted = inspect_security(file, output)
+            accepted = inspect_security(file[0], output)
         else:
-            inspect_proof(file, output)
+            inspect_proof(file[0], output)
     if not accepted:
         raise typer.Exit(REJECTED)
 
@@ -263,7 +270,7 @@ def conformance(
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="BlockchainTests of ethereum/tests: files, folders, .tar.xz archives, or FILE::CASE.",
+            help="BlockchainTests from Cancun on: files, folders, .tar.gz or .tar.xz archives, or FILE::CASE.",
             show_default=False,
         ),
     ],

@@ -94,7 +94,7 @@ STAGES: Mapping[str, Further | None] = {"execute": None, "check": check_executed
 
 
 #: How long one case may take.
-SECONDS_PER_CASE: Mapping[str, float] = {"execute": 120.0, "check": 600.0, "prove": 1200.0}
+SECONDS_PER_CASE: Mapping[str, float] = {"execute": 300.0, "check": 600.0, "prove": 1200.0}
 
 
 def judge(name: str, document: Any, stage: str, seconds: float) -> Verdict:

@@ -20,7 +20,6 @@ from eth.vm.forks.shanghai.withdrawals import Withdrawal
 from executor.batch import Batch
 from executor.chain import open_block, open_chain
 from executor.execute import execute
-from executor.forks import FORKS
 from executor.inputs import read_batch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -28,10 +27,11 @@ WORKLOADS = ("erc20", "snailtracer")
 
 
 def run_py_evm(batch: Batch) -> bytes:
-    """Run a batch by py-evm alone; returns the hash of its last block."""
+    """Run a batch of Cancun by py-evm alone; returns the hash of its last block."""
     chain, header = open_chain(batch)
     for index, block in enumerate(batch.blocks):
-        vm, opened = open_block(chain, header, block.context, FORKS[batch.fork].blobs, index)
+        fork = batch.schedule.at(block.context.timestamp)
+        vm, opened = open_block(chain, header, block.context, fork, fork.vm_class(), index)
         vm.block_preprocessing(vm.get_block())
         decode = vm.get_transaction_builder().decode
         transactions = [decode(transaction.raw) for transaction in block.transactions]

@@ -31,7 +31,7 @@ from executor.batch import (
 )
 from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
 from executor.execute import execute
-from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN, OSAKA, PRAGUE, Schedule
 from executor.limits import Limits
 from executor.transactions import Transaction
 from scripts.batches.builder import Builder
@@ -78,7 +78,9 @@ def batch_tree(batch: Batch) -> Object:
         transactions = [embedded(transaction.raw) for transaction in block.transactions]
         rest = {"transactions": transactions} | ({"header": embedded(block.header)} if block.header else {})
         blocks.append(Object([*_model(block.context), *_members(rest)]))
-    document: dict[str, Tree] = {"format": "zkevm-batch/1", "chainId": batch.chain_id, "fork": batch.fork}
+    first, *later = batch.schedule.forks
+    fork = first.name if not later else {first.name: 0, **{fork.name: time for time, fork in batch.schedule.later}}
+    document: dict[str, Tree] = {"format": "zkevm-batch/1", "chainId": batch.chain_id, "fork": _value(fork)}
     if batch.genesis is not None:
         document["genesis"] = _model(batch.genesis)
     if batch.parent_header is not None:
@@ -235,7 +237,7 @@ def batches(draw: DrawFn) -> Batch:
     has_genesis = draw(st.booleans())
     return Batch(
         chain_id=draw(st.integers(1, 2**256 - 1)),
-        fork="cancun",
+        schedule=draw(st.sampled_from((Schedule(CANCUN), Schedule(PRAGUE), Schedule(CANCUN, ((1_000, OSAKA),))))),
         genesis=draw(genesis) if has_genesis else None,
         blocks=tuple(draw(st.lists(block, max_size=3))),
         parent_header=_header() if not has_genesis or draw(st.booleans()) else None,

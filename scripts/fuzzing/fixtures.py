@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import lzma
 import tarfile
@@ -14,7 +15,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from executor.conformance import judge_case
 from executor.errors import BatchError
-from executor.fixtures import ARCHIVE_SUFFIX, FILE_SUFFIX, FixtureFile, batch_from_fixture, cases, fixture_files
+from executor.fixtures import FILE_SUFFIX, FixtureFile, batch_from_fixture, cases, fixture_files
 from scripts.fuzzing.batches import disguised
 from scripts.fuzzing.target import Target, run_command, scratch_file
 from scripts.fuzzing.trees import (
@@ -34,6 +35,8 @@ from scripts.fuzzing.trees import (
 )
 
 FILE = Path(__file__).parents[2] / "tests" / "executor" / "fixtures" / "blockchain_tests.json"
+
+_GZIP = b"\x1f\x8b"  # what gzip files begin with
 
 #: Executing a case is stopped after this many seconds.
 CASE_SECONDS = 0.5
@@ -161,15 +164,15 @@ def archives(draw: DrawFn) -> bytes:
     content = b"".join(members) + end
     content = draw(mostly(st.just(content), spoiled(content)))
     check = draw(st.sampled_from([lzma.CHECK_CRC64, lzma.CHECK_NONE, lzma.CHECK_SHA256]))
-    packed = lzma.compress(content, check=check, preset=0)
-    packed += draw(mostly(st.just(b""), st.sampled_from([bytes(4), bytes(3), packed, b"\xfd7zXZ"])))
+    packed = draw(st.sampled_from([lzma.compress(content, check=check, preset=0), gzip.compress(content, 1, mtime=0)]))
+    packed += draw(mostly(st.just(b""), st.sampled_from([bytes(4), bytes(3), packed, b"\xfd7zXZ", _GZIP])))
     damaged: bytes = draw(mostly(st.just(packed), spoiled(packed)))
     return damaged
 
 
 def check_archive(content: bytes) -> None:
     """The files of an archive are listed and looked into, or it is refused; one of them is found by its name."""
-    with scratch_file(content, ARCHIVE_SUFFIX) as path:
+    with scratch_file(content, ".tar.gz" if content.startswith(_GZIP) else ".tar.xz") as path:
         with suppress(BatchError):
             for file, _ in fixture_files([path]):
                 with suppress(BatchError):

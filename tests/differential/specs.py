@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.batch import Batch, Block, Genesis
+from executor.forks import CANCUN, Fork, Schedule
 
 SPECS_PYTHON = Path(sys.prefix) / "specs" / "bin" / "python"
 SERVER = Path(__file__).with_name("specs_server.py")
@@ -93,13 +94,14 @@ class SpecsError(Exception):
 
 
 class Specs:
-    """A process that runs the specs; a context manager."""
+    """A process that runs the specs of a fork; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, fork: Fork = CANCUN) -> None:
         if not SPECS_PYTHON.exists():
             raise SpecsError(f"the execution specs are not set up at {SPECS_PYTHON.parents[1]}: run `make specs`")
+        self._schedule = Schedule(fork)
         self._process = subprocess.Popen(
-            [SPECS_PYTHON, "-I", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [SPECS_PYTHON, "-I", SERVER, fork.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def __enter__(self) -> Specs:
@@ -113,14 +115,14 @@ class Specs:
     def run(self, batch: Batch, *, constants: Mapping[str, int] | None = None, steps: bool = False) -> Answer:
         """Run a batch.
 
-        ``constants`` gives numbers in the specs (``module:NAME``, modules below ``ethereum.forks.cancun``) another
+        ``constants`` gives numbers in the specs (``module:NAME``, modules of the fork's specs) another
         value for this run, ``steps`` asks for the single instructions.
 
         Raises:
             SpecsError: the specs failed; a batch that they refuse is an answer.
         """
-        if batch.genesis is None or batch.fork != "cancun":
-            raise ValueError("the specs run batches with a genesis, under Cancun")
+        if batch.genesis is None or batch.schedule != self._schedule:
+            raise ValueError(f"these specs run batches with a genesis, under {self._schedule.first.name}")
         request = {
             "chainId": batch.chain_id,
             "genesis": _genesis(batch.genesis),

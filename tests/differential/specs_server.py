@@ -1,7 +1,7 @@
 """Ethereum's execution specs as a process: a batch per line on standard input, what it gives on standard output.
 
-Run by the Python of the environment that holds the specs, so it imports nothing but them and the standard library.
-Lines are JSON. A request::
+Run by the Python of the environment that holds the specs, so it imports nothing but them and the standard library. The
+first argument is the fork. Lines are JSON. A request::
 
     {"chainId": .., "genesis": {"alloc": {..}, ..}, "parent": RLP, "ancestorHashes": [..], "blocks": [..],
      "constants": {"module:NAME": number}, "steps": true}
@@ -21,25 +21,29 @@ import traceback
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from importlib import import_module
 from typing import Any
 
 from ethereum import trace
 from ethereum.crypto.hash import keccak256
 from ethereum.exceptions import EthereumException
-from ethereum.forks.cancun import fork, vm
-from ethereum.forks.cancun.blocks import Block, Header, Withdrawal, decode_receipt
-from ethereum.forks.cancun.bloom import logs_bloom
-from ethereum.forks.cancun.fork_types import Account, Address
-from ethereum.forks.cancun.state import State, set_account, set_storage, state_root
-from ethereum.forks.cancun.transactions import LegacyTransaction, decode_transaction
-from ethereum.forks.cancun.trie import root, trie_get
-from ethereum.forks.cancun.vm.exceptions import InvalidOpcode
-from ethereum.forks.cancun.vm.gas import calculate_excess_blob_gas
 from ethereum_rlp import rlp
 from ethereum_types.bytes import Bytes, Bytes8, Bytes32, Bytes256
 from ethereum_types.numeric import U64, U256, Uint
 
+FORK = sys.argv[1]
+
+
+def _of_fork(module: str) -> Any:
+    """A module of the fork's specs."""
+    return import_module(f"ethereum.forks.{FORK}" + (f".{module}" if module else ""))
+
+
+fork, vm, blocks, states, tries = map(_of_fork, ("fork", "vm", "blocks", "state", "trie"))
+Account, Address = (getattr(_of_fork("fork_types"), name) for name in ("Account", "Address"))
+#: From Prague on a block makes requests, and its header has their hash (EIP-7685).
+HAS_REQUESTS = hasattr(fork, "process_general_purpose_requests")
 EMPTY_TRIE_ROOT = keccak256(rlp.encode(b""))
 
 
@@ -68,7 +72,7 @@ class Recorder:
             case trace.OpEnd():
                 self.done[self._running[evm.message.depth]] += 1
             case trace.OpException():
-                if isinstance(event.error, InvalidOpcode):
+                if isinstance(event.error, _of_fork("vm.exceptions").InvalidOpcode):
                     self.begun["INVALID"] += 1
                     self._step(evm, event.error.code)
                 self.halts[type(event.error).__name__] += 1
@@ -102,11 +106,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     state = _pre_state(request["genesis"]["alloc"])
     parent = _parent(request, state)
     # What validate_header and get_last_256_block_hashes look at: headers, and before them the hashes that are given.
-    chain = fork.BlockChain([Block(parent, (), (), ())], state, U64(request["chainId"]))
+    chain = fork.BlockChain([blocks.Block(parent, (), (), ())], state, U64(request["chainId"]))
     earlier = [Bytes32(_bytes(item)) for item in reversed(request["ancestorHashes"])]
     recorder = Recorder(bool(request.get("steps")))
-    blocks: list[dict[str, Any]] = []
-    result: dict[str, Any] = {"blocks": blocks}
+    done: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"blocks": done}
     trace.set_evm_trace(recorder)
     with _changed(request.get("constants", {})):
         for block in request["blocks"]:
@@ -114,10 +118,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             try:
                 header = _run_block(block, chain, earlier, recorder, transactions)
             except EthereumException as error:
-                place = {"block": len(blocks), "transaction": len(transactions)}
+                place = {"block": len(done), "transaction": len(transactions)}
                 result["refused"] = place | {"reason": f"{type(error).__name__}: {error}"}
                 break
-            blocks.append({"header": rlp.encode(header).hex(), "transactions": transactions})
+            done.append({"header": rlp.encode(header).hex(), "transactions": transactions})
     result["accounts"] = _accounts(state)
     result["counts"] = {name: dict(getattr(recorder, name)) for name in ("begun", "done", "halts", "precompiles")}
     if request.get("steps"):
@@ -127,11 +131,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def _run_block(
     block: dict[str, Any],
-    chain: fork.BlockChain,
+    chain: Any,
     earlier: list[Bytes32],
     recorder: Recorder,
     done: list[dict[str, Any]],
-) -> Header:
+) -> Any:
     """Run a block as the specs' ``state_transition`` does, but find out the header instead of comparing it."""
     parent = chain.blocks[-1].header
     environment = vm.BlockEnvironment(
@@ -146,7 +150,7 @@ def _run_block(
         ),
         time=U256(block["timestamp"]),
         prev_randao=Bytes32(_bytes(block["prevRandao"])),
-        excess_blob_gas=calculate_excess_blob_gas(parent),
+        excess_blob_gas=_of_fork("vm.gas").calculate_excess_blob_gas(parent),
         parent_beacon_block_root=Bytes32(_bytes(block["parentBeaconBlockRoot"])),
     )
     output = vm.BlockOutput()
@@ -154,24 +158,29 @@ def _run_block(
     fork.process_unchecked_system_transaction(
         environment, fork.BEACON_ROOTS_ADDRESS, environment.parent_beacon_block_root
     )
+    if HAS_REQUESTS:
+        fork.process_unchecked_system_transaction(
+            environment, fork.HISTORY_STORAGE_ADDRESS, environment.block_hashes[-1]
+        )
+    transactions = _of_fork("transactions")
     gas_used = 0
     for number, raw in enumerate(block["transactions"]):
         recorder.ended = None
         encoded = _bytes(raw)
-        transaction = decode_transaction(
-            Bytes(encoded) if encoded[0] < 0x80 else rlp.decode_to(LegacyTransaction, encoded)
+        transaction = transactions.decode_transaction(
+            Bytes(encoded) if encoded[0] < 0x80 else rlp.decode_to(transactions.LegacyTransaction, encoded)
         )
         fork.process_transaction(environment, output, transaction, Uint(number))
-        receipt = trie_get(output.receipts_trie, output.receipt_keys[-1])
+        receipt = tries.trie_get(output.receipts_trie, output.receipt_keys[-1])
         ended = recorder.ended
         done.append(
             {
                 "receipt": (receipt if isinstance(receipt, bytes) else rlp.encode(receipt)).hex(),
-                "status": int(decode_receipt(receipt).succeeded),
+                "status": int(blocks.decode_receipt(receipt).succeeded),
                 "gasUsed": int(output.block_gas_used) - gas_used,
                 "logs": [
                     [log.address.hex(), [topic.hex() for topic in log.topics], log.data.hex()]
-                    for log in decode_receipt(receipt).logs
+                    for log in blocks.decode_receipt(receipt).logs
                 ],
                 # Nothing ran where the address of a creation was taken.
                 "output": ended.output.hex() if ended is not None else "",
@@ -180,14 +189,18 @@ def _run_block(
         )
         gas_used = int(output.block_gas_used)
     fork.process_withdrawals(environment, output, tuple(_withdrawal(item) for item in block["withdrawals"]))
-    header = Header(
+    requests = {}
+    if HAS_REQUESTS:
+        fork.process_general_purpose_requests(environment, output)
+        requests["requests_hash"] = _of_fork("requests").compute_requests_hash(output.requests)
+    header = blocks.Header(
         parent_hash=keccak256(rlp.encode(parent)),
         ommers_hash=fork.EMPTY_OMMER_HASH,
         coinbase=environment.coinbase,
-        state_root=state_root(environment.state),
-        transactions_root=root(output.transactions_trie),
-        receipt_root=root(output.receipts_trie),
-        bloom=logs_bloom(output.block_logs),
+        state_root=states.state_root(environment.state),
+        transactions_root=tries.root(output.transactions_trie),
+        receipt_root=tries.root(output.receipts_trie),
+        bloom=_of_fork("bloom").logs_bloom(output.block_logs),
         difficulty=Uint(0),
         number=environment.number,
         gas_limit=environment.block_gas_limit,
@@ -197,42 +210,44 @@ def _run_block(
         prev_randao=environment.prev_randao,
         nonce=Bytes8(bytes(8)),
         base_fee_per_gas=environment.base_fee_per_gas,
-        withdrawals_root=root(output.withdrawals_trie),
+        withdrawals_root=tries.root(output.withdrawals_trie),
         blob_gas_used=output.blob_gas_used,
         excess_blob_gas=environment.excess_blob_gas,
         parent_beacon_block_root=environment.parent_beacon_block_root,
+        **requests,
     )
     fork.validate_header(chain, header)
-    chain.blocks.append(Block(header, (), (), ()))
+    chain.blocks.append(blocks.Block(header, (), (), ()))
     return header
 
 
-def _own_hashes(chain: fork.BlockChain, known_before: bool) -> list[Bytes32]:
+def _own_hashes(chain: Any, known_before: bool) -> list[Bytes32]:
     """The hashes of the last blocks of the chain; the parent of the first is left out where it is known already."""
     return fork.get_last_256_block_hashes(chain)[1 if known_before else 0 :]
 
 
-def _pre_state(alloc: dict[str, Any]) -> State:
-    state = State()
+def _pre_state(alloc: dict[str, Any]) -> Any:
+    state = states.State()
     for address, account in alloc.items():
         key = Address(_bytes(address))
         nonce, balance = Uint(account["nonce"]), U256(account["balance"])
-        set_account(state, key, Account(nonce, balance, Bytes(_bytes(account["code"]))))
+        states.set_account(state, key, Account(nonce, balance, Bytes(_bytes(account["code"]))))
         for slot, value in account["storage"].items():
             if value:
-                set_storage(state, key, Bytes32(int(slot).to_bytes(32, "big")), U256(value))
+                states.set_storage(state, key, Bytes32(int(slot).to_bytes(32, "big")), U256(value))
     return state
 
 
-def _parent(request: dict[str, Any], state: State) -> Header:
+def _parent(request: dict[str, Any], state: Any) -> Any:
     if request.get("parent"):
-        return rlp.decode_to(Header, _bytes(request["parent"]))
+        return rlp.decode_to(blocks.Header, _bytes(request["parent"]))
     genesis = request["genesis"]
-    return Header(
+    requests = {"requests_hash": Bytes32(sha256().digest())} if HAS_REQUESTS else {}
+    return blocks.Header(
         parent_hash=Bytes32(_bytes(genesis["parentHash"])),
         ommers_hash=fork.EMPTY_OMMER_HASH,
         coinbase=Address(_bytes(genesis["coinbase"])),
-        state_root=state_root(state),
+        state_root=states.state_root(state),
         transactions_root=EMPTY_TRIE_ROOT,
         receipt_root=EMPTY_TRIE_ROOT,
         bloom=Bytes256(bytes(256)),
@@ -249,16 +264,17 @@ def _parent(request: dict[str, Any], state: State) -> Header:
         blob_gas_used=U64(genesis["blobGasUsed"]),
         excess_blob_gas=U64(genesis["excessBlobGas"]),
         parent_beacon_block_root=Bytes32(_bytes(genesis["parentBeaconBlockRoot"])),
+        **requests,
     )
 
 
-def _withdrawal(item: dict[str, Any]) -> Withdrawal:
-    return Withdrawal(
+def _withdrawal(item: dict[str, Any]) -> Any:
+    return blocks.Withdrawal(
         U64(item["index"]), U64(item["validatorIndex"]), Address(_bytes(item["address"])), U256(item["amount"])
     )
 
 
-def _accounts(state: State) -> dict[str, Any]:
+def _accounts(state: Any) -> dict[str, Any]:
     return {
         address.hex(): {
             "nonce": int(account.nonce),
@@ -281,7 +297,7 @@ def _changed(constants: dict[str, int]) -> Iterator[None]:
     try:
         for place, value in constants.items():
             module_name, _, name = place.partition(":")
-            module = import_module(f"ethereum.forks.cancun.{module_name}")
+            module = _of_fork(module_name)
             old = getattr(module, name)
             before.append((module, name, old))
             setattr(module, name, type(old)(value))

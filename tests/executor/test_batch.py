@@ -14,6 +14,7 @@ from executor import inputs as inputs_module
 from executor.batch import batch_from_document, parse_batch
 from executor.chain import open_chain
 from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
+from executor.forks import BPO1, CANCUN, OSAKA, PRAGUE, Schedule
 from executor.inputs import read_batch
 from executor.transactions import decode_transaction
 
@@ -103,12 +104,16 @@ def change(document: dict[str, Any], *path: Any, value: Any) -> None:
         (("chainId",), 0, "chainId: "),
         (("chainId",), True, "chainId: not a non-negative number"),
         (("chainId",), 1.0, "chainId: not a non-negative number"),
-        (("fork",), "prague", "fork: unknown fork 'prague'; known: cancun"),
+        (("fork",), "shanghai", "fork: unknown fork 'shanghai'; known: cancun, prague, osaka, "),
+        (("fork",), {"cancun": 0, "london": 5}, "fork: unknown fork 'london'; known: cancun, "),
+        (("fork",), {"cancun": 5, "prague": 4}, "fork: a fork before one that it follows on"),
+        (("fork",), {"cancun": "soon"}, "fork: not a non-negative number"),
+        (("fork",), {"cancun": 1001}, "fork: no fork before the time 1001"),
+        (("fork",), {}, "fork: neither the name of a fork nor an object"),
+        (("fork",), None, "fork: neither this field nor cancunTime in the configuration"),
         (("extra",), 1, "extra: "),
         (("genesis",), [], "genesis: "),
         (("genesis", "config"), {"chainId": 2}, "genesis.config.chainId: 2 differs from chainId 1337"),
-        (("genesis", "difficulty"), 1, "genesis.difficulty: must be 0 after the merge"),
-        (("genesis", "nonce"), "0x42", "genesis.nonce: must be 0 after the merge"),
         (("genesis", "gasLimit"), "0x", "genesis.gasLimit: not a non-negative number"),
         (("genesis", "gasLimit"), 2**64, "genesis.gasLimit: "),
         (("genesis", "gasLimit"), -1, "genesis.gasLimit: not a non-negative number"),
@@ -254,3 +259,63 @@ def test_errors_survive_pickling() -> None:
     limit = pickle.loads(pickle.dumps(LimitExceeded("seconds", 1.5, "seconds")))
     assert str(limit) == "the execution went over its limit of 1.5 seconds"
     assert str(unsupported) == "blob transaction in block 1, transaction 2, pc 3"
+
+
+BLOBS = {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477}  # of Cancun
+
+
+@pytest.mark.parametrize(
+    ("fork", "config", "expected"),
+    [
+        ("osaka", {}, Schedule(OSAKA)),
+        ({"prague": 1000}, {}, Schedule(PRAGUE)),
+        ({"osaka": "0x500", "cancun": 0, "prague": "1100"}, {}, Schedule(CANCUN, ((1100, PRAGUE), (0x500, OSAKA)))),
+        ({"cancun": 0, "prague": 0, "osaka": 1100}, {}, Schedule(PRAGUE, ((1100, OSAKA),))),
+        # What the configuration of a geth genesis file says counts where the batch says nothing.
+        ("cancun", {"pragueTime": 0}, Schedule(CANCUN)),
+        (None, {"shanghaiTime": 0, "cancunTime": 0}, Schedule(CANCUN)),
+        (
+            None,
+            {"cancunTime": 0, "pragueTime": 10, "osakaTime": 2000, "bpo1Time": None},
+            Schedule(CANCUN, ((10, PRAGUE), (2000, OSAKA))),
+        ),
+        (None, {"cancunTime": 0, "blobSchedule": {"cancun": BLOBS, "later": BLOBS}}, Schedule(CANCUN)),
+        (
+            None,
+            {"cancunTime": 0, "bpo1Time": 2000, "blobSchedule": {"bpo1": BLOBS | {"max": "0x7"}}},
+            Schedule(CANCUN, ((2000, BPO1.with_blobs(3, 7, 3_338_477)),)),
+        ),
+        ("cancun", {"blobSchedule": {"cancun": BLOBS | {"max": 7}}}, Schedule(CANCUN)),
+    ],
+)
+def test_a_batch_says_which_forks_its_blocks_are_of(builder: Any, fork: Any, config: Any, expected: Schedule) -> None:
+    document = builder(config=config).block().document
+    if fork is None:
+        del document["fork"]
+    else:
+        document["fork"] = fork
+    assert parse_batch(json.dumps(document)).schedule == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "fork: neither this field nor cancunTime in the configuration of the genesis"),
+        ({"pragueTime": 0}, "fork: neither this field nor cancunTime"),
+        ({"cancunTime": 0, "amsterdamTime": 5}, "fork: unknown fork 'amsterdam'; known: "),
+        ({"cancunTime": "x"}, "genesis.config.cancunTime: not a non-negative number"),
+        ({"cancunTime": 0, "blobSchedule": 5}, "genesis.config.blobSchedule"),
+        ({"cancunTime": 0, "blobSchedule": {"cancun": {}}}, "genesis.config.blobSchedule.cancun"),
+        ({"cancunTime": 0, "blobSchedule": {"cancun": BLOBS | {"max": 0}}}, "genesis.config.blobSchedule.cancun.max"),
+        (
+            {"cancunTime": 0, "blobSchedule": {"cancun": BLOBS | {"max": 2}}},
+            "genesis.config.blobSchedule.cancun: a",
+        ),
+    ],
+)
+def test_a_configuration_without_known_forks_is_refused(builder: Any, config: Any, message: str) -> None:
+    document = builder(config=config).block().document
+    del document["fork"]
+    with pytest.raises(BatchError) as caught:
+        parse_batch(json.dumps(document))
+    assert str(caught.value).startswith(message)

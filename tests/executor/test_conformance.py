@@ -216,18 +216,19 @@ def test_other_networks_and_other_kinds_of_tests_are_left_out_with_the_reason(tm
                 "good": case,
                 "shanghai": case | {"network": "Shanghai"},
                 "changes on the way": case | {"network": "ShanghaiToCancunAtTime15k"},
-                "changes later": case | {"network": "CancunToPragueAtTime15k"},
+                "changes later": case | {"network": "OsakaToAmsterdamAtTime15k"},
                 "state": {"env": {}, "pre": {}, "transaction": {}, "post": {"Cancun": []}, "config": {}},
                 "engine": engine | {"engineNewPayloads": []},
                 "transaction": {"txbytes": "0x", "result": {}},
             }
         )
     )
+    known = "cancun, prague, osaka, bpo1, bpo2, bpo3, bpo4, and changes between these"
     reasons = {
-        "changes later": "network CancunToPragueAtTime15k, not one of cancun",
-        "changes on the way": "network ShanghaiToCancunAtTime15k, not one of cancun",
+        "changes later": f"network OsakaToAmsterdamAtTime15k, not one of {known}",
+        "changes on the way": f"network ShanghaiToCancunAtTime15k, not one of {known}",
         "engine": "engine test, not a BlockchainTest",
-        "shanghai": "network Shanghai, not one of cancun",
+        "shanghai": f"network Shanghai, not one of {known}",
         "state": "state test, not a BlockchainTest",
         "transaction": "transaction test, not a BlockchainTest",
     }

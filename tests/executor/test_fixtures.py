@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from executor.blocks import decode_block
 from executor.errors import BatchError
 from executor.execute import execute
 from executor.fixtures import FixtureError, batch_from_fixture, cases, fixture_files, parse_case, read_case
+from executor.forks import CANCUN as CANCUN_FORK
+from executor.forks import Schedule
 from executor.inputs import read_batch
 
 FILE = Path(__file__).parent / "fixtures" / "blockchain_tests.json"
@@ -46,8 +49,8 @@ VALID = [name for name in CANCUN if name not in INVALID]
 
 
 def pack(path: Path, files: Mapping[str, bytes]) -> Path:
-    """A .tar.xz archive."""
-    with tarfile.open(path, "w:xz") as tar:
+    """An archive, packed as its name says."""
+    with tarfile.open(path, "w:xz" if path.suffix == ".xz" else "w:gz") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -64,7 +67,8 @@ def test_the_cases_of_a_file_are_listed_with_their_networks() -> None:
     assert list(cases([FILE])) == [(str(FILE), name, case["network"]) for name, case in DOCUMENTS.items()]
 
 
-def test_folders_and_archives_give_the_same_cases_as_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", archives.ARCHIVE_SUFFIXES)
+def test_folders_and_archives_give_the_same_cases_as_files(suffix: str, tmp_path: Path) -> None:
     names = list(DOCUMENTS)
     folder = tmp_path / "tests"
     (folder / "b").mkdir(parents=True)
@@ -72,11 +76,13 @@ def test_folders_and_archives_give_the_same_cases_as_files(tmp_path: Path) -> No
     write(folder / "b" / "one.json", {name: DOCUMENTS[name] for name in names[:3]})
     write(folder / "two.json", {name: DOCUMENTS[name] for name in names[3:]})
     write(folder / ".meta" / "index.json", [])
+    (folder / "pre_alloc").mkdir()
+    write(folder / "pre_alloc" / "0x12.json", {"network": "Cancun", "pre": {}})
     (folder / "readme.txt").write_text("not a test")
     contents = {
         str(path.relative_to(tmp_path)): path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()
     }
-    archive = pack(tmp_path / "tests.tar.xz", {name: data for name, data in contents.items() if ".meta" not in name})
+    archive = pack(tmp_path / f"tests{suffix}", contents)
     assert [name for _, name, _ in cases([folder])] == names
     assert [name for _, name, _ in cases([archive])] == names
     assert next(file for file, _, _ in cases([archive])) == f"{archive}::tests/b/one.json"
@@ -213,18 +219,19 @@ def test_missing_and_oversized_files_are_refused(tmp_path: Path, monkeypatch: py
         list(fixture_files([archive]))
 
 
-def test_damaged_archives_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = pack(tmp_path / "good.tar.xz", {"f.json": FILE.read_bytes()}).read_bytes()
-    bad = tmp_path / "bad.tar.xz"
+@pytest.mark.parametrize("suffix", archives.ARCHIVE_SUFFIXES)
+def test_damaged_archives_are_refused(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = pack(tmp_path / f"good{suffix}", {"f.json": FILE.read_bytes()}).read_bytes()
+    bad = tmp_path / f"bad{suffix}"
     for content in (b"", b"no archive at all", good[: len(good) // 2], good[:-8], good[:5000] + b"\0" + good[5001:]):
         bad.write_bytes(content)
-        with pytest.raises(BatchError, match=r"bad\.tar\.xz: not a \.tar\.xz archive, or damaged"):
+        with pytest.raises(BatchError, match=re.escape(f"{bad}: not a {suffix} archive, or damaged")):
             list(fixture_files([bad]))
     with pytest.raises(FixtureError, match=r"no file g\.json"):
-        list(fixture_files([f"{tmp_path / 'good.tar.xz'}::g.json"]))
+        list(fixture_files([f"{tmp_path / f'good{suffix}'}::g.json"]))
     monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 50_000)
     with pytest.raises(BatchError, match="more than 50000 bytes unpacked"):
-        list(fixture_files([tmp_path / "good.tar.xz"]))
+        list(fixture_files([tmp_path / f"good{suffix}"]))
 
 
 def test_an_archive_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
@@ -258,13 +265,13 @@ def valid_block() -> list[Any]:
 
 def block_refusal(parts: list[Any]) -> str:
     with pytest.raises(BatchError) as caught:
-        decode_block(rlp.encode(parts), "cancun", block=3)
+        decode_block(rlp.encode(parts), Schedule(CANCUN_FORK), block=3)
     return str(caught.value)
 
 
 def test_a_block_is_decoded_whole() -> None:
     parts = valid_block()
-    block = decode_block(rlp.encode(parts), "cancun")
+    block = decode_block(rlp.encode(parts), Schedule(CANCUN_FORK))
     assert block.header == rlp.encode(parts[0])
     assert [rlp.encode(item) if isinstance(item, list) else item for item in parts[1]] == [
         transaction.raw for transaction in block.transactions
@@ -317,9 +324,9 @@ def test_blocks_of_another_form_are_refused() -> None:
     parts = valid_block()
     assert block_refusal(parts[:3]) == "block 3: a block has 4 parts, not 3"
     with pytest.raises(BatchError, match="not RLP"):
-        decode_block(rlp.encode(parts) + b"\0", "cancun")
+        decode_block(rlp.encode(parts) + b"\0", Schedule(CANCUN_FORK))
     with pytest.raises(BatchError, match="not a canonical RLP list"):
-        decode_block(b"\x83abc", "cancun")
+        decode_block(b"\x83abc", Schedule(CANCUN_FORK))
 
 
 def test_a_case_knows_which_of_its_blocks_are_valid() -> None:

@@ -1,5 +1,7 @@
 """Decoding of signed transactions."""
 
+from dataclasses import replace
+
 import pytest
 import rlp
 from eth_account import Account
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import BatchError
+from executor.signing import sign_transaction
 from executor.transactions import SECP256K1_ORDER, Transaction, decode_transaction
 
 KEY = b"\x46" * 32
@@ -50,6 +53,64 @@ def nested(depth: int) -> bytes:
         prefixes.append(rlp.codec.length_prefix(length, 0xC0))
         length += len(prefixes[-1])
     return b"".join(reversed(prefixes))
+
+
+SET_CODE = sign_transaction(
+    {
+        "secretKey": "0x" + KEY.hex(),
+        "type": 4,
+        "nonce": 7,
+        "gas": 60_000,
+        "to": "0x" + TO.hex(),
+        "data": "0x0001",
+        "maxFeePerGas": 13,
+        "maxPriorityFeePerGas": 3,
+        "authorizationList": [
+            {"secretKey": "0x" + KEY.hex(), "address": "0x" + "77" * 20, "nonce": 8},
+            {"secretKey": "0x" + "22" * 32, "address": "0x" + "00" * 20, "nonce": 2**64 - 1, "chainId": 0},
+        ],
+    },
+    5,
+)
+AUTHORIZATIONS = 9  # position of the list
+
+
+def test_set_code_transactions() -> None:
+    transaction = decode_transaction(SET_CODE)
+    assert (transaction.type, transaction.sender, transaction.to) == (4, SENDER, TO)
+    first, second = transaction.authorization_list
+    assert (first.chain_id, first.address, first.nonce, first.authority) == (5, b"\x77" * 20, 8, SENDER)
+    assert (second.chain_id, second.address, second.nonce) == (0, bytes(20), 2**64 - 1)
+    assert second.authority == bytes.fromhex(Account.from_key(b"\x22" * 32).address[2:])
+    assert transaction.intrinsic_gas == 21_000 + 4 + 16 + 2 * 25_000
+    # Nobody has signed what is none of a signature; the transaction is valid all the same.
+    for changed in (replace(first, y_parity=2), replace(first, r=0), replace(first, s=SECP256K1_ORDER - first.s)):
+        assert changed.authority is None
+    assert replace(first, nonce=9).authority not in (None, SENDER)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (b"", "authorizationList: not a list"),
+        ([], "authorizationList: a set code transaction without authorizations"),
+        ([[b""] * 5], "authorizationList: an authorization does not have 6 fields"),
+        ([[b"", bytes(19), b"", b"", b"\1", b"\1"]], "authorizationList: an address does not have 20 bytes"),
+        ([[b"", bytes(20), b"\1" * 9, b"", b"\1", b"\1"]], "authorizationList: number of more than 64 bits"),
+        ([[b"", bytes(20), b"", b"\1" * 2, b"\1", b"\1"]], "authorizationList: number of more than 8 bits"),
+        ([[b"", bytes(20), b"", b"", b"\1" * 33, b"\1"]], "authorizationList: number of more than 256 bits"),
+        ([[b"\0", bytes(20), b"", b"", b"\1", b"\1"]], "authorizationList: number with leading zeros"),
+    ],
+)
+def test_malformed_authorizations_are_refused(item: object, message: str) -> None:
+    with pytest.raises(BatchError) as caught:
+        decode_transaction(resigned(SET_CODE, AUTHORIZATIONS, item))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_set_code_transaction_creates_no_contract() -> None:
+    with pytest.raises(BatchError, match=r"^to: a set code transaction cannot create a contract"):
+        decode_transaction(resigned(SET_CODE, 5, b""))
 
 
 def test_the_example_of_eip155() -> None:
@@ -123,7 +184,8 @@ def test_creations_cost_more() -> None:
     ("raw", "message"),
     [
         (b"", "raw: empty transaction"),
-        (b"\x04" + DYNAMIC[1:], "type: unknown transaction type 0x04"),
+        (b"\x05" + DYNAMIC[1:], "type: unknown transaction type 0x05"),
+        (b"\x04" + DYNAMIC[1:], "raw: a transaction of type 4 has 13 fields, not 12"),
         (b"\x00" + LEGACY, "type: unknown transaction type 0x00"),
         (b"\x80", "type: unknown transaction type 0x80"),
         (LEGACY + b"\0", "raw: not RLP"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import rlp
 from eth_utils.crypto import keccak
+from trie.constants import BLANK_NODE_HASH
 from trie.exceptions import MissingTrieNode
 from trie.hexary import HexaryTrie
 
@@ -18,8 +19,8 @@ from executor.execute import ExecutedBatch, execute
 from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.rebuild import rebuild_state_roots
 from executor.recorder import create_address_input
-from executor.state_keys import LASTING_KINDS, StateKey, StateKind
-from executor.witness import StateTrie, WitnessBuilder, changes_of
+from executor.state_keys import EMPTY_CODE_HASH, LASTING_KINDS, StateKey, StateKind
+from executor.witness import AccountChange, StateTrie, WitnessBuilder, changes_of
 from scripts.workloads.transfers import transfer_batch
 
 STATE_ROOT = 3
@@ -173,3 +174,84 @@ def test_the_witness_of_the_transfer_workload(builder: Any) -> None:
     building.document = transfer_batch(60, seed=3)
     executed = building.execute()
     assert replay(executed, executed.state_nodes) == header_roots(executed)
+
+
+# -- the order of changes
+
+
+SLOTS = (2, 5)
+
+
+def storing(building: Any, writes: dict[int, int]) -> Any:
+    """A block that writes slots of a contract in this order, after a pre-state with slots 2 and 5."""
+    code = b"".join(bytes([0x60, value, 0x61]) + slot.to_bytes(2, "big") + b"\x55" for slot, value in writes.items())
+    contract = b"\xcc" * 20
+    building.alloc(contract, code="0x" + code.hex(), nonce=1, storage={hex(slot): 1 for slot in SLOTS})
+    return building.block(building.transfer(0, contract, 0, gas=200_000))
+
+
+def third_slot() -> int:
+    """A slot whose path parts with those of both slots at the first digit, as theirs do: it keeps the branch there."""
+    digits = {slot: keccak(slot.to_bytes(32, "big"))[0] >> 4 for slot in range(512)}
+    taken = {digits[slot] for slot in SLOTS}
+    assert len(taken) == len(SLOTS)
+    return next(slot for slot in digits if digits[slot] not in taken)
+
+
+@pytest.mark.parametrize("deletion_first", [True, False])
+def test_a_witness_of_a_client_that_inserts_first_is_enough(builder: Any, deletion_first: bool) -> None:
+    deleted, left = SLOTS
+    inserted = third_slot()
+    writes = {deleted: 0, inserted: 7}
+    order = writes if deletion_first else dict(reversed(writes.items()))
+    executed = storing(builder(), order).execute()
+    leaf = sibling(executed, left)
+    # Made for all orders the witness has the leaf that stays; without it, it is one for insertions first.
+    smallest = [node for node in executed.state_nodes if node != leaf]
+    assert len(smallest) == len(executed.state_nodes) - 1
+    batch = replace(executed.with_witness(), witness=Witness(tuple(smallest), executed.with_witness().witness.codes))
+    again = execute(batch)
+    assert header_roots(again) == header_roots(executed)
+    assert set(again.state_nodes) == set(smallest)
+    assert replay(again, again.state_nodes) == header_roots(executed)
+
+
+def test_a_deletion_that_no_insertion_makes_up_for_needs_the_sibling(builder: Any) -> None:
+    deleted, left = SLOTS
+    executed = storing(builder(), {deleted: 0}).execute()
+    nodes = tuple(node for node in executed.state_nodes if node != sibling(executed, left))
+    batch = replace(executed.with_witness(), witness=Witness(nodes, executed.with_witness().witness.codes))
+    with pytest.raises(BatchError, match=r"^block 0, witness: the witness lacks what it takes to execute this"):
+        execute(batch)
+
+
+def sibling(executed: ExecutedBatch, slot: int) -> bytes:
+    """The leaf of a slot that stays, among the nodes of the witness."""
+    path = keccak(slot.to_bytes(32, "big")).hex()
+    leaf: bytes = rlp.encode([bytes.fromhex("3" + path[1:]), rlp.encode(1)])
+    assert leaf in executed.state_nodes
+    return leaf
+
+
+def test_an_account_that_is_deleted_last_needs_no_sibling() -> None:
+    # One account goes, one stays, one comes; their paths part at the first digit.
+    gone, stays, comes = (bytes([number]) * 20 for number in (1, 2, 3))
+    assert len({keccak(address)[0] >> 4 for address in (gone, stays, comes)}) == 3
+    account = rlp.encode([0, 1, BLANK_NODE_HASH, EMPTY_CODE_HASH])
+    state = HexaryTrie({})
+    state[keccak(gone)] = state[keccak(stays)] = account
+    before = bytes(state.root_hash)
+    nodes = {node_hash: bytes(state.db[node_hash]) for node_hash in (before, rlp.decode(state.db[before])[first(gone)])}
+    del state[keccak(gone)]
+    state[keccak(comes)] = account
+    changes = [AccountChange(gone, exists=False, balance=0), AccountChange(comes, exists=True, balance=1)]
+    trie = StateTrie(dict(nodes), before)
+    trie.apply(changes)
+    assert trie.root == bytes(state.root_hash)
+    with pytest.raises(MissingTrieNode):
+        StateTrie(dict(nodes), before).apply_in_order(changes)
+
+
+def first(address: bytes) -> int:
+    """The first digit of the path of an account."""
+    return keccak(address)[0] >> 4

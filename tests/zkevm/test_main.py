@@ -17,11 +17,13 @@ from circuits.batch.execution import Batch
 from circuits.segment import FilledSegment, segment_circuit
 from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
+from executor.forks import OSAKA
 from executor.provable import check_provable
 from executor.trace_file import load_trace
 from prover.planner import UNLIMITED, Budget, plan_batch
 from prover.segment import SegmentProof
 from scripts.batches.builder import Builder
+from scripts.batches.nodes import answer, raw_block, reth_witness
 from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
 from scripts.batches.tokens import token_batch, write_batch
 from scripts.workloads.assembler import assemble
@@ -135,6 +137,65 @@ def test_check_accepts_an_honest_batch(batch: Path) -> None:
     assert report["segments"] >= 2
     assert report["cells"] > 0
     assert report["findings"] == []
+
+
+CASES = Path(__file__).parents[1] / "executor" / "fixtures" / "cases"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("40-call-value-above-balance", marks=pytest.mark.deep),
+        "46-mcopy-out-of-gas-in-a-called-frame",
+        "48-creation-transactions-that-fail",
+        pytest.param("60-two-reasons-to-refuse", marks=pytest.mark.deep),
+        pytest.param("61-precompile-transaction", marks=pytest.mark.deep),
+        pytest.param("blockhash-one-borrow-too-few", marks=pytest.mark.deep),
+        pytest.param("g8-genesis-clique-extra", marks=pytest.mark.deep),
+        "w6-canonical-witness-collapse-undone",
+    ],
+)
+def test_check_accepts_cases_that_once_failed(name: str) -> None:
+    result = run("check", CASES / f"{name}.json", "--json")
+    assert result.exit_code == 0, result.output
+    assert the_object(result)["findings"] == []
+
+
+def test_whole_codes_of_the_largest_size_fit_the_default_budget(tmp_path: Path) -> None:
+    """EXTCODECOPY of codes of 24,576 bytes and beyond their end, and a jump to the last byte of one of push data."""
+    addresses = [bytes.fromhex("c0de" + "00" * 17) + bytes([last]) for last in (0xF0, 0xF1, 0x01)]
+    plain, pushing = (
+        b"\x5b" * 24_576,
+        b"\x61\x5f\xff\x56" + b"\x5b" * 29 + (b"\x7f" + b"\x5b" * 32) * 743 + b"\x5b" * 24,
+    )
+    copies = assemble(
+        f"0x6020 0 0 0x{addresses[0].hex()} extcodecopy 0x6020 0 sha3 1 sstore "
+        f"0x6020 0x5fe0 32 0x{addresses[1].hex()} extcodecopy 32 mload 2 sstore stop"
+    )
+    building = Builder()
+    for address, code in zip(addresses, (plain, pushing, copies), strict=True):
+        building.alloc(address, code="0x" + code.hex(), nonce=1)
+    building.block(
+        building.transfer(0, addresses[2], 0, gas=400_000), building.transfer(1, addresses[1], 0, gas=60_000)
+    )
+    file = tmp_path / "codes.json"
+    file.write_text(json.dumps(building.document))
+    report = the_object(run("inspect", file, "--json"))
+    assert report["unsupported"] is None
+    assert len(report["segments"]) == 2
+
+
+def test_several_documents_make_a_batch(tmp_path: Path) -> None:
+    executed = Builder().block(Builder().transfer()).execute()
+    witness, block = tmp_path / "witness.json", tmp_path / "block.rlp"
+    witness.write_text(json.dumps(answer(reth_witness(executed))))
+    block.write_bytes(raw_block(executed, 0))
+    result = run("execute", witness, block, "--json")
+    assert result.exit_code == 0, result.output
+    assert the_object(result)["statement"]["last_block_hash"] == "0x" + executed.last_block_hash.hex()
+    result = run("execute", block)
+    assert result.exit_code == 2
+    assert "blocks alone: the state before the first block is missing" in result.stderr.replace("\n", " ")
 
 
 @pytest.fixture
@@ -431,6 +492,22 @@ def test_prove_refuses_before_it_makes_anything(unsupported: Path, tmp_path: Pat
     assert [file.name for file in tmp_path.iterdir()] == [unsupported.name]
 
 
+def test_forks_after_cancun_are_executed_but_never_proved(tmp_path: Path) -> None:
+    building = Builder()
+    building.document["fork"] = {"cancun": 0, "osaka": 1024}
+    for call in OSAKA.block_end_calls:
+        building.alloc(call.address, code="0x00")
+    file = tmp_path / "osaka.json"
+    file.write_text(json.dumps(building.block(building.transfer()).block(building.transfer()).document))
+    assert the_object(run("execute", file, "--json"))["statement"]["fork"] == "cancun to osaka"
+    assert the_object(run("inspect", file, "--json"))["unsupported"] == "fork osaka in block 1"
+    for command in (("check",), ("prove", "--out", tmp_path / "osaka.proof")):
+        result = run(command[0], file, *command[1:], "--json")
+        assert result.exit_code == 2, result.output
+        assert the_object(result)["error"]["message"] == "UnsupportedFeature: fork osaka in block 1"
+    assert [found.name for found in tmp_path.iterdir()] == [file.name]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -457,7 +534,7 @@ def test_a_malformed_batch_is_unusable_input(tmp_path: Path) -> None:
     file.write_text('{"format": "zkevm-batch/1"')
     result = run("execute", file, "--json")
     assert result.exit_code == 2
-    assert the_object(result)["error"]["kind"] == "BatchError"
+    assert the_object(result)["error"]["kind"] == "InputError"
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -581,15 +658,15 @@ def test_inspect_draws_the_costs(batch: Path, proved: tuple[Path, Any], tmp_path
 
 
 #: Cases of the public suite: one that can be proved, one that creates a contract.
-CASES = Path(__file__).parents[1] / "executor" / "fixtures" / "blockchain_tests.json"
+PUBLIC = Path(__file__).parents[1] / "executor" / "fixtures" / "blockchain_tests.json"
 PROVABLE = "amountIs0TouchAccount_Cancun"
 
 
 @pytest.mark.parametrize("stage", ["execute", "check", "prove"])
 def test_conformance_takes_cases_to_a_stage(stage: str) -> None:
-    names = [name for name in json.loads(CASES.read_text()) if name.endswith(PROVABLE)]
+    names = [name for name in json.loads(PUBLIC.read_text()) if name.endswith(PROVABLE)]
     assert len(names) == 1
-    result = run("conformance", f"{CASES}::{names[0]}", "--stage", stage, "--workers", "1", "--json")
+    result = run("conformance", f"{PUBLIC}::{names[0]}", "--stage", stage, "--workers", "1", "--json")
     assert result.exit_code == 0, result.output
     report = the_object(result)
     assert (report["passed"], report["failed"], report["unsupported"]) == (1, 0, 0)
@@ -606,20 +683,20 @@ def test_conformance_tells_what_cannot_be_proved(tmp_path: Path) -> None:
 
 
 def test_conformance_checks_creations() -> None:
-    (name,) = (name for name in json.loads(CASES.read_text()) if name.endswith("CREATE_FirstByte_loop_d0g0v0_Cancun"))
-    result = run("conformance", f"{CASES}::{name}", "--stage", "check", "--workers", "1", "--json")
+    (name,) = (name for name in json.loads(PUBLIC.read_text()) if name.endswith("CREATE_FirstByte_loop_d0g0v0_Cancun"))
+    result = run("conformance", f"{PUBLIC}::{name}", "--stage", "check", "--workers", "1", "--json")
     assert result.exit_code == 0, result.output
     report = the_object(result)
     assert (report["passed"], report["failed"], report["unsupported"]) == (1, 0, 0)
 
 
 def test_conformance_counts_what_it_leaves_out(tmp_path: Path) -> None:
-    case = next(iter(json.loads(CASES.read_text()).values()))
+    case = next(iter(json.loads(PUBLIC.read_text()).values()))
     file = tmp_path / "transitions.json"
     file.write_text(json.dumps({f"case {n}": case | {"network": "ShanghaiToCancunAtTime15k"} for n in range(3)}))
     result = run("conformance", file)
     assert result.exit_code == 0, result.output
-    assert re.search(r"network ShanghaiToCancunAtTime15k, not one of cancun\s+3", result.output)
+    assert re.search(r"network ShanghaiToCancunAtTime15k, not one of cancun, .*\s3\s", result.output)
     assert re.search(r"left out\s+3", result.output)
     report = the_object(run("conformance", file, "--json"))
     assert (report["passed"], report["left_out"], len(report["reasons"]["left_out"])) == (0, 3, 3)

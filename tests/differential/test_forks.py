@@ -1,0 +1,161 @@
+"""Forks after Cancun give the same in the executor as in their own execution specs, instruction by instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from eth_utils.crypto import keccak
+from hypothesis import HealthCheck, given, settings
+
+from executor.execute import ExecutedBatch
+from executor.forks import BPO1, BPO2, OSAKA, PRAGUE, Fork
+from scripts.batches.builder import Builder
+from scripts.batches.random_programs import documents
+from tests.differential.agreement import Tally, assert_agreement
+from tests.differential.specs import Specs
+
+FEW, MANY = 6, 300
+CONTRACT, OTHER, POINTER = (bytes([byte]) * 20 for byte in (0xCC, 0xDD, 0xEE))
+FEES = {"maxFeePerGas": 1_000, "maxPriorityFeePerGas": 1}
+NO_REQUESTS = "0x00"
+
+
+@pytest.fixture(scope="module", params=[PRAGUE, OSAKA], ids=lambda fork: fork.name)
+def fork(request: pytest.FixtureRequest) -> Fork:
+    found: Fork = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def specs_of_fork(fork: Fork) -> Iterator[Specs]:
+    with Specs(fork) as process:
+        yield process
+
+
+def of_fork(document: dict[str, Any], fork: Fork, requests: str = NO_REQUESTS) -> dict[str, Any]:
+    """A batch of Cancun as one of this fork."""
+    contracts = {"0x" + call.address.hex(): {"code": requests} for call in fork.block_end_calls}
+    genesis = document["genesis"]
+    return {**document, "fork": fork.name, "genesis": {**genesis, "alloc": contracts | genesis["alloc"]}}
+
+
+def agreed(specs: Specs, fork: Fork, building: Builder, requests: str = NO_REQUESTS) -> ExecutedBatch:
+    """A batch of our own, which is valid, as both have it."""
+    ours = assert_agreement(specs, of_fork(building.document, fork, requests), Tally())
+    assert isinstance(ours, ExecutedBatch), ours
+    return ours
+
+
+def compare(specs: Specs, fork: Fork, examples: int, *, reproducible: bool) -> Tally:
+    tally = Tally()
+
+    @settings(
+        max_examples=examples,
+        derandomize=reproducible,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(documents())
+    def agree(document: dict[str, Any]) -> None:
+        assert_agreement(specs, of_fork(document, fork), tally)
+
+    agree()
+    print(tally)
+    return tally
+
+
+def test_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
+    tally = compare(specs_of_fork, fork, FEW, reproducible=True)
+    assert tally.batches >= FEW
+    assert tally.outcomes["success"]
+
+
+@pytest.mark.deep
+def test_many_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
+    compare(specs_of_fork, fork, MANY, reproducible=False)
+
+
+def calling(address: bytes, kind: int = 0xF1) -> str:
+    """Code that calls an address with no input, and stores whether it succeeds, what came back, and the gas."""
+    arguments = "5f5f5f5f" + ("5f" if kind in (0xF1, 0xF2) else "")
+    return "0x" + arguments + "73" + address.hex() + "5a" + f"{kind:02x}" + "5f55" + "3d60015500"
+
+
+def authorization(signer: int, address: bytes, nonce: int, **fields: int) -> dict[str, Any]:
+    return {"secretKey": "0x" + Builder.KEYS[signer].hex(), "address": "0x" + address.hex(), "nonce": nonce} | fields
+
+
+def test_set_code_transactions(specs_of_fork: Specs, fork: Fork) -> None:
+    wallets = Builder.WALLETS
+    building = Builder()
+    building.alloc(CONTRACT, code=calling(wallets[1], 0xF4))
+    building.alloc(OTHER, code="0x3b60025533600355")  # fails: nothing on the stack
+    building.alloc(POINTER, code="0xef0100" + OTHER.hex(), nonce=1)
+    code = {"type": 4, "gas": 400_000, "value": 0, **FEES}
+    lists = (
+        # Another account's code, one that fails, a precompile, the zero address, one's own; wrong nonces and chains.
+        [authorization(1, CONTRACT, 0), authorization(2, OTHER, 0)],
+        [authorization(1, bytes(19) + b"\4", 1), authorization(2, OTHER, 0), authorization(2, OTHER, 1, chainId=5)],
+        [authorization(1, bytes(20), 2), authorization(1, POINTER, 3), authorization(3, CONTRACT, 0, chainId=0)],
+        [authorization(0, CONTRACT, 4), authorization(0, wallets[0], 3)],
+    )
+    requests = [
+        building.transfer(to=to, authorizationList=given, **code)
+        for to, given in zip((wallets[1], wallets[2], POINTER, wallets[0]), lists, strict=True)
+    ]
+    # The sender's authorization counts its nonce, too.
+    calls = [
+        building.transfer(to=to, value=0, gas=300_000, nonce=5 + number)
+        for number, to in enumerate((CONTRACT, POINTER, wallets[1], wallets[3]))
+    ]
+    executed = agreed(specs_of_fork, fork, building.block(*requests, *calls))
+    assert executed.post_state.code_hash(wallets[0]) == keccak(b"\xef\x01\x00" + CONTRACT)
+
+
+def test_calldata_between_its_price_and_its_floor(specs_of_fork: Specs, fork: Fork) -> None:
+    """A loop of so many rounds behind calldata of one size: below the floor, across it by refunds, and above."""
+    clear = "5f5f555f600155"  # two slots, at 4,800 gas of refund each
+    building = Builder().alloc(CONTRACT, code="0x" + clear + "5f355b6001900380600b57", storage={"0x0": 1, "0x1": 1})
+    for rounds in (1, 100, 300, 1_000):
+        data = rounds.to_bytes(32, "big") + b"\1" * 300
+        building.block(building.transfer(to=CONTRACT, value=0, gas=200_000, data="0x" + data.hex()))
+    agreed(specs_of_fork, fork, building)
+
+
+def test_requests_and_hashes_of_blocks(specs_of_fork: Specs, fork: Fork) -> None:
+    """Contracts of requests that return what they find, and one at the address of EIP-2935 that stores its input."""
+    history = next(call.address for call in fork.block_start_calls if call.argument == "parent_hash")
+    building = Builder().alloc(history, code="0x5f3543554300")
+    # SSTORE(0, SLOAD(0) + 1), RETURN of so many bytes
+    counting = "0x5f546001015f555f545ff3"
+    for _ in range(3):
+        building.block(building.transfer())
+    agreed(specs_of_fork, fork, building, requests=counting)
+
+
+def test_what_osaka_adds(specs_of_fork: Specs, fork: Fork) -> None:
+    """CLZ, P256VERIFY and MODEXP, in both forks: Prague has none of the first two, and another price."""
+    modexp = "602060205260206040526001606352" + "5f5f60a05f5f60055af15f55" + "3d60015500"
+    codes = ("0x" + "60ff1e5f5500", calling(bytes(18) + b"\1\0"), "0x" + modexp)
+    building = Builder()
+    addresses = [bytes([0xA0 + number]) * 20 for number in range(len(codes))]
+    for address, code in zip(addresses, codes, strict=True):
+        building.alloc(address, code=code)
+    calls = [building.transfer(to=address, value=0, gas=200_000) for address in addresses]
+    agreed(specs_of_fork, fork, building.block(*calls))
+
+
+@pytest.mark.parametrize("fork", [OSAKA, BPO1, BPO2], ids=lambda fork: fork.name, scope="module")
+def test_blobs(fork: Fork) -> None:
+    """Blocks of many blobs, of few, and of none: excess and fee as the schedule has them."""
+    blob = 2**17
+    building = Builder(excessBlobGas=60 * blob, blobGasUsed=3 * blob, baseFeePerGas=100)
+    fees = {"type": 3, "gas": 21_000, "maxFeePerBlobGas": 10**9, **FEES}
+    for counts in ((6, 3), (), (1,), (6, 2), ()):
+        hashes = [["0x01" + f"{number:062x}" for number in range(count)] for count in counts]
+        building.block(*(building.transfer(blobVersionedHashes=item, **fees) for item in hashes))
+    with Specs(fork) as specs:
+        agreed(specs, fork, building)
