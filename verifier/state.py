@@ -196,5 +196,7 @@ class BatchState:
                 root = self._trie.write_slots(address, account.storage_root, changed[address])
                 account = Account(account.nonce, account.balance, root, account.code_hash)
                 self._accounts[address] = account
-            self._trie.write(address, account)
+        # Those that disappear come last, as zeros do among slots.
+        for address in sorted(changed, key=lambda address: (self._accounts[address].is_empty, address)):
+            self._trie.write(address, self._accounts[address])
         return self._trie.root

@@ -245,6 +245,18 @@ class TestStorage:
         with pytest.raises(Invalid, match="does not show the place of slot 0x0"):
             trie.write_slots(CONTRACT, storage.root_hash, {0: 0})
 
+    def test_a_sibling_is_not_needed_where_another_slot_comes(self) -> None:
+        """Whatever the order of the slots: removals come last."""
+        slots = {0: 1, 1: 2}
+        storage = storage_trie(slots)
+        state = state_trie({CONTRACT: Account(nonce=1, storage_root=storage.root_hash)})
+        taken = {keccak(slot.to_bytes(32, "big"))[0] >> 4 for slot in slots}
+        assert len(taken) == 2, "a branch at the root"
+        new = next(s for s in range(2, 99) if keccak(s.to_bytes(32, "big"))[0] >> 4 not in taken)
+        trie = StateTrie(state.root_hash, [*paths(state, CONTRACT), *self.nodes(storage, 0)])
+        root = trie.write_slots(CONTRACT, storage.root_hash, {0: 0, new: 5})
+        assert root == storage_trie({1: 2, new: 5}).root_hash
+
     def test_a_forged_value_is_no_part_of_the_trie(self) -> None:
         storage = storage_trie(self.slots)
         state = state_trie({CONTRACT: Account(nonce=1, storage_root=storage.root_hash)})
@@ -494,6 +506,19 @@ class TestBatchState:
         root = state.write(np.array([2]), words_from_ints([2**255]), nonces(0))
         changed = replace(changed, storage_root=storage_trie({1: 2**255}).root_hash)
         assert root == state_trie({ABSENT: changed, NEWCOMER: Account(nonce=4, balance=8)}).root_hash
+
+    def test_accounts_that_disappear_come_last(self) -> None:
+        """The sibling of one that disappears is not needed where another account keeps the branch."""
+        first, second, *others = sorted([*SENDERS, ABSENT, NEWCOMER, CONTRACT])
+        taken = {keccak(address)[0] >> 4 for address in (first, second)}
+        assert len(taken) == 2, "a branch at the root"
+        new = next(address for address in others if keccak(address)[0] >> 4 not in taken)
+        account = Account(balance=3)
+        whole = state_trie({first: account, second: account})
+        keys = [(ACCOUNT, first, 0), (ACCOUNT, new, 0)]
+        state = BatchState(StateTrie(whole.root_hash, paths(whole, first)), keys, [], {})
+        root = state.write(np.array([0, 1]), words_from_ints([0, 3]), nonces(0, 0))
+        assert root == state_trie({second: account, new: account}).root_hash
 
     def test_leaves_say_which_accounts_have_storage_alone(self) -> None:
         """Such an account keeps its leaf's mark and its storage when ether comes, and when its nonce counts."""
