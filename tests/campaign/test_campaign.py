@@ -8,13 +8,14 @@ import pytest
 
 from circuits.air.circuit import Circuit
 from circuits.air.table import Table
-from scripts.campaign.coverage import rows, totals
+from scripts.campaign.coverage import ATTACKS, rows, totals
 from scripts.campaign.findings import Finding
 from scripts.campaign.run import Report, campaign
 from scripts.campaign.target import Target
 from tests.campaign.defects import DEFECTS, Defect
 
 SECONDS = 30  # of the campaign among the fast tests
+GOES = 4  # of them, where the machine has so much else to do that the first ones attack little
 LIMIT = 180  # seconds for a defect; less than 60 on two idle cores
 
 #: Defects that the fast tests look for.
@@ -34,12 +35,16 @@ def run(target: Target, seconds: float, seed: int, *, workers: int = 2) -> Repor
 
 def test_the_circuit_accepts_no_lie() -> None:
     """A short campaign; its seed is the circuit's, so that every change of the circuit meets other attacks."""
-    target = Target.segment()
-    found = run(target, SECONDS, int(target.circuit.digest, 16) % (1 << 32))
-    assert not found.findings, "\n".join(map(str, found.findings))
-    assert set(found.coverage.tried) == {"lies", "cells", "witnesses"}
+    target, found = Target.segment(), Report()
+    seed = int(target.circuit.digest, 16) % (1 << 32)
+    for go in range(GOES):
+        found.add(run(target, SECONDS, seed + go))
+        assert not found.findings, "\n".join(map(str, found.findings))
+        reached = totals(rows(found.coverage, target.circuit))
+        if set(found.coverage.tried) == set(ATTACKS) and reached.constraints[0] and reached.fields[0]:
+            break
+    assert set(found.coverage.tried) == set(ATTACKS)
     assert found.coverage.batches >= found.rounds >= 2
-    reached = totals(rows(found.coverage, target.circuit))
     assert 0 < reached.constraints[0] <= reached.constraints[1] <= reached.constraints[2]
     assert 0 < reached.fields[0] <= reached.fields[1] <= reached.fields[2]
 
