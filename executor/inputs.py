@@ -111,6 +111,21 @@ def read_batch(paths: Paths) -> Batch:
     return _joined(documents)
 
 
+def batch_of_file(document: Mapping[str, Any], name: str = "batch") -> Batch:
+    """The batch of a batch file's JSON object; ``name`` is for messages. Errors as for :func:`read_batch`."""
+    return _of_batch_file({Kind.BATCH: [_Document(Kind.BATCH, name, document)]})
+
+
+def fork_of(blocks: Sequence[Mapping[str, Any]], chain_id: int) -> str | Mapping[str, int]:
+    """The fork of blocks of the JSON-RPC API, or the forks of their chain with their times, as a batch file has it.
+
+    Raises:
+        BatchError: a block is malformed, they are of several forks, or several have such headers.
+    """
+    outlines = [_outline(encode_block(block, block=index)) for index, block in enumerate(blocks)]
+    return MAINNET_FORKS if chain_id == MAINNET else _only(_fitting(outlines), outlines)
+
+
 # -- what a document is
 
 
@@ -425,8 +440,8 @@ def _fitting(outlines: Sequence[_Outline]) -> list[str]:
 def _only(forks: Sequence[str], outlines: Sequence[_Outline]) -> str:
     if len(forks) > 1:
         raise InputError(
-            f"block {outlines[0].number} may be of {', '.join(forks)}: say which, as fork of a batch file, or as times "
-            "in config of the genesis file",
+            f"block {outlines[0].number} may be of {', '.join(forks)}: say which, as fork of a batch file, "
+            "with --fork where it is fetched, or as times in config of the genesis file",
             field="fork",
         )
     return forks[0]

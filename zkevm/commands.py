@@ -1,8 +1,9 @@
 """The work behind each command: call the packages, report, and say how it went."""
 
+import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.prove import Progress
 from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
+from prover.store import write_atomically
 from prover.workers import Workers
 from verifier.verify import CHECKS
 from zkevm.console import Output
@@ -90,6 +92,36 @@ def check_batch(files: Sequence[Path], budget: Budget, output: Output) -> bool:
     described = [{"segment": plan.index, "kind": type(f).__name__, "text": str(f), **vars(f)} for plan, f in found]
     output.result({"satisfied": not found, **dict(facts), "findings": described})
     return not found
+
+
+def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] | None, output: Output) -> None:
+    """Fetch a batch from a node, write its file and report.
+
+    Raises:
+        BatchError, OSError.
+    """
+    # Loads what speaks HTTP.
+    from executor.fetch import Node, fetch, parse_range
+
+    start = time.perf_counter()
+    first, last = parse_range(blocks)
+    with output.progress("Fetching") as (progress,):
+        fetched = fetch(Node(url), first, last, fork, progress)
+    content = json.dumps(fetched.document).encode()
+    write_atomically(out, content)
+    batch = fetched.batch
+    forks = dict.fromkeys(batch.schedule.at(block.context.timestamp).name for block in batch.blocks)
+    facts = [
+        ("blocks", len(batch.blocks)),
+        ("transactions", batch.transactions),
+        ("chain_id", batch.chain_id),
+        ("fork", " to ".join(forks)),
+        ("bytes", len(content)),
+        ("batch", str(out)),
+        ("seconds", time.perf_counter() - start),
+    ]
+    output.facts("Fetched", facts)
+    output.result(dict(facts))
 
 
 def prove_batch(

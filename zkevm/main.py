@@ -128,6 +128,37 @@ def execute(
 
 
 @app.command()
+def fetch(
+    blocks: Annotated[
+        str,
+        typer.Argument(
+            metavar="BLOCK[..BLOCK]", help="Numbers, or latest, safe, finalized, earliest.", show_default=False
+        ),
+    ],
+    rpc: Annotated[
+        str, typer.Option("--rpc", metavar="URL", help="JSON-RPC of a node, over HTTP.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="BATCH", help="The batch file to write.", show_default=False)],
+    fork: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fork",
+            metavar="NAME[=TIME]",
+            help="Fork of the blocks, or forks with the times from which they are; may be given several times.",
+            show_default="what the headers say",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch blocks and what proves the state before them from a node, as a batch file."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import fetch_batch
+
+        fetch_batch(rpc, blocks, out, _forks(fork), output)
+
+
+@app.command()
 def check(
     input: InputFiles,
     segment_memory: SegmentMemory = None,
@@ -308,6 +339,20 @@ def _bytes32(text: str | None, option: str) -> bytes | None:
     if len(value) != 32:
         raise UsageError(f"{option}: not 32 bytes in hexadecimal: {text[:80]!r}")
     return value
+
+
+def _forks(given: list[str] | None) -> str | dict[str, int] | None:
+    """The fork, or forks with their times, that options name; raises `UsageError`."""
+    from zkevm.errors import UsageError
+
+    if not given:
+        return None
+    pairs = [text.partition("=") for text in given]
+    if len(pairs) == 1 and not pairs[0][1]:
+        return given[0]
+    if not all(time.isdecimal() for _, _, time in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
+        raise UsageError(f"--fork: neither one name nor names with their times, each once: {', '.join(given)[:80]}")
+    return {name: int(time) for name, _, time in pairs}
 
 
 def _budget(memory: int | None, operations: int | None) -> "Budget":

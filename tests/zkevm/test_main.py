@@ -28,6 +28,7 @@ from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
 from scripts.batches.tokens import token_batch, write_batch
 from scripts.workloads.assembler import assemble
 from tests.executor.cases import fixture_of
+from tests.executor.node import serving
 from verifier import sizes
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.key import decode as decode_key
@@ -490,6 +491,47 @@ def test_prove_refuses_before_it_makes_anything(unsupported: Path, tmp_path: Pat
     assert result.exit_code == 2
     assert "UnsupportedFeature" in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == [unsupported.name]
+
+
+def test_blocks_are_fetched_from_a_node_and_checked(tmp_path: Path) -> None:
+    building = Builder()
+    for _ in range(2):
+        building.block(building.transfer())
+    executed, out = building.execute(), tmp_path / "batch.json"
+    with serving(executed) as node:
+        result = run("fetch", "1..latest", "--rpc", node.url, "--out", out, "--json")
+        assert result.exit_code == 0, result.stderr
+        assert the_object(result) | {"seconds": 0} == {
+            "blocks": 2,
+            "transactions": 2,
+            "chain_id": Builder.CHAIN_ID,
+            "fork": "cancun",
+            "bytes": len(out.read_bytes()),
+            "batch": str(out),
+            "seconds": 0,
+        }
+        assert "2" in run("fetch", "1..2", "--rpc", node.url, "--out", out, "--fork", "cancun").stdout
+        times = ("--fork", "cancun=0", "--fork", "prague=2000000000")
+        assert run("fetch", "1", "--rpc", node.url, "--out", tmp_path / "first.json", *times).exit_code == 0
+    assert the_object(run("check", out, "--json"))["satisfied"]
+    assert json.loads((tmp_path / "first.json").read_text())["fork"] == {"cancun": 0, "prague": 2000000000}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("1..x", "--rpc", "http://127.0.0.1:9"), "'x' is neither a block's number"),
+        (("1", "--rpc", "nothing"), "nothing: "),
+        (("1", "--rpc", "http://127.0.0.1:9", "--fork", "cancun", "--fork", "prague"), "--fork: neither one name"),
+        (("1", "--rpc", "http://127.0.0.1:9", "--fork", "cancun=0", "--fork", "cancun=1"), "--fork: neither one name"),
+        (("1", "--rpc", "http://127.0.0.1:9", "--fork", "cancun=soon"), "--fork: neither one name"),
+    ],
+)
+def test_what_cannot_be_fetched_is_said_in_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    result = run("fetch", *arguments, "--out", tmp_path / "batch.json", "--json")
+    assert result.exit_code == 2
+    assert message in the_object(result)["error"]["message"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_forks_after_cancun_are_executed_but_never_proved(tmp_path: Path) -> None:

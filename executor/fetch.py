@@ -1,0 +1,209 @@
+"""A batch from a node: its blocks, and what their execution needs of the state, over the JSON-RPC API.
+
+Sources: the execution APIs (``eth_chainId``, ``eth_getBlockByNumber``); ``debug_executionWitness`` of geth and reth.
+What a node says is not believed: blocks and headers must have the hashes they carry, each block's parent must be the
+one before it, and whoever executes the batch compares state roots.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from executor.batch import MAX_FILE_BYTES, Batch
+from executor.errors import BatchError
+from executor.inputs import FORMAT, batch_of_file, fork_of
+from executor.json_values import parse_json, parse_quantity
+
+MAX_BLOCKS = 4_096
+TAGS = ("latest", "safe", "finalized", "earliest")
+
+#: Seconds until a node must have connected, and between two parts of its answer: it may execute a block meanwhile.
+_TIMEOUT = (10.0, 120.0)
+_TRIES = 5
+#: Seconds before the second try; before each later one twice as many.
+_WAIT = 0.5
+_MAX_WAIT = 30.0
+_PART = 1 << 20
+_METHOD_NOT_FOUND = -32601
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+_WITNESS_HINT = (
+    "geth needs --http.api=eth,debug (1.16 or later, the blocks within its history), reth --http.api=eth,debug; "
+    "hosted nodes rarely offer it"
+)
+
+Progress = Callable[[int, int], None]
+
+
+class NodeError(BatchError):
+    """A node cannot be reached, or does not answer what is needed."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A batch file, and the batch that it is."""
+
+    document: dict[str, Any]
+    batch: Batch
+
+
+class Node:
+    """A node's JSON-RPC API over HTTP."""
+
+    def __init__(self, url: str, wait: Callable[[float], None] = time.sleep) -> None:
+        """``wait`` is called with the seconds between two tries."""
+        self._url, self._wait = url, wait
+        self._session = requests.Session()
+        self._read = 0
+
+    def call(self, method: str, *params: Any) -> Any:
+        """The result of a call. What is only slow or busy is asked again.
+
+        Raises:
+            NodeError: no answer after some tries, none that is JSON-RPC, an error, or more than
+                :data:`executor.batch.MAX_FILE_BYTES` of answers in all.
+        """
+        request: Any = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        reason = ""
+        for number in range(_TRIES):
+            if number:
+                self._wait(min(_WAIT * 2 ** (number - 1), _MAX_WAIT))
+            try:
+                with self._session.post(self._url, json=request, timeout=_TIMEOUT, stream=True) as response:
+                    if response.status_code not in _BUSY:
+                        return self._result(method, response)
+                    reason = f"HTTP status {response.status_code}"
+            except (requests.ConnectionError, requests.Timeout) as error:
+                reason = _first_line(error)
+            except (requests.RequestException, ValueError) as error:
+                # An address that is none, and what is no HTTP: trying again does not help.
+                raise NodeError(f"{self._url}: {_first_line(error)}") from None
+        raise NodeError(f"{self._url} does not answer {method} in {_TRIES} tries: {reason}")
+
+    def _result(self, method: str, response: requests.Response) -> Any:
+        content = bytearray()
+        for part in response.iter_content(_PART):
+            content += part
+            self._read += len(part)
+            if self._read > MAX_FILE_BYTES:
+                raise NodeError(f"{method}: answers of more than {MAX_FILE_BYTES} bytes in all; fetch fewer blocks")
+        try:
+            answer = parse_json(bytes(content))
+        except ValueError:
+            raise NodeError(
+                f"{self._url} answers {method} with HTTP status {response.status_code} and no JSON"
+            ) from None
+        if not isinstance(answer, dict) or not ("result" in answer or isinstance(answer.get("error"), dict)):
+            raise NodeError(f"{self._url} answers {method} with something else than JSON-RPC")
+        if answer.get("error") is None:
+            return answer["result"]
+        error = answer["error"]
+        code, message = error.get("code"), str(error.get("message"))[:200]
+        if code == _METHOD_NOT_FOUND:
+            hint = f": {_WITNESS_HINT}" if method.startswith("debug_") else ""
+            raise NodeError(f"the node does not offer {method}{hint}")
+        raise NodeError(f"{method}: the node says {message!r} (code {code})")
+
+
+def parse_range(text: str) -> tuple[str, str]:
+    """``BLOCK`` or ``BLOCK..BLOCK``, each a number (decimal, or hexadecimal with 0x) or one of :data:`TAGS`.
+
+    Raises:
+        NodeError: anything else.
+    """
+    first, separator, last = text.partition("..")
+    return _place(first), _place(last) if separator else _place(first)
+
+
+def _place(text: str) -> str:
+    if text in TAGS:
+        return text
+    try:
+        number = int(text, 16) if text.startswith("0x") else int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1 << 64:
+        raise NodeError(f"{text[:80]!r} is neither a block's number nor one of {', '.join(TAGS)}")
+    return hex(number)
+
+
+def fetch(
+    node: Node, first: str, last: str, fork: str | Mapping[str, int] | None = None, progress: Progress | None = None
+) -> Fetched:
+    """The batch of some blocks that follow each other.
+
+    Args:
+        node: where they are.
+        first, last: as :func:`parse_range` gives them.
+        fork: of a batch file, where the headers do not say which one it is.
+        progress: called with how many blocks are there, and of how many.
+
+    Raises:
+        NodeError: the node lacks a block or a method, cannot be reached, or its chain changed meanwhile.
+        BatchError: what it gives makes no batch.
+    """
+    chain_id = _quantity(node.call("eth_chainId"), "eth_chainId")
+    head = _block(node, last)
+    end = _quantity(head.get("number"), "number of the last block")
+    start = _quantity(first if first.startswith("0x") else _block(node, first).get("number"), "number of a block")
+    if start == 0:
+        raise NodeError("block 0 is the genesis, which is not executed: begin at block 1")
+    if not start <= end or end - start >= MAX_BLOCKS:
+        raise NodeError(f"blocks {start} to {end}: from 1 to {MAX_BLOCKS} blocks can be fetched, in their order")
+    blocks: list[dict[str, Any]] = []
+    witness: dict[str, dict[str, Any]] = {"state": {}, "codes": {}, "headers": {}}
+    for number in range(start, end + 1):
+        block = _block(node, hex(number))
+        if blocks and block.get("parentHash") != blocks[-1].get("hash"):
+            raise NodeError(f"block {number} does not follow the one before it: the chain changed; fetch it again")
+        found = node.call("debug_executionWitness", hex(number))
+        if not isinstance(found, dict):
+            raise NodeError(f"debug_executionWitness of block {number} is no object")
+        for name, items in witness.items():
+            items.update((json.dumps(item, sort_keys=True), item) for item in _items(found.get(name), name, number))
+        blocks.append(block)
+        if progress is not None:
+            progress(len(blocks), end - start + 1)
+    if blocks[-1].get("hash") != head.get("hash"):
+        raise NodeError(f"block {end} was replaced meanwhile: the chain changed; fetch it again")
+    document = {
+        "format": FORMAT,
+        "chainId": chain_id,
+        "fork": fork_of(blocks, chain_id) if fork is None else fork,
+        "witness": {name: list(items.values()) for name, items in witness.items()},
+        "blocks": blocks,
+    }
+    return Fetched(document, batch_of_file(document, "what the node gives"))
+
+
+def _items(value: Any, name: str, number: int) -> list[Any]:
+    """Of a list, or of an object by hash."""
+    items = list(value.values()) if isinstance(value, dict) else [] if value is None else value
+    if not isinstance(items, list):
+        raise NodeError(f"debug_executionWitness of block {number}: {name} is no list")
+    return items
+
+
+def _block(node: Node, place: str) -> dict[str, Any]:
+    block = node.call("eth_getBlockByNumber", place, True)
+    if block is None:
+        raise NodeError(f"the node has no block {int(place, 16) if place.startswith('0x') else place}")
+    if not isinstance(block, dict):
+        raise NodeError(f"eth_getBlockByNumber of {place} is no object")
+    return block
+
+
+def _quantity(value: Any, what: str) -> int:
+    try:
+        return parse_quantity(value)
+    except (TypeError, ValueError):
+        raise NodeError(f"{what}: not a quantity: {str(value)[:80]!r}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

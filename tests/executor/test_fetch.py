@@ -1,0 +1,160 @@
+"""Batches from a node: a server stands for it that answers as geth and reth do, slowly, wrongly or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from executor.execute import ExecutedBatch, execute
+from executor.fetch import MAX_BLOCKS, Node, NodeError, fetch, parse_range
+from executor.inputs import batch_of_file
+from scripts.batches.builder import Builder
+from scripts.batches.nodes import geth_witness, reth_witness
+from tests.executor.node import Served, serving
+
+
+@pytest.fixture(scope="module")
+def executed() -> ExecutedBatch:
+    """Three blocks of a transfer each."""
+    building = Builder()
+    for _ in range(3):
+        building.block(building.transfer())
+    return building.execute()
+
+
+@pytest.fixture
+def node(executed: ExecutedBatch) -> Iterator[Served]:
+    with serving(executed) as served:
+        yield served
+
+
+def at(served: Served, waited: list[float] | None = None) -> Node:
+    return Node(served.url, ([] if waited is None else waited).append)
+
+
+@pytest.mark.parametrize("witness_of", [geth_witness, reth_witness])
+def test_blocks_are_executed_as_they_were(
+    executed: ExecutedBatch, node: Served, witness_of: Callable[[ExecutedBatch], Any]
+) -> None:
+    node.answers["debug_executionWitness"] = lambda _number: witness_of(executed)
+    seen: list[tuple[int, int]] = []
+    fetched = fetch(at(node), "0x1", "latest", "cancun", lambda *progress: seen.append(progress))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    again = batch_of_file(json.loads(json.dumps(fetched.document)))
+    assert execute(again).last_block_hash == execute(fetched.batch).last_block_hash == executed.last_block_hash
+    # Each item of three equal witnesses is there once.
+    assert len(fetched.document["witness"]["state"]) == len(set(fetched.document["witness"]["state"]))
+
+
+def test_the_fork_is_that_of_the_headers(node: Served) -> None:
+    assert fetch(at(node), "0x1", "0x1").document["fork"] == "cancun"
+
+
+def test_what_is_busy_is_asked_again(node: Served) -> None:
+    node.failures = [(503, b""), (429, b"slow down")]
+    waited: list[float] = []
+    assert at(node, waited).call("eth_chainId") == hex(Builder.CHAIN_ID)
+    assert waited == [0.5, 1.0]
+    node.failures = [(502, b"")] * 9
+    with pytest.raises(NodeError, match="does not answer eth_chainId in 5 tries: HTTP status 502"):
+        at(node).call("eth_chainId")
+
+
+def test_a_node_that_is_not_there() -> None:
+    with pytest.raises(NodeError, match="does not answer eth_chainId in 5 tries"):
+        Node("http://127.0.0.1:9", [].append).call("eth_chainId")
+    for url in ("127.0.0.1:9", "nothing", "ftp://127.0.0.1", "http://"):
+        with pytest.raises(NodeError):
+            Node(url, [].append).call("eth_chainId")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"[]", "something else than JSON-RPC"),
+        (b"{}", "something else than JSON-RPC"),
+        (b'{"error": "x"}', "something else than JSON-RPC"),
+        (b'{"error": {"code": -32000, "message": "missing trie node"}}', "the node says 'missing trie node'"),
+    ],
+)
+def test_answers_that_are_none(node: Served, content: bytes, message: str) -> None:
+    node.failures = [(200, content)]
+    with pytest.raises(NodeError, match=message):
+        at(node).call("eth_chainId")
+
+
+def test_answers_are_bounded(node: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.fetch.MAX_FILE_BYTES", 1000)
+    node.failures = [(200, b" " * 1001)]
+    with pytest.raises(NodeError, match="more than 1000 bytes in all; fetch fewer blocks"):
+        at(node).call("eth_chainId")
+
+
+def test_a_node_without_witnesses_says_what_to_do(node: Served) -> None:
+    del node.answers["debug_executionWitness"]
+    with pytest.raises(NodeError, match=r"does not offer debug_executionWitness: geth needs --http\.api=eth,debug"):
+        fetch(at(node), "0x1", "0x2")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [
+        ("0x0", "0x1", "begin at block 1"),
+        ("0x2", "0x1", "blocks 2 to 1: from 1 to"),
+        ("0x1", "0x9", "the node has no block 9"),
+        ("earliest", "latest", "the node has no block earliest"),
+    ],
+)
+def test_ranges_that_cannot_be_fetched(node: Served, first: str, last: str, message: str) -> None:
+    with pytest.raises(NodeError, match=message):
+        fetch(at(node), first, last)
+
+
+def test_long_ranges_are_refused_at_once(node: Served) -> None:
+    node.answers["eth_getBlockByNumber"] = lambda place, _full: {"number": place}
+    with pytest.raises(NodeError, match=f"from 1 to {MAX_BLOCKS} blocks can be fetched"):
+        fetch(at(node), "0x1", hex(MAX_BLOCKS + 1))
+    assert len(node.asked) == 2
+
+
+def test_a_chain_that_changes_is_noticed(node: Served) -> None:
+    block = node.answers["eth_getBlockByNumber"]
+    other = {"parentHash": "0x" + "11" * 32}
+    node.answers["eth_getBlockByNumber"] = lambda place, full: block(place, full) | (other if place == "0x2" else {})
+    with pytest.raises(NodeError, match="block 2 does not follow the one before it: the chain changed"):
+        fetch(at(node), "0x1", "0x3")
+    heads = iter([{"hash": "0x" + "22" * 32}])
+    node.answers["eth_getBlockByNumber"] = lambda place, full: block(place, full) | next(heads, {})
+    with pytest.raises(NodeError, match="block 3 was replaced meanwhile"):
+        fetch(at(node), "0x1", "0x3")
+
+
+@pytest.mark.parametrize("witness", [None, [], {"state": 1, "codes": []}])
+def test_witnesses_that_are_none(node: Served, witness: Any) -> None:
+    node.answers["debug_executionWitness"] = lambda _number: witness
+    with pytest.raises(NodeError, match="debug_executionWitness of block 1"):
+        fetch(at(node), "0x1", "0x1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5", ("0x5", "0x5")),
+        ("0x10..32", ("0x10", "0x20")),
+        ("7..latest", ("0x7", "latest")),
+        ("finalized", ("finalized", "finalized")),
+    ],
+)
+def test_ranges(text: str, expected: tuple[str, str]) -> None:
+    assert parse_range(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "..", "1..", "..1", "x", "-1", "1...2", "0x", str(1 << 64), "1..2..3"])
+def test_ranges_that_are_none(text: str) -> None:
+    with pytest.raises(NodeError, match="is neither a block's number nor one of latest"):
+        parse_range(text)
