@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 from executor.execute import ExecutedBatch
 from scripts.batches.nodes import geth_witness, rpc_block
 
@@ -67,7 +69,10 @@ def serving(executed: ExecutedBatch) -> Iterator[Served]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield served
+        # Whatever proxy there is, it is not asked for what runs here.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NO_PROXY", "127.0.0.1")
+            yield served
     finally:
         server.shutdown()
         thread.join()
