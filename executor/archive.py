@@ -8,7 +8,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from executor.errors import BatchError
 
@@ -72,6 +72,7 @@ class _Stream(ABC):
         self.max_read = MAX_HEADER_BYTES
         self._buffer = bytearray()
         self._position = 0
+        self._decompressor: Any = None
 
     def tell(self) -> int:
         return self._position
@@ -102,53 +103,50 @@ class _Stream(ABC):
             raise ValueError(f"more than {MAX_ARCHIVE_BYTES} bytes unpacked")
         return data
 
-    @abstractmethod
     def _decompress(self) -> bytes:
         """Some more bytes; none at the end.
 
         Raises:
             EOFError, ValueError, lzma.LZMAError, zlib.error: the data are cut off or damaged.
         """
+        while True:
+            if self._decompressor is None or self._decompressor.eof:
+                rest = b"" if self._decompressor is None else self._decompressor.unused_data
+                data = rest or self._file.read(_CHUNK)
+                if self._decompressor is not None and not data.strip(b"\0"):  # padding after a stream
+                    return b""
+                self._decompressor = self._open()
+            else:
+                data = self._kept()
+                if data is None and not (data := self._file.read(_CHUNK)):
+                    raise EOFError("truncated")
+            piece: bytes = self._decompressor.decompress(data, _CHUNK)
+            if piece:
+                return piece
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """A decompressor for the next stream of the file."""
+
+    @abstractmethod
+    def _kept(self) -> bytes | None:
+        """What the decompressor is still to be given of what was read; None: it needs more."""
 
 
 class _XzStream(_Stream):
-    _decompressor: lzma.LZMADecompressor | None = None
+    def _open(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_MEMORY)
 
-    def _decompress(self) -> bytes:
-        while True:
-            if self._decompressor is None or self._decompressor.eof:
-                rest = b"" if self._decompressor is None else self._decompressor.unused_data
-                data = rest or self._file.read(_CHUNK)
-                if self._decompressor is not None and not data.strip(b"\0"):  # xz: padding after a stream
-                    return b""
-                self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_MEMORY)
-            else:
-                data = self._file.read(_CHUNK) if self._decompressor.needs_input else b""
-                if self._decompressor.needs_input and not data:
-                    raise EOFError("truncated")
-            piece = self._decompressor.decompress(data, _CHUNK)
-            if piece:
-                return piece
+    def _kept(self) -> bytes | None:
+        return None if self._decompressor.needs_input else b""
 
 
 class _GzipStream(_Stream):
-    _decompressor: zlib._Decompress | None = None
+    def _open(self) -> zlib._Decompress:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16)
 
-    def _decompress(self) -> bytes:
-        while True:
-            if self._decompressor is None or self._decompressor.eof:
-                rest = b"" if self._decompressor is None else self._decompressor.unused_data
-                data = rest or self._file.read(_CHUNK)
-                if self._decompressor is not None and not data.strip(b"\0"):
-                    return b""
-                self._decompressor = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            else:
-                data = self._decompressor.unconsumed_tail or self._file.read(_CHUNK)
-                if not data:
-                    raise EOFError("truncated")
-            piece = self._decompressor.decompress(data, _CHUNK)
-            if piece:
-                return piece
+    def _kept(self) -> bytes | None:
+        return self._decompressor.unconsumed_tail or None
 
 
 _STREAMS: Mapping[str, type[_Stream]] = {".tar.xz": _XzStream, ".tar.gz": _GzipStream, ".tgz": _GzipStream}

@@ -21,6 +21,7 @@ from executor.batch import Batch, BlockContext, Genesis
 from executor.blobs import next_excess_blob_gas
 from executor.errors import BatchError, UnsupportedFeature
 from executor.forks import Fork, Schedule
+from executor.rpc import TIMESTAMP
 from executor.witness import check_nodes
 
 MIN_GAS_LIMIT = 5_000  # yellow paper, equation 48
@@ -135,11 +136,8 @@ def decode_header(encoded: bytes, schedule: Schedule, field: str, block: int | N
 def _time_of(encoded_header: bytes) -> int:
     """The timestamp of a header, whatever its fork; 0 for what is none."""
     items = rlp.decode(encoded_header)
-    time = items[_TIME_ITEM] if isinstance(items, list) and len(items) > _TIME_ITEM else b""
+    time = items[TIMESTAMP] if isinstance(items, list) and len(items) > TIMESTAMP else b""
     return int.from_bytes(time, "big") if isinstance(time, bytes) else 0
-
-
-_TIME_ITEM = 11  # of a header
 
 
 def _write_pre_state(genesis: Genesis, chain_id: int, fork: Fork, database: AtomicDatabaseAPI) -> Hash32:

@@ -17,12 +17,10 @@ from eth_utils.crypto import keccak
 from executor.errors import BatchError
 from executor.json_values import parse_data
 from executor.rlp_lists import decode_list
-from executor.rpc import encode_header
+from executor.rpc import MIN_HEADER_FIELDS, NUMBER, PARENT_HASH, encode_header
 
 MAX_HEADERS = 257  # the parent and what BLOCKHASH knows before it
-MIN_HEADER_FIELDS = 15  # of the first fork
 _HEADER_NESTING = 1
-_PARENT_HASH, _NUMBER = 0, 8
 
 
 class ExecutionWitnessError(BatchError):
@@ -67,7 +65,7 @@ class ExecutionWitness:
         hashes: list[bytes] = []
         header = self.headers.get(keccak(parent))
         while header is not None and _number_of(header) and len(hashes) < MAX_HEADERS - 1:
-            hashes.append(bytes(rlp.decode(header)[_PARENT_HASH]))
+            hashes.append(bytes(rlp.decode(header)[PARENT_HASH]))
             header = self.headers.get(hashes[-1])
         return tuple(hashes)
 
@@ -138,9 +136,9 @@ def _headers(document: Mapping[str, Any]) -> dict[bytes, bytes]:
 def _check_header(encoded: bytes) -> None:
     """Check as much as this module looks at; the rest is for who executes."""
     fields = decode_list(encoded, _HEADER_NESTING)
-    if len(fields) < MIN_HEADER_FIELDS or len(fields[_PARENT_HASH]) != 32 or len(fields[_NUMBER]) > 8:
+    if len(fields) < MIN_HEADER_FIELDS or len(fields[PARENT_HASH]) != 32 or len(fields[NUMBER]) > 8:
         raise ValueError("too few fields, or one of another length")
 
 
 def _number_of(header: bytes) -> int:
-    return int.from_bytes(rlp.decode(header)[_NUMBER], "big")
+    return int.from_bytes(rlp.decode(header)[NUMBER], "big")

@@ -26,7 +26,16 @@ from executor.forks import FORKS, Schedule
 from executor.genesis_file import chain_id_of, is_genesis, is_state
 from executor.json_values import parse_data, parse_json, parse_quantity
 from executor.rlp_lists import decode_list, split_lists
-from executor.rpc import GET_BLOCK, encode_block, is_block, is_transaction, result_of
+from executor.rpc import (
+    GET_BLOCK,
+    MIN_HEADER_FIELDS,
+    NUMBER,
+    TIMESTAMP,
+    encode_block,
+    is_block,
+    is_transaction,
+    result_of,
+)
 
 FORMAT = "zkevm-batch/1"
 
@@ -44,8 +53,6 @@ MAX_DOCUMENTS = 2**16  # in all files together, the items of JSON arrays counted
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK_NESTING = 6  # as executor.blocks.MAX_NESTING
-_HEADER_FIELDS = 15  # of the first fork
-_NUMBER, _TIMESTAMP = 8, 11  # of a header
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -123,7 +130,7 @@ def fork_of(blocks: Sequence[Mapping[str, Any]], chain_id: int) -> str | Mapping
         BatchError: a block is malformed, they are of several forks, or several have such headers.
     """
     outlines = [_outline(encode_block(block, block=index)) for index, block in enumerate(blocks)]
-    return MAINNET_FORKS if chain_id == MAINNET else _only(_fitting(outlines), outlines)
+    return _forks_of(outlines, chain_id)
 
 
 # -- what a document is
@@ -179,7 +186,7 @@ def _binary(content: bytes, name: str) -> _Document:
     except ValueError as error:
         raise InputError(f"{name}: not the RLP of blocks: {error}") from None
     if first and not isinstance(first[0], list):
-        return _Document(Kind.HEADER if len(first) >= _HEADER_FIELDS else Kind.TRANSACTION, name)
+        return _Document(Kind.HEADER if len(first) >= MIN_HEADER_FIELDS else Kind.TRANSACTION, name)
     return _Document(Kind.BLOCKS, name, encoded)
 
 
@@ -360,11 +367,11 @@ def _outlines(documents: Iterable[_Document]) -> list[_Outline]:
 def _outline(encoded: bytes) -> _Outline:
     try:
         header = decode_list(encoded, _BLOCK_NESTING)[0]
-        if not isinstance(header, list) or len(header) < _HEADER_FIELDS:
+        if not isinstance(header, list) or len(header) < MIN_HEADER_FIELDS:
             raise ValueError("it does not begin with a header")
         if any(isinstance(item, list) for item in header):
             raise ValueError("a list within the header")
-        number, timestamp = (int.from_bytes(header[field], "big") for field in (_NUMBER, _TIMESTAMP))
+        number, timestamp = (int.from_bytes(header[field], "big") for field in (NUMBER, TIMESTAMP))
         if max(number, timestamp) >= 2**64:
             raise ValueError("a number of more than 64 bits")
     except (ValueError, IndexError) as error:
@@ -406,8 +413,7 @@ def _after_genesis(genesis: _Document, outlines: list[_Outline]) -> Batch:
 
 def _after_witnesses(documents: Sequence[_Document], outlines: list[_Outline]) -> Batch:
     witness = reduce(ExecutionWitness.joined, (read_execution_witness(item.value) for item in documents))
-    fitting = _fitting(outlines)
-    schedule = Schedule(FORKS[fitting[0]])  # to decode them, one is as good as another
+    schedule = Schedule(FORKS[_fitting(outlines)[0]])  # to decode them, one is as good as another
     blocks = [_decoded(outline.encoded, schedule, index) for index, outline in enumerate(outlines)]
     chain_ids = {transaction.chain_id for block in blocks for transaction in block.transactions} - {None}
     if len(chain_ids) != 1:
@@ -416,10 +422,14 @@ def _after_witnesses(documents: Sequence[_Document], outlines: list[_Outline]) -
             f"the transactions say {found}: write a batch file with chainId, fork, witness and blocks", field="chainId"
         )
     chain_id = chain_ids.pop()
-    fork = MAINNET_FORKS if chain_id == MAINNET else _only(fitting, outlines)
+    fork = _forks_of(outlines, chain_id)
     return batch_from_document(
         {"format": FORMAT, "chainId": chain_id, "fork": fork, "witness": witness, "blocks": blocks}
     )
+
+
+def _forks_of(outlines: Sequence[_Outline], chain_id: int | None) -> str | Mapping[str, int]:
+    return MAINNET_FORKS if chain_id == MAINNET else _only(_fitting(outlines), outlines)
 
 
 def _fitting(outlines: Sequence[_Outline]) -> list[str]:

@@ -13,10 +13,8 @@ import rlp
 from eth_utils.crypto import keccak
 
 from executor.errors import BatchError
-from executor.forks import ACCESS_LIST_TYPE, BLOB_TYPE, DYNAMIC_FEE_TYPE, LEGACY_TYPE
+from executor.forks import ACCESS_LIST_TYPE, BLOB_TYPE, DYNAMIC_FEE_TYPE, LEGACY_TYPE, SET_CODE_TYPE
 from executor.json_values import parse_data, parse_quantity
-
-SET_CODE_TYPE = 4  # EIP-7702
 
 GET_BLOCK = "eth_getBlockByNumber(number, true), or eth_getBlockByHash(hash, true)"
 
@@ -62,6 +60,11 @@ HEADER_FIELDS: Mapping[str, Reader] = {
     "requestsHash": _bytes(32),
 }
 FIRST_OPTIONAL = "baseFeePerGas"
+
+_PLACES = {name: place for place, name in enumerate(HEADER_FIELDS)}
+#: Where they stand in the encoding of a header, and how many fields one has at least, of the first fork.
+PARENT_HASH, NUMBER, TIMESTAMP = (_PLACES[name] for name in ("parentHash", "number", "timestamp"))
+MIN_HEADER_FIELDS = _PLACES[FIRST_OPTIONAL]
 
 WITHDRAWAL_FIELDS: Mapping[str, Reader] = {
     "index": _number,
