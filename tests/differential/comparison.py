@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import rlp
 from eth_utils.crypto import keccak
+from hypothesis import HealthCheck, settings
 
 from executor.batch import Batch
 from executor.errors import BatchError
@@ -24,6 +25,18 @@ HEADER_FIELDS = (
     "number", "gasLimit", "gasUsed", "timestamp", "extraData", "mixHash", "nonce", "baseFeePerGas", "withdrawalsRoot",
     "blobGasUsed", "excessBlobGas", "parentBeaconBlockRoot", "requestsHash",
 )  # fmt: skip
+
+
+def examples(count: int, *, reproducible: bool, **others: Any) -> settings:
+    """Settings for so many random examples, which may take as long and be as large as they are."""
+    return settings(
+        max_examples=count,
+        derandomize=reproducible,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        **others,
+    )
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from executor.execute import ExecutedBatch
 from executor.forks import BPO1, BPO2, OSAKA, PRAGUE, Fork
 from scripts.batches.builder import Builder
 from scripts.batches.random_programs import documents
 from tests.differential.agreement import Tally, assert_agreement
+from tests.differential.comparison import examples
 from tests.differential.specs import Specs
 
 FEW, MANY = 6, 300
@@ -48,16 +49,10 @@ def agreed(specs: Specs, fork: Fork, building: Builder, requests: str = NO_REQUE
     return ours
 
 
-def compare(specs: Specs, fork: Fork, examples: int, *, reproducible: bool) -> Tally:
+def compare(specs: Specs, fork: Fork, count: int, *, reproducible: bool) -> Tally:
     tally = Tally()
 
-    @settings(
-        max_examples=examples,
-        derandomize=reproducible,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(count, reproducible=reproducible)
     @given(documents())
     def agree(document: dict[str, Any]) -> None:
         assert_agreement(specs, of_fork(document, fork), tally)

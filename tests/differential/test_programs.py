@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import Phase, find, given
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
@@ -17,7 +17,7 @@ from executor.opcodes import OPCODES
 from scripts.batches import random_programs as programs
 from scripts.batches.random_programs import CONTRACTS, assemble, documents, op, push
 from tests.differential.agreement import DONE, HALTS, PRECOMPILES, Tally, assert_agreement, report, run, tightened
-from tests.differential.comparison import differences
+from tests.differential.comparison import differences, examples
 from tests.differential.specs import AccountState, Answer, Log, Specs
 
 FEW, MANY = 24, 1_000
@@ -46,18 +46,11 @@ WRONG_NUMBERS = {
 NOTICED_FAST = list(WRONG_NUMBERS)[:4]
 
 
-def compare(specs: Specs, examples: int, *, reproducible: bool) -> Tally:
+def compare(specs: Specs, count: int, *, reproducible: bool) -> Tally:
     """Compare this many random batches."""
     tally = Tally()
 
-    @settings(
-        max_examples=examples,
-        derandomize=reproducible,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        print_blob=True,
-    )
+    @examples(count, reproducible=reproducible, print_blob=True)
     @given(documents(), GAS_CHANGES)
     def agree(document: dict[str, Any], gas_change: int | None) -> None:
         ours = assert_agreement(specs, document, tally)
@@ -99,10 +92,7 @@ def test_a_wrong_number_in_the_specs_is_noticed(specs: Specs, place: str) -> Non
         answer = specs.run(batch, constants={place: WRONG_NUMBERS[place]})
         return bool(differences(batch, run(document), answer))
 
-    once = settings(
-        max_examples=FEW_TO_NOTICE, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    once = examples(FEW_TO_NOTICE, reproducible=True, phases=[Phase.generate])
     try:
         find(documents(), disagree, settings=once)
     except NoSuchExample:
@@ -116,10 +106,7 @@ def test_a_check_that_comes_too_late_is_noticed(specs: Specs, monkeypatch: pytes
         batch = batch_from_document(document)
         return bool(differences(batch, execute(batch, trace=False), specs.run(batch)))
 
-    once = settings(
-        max_examples=FEW_TO_NOTICE, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    once = examples(FEW_TO_NOTICE, reproducible=True, phases=[Phase.generate])
     with monkeypatch.context() as patched:
         patched.setattr(machine, "_bounded", lambda instruction, max_initcode_bytes: instruction)
         found = find(documents(), disagree, settings=once)
