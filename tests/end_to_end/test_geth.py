@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import rlp
 from eth_account import Account
 from eth_utils.crypto import keccak
@@ -81,16 +80,9 @@ def test_what_geth_answered_is_proved(tmp_path: Path) -> None:
     assert statement.last_block_hash.hex() == "2d3ef472d344abc0a421af375e767600c0c45188f5e89cd6d75c20578fad45f7"
 
 
-def call(url: str, method: str, *params: Any) -> Any:
-    answer = requests.post(url, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}, timeout=9)
-    document = answer.json()
-    assert "result" in document, document
-    return document["result"]
-
-
 @pytest.fixture
-def geth(tmp_path: Path) -> Iterator[str]:
-    """The address of a node that makes a block for each transaction."""
+def geth(tmp_path: Path) -> Iterator[Node]:
+    """A node that makes a block for each transaction."""
     program = shutil.which("geth")
     if program is None:
         pytest.skip("geth is not installed")
@@ -102,25 +94,19 @@ def geth(tmp_path: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [program, "--dev", "--datadir", str(data), "--ipcdisable", "--nodiscover", "--port", "0"]
     command += ["--http", "--http.port", str(port), "--http.api", "eth,debug"]
-    node = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    node = Node(f"http://127.0.0.1:{port}")
     try:
-        while True:
-            try:
-                call(url, "eth_blockNumber")
-                break
-            except requests.ConnectionError:
-                assert time.monotonic() < deadline, "geth does not answer"
-                assert node.poll() is None, "geth has ended"
-                time.sleep(0.1)
-        yield url
+        # It is asked again until it listens.
+        node.call("eth_blockNumber")
+        yield node
     finally:
-        node.terminate()
-        node.wait(PATIENCE)
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 @pytest.mark.deep
-def test_blocks_of_geth_are_fetched_and_proved(geth: str, tmp_path: Path) -> None:
+def test_blocks_of_geth_are_fetched_and_proved(geth: Node, tmp_path: Path) -> None:
     address = bytes.fromhex(Account.from_key(KEY).address[2:])
     contract = keccak(rlp.encode([address, 1]))[12:]
     wanted: list[dict[str, Any]] = [
@@ -132,18 +118,18 @@ def test_blocks_of_geth_are_fetched_and_proved(geth: str, tmp_path: Path) -> Non
         fees = {"maxFeePerGas": 3 * 10**9, "maxPriorityFeePerGas": 10**9}
         transaction = {"chainId": CHAIN_ID, "nonce": nonce, "value": 0, "type": 2} | fees | fields
         signed = Account.sign_transaction(transaction, KEY)
-        call(geth, "eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
+        geth.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
         deadline = time.monotonic() + PATIENCE
-        while int(call(geth, "eth_blockNumber"), 16) <= nonce:
+        while int(geth.call("eth_blockNumber"), 16) <= nonce:
             assert time.monotonic() < deadline, "no block"
             time.sleep(0.1)
-    assert call(geth, "eth_getCode", "0x" + contract.hex(), "latest") == "0x" + CODE.hex()
-    fetched = fetch(Node(geth), "0x1", "latest")
+    assert geth.call("eth_getCode", "0x" + contract.hex(), "latest") == "0x" + CODE.hex()
+    fetched = fetch(geth, "0x1", "latest")
     assert fetched.batch.transactions == len(wanted)
     batch, proof = tmp_path / "batch.json", tmp_path / "batch.proof"
     batch.write_text(json.dumps(fetched.document))
     prove([batch], proof, workers=Workers(1))
     statement = verify_file(proof).statement
-    last = call(geth, "eth_getBlockByNumber", "latest", False)
+    last = geth.call("eth_getBlockByNumber", "latest", False)
     assert "0x" + statement.last_block_hash.hex() == last["hash"]
     assert "0x" + statement.post_state_root.hex() == last["stateRoot"]
