@@ -216,6 +216,17 @@ def check_contents(proof: bytes) -> list[list[int]]:
     return _contents(proof, "native", _Run(None), {}).stated
 
 
+def circuits_of_segments(proof: bytes) -> list[str]:
+    """The key set that each segment of a file is judged by, by name; all checks but the last are made.
+
+    Raises:
+        Rejected: the file is refused, with the check and the reason.
+    """
+    engine = "native" if native_is_installed() else "python"
+    with in_python() if engine == "python" else nullcontext():
+        return _contents(proof, engine, _Run(None), {}).circuits
+
+
 @dataclass(frozen=True, slots=True)
 class _Contents:
     """What the checks before the last one have found."""
