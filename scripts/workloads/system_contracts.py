@@ -7,18 +7,13 @@ from typing import Any
 
 from executor.forks import (
     BEACON_ROOTS_ADDRESS,
+    BEACON_ROOTS_CODE,
     CANCUN,
     CONSOLIDATION_REQUESTS_ADDRESS,
     HISTORY_STORAGE_ADDRESS,
+    HISTORY_STORAGE_CODE,
     WITHDRAWAL_REQUESTS_ADDRESS,
     Fork,
-)
-from executor.provable import BEACON_ROOTS_CODE
-
-#: Hashes of the last 8,191 blocks (EIP-2935).
-HISTORY_STORAGE_CODE = bytes.fromhex(
-    "3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611f"
-    "ff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500"
 )
 
 #: Queue of requests for withdrawals (EIP-7002).
