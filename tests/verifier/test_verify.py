@@ -491,6 +491,8 @@ def restated(file: ProofFile) -> ProofFile:
             header,
             [decode_transaction(raw, file.statement.chain_id, CANCUN) for raw in block.transactions],
             [decode_withdrawal(data) for data in block.withdrawals],
+            block.outputs,
+            CANCUN,
         )
         for header, block in zip(headers, file.blocks, strict=True)
     ]
