@@ -7,7 +7,7 @@ Sources: the EIPs named below; the execution specs (``ethereum/forks``); EIP-789
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -107,6 +107,7 @@ class Fork:
     """A hard fork of Ethereum: the classes of py-evm that run it and the rules that batches are checked against."""
 
     name: str  # lower case, as in batch files
+    circuit: str  # the fork whose circuit proves it: the first one with its instructions, prices and contracts
     virtual_machine: str  # py-evm's class, "module:name"; beyond Prague the nearest one
     header: str  # py-evm's class of its block headers, "module:name"
     transaction_types: frozenset[int]
@@ -157,6 +158,7 @@ def _addresses(*numbers: int) -> frozenset[bytes]:
 
 CANCUN = Fork(
     name="cancun",
+    circuit="cancun",
     virtual_machine="eth.vm.forks.cancun:CancunVM",
     header="eth.vm.forks.cancun.blocks:CancunBlockHeader",
     transaction_types=frozenset((LEGACY_TYPE, ACCESS_LIST_TYPE, DYNAMIC_FEE_TYPE, BLOB_TYPE)),
@@ -198,6 +200,7 @@ def _scheduled(before: BlobRules, target: int, most: int, base_fee_update_fracti
 PRAGUE = replace(
     CANCUN,
     name="prague",
+    circuit="prague",
     virtual_machine="eth.vm.forks.prague:PragueVM",
     header="eth.vm.forks.prague.blocks:PragueBlockHeader",
     transaction_types=CANCUN.transaction_types | {SET_CODE_TYPE},
@@ -223,6 +226,7 @@ PRAGUE = replace(
 OSAKA = replace(
     PRAGUE,
     name="osaka",
+    circuit="osaka",
     precompiles=PRAGUE.precompiles | _addresses(0x100),  # EIP-7951
     blobs=replace(PRAGUE.blobs, max_blobs_per_transaction=6, reserve_gas_per_blob=2**13),
     modexp=ModexpRules(
@@ -247,6 +251,9 @@ BPO4 = replace(OSAKA, name="bpo4", blobs=_scheduled(OSAKA.blobs, 14, 21, 13_739_
 #: By name, in the order in which a chain comes to them.
 FORKS: Mapping[str, Fork] = {fork.name: fork for fork in (CANCUN, PRAGUE, OSAKA, BPO1, BPO2, BPO3, BPO4)}
 
+#: Those which have a circuit of their own, by name.
+CIRCUIT_FORKS: Mapping[str, Fork] = {name: fork for name, fork in FORKS.items() if fork.circuit == name}
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -269,3 +276,10 @@ class Schedule:
     def at(self, time: int) -> Fork:
         """The fork of a block of this time."""
         return next((fork for start, fork in reversed(self.later) if time >= start), self.first)
+
+    def of_blocks(self, times: Iterable[int]) -> str:
+        """What a statement says of blocks of these times, which grow: the forks that they are of, each later one with
+        its time: ``prague, osaka from 1764798551``; nothing of no blocks."""
+        starts = {fork.name: time for time, fork in self.later}
+        first, *later = dict.fromkeys(self.at(time).name for time in times) or [""]
+        return ", ".join([first, *(f"{name} from {starts[name]}" for name in later)])

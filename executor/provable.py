@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
+from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN, FORKS
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
@@ -95,6 +95,9 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         UnsupportedFeature: the first thing in the batch that cannot.
         ValueError: the batch was executed without a trace.
     """
+    for number, fork in enumerate(executed.forks):
+        if fork != FORKS[fork.name]:
+            raise UnsupportedFeature(f"fork {fork.name} with another blob schedule", number)
     trace = executed.trace
     if trace is None:
         raise ValueError("a batch executed without a trace cannot be proved")
@@ -436,7 +439,9 @@ def _new_beacon_roots(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterato
         # Blocks of such forks come first in a batch.
         changed = (accesses.after[of_key] != keys.first[key]).any(axis=1)
         if changed.any() and changed[-1]:
-            yield Refusal(_place_of_access(trace, int(of_key[np.argmax(changed)])), "creation of the contract of EIP-4788")
+            yield Refusal(
+                _place_of_access(trace, int(of_key[np.argmax(changed)])), "creation of the contract of EIP-4788"
+            )
 
 
 def _without_nonce_and_code(trace: ExecutionTrace) -> set[bytes]:

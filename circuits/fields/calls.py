@@ -42,6 +42,7 @@ from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME
 from circuits.programs.runs import Runs
 from circuits.widths import WORD_BYTES
+from executor.forks import Fork
 
 _BUS = "precompile bus"
 _LISTED = "its listing"
@@ -309,15 +310,13 @@ def _acting(table: Table, fill: Callable[[Runs], Matrix | None]) -> Acting:
     return Acting(table, lambda execution: fill(_machine(execution)))
 
 
-def _components() -> tuple[Component, ...]:
-    tables = [table for number, found in listed().items() for table in listings(number, found)]
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The tables of the machine and of the calls that it answers, with the programs of the fork's precompiles."""
+    own = {int.from_bytes(address, "big") for address in fork.precompiles}
+    tables = [table for number, found in listed().items() if number in own for table in listings(number, found)]
     return (
         Acting(FieldCallsTable(), fill_calls),
         Acting(Instances(), fill_instances),
         *(_acting(table, fill) for table, fill in machine.TABLES),
         *(_acting(table, table.fill) for table in tables),
     )
-
-
-#: The tables of the machine and of the calls that it answers.
-COMPONENTS = _components()

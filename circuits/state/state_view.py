@@ -289,9 +289,7 @@ class StateView:
         write_time = execution.begin_time[block_writes.operation - execution.first] + 1 + block_writes.which
 
         leaf = np.concatenate([step_leaf, key_leaf, write_leaf])
-        operation = np.concatenate(
-            [execution.operation[steps], self._entry_operation[is_key], block_writes.operation]
-        )
+        operation = np.concatenate([execution.operation[steps], self._entry_operation[is_key], block_writes.operation])
         time = np.concatenate([execution.time[steps], self._entry_time[is_key], write_time])
         world = np.zeros(len(leaf), dtype=np.int64)
         world[: len(steps)] = _world_of(execution, steps)
@@ -530,7 +528,9 @@ def _block_writes(execution: Execution) -> _BlockWrites:
         block = execution.operations.row[operation]
         addresses = np.repeat(addresses_from_bytes([address]), len(operation), axis=0)
         fields_ = of_blocks.fields
-        parts.append((operation, np.full(len(operation), which), addresses, fields_[slot][block], fields_[value][block]))
+        parts.append(
+            (operation, np.full(len(operation), which), addresses, fields_[slot][block], fields_[value][block])
+        )
     return _BlockWrites(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

@@ -66,7 +66,9 @@ def fill(execution: Execution, life_asked: NDArray[np.uint32]) -> Matrix | None:
     if not len(numbers):
         return None
     matrix, rows = allocate(Columns, len(numbers))
-    fill_operation(rows, execution, numbers, operation_items(execution.batch).histories, execution.operations.row[numbers])
+    fill_operation(
+        rows, execution, numbers, operation_items(execution.batch).histories, execution.operations.row[numbers]
+    )
     rows.receipts = execution.batch.receipts.before_operation[numbers]
     access = StateView.of(execution).block_writes(numbers)
     rows.write.value, rows.write.warm = access.value, access.warm
