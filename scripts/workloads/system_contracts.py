@@ -49,6 +49,12 @@ _CODES: Mapping[bytes, bytes] = {
 }
 
 
+def under(document: dict[str, Any], fork: Fork) -> dict[str, Any]:
+    """A batch of Cancun with a genesis as one of a later fork, with the contracts that its blocks call."""
+    alloc = document["genesis"]["alloc"] | system_contracts(fork)
+    return document | {"fork": fork.name, "genesis": document["genesis"] | {"alloc": alloc}}
+
+
 def system_contracts(fork: Fork, since: Fork | None = CANCUN) -> dict[str, dict[str, Any]]:
     """The system contracts of a fork with empty storage, as ``alloc`` of a genesis; those of `since` left out."""
     known = since.system_contracts if since else ()
