@@ -162,9 +162,9 @@ class LogRead(Table):
         row = air.row
         air.require(row.partial * (1 - row.real), "padding reads nothing")
         air.receive(LOG_READ, row.frame, row.time, row.offset, row.left, row.digest, count=row.real)
-        # Who reads receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from another
-        # number that is no multiple of 32 it would pass 0 and not come back, a table has fewer rows than that takes.
-        # A chain that goes on behind 0 does the same.
+        # Who reads receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from
+        # another number that is no multiple of 32 it would pass 0 and not come back, a table has fewer rows than that
+        # takes. A chain that goes on behind 0 does the same.
         air.query(RANGE16, row.left - 1, count=row.partial)
         range_check(air, row.left, 5, row.partial)
         bytes_ = row.real * WORD_BYTES + row.partial * (row.left - WORD_BYTES)
