@@ -481,7 +481,7 @@ class Execution:
         ending = np.ones(len(runs), dtype=np.int64)
         deposits = np.flatnonzero(np.isin(last, self.deposits))
         sizes = small_integers(self.operand(last[deposits], 1))
-        ending[deposits] += deposit_words(sizes, trace.frames.outcome[frames[runs[deposits]]])
+        ending[deposits] += deposit_words(sizes, trace.frames.outcome[frames[runs[deposits]]], self.fork.max_code_bytes)
         duration[last] = ending + np.where(self.frame_parent[runs] > 0, resume[runs], 0)
         self.duration = duration
 
