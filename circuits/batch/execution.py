@@ -154,8 +154,9 @@ class Batch:
         return tuple(CIRCUIT_FORKS[known[place].circuit] for place in self.trace.blocks.fork.tolist())
 
     def fork_of(self, operation: int) -> Fork:
-        """The fork of an operation, as far as circuits differ by it."""
-        return self.forks[int(self.operations.block[operation])]
+        """The fork of an operation, as far as circuits differ by it; of a batch that has none, that of its end."""
+        blocks = self.operations.block
+        return self.forks[int(blocks[operation]) if operation < len(blocks) else -1]
 
     def runs(self) -> list[tuple[Fork, int, int]]:
         """The longest runs of operations `first .. end - 1` that have the same circuit, with its fork."""

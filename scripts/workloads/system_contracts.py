@@ -6,19 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from executor.forks import (
-    BEACON_ROOTS_ADDRESS,
     CANCUN,
     CONSOLIDATION_REQUESTS_ADDRESS,
-    HISTORY_STORAGE_ADDRESS,
     WITHDRAWAL_REQUESTS_ADDRESS,
     Fork,
-)
-from executor.provable import BEACON_ROOTS_CODE
-
-#: Hashes of the last 8,191 blocks (EIP-2935).
-HISTORY_STORAGE_CODE = bytes.fromhex(
-    "3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611f"
-    "ff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500"
 )
 
 #: Queue of requests for withdrawals (EIP-7002).
@@ -47,8 +38,6 @@ CONSOLIDATION_REQUESTS_CODE = bytes.fromhex(
 )
 
 _CODES: Mapping[bytes, bytes] = {
-    BEACON_ROOTS_ADDRESS: BEACON_ROOTS_CODE,
-    HISTORY_STORAGE_ADDRESS: HISTORY_STORAGE_CODE,
     WITHDRAWAL_REQUESTS_ADDRESS: WITHDRAWAL_REQUESTS_CODE,
     CONSOLIDATION_REQUESTS_ADDRESS: CONSOLIDATION_REQUESTS_CODE,
 }
@@ -58,7 +47,7 @@ def system_contracts(fork: Fork, since: Fork | None = CANCUN) -> dict[str, dict[
     """The system contracts of a fork with empty storage, as ``alloc`` of a genesis; those of `since` left out."""
     known = since.system_contracts if since else ()
     return {
-        "0x" + address.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + _CODES[address].hex()}
-        for address in fork.system_contracts
-        if address not in known
+        "0x" + call.address.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + code.hex()}
+        for call in (*fork.block_start_calls, *fork.block_end_calls)
+        if call.address not in known and (code := call.code or _CODES[call.address])
     }
