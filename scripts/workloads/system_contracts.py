@@ -10,6 +10,7 @@ from executor.forks import (
     CONSOLIDATION_REQUESTS_ADDRESS,
     WITHDRAWAL_REQUESTS_ADDRESS,
     Fork,
+    SystemCall,
 )
 
 #: Queue of requests for withdrawals (EIP-7002).
@@ -43,11 +44,21 @@ _CODES: Mapping[bytes, bytes] = {
 }
 
 
+def under(document: dict[str, Any], fork: Fork) -> dict[str, Any]:
+    """A batch of Cancun with a genesis as one of a later fork, with the contracts that its blocks call."""
+    alloc = document["genesis"]["alloc"] | system_contracts(fork)
+    return document | {"fork": fork.name, "genesis": document["genesis"] | {"alloc": alloc}}
+
+
 def system_contracts(fork: Fork, since: Fork | None = CANCUN) -> dict[str, dict[str, Any]]:
     """The system contracts of a fork with empty storage, as ``alloc`` of a genesis; those of `since` left out."""
     known = since.system_contracts if since else ()
     return {
-        "0x" + call.address.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + code.hex()}
+        "0x" + call.address.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + _code(call).hex()}
         for call in (*fork.block_start_calls, *fork.block_end_calls)
-        if call.address not in known and (code := call.code or _CODES[call.address])
+        if call.address not in known
     }
+
+
+def _code(call: SystemCall) -> bytes:
+    return call.code or _CODES[call.address]
