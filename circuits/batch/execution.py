@@ -329,7 +329,8 @@ class Execution:
         for frame in np.flatnonzero(self.frame_precompile == MODEXP).tolist():
             row = self.frames[frame]
             data = self.trace.bytes_at(frames.input_start[row], frames.input_size[row])
-            found[frame] = ModexpPlan(ModexpInput(data), bool(self.frame_success[frame]))
+            paid, bound = bool(self.frame_success[frame]), self.fork.modexp.max_number_bytes
+            found[frame] = ModexpPlan(ModexpInput(data), paid, bound)
         return found
 
     @cached_property
