@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,7 @@ from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, Seg
 from circuits.transactions import access_list, beacon, block, transaction, withdrawal
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
+from executor.forks import CIRCUIT_FORKS, Fork
 
 
 class Columns(Layout):
@@ -155,7 +157,13 @@ _MODULES = (
 )
 
 
-def _components() -> list[Component]:
+def _of_module(module: ModuleType, fork: Fork) -> tuple[Component, ...]:
+    """The components of a module: `COMPONENTS`, or `components(fork)` where they are not the same for all forks."""
+    found: tuple[Component, ...] = module.components(fork) if hasattr(module, "components") else module.COMPONENTS
+    return found
+
+
+def _components(fork: Fork) -> list[Component]:
     own: list[Component] = [Acting(Segment(), _fill_segment)]
     functions: list[Component] = [
         Answering(bitwise_bytes.BitwiseBytes(), BITWISE_BYTES, lambda _, asked: bitwise_bytes.fill(asked)),
@@ -163,7 +171,7 @@ def _components() -> list[Component]:
         Answering(range.RANGE_16, RANGE16, lambda _, asked: range.RANGE_16.fill(asked[:, 0])),
         Answering(range.RANGE_15, RANGE15, lambda _, asked: range.RANGE_15.fill(asked[:, 0]) if len(asked) else None),
     ]
-    modules = [c for module in _MODULES for c in module.COMPONENTS]
+    modules = [c for module in _MODULES for c in _of_module(module, fork)]
     return [*own, *modules, *copies.COPY_COMPONENTS, *functions]
 
 
@@ -191,9 +199,9 @@ def in_order(components: Sequence[Component]) -> list[Component]:
     return ordered
 
 
-# What is known of the circuit, kept in a file: who makes plans or proofs with pinned keys needs no expressions.
+# What is known of a circuit, kept in a file: who makes plans or proofs with pinned keys needs no expressions.
 
-STORE = Path(__file__).with_suffix(".json")
+STORES = Path(__file__).parent / "described"
 
 
 #: Modules of the executor whose constants the circuit has.
@@ -211,26 +219,32 @@ EXECUTOR_MODULES = (
 
 
 def sources_digest() -> str:
-    """SHA-256 of all files that decide what the circuit is."""
+    """SHA-256 of all files that decide what the circuits are."""
     root = Path(__file__).parent
     executor = (root.parent / "executor" / f"{name}.py" for name in EXECUTOR_MODULES)
     return files_digest([*sorted(root.rglob("*.py")), *executor, listings.STORE])
 
 
-def circuit_of_sources() -> Circuit:
-    """The circuit of every segment, with its expressions."""
-    return Circuit("segment", [c.table for c in in_order(_components())])
+def circuit_of_sources(fork: Fork) -> Circuit:
+    """The circuit of every segment of a fork, with its expressions."""
+    return Circuit("segment", [c.table for c in in_order(_components(fork))])
 
 
-def store(description: Description, path: Path = STORE) -> None:
-    """Keep what is known of the circuit, with the digest of its sources."""
+def store_of(fork: Fork) -> Path:
+    """Where it is kept what is known of a fork's circuit."""
+    return STORES / f"{fork.circuit}.json"
+
+
+def store(description: Description, path: Path) -> None:
+    """Keep what is known of a circuit, with the digest of its sources."""
+    path.parent.mkdir(exist_ok=True)
     document = {"sources": sources_digest(), **description.to_document()}
     path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
 
 
 @cache
-def stored(path: Path = STORE) -> Description | None:
-    """What is known of the circuit from the file, if that is from the sources as they are."""
+def stored(path: Path) -> Description | None:
+    """What is known of a circuit from its file, if that is from the sources as they are."""
     try:
         document = json.loads(path.read_text())
         if document["sources"] == sources_digest():
@@ -240,35 +254,44 @@ def stored(path: Path = STORE) -> Description | None:
     return None
 
 
+def segment_components(fork: Fork) -> tuple[Component, ...]:
+    """All tables of a segment under a fork, in the order in which they are filled."""
+    return _segment_components(fork.circuit)
+
+
 @cache
-def segment_components() -> tuple[Component, ...]:
-    """All tables of a segment, in the order in which they are filled."""
-    components, known = _components(), stored()
+def _segment_components(circuit: str) -> tuple[Component, ...]:
+    fork = CIRCUIT_FORKS[circuit]
+    components, known = _components(fork), stored(store_of(fork))
     if known is None:
         return tuple(in_order(components))
     by_name = {c.table.name: c for c in components}
     return tuple(by_name[table.name] for table in known.tables)
 
 
+def segment_circuit(fork: Fork) -> Circuit:
+    """The circuit of every segment under a fork; forks with the same instructions, prices and contracts share it."""
+    return _segment_circuit(fork.circuit)
+
+
 @cache
-def segment_circuit() -> Circuit:
-    """The circuit of every segment."""
-    return Circuit("segment", [c.table for c in segment_components()], stored())
+def _segment_circuit(circuit: str) -> Circuit:
+    fork = CIRCUIT_FORKS[circuit]
+    return Circuit("segment", [c.table for c in segment_components(fork)], stored(store_of(fork)))
 
 
 @dataclass(frozen=True)
 class FilledSegment:
-    """Traces (None: the table is absent) and public values of one segment, in the order of the circuit's tables."""
+    """Traces (None: the table is absent) and public values of one segment, in the order of its circuit's tables."""
 
     traces: list[Matrix | None]
     public_values: SegmentPublicValues
+    circuit: Circuit
 
     @property
     def public_lists(self) -> list[list[int]]:
         """Public values per table: only the segment table has any."""
-        return [
-            self.public_values.to_list() if table.name == Segment.name else [] for table in segment_circuit().tables
-        ]
+        return [self.public_values.to_list() if table.name == Segment.name else [] for table in self.circuit.tables]
 
 
 def public_values(execution: Execution) -> SegmentPublicValues:
@@ -293,19 +316,19 @@ def public_values(execution: Execution) -> SegmentPublicValues:
 def fill(execution: Execution) -> FilledSegment:
     """All tables of a segment."""
     filled = fill_acting(execution)
-    return FilledSegment(answer(execution, filled), public_values(execution))
+    return FilledSegment(answer(execution, filled), public_values(execution), segment_circuit(execution.fork))
 
 
 def fill_acting(execution: Execution) -> dict[str, Matrix | None]:
     """The tables that are filled from events alone, by name."""
-    return {c.table.name: c.fill(execution) for c in segment_components() if isinstance(c, Acting)}
+    return {c.table.name: c.fill(execution) for c in segment_components(execution.fork) if isinstance(c, Acting)}
 
 
 def answer(execution: Execution, acting: dict[str, Matrix | None]) -> list[Matrix | None]:
     """The tables of a segment in the circuit's order, those which answer filled for what the others ask."""
     filled: list[tuple[Table, Matrix]] = []
     traces: list[Matrix | None] = []
-    for component in segment_components():
+    for component in segment_components(execution.fork):
         if isinstance(component, Acting):
             matrix = acting[component.table.name]
         else:
@@ -337,6 +360,6 @@ def heights_of(execution: Execution) -> dict[str, TableHeight]:
     traces = answer(execution, fill_acting(execution))
     return {
         table.name: TableHeight.of(table, matrix)
-        for table, matrix in zip(segment_circuit().tables, traces, strict=True)
+        for table, matrix in zip(segment_circuit(execution.fork).tables, traces, strict=True)
         if matrix is not None
     }

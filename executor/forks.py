@@ -95,6 +95,7 @@ class Fork:
     """A hard fork of Ethereum: the classes of py-evm that run it and the rules that batches are checked against."""
 
     name: str  # lower case, as in batch files
+    circuit: str  # the fork whose circuit proves it: the first one with its instructions, prices and contracts
     virtual_machine: str  # py-evm's class, "module:name"; beyond Prague the nearest one
     header: str  # py-evm's class of its block headers, "module:name"
     transaction_types: frozenset[int]
@@ -145,6 +146,7 @@ def _addresses(*numbers: int) -> frozenset[bytes]:
 
 CANCUN = Fork(
     name="cancun",
+    circuit="cancun",
     virtual_machine="eth.vm.forks.cancun:CancunVM",
     header="eth.vm.forks.cancun.blocks:CancunBlockHeader",
     transaction_types=frozenset((LEGACY_TYPE, ACCESS_LIST_TYPE, DYNAMIC_FEE_TYPE, BLOB_TYPE)),
@@ -186,6 +188,7 @@ def _scheduled(before: BlobRules, target: int, most: int, base_fee_update_fracti
 PRAGUE = replace(
     CANCUN,
     name="prague",
+    circuit="prague",
     virtual_machine="eth.vm.forks.prague:PragueVM",
     header="eth.vm.forks.prague.blocks:PragueBlockHeader",
     transaction_types=CANCUN.transaction_types | {SET_CODE_TYPE},
@@ -208,6 +211,7 @@ PRAGUE = replace(
 OSAKA = replace(
     PRAGUE,
     name="osaka",
+    circuit="osaka",
     precompiles=PRAGUE.precompiles | _addresses(0x100),  # EIP-7951
     blobs=replace(PRAGUE.blobs, max_blobs_per_transaction=6, reserve_gas_per_blob=2**13),
     modexp=ModexpRules(
@@ -231,6 +235,9 @@ BPO4 = replace(OSAKA, name="bpo4", blobs=_scheduled(OSAKA.blobs, 14, 21, 13_739_
 
 #: By name, in the order in which a chain comes to them.
 FORKS: Mapping[str, Fork] = {fork.name: fork for fork in (CANCUN, PRAGUE, OSAKA, BPO1, BPO2, BPO3, BPO4)}
+
+#: Those which have a circuit of their own, by name.
+CIRCUIT_FORKS: Mapping[str, Fork] = {name: fork for name, fork in FORKS.items() if fork.circuit == name}
 
 
 @dataclass(frozen=True)

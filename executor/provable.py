@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN
+from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN, FORKS
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
@@ -102,11 +102,8 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         ValueError: the batch was executed without a trace.
     """
     for number, fork in enumerate(executed.forks):
-        if fork != CANCUN:
-            what = " with another blob schedule" if fork.name == CANCUN.name else ""
-            raise UnsupportedFeature(f"fork {fork.name}{what}", number)
-    if executed.fork != CANCUN.name:
-        raise UnsupportedFeature(f"fork {executed.fork}")
+        if fork != FORKS[fork.name]:
+            raise UnsupportedFeature(f"fork {fork.name} with another blob schedule", number)
     trace = executed.trace
     if trace is None:
         raise ValueError("a batch executed without a trace cannot be proved")

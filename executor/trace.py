@@ -267,6 +267,7 @@ class Blocks(Table):
     """One row per block of the batch; ranges include the system calls before and the withdrawals after transactions."""
 
     number: U64
+    fork: U8  # place in executor.forks.FORKS
     timestamp: U64
     coinbase: Address
     base_fee: Word

@@ -9,6 +9,7 @@ from circuits.batch.execution import Batch
 from circuits.segment import segment_circuit
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
+from executor.forks import CIRCUIT_FORKS
 from executor.limbs import limbs_to_bytes, limbs_to_ints
 from executor.trace import NONE, TOPICS, ExecutionTrace
 from prover.errors import CostError
@@ -116,7 +117,11 @@ def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[Segmen
         CostError: there are too many segments for one.
     """
     file = encode_proof(assemble(executed, batch, jobs, [SegmentProof(b"")] * len(jobs)))
-    proofs = [check_segment_size(segment_circuit(), job.plan.heights, job.plan.log_stacked_height) for job in jobs]
+    circuits = [segment_circuit(CIRCUIT_FORKS[job.plan.fork]) for job in jobs]
+    proofs = [
+        check_segment_size(circuit, job.plan.heights, job.plan.log_stacked_height)
+        for circuit, job in zip(circuits, jobs, strict=True)
+    ]
     size = len(file) + sum(proofs) + _RLP_BYTES * len(jobs)
     if len(jobs) > MAX_SEGMENTS or size > MAX_FILE_BYTES:
         raise CostError(

@@ -99,10 +99,10 @@ def weight(cells: float, messages: float) -> float:
 
 def costs_of(execution: Execution) -> Costs:
     """The costs of the segment of an execution; its tables are filled to find out."""
-    traces = answer(execution, fill_acting(execution))
+    traces, circuit = answer(execution, fill_acting(execution)), segment_circuit(execution.fork)
     tables: list[TableCost] = []
     shares = np.zeros((256, 2))
-    for table, matrix, size in zip(segment_circuit().tables, traces, segment_circuit().statistics, strict=True):
+    for table, matrix, size in zip(circuit.tables, traces, circuit.statistics, strict=True):
         if matrix is None:
             continue
         is_instruction = issubclass(table.layout, Step)

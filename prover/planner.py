@@ -6,7 +6,7 @@ are those of the filled tables, padding included.
 """
 
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,6 +15,7 @@ from typing import NoReturn
 from circuits.batch.execution import Batch, Execution
 from circuits.segment import TableHeight, heights_of, segment_circuit
 from executor.errors import UnsupportedFeature
+from executor.forks import CANCUN, Fork
 from prover.errors import CostError
 from prover.estimate import Estimate, Estimator
 from verifier.errors import Invalid
@@ -99,6 +100,7 @@ class SegmentPlan:
         heights: rows of each table that is present, padding included.
         cells, interactions: of all tables, padding included.
         log_stacked_height: parameter of the engine, and so of the keys, for this segment.
+        fork: whose circuit and keys it has, by name.
     """
 
     index: int
@@ -108,6 +110,7 @@ class SegmentPlan:
     cells: int
     interactions: int
     log_stacked_height: int
+    fork: str = CANCUN.circuit
 
     @property
     def operations(self) -> int:
@@ -136,6 +139,7 @@ class Planner:
             hopeless by it is refused without being filled. It has no other influence.
         check: raises `Invalid` for heights that the verifier refuses with a value of log_stacked_height.
         place: block of an operation in the batch, and its transaction in the block, None for another operation.
+        fork: whose circuit it is, by name.
     """
 
     def __init__(
@@ -146,6 +150,7 @@ class Planner:
         estimate: Callable[[int, int], Estimate],
         check: Callable[[Mapping[str, int], int], object] = lambda heights, log_stacked_height: None,
         place: Callable[[int], tuple[int | None, int | None]] = lambda operation: (None, None),
+        fork: str = CANCUN.circuit,
     ) -> None:
         self._tables = tables
         self._heights = cache(heights)
@@ -153,15 +158,17 @@ class Planner:
         self._estimate = estimate
         self._check = check
         self._place = place
+        self._fork = fork
 
-    def plan(self, cuts: Sequence[int], budget: Budget | None = None) -> list[SegmentPlan]:
-        """Segments that cover all operations, in order; none for an empty batch.
+    def plan(self, cuts: Sequence[int], budget: Budget | None = None, index: int = 0) -> list[SegmentPlan]:
+        """Segments that cover all operations between the first and the last cut, in order; none without operations.
 
         Heights are powers of two, so filling a segment to the brim wastes less padding than making all segments equal.
 
         Args:
-            cuts: where segments may begin, ascending, and the number of operations as the last one.
+            cuts: where segments may begin, ascending, and the end of the operations as the last one.
             budget: of every segment.
+            index: of the first segment.
 
         Raises:
             CostError: what lies between two cuts takes more than the budget.
@@ -172,7 +179,7 @@ class Planner:
         position = 0
         while position < len(cuts) - 1:
             end = self._end(cuts, position, budget)
-            segments.append(self.segment(len(segments), cuts[position], cuts[end]))
+            segments.append(self.segment(index + len(segments), cuts[position], cuts[end]))
             position = end
         return segments
 
@@ -198,6 +205,7 @@ class Planner:
             cells=self._sum(heights, "columns"),
             interactions=self._sum(heights, "interactions"),
             log_stacked_height=self._stacked_height(heights),
+            fork=self._fork,
         )
 
     def _sum(self, heights: Mapping[str, int], what: str) -> int:
@@ -322,9 +330,9 @@ def _last_within(cuts: Sequence[int], low: int, high: int, expected: Callable[[i
     return low + bisect_right(range(low + 1, high + 1), allowed, key=lambda end: expected(cuts[end]))
 
 
-def planner_for(batch: Batch) -> Planner:
-    """The planner of a batch that has operations, with the segment circuit and what the verifier says of it."""
-    circuit = segment_circuit()
+def planner_for(batch: Batch, fork: Fork = CANCUN) -> Planner:
+    """The planner of a batch's operations of a fork, with its circuit and what the verifier says of it."""
+    circuit = segment_circuit(fork)
     return Planner(
         {table.name: TableSize(table.columns, table.interactions) for table in circuit.statistics},
         lambda first, end: heights_of(Execution(batch, first, end)),
@@ -332,6 +340,7 @@ def planner_for(batch: Batch) -> Planner:
         Estimator(batch),
         partial(check_segment_size, circuit),
         batch.operations.place,
+        fork.circuit,
     )
 
 
@@ -342,19 +351,24 @@ def plan_batch(batch: Batch, budget: Budget | None = None) -> list[SegmentPlan]:
         CostError: an operation takes more than the budget.
         UnsupportedFeature: it is larger than the verifier allows a segment to be.
     """
-    if not len(batch.operations):
-        return []
-    return planner_for(batch).plan(batch.operations.cuts.tolist(), budget)
+    plans: list[SegmentPlan] = []
+    cuts = batch.operations.cuts.tolist()
+    for fork, first, end in batch.runs():
+        own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
+        plans += planner_for(batch, fork).plan(own, budget, len(plans))
+    return plans
 
 
 def plan_whole(batch: Batch) -> SegmentPlan:
     """All operations of a batch, of which there are some, as one segment, whatever memory it takes.
 
     Raises:
+        ValueError: they are of forks with different circuits.
         CostError: they are more than the verifier allows in one segment.
         UnsupportedFeature: one of them is.
     """
-    planner = planner_for(batch)
+    ((fork, _, _),) = batch.runs()
+    planner = planner_for(batch, fork)
     # What no segment can hold is the reason where there is such a thing.
     planner.plan(batch.operations.cuts.tolist(), UNLIMITED)
     return planner.segment(0, 0, len(batch.operations))

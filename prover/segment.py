@@ -12,6 +12,7 @@ from circuits.batch.execution import Batch, Execution
 from circuits.segment import FilledSegment, fill, public_values, segment_circuit
 from circuits.state.state_view import StateView, Writes
 from circuits.statement import SegmentPublicValues
+from executor.forks import CIRCUIT_FORKS
 from prover.planner import SegmentPlan
 from prover.store import content_key
 from verifier import keys
@@ -61,22 +62,22 @@ class SegmentProof:
 
 
 @cache
-def proving_key(log_stacked_height: int) -> zkevm_native.ProvingKey:
-    """The key of the segment circuit, made once in each process.
+def proving_key(fork: str, log_stacked_height: int) -> zkevm_native.ProvingKey:
+    """The key of the circuit of a fork (by the name of one in `CIRCUIT_FORKS`), made once in each process.
 
     It comes from the pinned key, if that is of the circuit as it is, and is generated for any other circuit or height.
     """
-    circuit = segment_circuit()
-    if log_stacked_height in keys.SUPPORTED_HEIGHTS and circuit.digest == keys.manifest().circuit_digest:
-        pinned = zkevm_native.VerifyingKey.from_bytes(keys.encoding(log_stacked_height), known=True)
+    circuit = segment_circuit(CIRCUIT_FORKS[fork])
+    if log_stacked_height in keys.SUPPORTED_HEIGHTS and circuit.digest == keys.manifest(fork).circuit_digest:
+        pinned = zkevm_native.VerifyingKey.from_bytes(keys.encoding(fork, log_stacked_height), known=True)
         return zkevm_native.ProvingKey.of(pinned, circuit.names)
     return zkevm_native.keygen(circuit.export(), log_stacked_height)
 
 
 @cache
-def verifying_key(log_stacked_height: int) -> zkevm_native.VerifyingKey:
+def verifying_key(fork: str, log_stacked_height: int) -> zkevm_native.VerifyingKey:
     """The verifying half of `proving_key`."""
-    return proving_key(log_stacked_height).verifying_key()
+    return proving_key(fork, log_stacked_height).verifying_key()
 
 
 def segment_jobs(batch: Batch, plans: Sequence[SegmentPlan]) -> list[SegmentJob]:
@@ -88,7 +89,7 @@ def _job(batch: Batch, plan: SegmentPlan) -> SegmentJob:
     execution = Execution(batch, plan.first, plan.end)
     stated = public_values(execution)
     key = content_key(
-        segment_circuit().digest.encode(),
+        segment_circuit(execution.fork).digest.encode(),
         zkevm_native.VERSION.encode(),
         plan.log_stacked_height.to_bytes(4, "little"),
         repr(stated.to_list()).encode(),
@@ -113,7 +114,7 @@ def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = 
     Raises:
         zkevm_native.EngineError: the engine refused the traces or failed.
     """
-    key = proving_key(job.plan.log_stacked_height)
+    key = proving_key(job.plan.fork, job.plan.log_stacked_height)
     start = time.perf_counter()
     filled = fill_segment(batch, job)
     filled_at = time.perf_counter()
@@ -132,7 +133,7 @@ def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = 
 def is_proof_of(proof: bytes, job: SegmentJob) -> bool:
     """Whether the engine accepts this as a proof of what the segment states."""
     try:
-        verified = zkevm_native.verify(verifying_key(job.plan.log_stacked_height), proof)
+        verified = zkevm_native.verify(verifying_key(job.plan.fork, job.plan.log_stacked_height), proof)
     except zkevm_native.EngineError:
         return False
     stated = [values for values in verified.public_values if values]

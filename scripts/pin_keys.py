@@ -1,4 +1,4 @@
-"""Generate the verifying keys that `verifier/keys` pins, the listings of programs, and what is known of the circuit.
+"""Generate the verifying keys that `verifier/keys` pins, the listings of programs, and what is known of the circuits.
 
 Run after every change of a circuit: `python -m scripts.pin_keys`. With `--check` nothing is written; the exit status
 says whether the pinned keys are the ones the circuits generate.
@@ -17,11 +17,12 @@ from circuits import segment
 from circuits.air.circuit import Circuit
 from circuits.fields import listings
 from circuits.statement import CIRCUIT_VERSION
+from executor.forks import CIRCUIT_FORKS
 from verifier import keys
 
 
 def generate(circuit: Circuit, heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) -> tuple[keys.Manifest, bytes]:
-    """Generate verifying keys of the segment circuit.
+    """Generate verifying keys of a segment circuit.
 
     Args:
         circuit: with its expressions.
@@ -55,22 +56,22 @@ def main() -> int:
     if not arguments.check:
         # First: the circuits that are generated take the listings from there.
         listings.store(listings.assembled())
-    circuit = segment.circuit_of_sources()
-    manifest, shared = generate(circuit)
+    current = True
+    for fork in CIRCUIT_FORKS.values():
+        circuit, path = segment.circuit_of_sources(fork), segment.store_of(fork)
+        manifest, shared = generate(circuit)
+        if arguments.check:
+            current &= manifest == keys.manifest(fork.name) and segment.stored(path) == circuit.description
+            continue
+        keys.write(keys.FOLDER / fork.name, manifest, shared)
+        segment.store(circuit.description, path)
+        for entry in manifest.keys:
+            print(f"{fork.name}, log stacked height {entry.log_stacked_height}: digest {entry.digest}")
+        print(f"{fork.name}/{keys.CIRCUIT}: {len(shared):,} bytes")
     if arguments.check:
-        current = (
-            manifest == keys.manifest()
-            and {n: found.messages() for n, found in listings.listed().items()} == listings.assembled()
-            and segment.stored() == circuit.description
-        )
+        current &= {n: found.messages() for n, found in listings.listed().items()} == listings.assembled()
         print("the pinned keys are current" if current else "the pinned keys are not those of the circuits")
-        return 0 if current else 1
-    keys.write(keys.FOLDER, manifest, shared)
-    segment.store(circuit.description)
-    for entry in manifest.keys:
-        print(f"log stacked height {entry.log_stacked_height}: digest {entry.digest}")
-    print(f"{keys.CIRCUIT}: {len(shared):,} bytes")
-    return 0
+    return 0 if current else 1
 
 
 if __name__ == "__main__":

@@ -336,7 +336,7 @@ def _segments(
     check_plan(file.segments, len(operations))
     check_writes(file.segments, operations, state)
     for segment in file.segments:
-        keys.load(segment.log_stacked_height, engine)
+        keys.load(FORK, segment.log_stacked_height, engine)
     if len(operations) and not file.state_keys:
         raise Invalid("operations without any account")
     return operations, AccessTree(state) if len(operations) else None
@@ -406,7 +406,7 @@ def _proofs(file: ProofFile, expected: list[list[int]], engine: str, step: Calla
     bits = []
     for number, (segment, values) in enumerate(zip(file.segments, expected, strict=True)):
         try:
-            bits.append(verify_segment(segment, values, keys.load(segment.log_stacked_height, engine)))
+            bits.append(verify_segment(segment, values, keys.load(FORK, segment.log_stacked_height, engine)))
         except Invalid as error:
             raise Invalid(f"segment {number}: {error}") from error
         step(number + 1, len(file.segments))

@@ -194,7 +194,7 @@ def _show_phases(name: str, result: dict[str, Any], output: Output) -> None:
 
 def _measure(batch: Batch, job: SegmentJob, threads: int, device: Device) -> _Measured:
     start = time.perf_counter()
-    proving_key(job.plan.log_stacked_height)
+    proving_key(job.plan.fork, job.plan.log_stacked_height)
     keygen_seconds = time.perf_counter() - start
     before = _memory("VmRSS")
     proof = prove_segment(batch, job, threads)

@@ -61,7 +61,6 @@ def check_batch(files: Sequence[Path], budget: Budget, output: Output) -> bool:
     """
     executed, _ = _execute(files, output)
     batch = Batch.of(check_provable(executed))
-    circuit = segment_circuit()
     found: list[tuple[SegmentPlan, Finding]] = []
     start = time.perf_counter()
     with output.progress("Checking") as (advance,):
@@ -71,18 +70,19 @@ def check_batch(files: Sequence[Path], budget: Budget, output: Output) -> bool:
         advance(0, len(plans))
         for done, job in enumerate(jobs, start=1):
             filled = fill_segment(batch, job)
-            findings = check_circuit(circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+            findings = check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
             found += [(job.plan, finding) for finding in findings]
             advance(done, len(plans))
     seconds = time.perf_counter() - start
+    circuits = [segment_circuit(fork) for fork in dict.fromkeys(batch.forks)]
     for plan, finding in found:
         output.line(f"segment {plan.index}: {finding}", style="red")
     facts = [
         ("segments", len(plans)),
         ("transactions", len(batch.trace.transactions)),
         ("steps", len(batch.trace.steps)),
-        ("tables", len(circuit.tables)),
-        ("constraints", sum(table.constraints for table in circuit.statistics)),
+        ("tables", max((len(circuit.tables) for circuit in circuits), default=0)),
+        ("constraints", max((sum(table.constraints for table in c.statistics) for c in circuits), default=0)),
         ("cells", sum(plan.cells for plan in plans)),
         ("interactions", sum(plan.interactions for plan in plans)),
         ("violations", len(found)),

@@ -61,7 +61,7 @@ def inspect_security(file: Path, output: Output) -> bool:
 
 def _report(segment: SegmentRecord) -> tuple[SecurityReport, dict[str, float] | None]:
     """The report on a segment proof, and the engine's bits by step where the engine is installed."""
-    encoding = keys.encoding(segment.log_stacked_height)
+    encoding = keys.encoding("cancun", segment.log_stacked_height)
     key = decode(encoding)
     heights = proof.decode(key, bytes(segment.proof)).log_heights
     report = security(key, heights)

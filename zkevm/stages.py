@@ -11,7 +11,6 @@ import numpy as np
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.batch.execution import Batch
-from circuits.segment import segment_circuit
 from executor.case_pool import Verdict
 from executor.conformance import Failed, Further, judge_case
 from executor.errors import UnsupportedFeature
@@ -46,7 +45,7 @@ def findings(executed: ExecutedBatch, budget: Budget = _CHECK_BUDGET) -> list[Fi
     found: list[Finding] = []
     for job in jobs:
         filled = fill_segment(batch, job)
-        found += check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+        found += check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
     return found
 
 

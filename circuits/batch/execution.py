@@ -25,7 +25,7 @@ from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds
 from circuits.limbs import Limbs
 from circuits.widths import WORD
-from executor.forks import CANCUN
+from executor.forks import CIRCUIT_FORKS, FORKS, Fork
 from executor.modexp import ModexpInput
 from executor.opcodes import (
     CALLS,
@@ -144,6 +144,22 @@ class Batch:
         return cls(trace, Operations.of(trace), BatchLeaves.of(trace))
 
     @cached_property
+    def forks(self) -> tuple[Fork, ...]:
+        """The fork of each block, as far as circuits differ by it."""
+        known = list(FORKS.values())
+        return tuple(CIRCUIT_FORKS[known[place].circuit] for place in self.trace.blocks.fork.tolist())
+
+    def fork_of(self, operation: int) -> Fork:
+        """The fork of an operation, as far as circuits differ by it."""
+        return self.forks[int(self.operations.block[operation])]
+
+    def runs(self) -> list[tuple[Fork, int, int]]:
+        """The longest runs of operations `first .. end - 1` that have the same circuit, with its fork."""
+        forks = [self.forks[block] for block in self.operations.block.tolist()]
+        ends = [k + 1 for k in range(len(forks)) if k + 1 == len(forks) or forks[k + 1] is not forks[k]]
+        return [(forks[end - 1], first, end) for first, end in zip([0, *ends], ends, strict=False)]
+
+    @cached_property
     def receipts(self) -> ReceiptChain:
         """The running hash of logs and receipts."""
         return ReceiptChain.of(self.trace, self.operations)
@@ -154,6 +170,7 @@ class Execution:
 
     Attributes (n steps; all `int64` arrays):
         trace, operations, leaves: of the whole batch.
+        fork: of all its operations, as far as circuits differ by it.
         first, end: operations of the segment.
         step: (n,) row of each step in the trace.
         opcode, pc, stack_size, gas, memory_words: (n,) before the step; memory in words, gas without the reserve.
@@ -199,6 +216,7 @@ class Execution:
         self.batch = batch
         self.trace, self.operations, self.leaves = batch.trace, batch.operations, batch.leaves
         self.first, self.end = first, end
+        self.fork = batch.fork_of(first)
         numbers = np.arange(first, end, dtype=np.int64)
         self.kind = self.operations.kind[first:end]
         self.transaction_operations = numbers[self.kind == OperationKind.TRANSACTION]
@@ -215,7 +233,7 @@ class Execution:
         counts = (table.end_frame[self.transactions] - table.first_frame[self.transactions]).astype(np.int64)
         rows = ranges(table.first_frame[self.transactions], counts)
         frames = trace.frames
-        precompile = _precompiles(frames.kind[rows], frames.code_address[rows])
+        precompile = _precompiles(frames.kind[rows], frames.code_address[rows], self.fork)
         acts = (frames.parent[rows] != NONE) | (frames.end_step[rows] > frames.first_step[rows]) | (precompile > 0)
         acts |= (frames.kind[rows] == FrameKind.CREATION) & (frames.outcome[rows] != Outcome.COLLISION)
         local = np.repeat(np.arange(len(self.transactions)), counts)[acts]
@@ -779,9 +797,9 @@ def words_of(size: Integers) -> Integers:
     return -(-size // 32)
 
 
-def _precompiles(kind: NDArray[np.uint8], address: Limbs) -> Integers:
+def _precompiles(kind: NDArray[np.uint8], address: Limbs, fork: Fork) -> Integers:
     """Numbers (n,) of the precompiles that frames call, 0 for others; `address` (n, 10): whose code they run."""
-    numbers = np.array(sorted(int.from_bytes(x, "big") for x in CANCUN.precompiles))
+    numbers = np.array(sorted(int.from_bytes(x, "big") for x in fork.precompiles))
     low = address[:, 0].astype(np.int64)
     created = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
     return np.where(~created & ~address[:, 1:].any(axis=1) & np.isin(low, numbers), low, 0)

@@ -14,9 +14,9 @@ cut. Where they have one (`BoundedModexp`), a call with a longer number fails, a
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -328,7 +328,7 @@ class BoundedColumns(Computed[C], BoundedPrice[C], Call[C]):
     """One call per row, of numbers with a bound."""
 
 
-class _Calls(Table[L], ABC, Generic[L]):
+class _Calls(Table[L]):
     """Calls of MODEXP, whatever their price."""
 
     name = "modexp"

@@ -40,6 +40,7 @@ from circuits.programs.bls12_381 import R
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import END, PART, Program, Variant
 from circuits.segment import heights_of, segment_circuit
+from executor.forks import CANCUN
 from executor.modexp import ModexpInput
 from executor.provable import check_provable
 from prover.costs import weight
@@ -123,7 +124,7 @@ class Case:
 @cache
 def _weights() -> dict[str, Cost]:
     """A row of each table."""
-    sizes = zip(segment_circuit().tables, segment_circuit().statistics, strict=True)
+    sizes = zip(segment_circuit(CANCUN).tables, segment_circuit(CANCUN).statistics, strict=True)
     return {table.name: Cost(size.columns, size.interactions) for table, size in sizes}
 
 
@@ -131,7 +132,9 @@ def _weights() -> dict[str, Cost]:
 def _foreign_steps() -> frozenset[str]:
     """Tables of instructions that are no calls."""
     return frozenset(
-        t.name for t in segment_circuit().tables if issubclass(t.layout, Step) and not issubclass(t.layout, CallColumns)
+        t.name
+        for t in segment_circuit(CANCUN).tables
+        if issubclass(t.layout, Step) and not issubclass(t.layout, CallColumns)
     )
 
 

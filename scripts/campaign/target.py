@@ -24,6 +24,7 @@ from circuits.component import Answering, Component
 from circuits.segment import FilledSegment, segment_components
 from executor.batch import batch_from_document
 from executor.execute import execute
+from executor.forks import CANCUN, Fork
 from executor.provable import check_provable
 from executor.trace import ExecutionTrace
 from scripts.campaign.batches import Document
@@ -65,9 +66,9 @@ class Target:
     components: tuple[Component, ...]
 
     @staticmethod
-    def segment() -> Target:
-        """The circuit that is proved."""
-        return Target(segment_components())
+    def segment(fork: Fork = CANCUN) -> Target:
+        """The circuit of a fork that is proved."""
+        return Target(segment_components(fork))
 
     @cached_property
     def circuit(self) -> Circuit:

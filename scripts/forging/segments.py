@@ -39,19 +39,20 @@ Forgery = Callable[[dict[str, Any]], None]
 def forge_matrices(execution: Execution, forgery: Forgery = lambda tables: None) -> dict[str, Matrix | None]:
     """The acting tables of a segment by name, altered."""
     acting = fill_acting(execution)
-    layouts = {table.name: table.layout for table in segment_circuit().tables}
+    layouts = {table.name: table.layout for table in segment_circuit(execution.fork).tables}
     forgery({name: TraceView(layouts[name], matrix) for name, matrix in acting.items() if matrix is not None})
     return acting
 
 
 def forge(execution: Execution, forgery: Forgery) -> FilledSegment:
     """The segment with its acting tables altered and its function tables filled for the altered queries."""
-    return FilledSegment(answer(execution, forge_matrices(execution, forgery)), public_values(execution))
+    traces = answer(execution, forge_matrices(execution, forgery))
+    return FilledSegment(traces, public_values(execution), segment_circuit(execution.fork))
 
 
 def check(segment: FilledSegment, circuit: Circuit | None = None) -> list[Finding]:
-    """All findings of the checker, for the circuit of every segment by default."""
-    return check_circuit(circuit or segment_circuit(), segment.traces, segment.public_lists, algebra=NumpyAlgebra())
+    """All findings of the checker, for the segment's own circuit by default."""
+    return check_circuit(circuit or segment.circuit, segment.traces, segment.public_lists, algebra=NumpyAlgebra())
 
 
 def places(findings: list[Finding]) -> set[str]:
@@ -114,7 +115,7 @@ def tell(trace: ExecutionTrace, lie: Lie, components: Sequence[Component] | None
     execution = dishonest_execution(trace, lie)
     filled: list[tuple[Table, Matrix]] = []
     traces: list[Matrix | None] = []
-    for component in components or segment_components():
+    for component in components or segment_components(execution.fork):
         if isinstance(component, Acting):
             matrix = component.fill(execution)
         else:
@@ -128,7 +129,8 @@ def tell(trace: ExecutionTrace, lie: Lie, components: Sequence[Component] | None
             filled.append((table, matrix))
     view, leaves = StateView.of(execution), execution.leaves
     after = root(leaf_digests(leaves.keys, view.after, leaves.codes), access_depth(execution.batch))
-    return FilledSegment(traces, replace(public_values(execution), access_out=after))
+    stated = replace(public_values(execution), access_out=after)
+    return FilledSegment(traces, stated, segment_circuit(execution.fork))
 
 
 def differing(honest: FilledSegment, told: FilledSegment) -> set[str]:

@@ -32,6 +32,7 @@ from circuits.limbs import words_from_bytes
 from circuits.memory.buses import MEMORY_BYTES
 from circuits.precompiles.blake2f import COMPONENTS, Blake2f, Blake2fFailed, Columns
 from circuits.segment import fill, in_order, segment_circuit
+from executor.forks import CANCUN
 from executor.trace import Outcome
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
@@ -365,7 +366,7 @@ def test_an_execution() -> None:
             == output.astype("<u8").tobytes()
         )
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
 
 
 def test_a_frame_with_a_reserve_of_gas() -> None:
@@ -379,7 +380,7 @@ def test_a_frame_with_a_reserve_of_gas() -> None:
     assert Blake2fCalls.of(execution).ending.tolist() == [SUCCEEDS, WRONG_FLAG, WRONG_LENGTH]
     assert execution.frame_reserve[1:].all()
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
 
 
 # -- lies about calls
@@ -747,5 +748,5 @@ def test_the_engine_rejects_a_false_output() -> None:
 
 def test_only_calls_begin_and_end_rounds() -> None:
     """The argument of the bus: number 0 is sent, and the last number received, by `blake2f` alone."""
-    users = [t.name for t in segment_circuit().tables if any(i.bus == BLAKE2F_ROUNDS for i in t.air.interactions)]
+    users = [t.name for t in segment_circuit(CANCUN).tables if any(i.bus == BLAKE2F_ROUNDS for i in t.air.interactions)]
     assert sorted(users) == ["blake2f", "blake2f_rounds"]

@@ -30,13 +30,14 @@ from circuits.segment import Segment, fill, segment_circuit
 from circuits.state.buses import DELETION
 from circuits.transactions.buses import ACCESS_LIST, CHAIN
 from circuits.widths import WORD_BYTES
+from executor.forks import CANCUN
 from scripts.batches import everything
 from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
 from tests.circuits.polynomials import Expander, Polynomial
 from verifier.sizes import MAX_LOG_HEIGHT
 
-TABLES = {table.name: table for table in segment_circuit().tables}
+TABLES = {table.name: table for table in segment_circuit(CANCUN).tables}
 ROWS = 1 << MAX_LOG_HEIGHT
 
 #: Buses on which time goes on. The rows between the segment's first message and its last one are a path, on which time

@@ -6,6 +6,7 @@ computes from the batch's public data. What objects is named in each test.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints
 from circuits.segment import FilledSegment, segment_circuit
 from circuits.state.state_view import StateView
+from executor.forks import CANCUN
 from executor.opcodes import OPCODES
 from executor.state_keys import StateKind
 from executor.trace import ExecutionTrace, Outcome
@@ -678,11 +680,11 @@ def test_a_word_from_deeper_down() -> None:
 def without_table(name: str) -> set[str]:
     """Who objects if a table of the honest segment is absent."""
     segment = honest()[1]
-    tables = segment_circuit().tables
+    tables = segment_circuit(CANCUN).tables
     traces = [None if t.name == name else trace for t, trace in zip(tables, segment.traces, strict=True)]
     if name == "segment":
-        return places(check_circuit(segment_circuit(), traces, [[] for _ in tables], algebra=NumpyAlgebra()))
-    return places(check(FilledSegment(traces, segment.public_values)))
+        return places(check_circuit(segment_circuit(CANCUN), traces, [[] for _ in tables], algebra=NumpyAlgebra()))
+    return places(check(replace(segment, traces=traces)))
 
 
 @pytest.mark.parametrize("name", ["segment", "transaction", "frame", "storage", "access_node", "sload"])
@@ -692,7 +694,7 @@ def test_an_absent_table(name: str) -> None:
 
 @pytest.mark.deep
 def test_every_absent_table() -> None:
-    tables = segment_circuit().tables
+    tables = segment_circuit(CANCUN).tables
     present = [t.name for t, trace in zip(tables, honest()[1].traces, strict=True) if trace is not None]
     assert [name for name in present if not without_table(name)] == []
 
@@ -705,7 +707,7 @@ def test_two_rows_with_the_same_id(name: str) -> None:
         rows._matrix[-1] = rows._matrix[0]
 
     segment = honest()[1]
-    place = segment_circuit().names.index(name)
+    place = segment_circuit(CANCUN).names.index(name)
     assert segment.traces[place] is not None
     if len(segment.traces[place]) > 1:  # type: ignore[arg-type]
         assert caught(Lie(tables={name: repeat}))

@@ -17,6 +17,7 @@ from circuits.instructions import environment
 from circuits.instructions.environment import KINDS
 from circuits.segment import segment_circuit
 from circuits.transactions import block
+from executor.forks import CANCUN
 from executor.opcodes import OPCODES
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
@@ -94,7 +95,7 @@ def test_what_is_asked_for_under_no_opcode_is_not_pushed() -> None:
     """The places of blob hashes have no byte of code for a name."""
     provided = {
         interaction.message[2].value
-        for table in segment_circuit().tables
+        for table in segment_circuit(CANCUN).tables
         for interaction in table.air.interactions
         if interaction.bus == CONTEXT and interaction.provides
     }

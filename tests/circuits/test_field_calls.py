@@ -21,6 +21,7 @@ from circuits.functions.buses import RANGE15
 from circuits.programs.curves import SECP256K1
 from circuits.programs.program import signed
 from circuits.segment import fill, segment_circuit
+from executor.forks import CANCUN
 from executor.trace import Outcome
 from scripts.batches.builder import Builder
 from scripts.batches.precompiles import BN_FIELD, BN_G1, BN_G2, SECP256K1_ORDER, VECTORS, words
@@ -51,7 +52,7 @@ RECOVERIES = {
 
 def _check(execution: Execution) -> None:
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
 
 
 def _address(number: int) -> bytes:
@@ -135,8 +136,10 @@ def test_what_nobody_pays_for_is_not_copied() -> None:
     execution = _contract(f"{source} 0 0 {1 << 17} 0 6 9000 staticcall pop 0 0 97 0 7 9000 staticcall pop")
     assert _outcomes(execution) == [True, False, False]
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
-    heights = {t.name: len(m) for t, m in zip(segment_circuit().tables, filled.traces, strict=True) if m is not None}
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    heights = {
+        t.name: len(m) for t, m in zip(segment_circuit(CANCUN).tables, filled.traces, strict=True) if m is not None
+    }
     assert heights["copy"] <= 16
 
 

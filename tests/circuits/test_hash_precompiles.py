@@ -35,6 +35,7 @@ from circuits.memory import hash_read
 from circuits.memory.buses import HASH_READ, MEMORY_BYTES
 from circuits.precompiles.hashes import COMPONENTS
 from circuits.segment import fill, in_order, segment_circuit
+from executor.forks import CANCUN
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
@@ -247,7 +248,7 @@ def test_an_execution() -> None:
     # Nothing, the same memory before and after it has changed, and what the transaction hashes.
     assert [len(data) for data in calls.distinct[SHA256_FUNCTION].data] == [0, 100, 100, 70]
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
 
 
 def _row(number: int, size: int) -> int:

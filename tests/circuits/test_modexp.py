@@ -26,6 +26,7 @@ from circuits.modexp import work as modexp_work
 from circuits.modexp.work import ModexpWork
 from circuits.precompiles.modexp import COMPONENTS
 from circuits.segment import fill, in_order, segment_circuit
+from executor.forks import CANCUN
 from executor.modexp import ModexpInput, addition_chain
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
@@ -293,7 +294,7 @@ def test_an_execution(kind: str) -> None:
     assert len(plans) == 2 * len(names) + 1
     assert {plan.paid for plan in plans} == {True, False}
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
 
 
 MANY = 8192

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from circuits.batch.execution import Batch, Execution
 from circuits.segment import FilledSegment, Segment, fill, heights_of, public_values, segment_circuit
 from circuits.state.access_tree import access_root
 from circuits.statement import CIRCUIT_VERSION, OPERATIONS_START, RECEIPTS_START, WRITES_START, PublicColumns
+from executor.forks import CANCUN
 from scripts.forging.segments import check, forge
 
 
@@ -36,12 +38,12 @@ def test_segments_chain_by_their_public_values(batch: Batch) -> None:
 
 
 def _check_public(filled: FilledSegment, traces: list[Matrix | None], public: list[int]) -> list[Finding]:
-    lists = [public if table.name == Segment.name else [] for table in segment_circuit().tables]
-    return check_circuit(segment_circuit(), traces, lists, algebra=NumpyAlgebra())
+    lists = [public if table.name == Segment.name else [] for table in segment_circuit(CANCUN).tables]
+    return check_circuit(segment_circuit(CANCUN), traces, lists, algebra=NumpyAlgebra())
 
 
 def _place() -> int:
-    return segment_circuit().names.index(Segment.name)
+    return segment_circuit(CANCUN).names.index(Segment.name)
 
 
 def test_an_honest_segment_is_accepted(small_segment: FilledSegment) -> None:
@@ -73,7 +75,7 @@ def test_two_segment_rows_are_rejected(small_segment: FilledSegment) -> None:
     row = traces[_place()]
     assert row is not None
     traces[_place()] = np.concatenate([row, row])
-    assert check(FilledSegment(traces, small_segment.public_values))
+    assert check(replace(small_segment, traces=traces))
 
 
 @pytest.mark.deep
@@ -84,7 +86,7 @@ def test_every_table_is_needed(small_segment: FilledSegment) -> None:
             continue
         traces = list(small_segment.traces)
         traces[place] = None
-        assert check(FilledSegment(traces, small_segment.public_values)), segment_circuit().names[place]
+        assert check(replace(small_segment, traces=traces)), segment_circuit(CANCUN).names[place]
 
 
 def test_forged_tables_are_rejected(small_execution: Execution) -> None:
@@ -100,7 +102,9 @@ def test_forged_tables_are_rejected(small_execution: Execution) -> None:
 def test_heights_are_exact(batch: Batch, first: int, end: int) -> None:
     execution = Execution(batch, first, end)
     filled = fill(execution)
-    exact = {t.name: len(m) for t, m in zip(segment_circuit().tables, filled.traces, strict=True) if m is not None}
+    exact = {
+        t.name: len(m) for t, m in zip(segment_circuit(CANCUN).tables, filled.traces, strict=True) if m is not None
+    }
     found = heights_of(execution)
     assert {name: height for name, (_, height) in found.items()} == exact
     for rows, height in found.values():
@@ -111,7 +115,7 @@ def test_heights_are_exact(batch: Batch, first: int, end: int) -> None:
 @pytest.mark.deep
 def test_no_public_value_and_no_cell_of_the_segment_table_is_free(small_segment: FilledSegment) -> None:
     tables = {Segment.name}
-    report = mutate(segment_circuit(), small_segment.traces, small_segment.public_lists, seed=1, tables=tables)
+    report = mutate(segment_circuit(CANCUN), small_segment.traces, small_segment.public_lists, seed=1, tables=tables)
     assert not report.survivors, "\n".join(str(s) for s in report.survivors[:20])
 
 
@@ -119,13 +123,13 @@ def test_no_public_value_and_no_cell_of_the_segment_table_is_free(small_segment:
 def test_no_cell_is_free(small_segment: FilledSegment) -> None:
     """Of the whole circuit; the tests of its modules do the same with the tables of one and many more rows."""
     report = mutate(
-        segment_circuit(), small_segment.traces, small_segment.public_lists, seed=1, rows_per_table=1
+        segment_circuit(CANCUN), small_segment.traces, small_segment.public_lists, seed=1, rows_per_table=1
     )  # fmt: skip
     assert not report.survivors, "\n".join(str(s) for s in report.survivors[:20])
 
 
 def test_the_engine_agrees(small_segment: FilledSegment) -> None:
-    key = zkevm_native.keygen(segment_circuit().export(), 16)
+    key = zkevm_native.keygen(segment_circuit(CANCUN).export(), 16)
     proof, _ = zkevm_native.prove(key, small_segment.traces, small_segment.public_lists, 2)
     verified = zkevm_native.verify(key.verifying_key(), proof)
     assert verified.public_values == small_segment.public_lists

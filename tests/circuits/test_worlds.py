@@ -15,6 +15,7 @@ from circuits.batch.leaves import LeafKind
 from circuits.segment import FilledSegment, segment_circuit
 from circuits.state.account_replay import created
 from circuits.state.state_view import StateView
+from executor.forks import CANCUN
 from executor.opcodes import OPCODES
 from executor.state_keys import StateKind
 from executor.trace import NONE, ExecutionTrace, Mode
@@ -107,9 +108,13 @@ def test_undone_is_what_the_trace_undoes() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_mutations(case: str) -> None:
     segment = honest(case)[1]
-    present = {t.name for t, trace in zip(segment_circuit().tables, segment.traces, strict=True) if trace is not None}
+    present = {
+        t.name for t, trace in zip(segment_circuit(CANCUN).tables, segment.traces, strict=True) if trace is not None
+    }
     tables = present & {*UNDO, *CREATING, "static_violation", "storage"}
-    found = mutate(segment_circuit(), segment.traces, segment.public_lists, rows_per_table=6, seed=1, tables=tables)
+    found = mutate(
+        segment_circuit(CANCUN), segment.traces, segment.public_lists, rows_per_table=6, seed=1, tables=tables
+    )
     assert found.survivors == [], str(found)
     assert set(found.coverage) == tables
 

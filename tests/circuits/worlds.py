@@ -17,6 +17,7 @@ from circuits.frames import frames
 from circuits.frames.buses import HALT
 from circuits.frames.frames import Ending
 from circuits.segment import fill, segment_circuit
+from executor.forks import CANCUN
 from tests.circuits.family import World, open_messages
 
 
@@ -62,7 +63,7 @@ class Sender(World):
 
 def halting(execution: Execution, steps: Sequence[Component]) -> Acting:
     """A component that ends the frames of an execution as they end, but for those which these steps end."""
-    place = segment_circuit().names.index("frame")
+    place = segment_circuit(CANCUN).names.index("frame")
     frame: Any = TraceView(frames.Columns, fill(execution).traces[place])
     ended = {message[0] for message in open_messages(steps, execution, HALT)}
     own = [row for row in range(len(execution.frames)) if row + 1 not in ended]

@@ -14,6 +14,7 @@ import zkevm_native
 from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints, words_to_ints
 from circuits.segment import FilledSegment, fill_acting, public_values, segment_circuit
+from executor.forks import CANCUN
 from prover.segment import proving_key
 from scripts.batches.chain import STORAGE, refit_receipts, reheader
 from scripts.forging.segments import forge, forge_matrices
@@ -321,7 +322,7 @@ def _forged(proved: Proved, segment: int, forgery: Callable[[dict[str, Any]], No
     plan = proved.jobs[segment].plan
     execution = Execution(proved.batch, plan.first, plan.end)
     filled = forge(execution, forgery)
-    key = proving_key(plan.log_stacked_height)
+    key = proving_key("cancun", plan.log_stacked_height)
     try:
         proof, _ = zkevm_native.prove(key, filled.traces, filled.public_lists, 2)
     except zkevm_native.EngineError:
@@ -336,10 +337,11 @@ def test_an_honest_proof_made_like_the_forged_ones(proved: Proved) -> None:
     execution = Execution(proved.batch, plan.first, plan.end)
     filled: FilledSegment = forge(execution, lambda tables: None)
     assert filled.public_lists == [
-        public_values(execution).to_list() if table.name == "segment" else [] for table in segment_circuit().tables
+        public_values(execution).to_list() if table.name == "segment" else []
+        for table in segment_circuit(CANCUN).tables
     ]
     assert set(fill_acting(execution)) == set(forge_matrices(execution))
-    proof, _ = zkevm_native.prove(proving_key(plan.log_stacked_height), filled.traces, filled.public_lists, 2)
+    proof, _ = zkevm_native.prove(proving_key("cancun", plan.log_stacked_height), filled.traces, filled.public_lists, 2)
     segments = (replace(proved.file.segments[0], proof=proof), *proved.file.segments[1:])
     assert verify(encode_proof(replace(proved.file, segments=segments)))
 

@@ -11,6 +11,7 @@ from circuits.batch.execution import Batch, Execution
 from circuits.instructions.step import Step
 from circuits.segment import segment_circuit
 from executor.execute import execute
+from executor.forks import CANCUN
 from executor.inputs import read_batch
 from executor.provable import check_provable
 from prover.costs import Costs, costs_of
@@ -38,7 +39,9 @@ def test_a_workload_stays_within_its_budget(name: str) -> None:
 def test_costs_by_instruction_are_those_of_the_instruction_tables() -> None:
     found = costs("erc20-yul")
     own = [table for table in found.tables if table.is_instruction]
-    assert {table.name for table in own} <= {t.name for t in segment_circuit().tables if issubclass(t.layout, Step)}
+    assert {table.name for table in own} <= {
+        t.name for t in segment_circuit(CANCUN).tables if issubclass(t.layout, Step)
+    }
     assert sum(table.rows for table in own) == found.steps == sum(i.steps for i in found.instructions)
     assert sum(i.cells for i in found.instructions) == pytest.approx(sum(table.cells for table in own))
     assert sum(i.messages for i in found.instructions) == pytest.approx(sum(table.messages for table in own))

@@ -6,6 +6,7 @@ import pytest
 
 from circuits.batch.execution import Batch
 from circuits.segment import segment_circuit
+from executor.forks import CANCUN
 from executor.provable import check_provable
 from prover.planner import plan_batch, planner_for
 from prover.segment import SegmentJob, fill_segment, is_proof_of, prove_segment, proving_key, segment_jobs
@@ -49,7 +50,7 @@ def test_writes_name_leaves_and_their_order_is_fixed(small_batch: Batch, jobs: l
 
 
 def test_tables_are_exactly_as_large_as_planned(small_batch: Batch, jobs: list[SegmentJob]) -> None:
-    names = segment_circuit().names
+    names = segment_circuit(CANCUN).names
     for job in jobs:
         filled = fill_segment(small_batch, job)
         heights = {name: len(t) for name, t in zip(names, filled.traces, strict=True) if t is not None}
@@ -60,15 +61,15 @@ def test_a_key_of_another_circuit_than_the_pinned_one_is_generated(
     jobs: list[SegmentJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is the same, if the circuit is, after all."""
-    height, manifest = jobs[0].plan.log_stacked_height, keys.manifest()
+    height, manifest = jobs[0].plan.log_stacked_height, keys.manifest("cancun")
     proving_key.cache_clear()
-    monkeypatch.setattr(keys, "manifest", lambda: replace(manifest, circuit_digest="another"))
-    generated = proving_key(height)
+    monkeypatch.setattr(keys, "manifest", lambda fork: replace(manifest, circuit_digest="another"))
+    generated = proving_key("cancun", height)
     proving_key.cache_clear()
     monkeypatch.undo()
-    pinned = proving_key(height)
+    pinned = proving_key("cancun", height)
     assert pinned.tables == generated.tables == list(manifest.tables)
-    assert pinned.verifying_key().to_bytes() == generated.verifying_key().to_bytes() == keys.encoding(height)
+    assert pinned.verifying_key().to_bytes() == generated.verifying_key().to_bytes() == keys.encoding("cancun", height)
 
 
 def test_a_proof_is_one_of_its_own_segment_alone(small_batch: Batch, jobs: list[SegmentJob]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import zkevm_native
 
 from circuits import segment
+from executor.forks import CIRCUIT_FORKS
 from scripts.pin_keys import generate
 from verifier import keys
 from verifier.engines import ENGINES
@@ -30,76 +31,90 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     keys.manifest.cache_clear()
 
 
-def test_pinned_keys_are_those_the_circuits_generate() -> None:
-    circuit = segment.circuit_of_sources()
+def test_there_are_keys_of_every_fork_with_a_circuit() -> None:
+    assert tuple(CIRCUIT_FORKS) == keys.KEY_SETS
+
+
+@pytest.mark.parametrize("fork", keys.KEY_SETS)
+def test_pinned_keys_are_those_the_circuits_generate(fork: str) -> None:
+    circuit = segment.circuit_of_sources(CIRCUIT_FORKS[fork])
     manifest, shared = generate(circuit)
-    assert manifest == keys.manifest(), "run `make pin-keys`"
-    assert segment.stored() == circuit.description, "run `make pin-keys`"
-    assert zlib.decompress((keys.FOLDER / keys.CIRCUIT).read_bytes()) == shared
+    assert manifest == keys.manifest(fork), "run `make pin-keys`"
+    assert segment.stored(segment.store_of(CIRCUIT_FORKS[fork])) == circuit.description, "run `make pin-keys`"
+    assert zlib.decompress((keys.FOLDER / fork / keys.CIRCUIT).read_bytes()) == shared
 
 
-def test_every_supported_height_has_its_own_key() -> None:
-    manifest = keys.manifest()
-    assert tuple(entry.log_stacked_height for entry in manifest.keys) == keys.SUPPORTED_HEIGHTS
-    assert len({entry.digest for entry in manifest.keys}) == len(keys.SUPPORTED_HEIGHTS)
-    assert len({keys.encoding(height) for height in keys.SUPPORTED_HEIGHTS}) == len(keys.SUPPORTED_HEIGHTS)
-    assert [path.name for path in keys.FOLDER.glob("*.vk")] == [keys.CIRCUIT]
+def test_every_fork_and_height_has_its_own_key() -> None:
+    for fork in keys.KEY_SETS:
+        heights = tuple(entry.log_stacked_height for entry in keys.manifest(fork).keys)
+        assert heights == keys.SUPPORTED_HEIGHTS
+        assert [path.name for path in (keys.FOLDER / fork).glob("*.vk")] == [keys.CIRCUIT]
+    every = [(fork, height) for fork in keys.KEY_SETS for height in keys.SUPPORTED_HEIGHTS]
+    assert len({entry.digest for fork in keys.KEY_SETS for entry in keys.manifest(fork).keys}) == len(every)
+    assert len({keys.encoding(*which) for which in every}) == len(every)
 
 
+def test_another_fork_has_none() -> None:
+    with pytest.raises(Invalid, match=r"no keys are pinned for fork '../keys/cancun."):
+        keys.load("../keys/cancun", 16)
+
+
+@pytest.mark.parametrize("fork", keys.KEY_SETS)
 @pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
-def test_keys_give_100_bits(height: int) -> None:
+def test_keys_give_100_bits(fork: str, height: int) -> None:
     """Of a key that is known by its hash the engine checks nothing; here it does."""
-    key = zkevm_native.VerifyingKey.from_bytes(keys.encoding(height))
+    key = zkevm_native.VerifyingKey.from_bytes(keys.encoding(fork, height))
     assert key.log_stacked_height == height
     assert key.security()["total"] >= 100
-    assert key.digest == keys.load(height).verifying_key.digest
+    assert key.digest == keys.load(fork, height).verifying_key.digest
 
 
 @pytest.mark.parametrize("height", [0, 13, 23, 255])
 def test_other_heights_have_no_key(height: int) -> None:
     with pytest.raises(Invalid, match="no key is pinned"):
-        keys.load(height)
+        keys.load("cancun", height)
 
 
 def test_an_exchanged_key_is_noticed(copy: Path) -> None:
-    document = json.loads((copy / keys.MANIFEST).read_text())
+    document = json.loads((copy / "cancun" / keys.MANIFEST).read_text())
     first, second = document["keys"][:2]
     first["head"], first["tail"] = second["head"], second["tail"]
-    (copy / keys.MANIFEST).write_text(json.dumps(document))
+    (copy / "cancun" / keys.MANIFEST).write_text(json.dumps(document))
     with pytest.raises(Invalid, match="not the one of the manifest"):
-        keys.load(first["log_stacked_height"])
+        keys.load("cancun", first["log_stacked_height"])
 
 
 def test_a_damaged_key_is_noticed(copy: Path) -> None:
-    path = copy / keys.CIRCUIT
+    path = copy / "cancun" / keys.CIRCUIT
     content = path.read_bytes()
     path.write_bytes(content[:-5])
     with pytest.raises(Invalid, match="missing or damaged"):
-        keys.load(16)
+        keys.load("cancun", 16)
     path.write_bytes(zlib.compress(zlib.decompress(content)[:-1] + b"\0"))
     with pytest.raises(Invalid, match="not the one of the manifest"):
-        keys.load(16)
+        keys.load("cancun", 16)
     path.unlink()
     with pytest.raises(Invalid, match="missing or damaged"):
-        keys.load(16)
+        keys.load("cancun", 16)
 
 
 def test_a_damaged_manifest_is_noticed(copy: Path) -> None:
-    (copy / keys.MANIFEST).write_text("{")
+    (copy / "cancun" / keys.MANIFEST).write_text("{")
     with pytest.raises(Invalid, match="missing or damaged"):
-        keys.load(16)
+        keys.load("cancun", 16)
 
 
 def test_writing_replaces_the_whole_set(copy: Path) -> None:
-    manifest = keys.manifest()
-    encoding = keys.encoding(17)
+    manifest = keys.manifest("cancun")
+    encoding = keys.encoding("cancun", 17)
     entry = next(e for e in manifest.keys if e.log_stacked_height == 17)
-    keys.write(copy, dataclasses.replace(manifest, keys=(entry,)), zlib.decompress((copy / keys.CIRCUIT).read_bytes()))
+    shared = zlib.decompress((copy / "cancun" / keys.CIRCUIT).read_bytes())
+    keys.write(copy / "cancun", dataclasses.replace(manifest, keys=(entry,)), shared)
     keys.load.cache_clear()
     keys.manifest.cache_clear()
-    assert keys.encoding(17) == encoding
+    assert keys.encoding("cancun", 17) == encoding
     with pytest.raises(Invalid, match="no key is pinned"):
-        keys.load(16)
+        keys.load("cancun", 16)
 
 
 def test_keys_are_split_where_they_differ() -> None:
@@ -111,8 +126,9 @@ def test_keys_are_split_where_they_differ() -> None:
     assert tails == digests
 
 
+@pytest.mark.parametrize("fork", keys.KEY_SETS)
 @pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
-def test_both_engines_decode_every_key(height: int) -> None:
-    native, python = (keys.load(height, engine) for engine in ENGINES)
+def test_both_engines_decode_every_key(fork: str, height: int) -> None:
+    native, python = (keys.load(fork, height, engine) for engine in ENGINES)
     assert native.tables == python.tables
     assert native.verifying_key.digest == python.verifying_key.digest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from circuits.segment import segment_circuit
+from executor.forks import CANCUN
 from prover.segment import proving_key
 from tests.verifier.proving import proved_batch
 from verifier import sizes
@@ -13,17 +14,17 @@ from verifier.sizes import MAX_LOG_HEIGHT, MIN_SECURITY_BITS, check_heights, che
 from verifier.swirl.key import VerifyingKey, decode
 from verifier.swirl.security import security
 
-NAMES = segment_circuit().names
+NAMES = segment_circuit(CANCUN).names
 
 
 def key_of(log_stacked_height: int) -> VerifyingKey:
     """The key that the engine makes of the circuit, decoded."""
-    return decode(proving_key(log_stacked_height).verifying_key().to_bytes())
+    return decode(proving_key("cancun", log_stacked_height).verifying_key().to_bytes())
 
 
 @pytest.mark.parametrize("height", [14, 22])
 def test_sizes_are_those_of_the_engines_key(height: int) -> None:
-    key, shape = key_of(height), sizes._shape(segment_circuit(), height)
+    key, shape = key_of(height), sizes._shape(segment_circuit(CANCUN), height)
     assert shape.parameters == key.parameters
     assert shape.height_bounds == key.height_bounds
     for own, table in zip(shape.tables, key.tables, strict=True):
@@ -42,7 +43,7 @@ def test_the_size_of_a_proof_is_known_before_it_is_made() -> None:
     proved = proved_batch()
     for job, proof in zip(proved.jobs, proved.proofs, strict=True):
         plan = job.plan
-        assert check_segment_size(segment_circuit(), plan.heights, plan.log_stacked_height) == len(proof.proof)
+        assert check_segment_size(segment_circuit(CANCUN), plan.heights, plan.log_stacked_height) == len(proof.proof)
 
 
 @pytest.mark.parametrize("table", [NAMES[0], "keccak_f", NAMES[-1]])
@@ -50,15 +51,15 @@ def test_a_table_of_2_21_rows_is_the_highest(table: str) -> None:
     largest = {"segment": 1, table: 1 << MAX_LOG_HEIGHT}
     if table == "keccak_f":
         with pytest.raises(Invalid, match=r"2409 stacked columns, .* 2048; the largest table is keccak_f of 2,097,152"):
-            check_segment_size(segment_circuit(), largest, 21)
-    check_segment_size(segment_circuit(), largest, 22)
+            check_segment_size(segment_circuit(CANCUN), largest, 21)
+    check_segment_size(segment_circuit(CANCUN), largest, 22)
     what = f"table {table} has 4,194,304 rows, padding included; 2,097,152 are allowed"
     with pytest.raises(Invalid, match=what):
-        check_segment_size(segment_circuit(), largest | {table: 1 << (MAX_LOG_HEIGHT + 1)}, 22)
+        check_segment_size(segment_circuit(CANCUN), largest | {table: 1 << (MAX_LOG_HEIGHT + 1)}, 22)
 
 
 def test_every_bound_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    circuit = segment_circuit()
+    circuit = segment_circuit(CANCUN)
     low = {"segment": 1, "range16": 1 << 16}
     check_segment_size(circuit, low, 16)
     with pytest.raises(

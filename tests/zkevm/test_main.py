@@ -17,7 +17,7 @@ from circuits.batch.execution import Batch
 from circuits.segment import FilledSegment, segment_circuit
 from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
-from executor.forks import OSAKA
+from executor.forks import CANCUN, OSAKA
 from executor.provable import check_provable
 from executor.trace_file import load_trace
 from prover.planner import UNLIMITED, Budget, plan_batch
@@ -209,7 +209,7 @@ def lie(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def dishonest(*arguments: Any) -> FilledSegment:
         filled = honest(*arguments)
-        filled.traces[segment_circuit().names.index("transaction")][0, Columns.offsets["gas_used"]] -= 1
+        filled.traces[segment_circuit(CANCUN).names.index("transaction")][0, Columns.offsets["gas_used"]] -= 1
         return filled
 
     monkeypatch.setattr("zkevm.commands.fill_segment", dishonest)
@@ -749,7 +749,7 @@ class TestStages:
 
     @staticmethod
     def spoil(filled: FilledSegment) -> FilledSegment:
-        trace = filled.traces[segment_circuit().names.index("account_leaf")]
+        trace = filled.traces[segment_circuit(CANCUN).names.index("account_leaf")]
         assert trace is not None
         trace[0, 5] ^= 1
         return filled

@@ -1,9 +1,10 @@
-"""The verifying keys this verifier trusts: of the segment circuit, one for each size of proof.
+"""The verifying keys this verifier trusts: of the segment circuit of each fork, one for each size of proof.
 
-`manifest.json` beside this module names the circuit and every key by digest. Keys of different sizes differ in nothing
-but the parameters at their beginning and the digest at their end, which the manifest has; what is between them,
-`segment.vk` (zlib), is the circuit. They are generated from the circuits by `scripts/pin_keys.py`; nothing in a proof
-file can name another.
+There is a folder for each fork that has a circuit of its own. Its `manifest.json` names the circuit and every key by
+digest. Keys of different sizes differ in nothing but the parameters at their beginning and the digest at their end,
+which the manifest has; what is between them, `segment.vk` (zlib), is the circuit. They are generated from the circuits
+by `scripts/pin_keys.py`. Which fork a block is of, and so which keys count, follows from the statement and the block's
+header; nothing in a proof file can name another key.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from verifier.errors import Invalid
 FOLDER: Final = Path(__file__).parent
 MANIFEST: Final = "manifest.json"
 CIRCUIT: Final = "segment.vk"
+
+KEY_SETS: Final = ("cancun", "prague", "osaka")
+"""Forks whose circuits have keys, by name."""
 
 SUPPORTED_HEIGHTS: Final = tuple(range(14, 23))
 """Values of `log_stacked_height` for which a key is pinned: segments of 10**4 to 8 * 10**9 cells."""
@@ -98,19 +102,22 @@ def write(folder: Path, manifest: Manifest, circuit: bytes) -> None:
         manifest: of the set.
         circuit: what all keys share, see `split`.
     """
+    folder.mkdir(exist_ok=True)
     (folder / CIRCUIT).write_bytes(zlib.compress(circuit, level=9))
     (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n")
 
 
-@lru_cache(maxsize=1)
-def manifest() -> Manifest:
-    """The manifest of the pinned keys.
+@lru_cache(maxsize=len(KEY_SETS))
+def manifest(fork: str) -> Manifest:
+    """The manifest of the keys that are pinned for a fork, one of `KEY_SETS`.
 
     Raises:
         Invalid: if the installation has none.
     """
+    if fork not in KEY_SETS:
+        raise Invalid(f"no keys are pinned for fork {fork!r}")
     try:
-        document = json.loads((FOLDER / MANIFEST).read_text())
+        document = json.loads((FOLDER / fork / MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise Invalid(f"the pinned keys are missing or damaged: {error}") from error
     return Manifest(
@@ -121,15 +128,15 @@ def manifest() -> Manifest:
     )
 
 
-def encoding(log_stacked_height: int) -> bytes:
-    """The pinned key for a size of proof, as the engine encodes it.
+def encoding(fork: str, log_stacked_height: int) -> bytes:
+    """The pinned key of a fork for a size of proof, as the engine encodes it.
 
     Raises:
         Invalid: if there is none for this height, or it is not the one the manifest names.
     """
-    entry = _entry(log_stacked_height)
+    entry = _entry(fork, log_stacked_height)
     try:
-        circuit = zlib.decompress((FOLDER / CIRCUIT).read_bytes())
+        circuit = zlib.decompress((FOLDER / fork / CIRCUIT).read_bytes())
         found = bytes.fromhex(entry.head) + circuit + bytes.fromhex(entry.tail)
     except (OSError, ValueError, zlib.error) as error:
         raise Invalid(f"the pinned keys are missing or damaged: {error}") from error
@@ -138,21 +145,21 @@ def encoding(log_stacked_height: int) -> bytes:
     return found
 
 
-@lru_cache(maxsize=len(SUPPORTED_HEIGHTS) * len(ENGINES))
-def load(log_stacked_height: int, engine: str = "native") -> PinnedKey:
-    """The pinned key for a size of proof, decoded by one of `ENGINES`.
+@lru_cache(maxsize=len(KEY_SETS) * len(SUPPORTED_HEIGHTS) * len(ENGINES))
+def load(fork: str, log_stacked_height: int, engine: str = "native") -> PinnedKey:
+    """The pinned key of a fork for a size of proof, decoded by one of `ENGINES`.
 
     Raises:
         Invalid: if there is none for this height, or it is not the one the manifest names.
     """
-    key = ENGINES[engine](encoding(log_stacked_height))
-    if key.digest.hex() != _entry(log_stacked_height).digest:
+    key = ENGINES[engine](encoding(fork, log_stacked_height))
+    if key.digest.hex() != _entry(fork, log_stacked_height).digest:
         raise Invalid(f"the pinned key for log stacked height {log_stacked_height} has another digest")
-    return PinnedKey(key, manifest().tables)
+    return PinnedKey(key, manifest(fork).tables)
 
 
-def _entry(log_stacked_height: int) -> KeyEntry:
-    entry = next((e for e in manifest().keys if e.log_stacked_height == log_stacked_height), None)
+def _entry(fork: str, log_stacked_height: int) -> KeyEntry:
+    entry = next((e for e in manifest(fork).keys if e.log_stacked_height == log_stacked_height), None)
     if entry is None:
         raise Invalid(f"no key is pinned for log stacked height {log_stacked_height}")
     return entry

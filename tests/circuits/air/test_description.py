@@ -8,6 +8,7 @@ import pytest
 from circuits import segment
 from circuits.air.circuit import Circuit, Description
 from circuits.air.sources import files_digest
+from executor.forks import CANCUN
 
 #: A table about which nothing is said.
 TABLES = '{"sources": "SOURCES", "digest": 1, "tables": [{}]}'
@@ -15,7 +16,7 @@ TABLES = '{"sources": "SOURCES", "digest": 1, "tables": [{}]}'
 
 @pytest.fixture(scope="module")
 def description() -> Description:
-    return segment.segment_circuit().description
+    return segment.segment_circuit(CANCUN).description
 
 
 def test_documents_are_read_back(description: Description, tmp_path: Path) -> None:
@@ -43,12 +44,12 @@ def test_a_damaged_file_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_components_are_in_the_same_order_without_it() -> None:
-    built = [component.table.name for component in segment.in_order(segment._components())]
-    assert built == segment.segment_circuit().names
+    built = [component.table.name for component in segment.in_order(segment._components(CANCUN))]
+    assert built == segment.segment_circuit(CANCUN).names
 
 
 def test_other_tables_are_refused(description: Description) -> None:
-    tables = segment.segment_circuit().tables
+    tables = segment.segment_circuit(CANCUN).tables
     with pytest.raises(ValueError, match="other tables are described"):
         Circuit("segment", tables[1:], description)
 

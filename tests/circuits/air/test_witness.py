@@ -16,6 +16,7 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.witness import FreeDirection, Lookups, Witnesses, _null_space, _roots, _solved, free_directions
 from circuits.functions.range import RANGE_16
 from circuits.segment import FilledSegment, fill, segment_circuit
+from executor.forks import CANCUN
 from scripts.batches.everything import execution
 from tests.circuits.air.gadget_tables import (
     BUS,
@@ -501,7 +502,7 @@ def sampled(matrix: Matrix, table: Table, rng: np.random.Generator, count: int) 
     "name", ["dup", "sload", "account", "storage_leaf", "poseidon2", "frame", "expansion", "transaction"]
 )
 def test_rows_of_a_segment_are_determined_by_their_messages(small_segment: FilledSegment, name: str) -> None:
-    circuit, rng = segment_circuit(), np.random.default_rng(1)
+    circuit, rng = segment_circuit(CANCUN), np.random.default_rng(1)
     witnesses = Witnesses(circuit, small_segment.traces, small_segment.public_lists)
     place = circuit.names.index(name)
     matrix = small_segment.traces[place]
@@ -515,7 +516,7 @@ def test_rows_of_a_segment_are_determined_by_their_messages(small_segment: Fille
 @pytest.mark.parametrize("lookups", ["held", "free"])
 def test_no_row_of_a_segment_has_a_second_witness(lookups: Lookups) -> None:
     """Of every table; with lookups held, all cells but those of Keccak-f are proved to be determined."""
-    filled, circuit, rng = fill(execution(waits=False)), segment_circuit(), np.random.default_rng(1)
+    filled, circuit, rng = fill(execution(waits=False)), segment_circuit(CANCUN), np.random.default_rng(1)
     witnesses = Witnesses(circuit, filled.traces, filled.public_lists, results=RESULTS)
     for table, matrix in zip(circuit.tables, filled.traces, strict=True):
         if matrix is None:

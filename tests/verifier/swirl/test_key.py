@@ -15,6 +15,7 @@ from circuits.air.field import MODULUS
 from circuits.functions.poseidon2 import permute_state
 from circuits.functions.poseidon2_constants import WIDTH
 from circuits.segment import segment_circuit
+from executor.forks import CANCUN
 from verifier import keys
 from verifier.errors import Invalid
 from verifier.swirl.key import HEIGHTS, MAGIC, MAX_BYTES, Parameters, VerifyingKey, decode, parameters
@@ -139,11 +140,11 @@ def test_parameters_are_those_of_the_engine() -> None:
 
 @pytest.mark.parametrize("height", [14, 18, 22])
 def test_pinned_keys_are_decoded(height: int) -> None:
-    key = decode(keys.encoding(height))
-    native = zkevm_native.VerifyingKey.from_bytes(keys.encoding(height))
+    key = decode(keys.encoding("cancun", height))
+    native = zkevm_native.VerifyingKey.from_bytes(keys.encoding("cancun", height))
     assert engine_parameters(key.parameters) == native.params
     assert engine_digest(key) == native.digest
-    circuit = segment_circuit()
+    circuit = segment_circuit(CANCUN)
     assert len(key.tables) == len(circuit.tables)
     for table, source, statistics in zip(key.tables, circuit.tables, circuit.statistics, strict=True):
         assert (table.width, table.public_values) == (source.width, source.public.width)
@@ -157,7 +158,7 @@ def test_pinned_keys_are_decoded(height: int) -> None:
 def test_tables_compute_what_the_circuit_says() -> None:
     """Constraints and messages on random rows; the engine numbers nodes anew and drops constraints that are equal."""
     random = np.random.default_rng(0)
-    for table, source in zip(decode(keys.encoding(16)).tables, segment_circuit().tables, strict=True):
+    for table, source in zip(decode(keys.encoding("cancun", 16)).tables, segment_circuit(CANCUN).tables, strict=True):
         cells = random.integers(0, MODULUS, (2, 2, table.width), dtype=np.uint32)
         rows = Rows(
             local=cells[0],
@@ -221,7 +222,7 @@ def test_the_digest_is_the_hash_of_the_rest() -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("height", [14, 22])
 def test_pinned_digests_are_the_hash_of_the_rest(height: int) -> None:
-    assert decode(keys.encoding(height)).digest == computed_digest(keys.encoding(height))
+    assert decode(keys.encoding("cancun", height)).digest == computed_digest(keys.encoding("cancun", height))
 
 
 #: Places in the integers of the small key, values to write there, and what is wrong then. The table begins at 16 with

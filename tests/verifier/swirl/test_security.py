@@ -19,7 +19,7 @@ from verifier.swirl.security import STEPS, Sizes, grinding, proximity_gap, secur
 
 @cache
 def key(height: int) -> VerifyingKey:
-    return decode(keys.encoding(height))
+    return decode(keys.encoding("cancun", height))
 
 
 def heights(height: int, seed: int) -> list[int | None]:
@@ -40,7 +40,7 @@ def bits_of(params: Parameters, found: Sizes, proximity: Proximity) -> list[floa
 
 @pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
 def test_unique_decoding_is_that_of_the_engine(height: int) -> None:
-    native = zkevm_native.VerifyingKey.from_bytes(keys.encoding(height))
+    native = zkevm_native.VerifyingKey.from_bytes(keys.encoding("cancun", height))
     for seed in range(8):
         report = security(key(height), heights(height, seed))
         engine = native.security(heights(height, seed))

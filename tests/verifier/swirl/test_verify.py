@@ -57,7 +57,7 @@ def test_both_give_the_same_security() -> None:
 
 def test_a_proof_is_refused_by_other_keys() -> None:
     small = fibonacci(15, 3)
-    for other in (fibonacci(14, 3).key, keys.encoding(15)):
+    for other in (fibonacci(14, 3).key, keys.encoding("cancun", 15)):
         assert answers(other, small.proof) == ["refused", "refused"]
 
 
@@ -105,7 +105,7 @@ def damaged(source: str, seed: int) -> tuple[bytes, bytes, list[Damage]]:
         key, proof = small.key, small.proof
     else:
         segment = prove_here(first_transactions("erc20", 3), None).file.segments[0]
-        key, proof = keys.encoding(segment.log_stacked_height), bytes(segment.proof)
+        key, proof = keys.encoding("cancun", segment.log_stacked_height), bytes(segment.proof)
     rng = np.random.default_rng(seed)
     made = damages(python_key.decode(key), proof, rng)
     return key, proof, [made[i] for i in rng.permutation(len(made))]
