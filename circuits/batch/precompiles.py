@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME
+from executor.forks import Fork
 
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -30,6 +31,25 @@ _WORD_BYTES = 32
 #: Bytes that BLAKE2F takes and returns (EIP-152); words of these.
 BLAKE2F_SIZE, BLAKE2F_OUTPUT = 213, 64
 BLAKE2F_READS, BLAKE2F_WRITES = 7, 2
+
+
+def precompile_numbers(fork: Fork) -> tuple[int, ...]:
+    """The precompiles of a fork, in ascending order."""
+    return tuple(sorted(int.from_bytes(address, "big") for address in fork.precompiles))
+
+
+def precompile_range(fork: Fork) -> tuple[int, int | None]:
+    """The last one of those that are numbered from 1 on, and the one that stands apart, or None.
+
+    Raises:
+        ValueError: more than one does.
+    """
+    numbers = precompile_numbers(fork)
+    last = next(k for k in range(1, len(numbers) + 1) if k + 1 not in numbers)
+    others = [number for number in numbers if number > last]
+    if len(others) > 1 or numbers[0] != 1:
+        raise ValueError(f"precompiles {others} stand apart")
+    return last, others[0] if others else None
 
 
 def precompile_gas(number: Integers, size: Integers) -> Integers:

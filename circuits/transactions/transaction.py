@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
-from circuits.air.field import Matrix
+from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, range_check, total
 from circuits.air.gadgets.words import (
     constrain_decrease,
@@ -38,7 +38,8 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Execution
 from circuits.batch.frame_data import CALLDATA_BUFFER, CALLDATA_MEMORY
 from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operation_items
-from circuits.component import Answering
+from circuits.batch.precompiles import precompile_numbers, precompile_range
+from circuits.component import Answering, Component
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
 from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
 from circuits.frames.gas import GAS_BITS, Division, GasLimb, constrain_total, total_carries
@@ -52,6 +53,7 @@ from circuits.transactions import fees
 from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUCT, RECEIPTS
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import Outcome
@@ -66,8 +68,6 @@ ACCESS_KEY_GAS = 1900
 #: At most this part of the gas spent is refunded (EIP-3529).
 MAX_REFUND_QUOTIENT = 5
 
-#: Precompiles of Cancun are the addresses 1 to 10 (EIP-4844 added the last one).
-LAST_PRECOMPILE = 10
 
 _ORIGIN, _GASPRICE = OPCODES["ORIGIN"], OPCODES["GASPRICE"]
 
@@ -219,12 +219,23 @@ class Columns(OperationColumns):
     context_asked = element("how often sender, gas price and blobs are queried", 3, by=_BALANCE.format("context"))
 
 
+class LoneColumns(Columns):
+    """Where a precompile stands apart from the others."""
+
+    lone = nested(IsZero, "whether the recipient's address is that one")
+
+
 class Transaction(Table):
     """Message calls by transactions."""
 
     name = "transaction"
     layout = Columns
     row_order = "rows meet only on the chain bus, which orders them by their number"
+
+    def __init__(self, fork: Fork) -> None:
+        """The table for the transactions of a fork."""
+        super().__init__(layout=_layout(fork))
+        self.last_precompile, self.lone_precompile = precompile_range(fork)
 
     def constraints(self, air: Air) -> None:
         self._chain(air)
@@ -330,14 +341,19 @@ class Transaction(Table):
         size = row.zero_bytes + row.nonzero_bytes
         air.require_equal(row.recipient, row.to, "the recipient", when=1 - creates)
         air.query(CREATE_ADDRESS, row.sender, row.nonce, row.recipient, count=creates)
-        # Precompiles are the addresses 1 to 10.
         IsZero.constrain(air, row.low_zero, row.to[0], when=real, name="low limb of recipient")
         rest = total(row.to[1:])  # nine limbs: below 2^20
         IsZero.constrain(air, row.rest_zero, rest, when=real, name="other limbs of recipient")
         air.require(row.small - row.rest_zero.zero * (1 - row.low_zero.zero), "a small address")
         air.require(row.precompiled * (1 - row.small), "a precompile has a small address")
-        air.query(RANGE16, LAST_PRECOMPILE - row.to[0], count=row.precompiled)
-        air.query(RANGE16, row.to[0] - (LAST_PRECOMPILE + 1), count=row.small - row.precompiled)
+        # Precompiles are the addresses 1 to the last one, and perhaps another one.
+        near = row.precompiled
+        if self.lone_precompile is not None:
+            IsZero.constrain(air, row.lone, row.small * (row.to[0] - self.lone_precompile), when=row.small, name="lone")
+            air.require(row.lone.zero * (1 - row.precompiled), "the lone precompile is one")
+            near = row.precompiled - row.lone.zero
+        air.query(RANGE16, self.last_precompile - row.to[0], count=near)
+        air.query(RANGE16, row.to[0] - (self.last_precompile + 1), count=row.small - row.precompiled)
         # The empty code has no leaf in the access tree.
         air.require(row.coded * (1 - real), "padding has no code")
         air.require_equal(row.recipient_code, _EMPTY_CODE, "no code", when=real - row.coded)
@@ -578,7 +594,7 @@ def fill(
         return None
     batch, trace = execution.batch, execution.trace
     table = trace.transactions
-    matrix, rows = allocate(Columns, len(numbers))
+    matrix, rows = allocate(Columns, len(numbers), _layout(execution.fork))
     fill_operation(rows, execution, numbers, operation_items(batch).transactions, of_trace)
     rows.end_time = execution.end_time[numbers - execution.first]
     receipts = batch.receipts
@@ -617,8 +633,13 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     creates = table.is_creation[of_trace] == 1
     small = (to[:, 0] != 0) & ~to[:, 1:].any(axis=1)
     rows.small = small
-    precompiled = small & (to[:, 0] <= LAST_PRECOMPILE)
+    precompiled = small & np.isin(to[:, 0], precompile_numbers(execution.fork))
     rows.precompiled = precompiled
+    lone = precompile_range(execution.fork)[1]
+    if lone is not None:
+        distance = (to[:, 0].astype(np.int64) - lone) % MODULUS * small
+        IsZero.fill(rows.lone, distance.astype(np.uint64))
+        rows.lone.zero = small & (distance == 0)
     IsZero.fill(rows.no_input, sizes.astype(np.uint64))
     rows.input_slack = np.where(creates, -sizes % WORD_BYTES, 0)
     rows.init_words = np.where(creates, -(-sizes // WORD_BYTES), 0)
@@ -636,7 +657,9 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     if len(here):
         chosen = rows._matrix[here]
         hashes = access.code_hash[here]
-        fill_same(TraceView(Columns, chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
+        fill_same(
+            TraceView(_layout(execution.fork), chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),)
+        )
         rows._matrix[here] = chosen
     free = creates & (held == 0) & ~coded
     rows.free = free
@@ -775,4 +798,10 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
     fill_increase(rows.coinbase_after, coinbase_end.balance, rows.reward)
 
 
-COMPONENTS = (Answering(Transaction(), (LIFE, DESTROYING, CONTEXT), fill), *fees.COMPONENTS)
+def _layout(fork: Fork) -> type[Columns]:
+    return Columns if precompile_range(fork)[1] is None else LoneColumns
+
+
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The tables of a fork."""
+    return Answering(Transaction(fork), (LIFE, DESTROYING, CONTEXT), fill), *fees.COMPONENTS
