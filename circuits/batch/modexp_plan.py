@@ -58,7 +58,7 @@ class ModexpPlan:
 
     @cached_property
     def reads_head(self) -> bool:
-        """Whether the head of the exponent is read: unless the base is so long that the call cannot be paid, or fails."""
+        """Whether the head of the exponent is read: unless numbers are so long that the call is not paid, or fails."""
         if self.bound is None:
             return self.input.lengths[0] <= MAX_BASE_BYTES
         return max(self.input.lengths) <= self.bound

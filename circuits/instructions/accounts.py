@@ -18,7 +18,8 @@ from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, one_hot, range_check, select, total
 from circuits.air.gadgets.words import AddWords
-from circuits.air.layout import Layout, Size as OpenSize, TraceView, allocate, bit, element, limb, nested, word
+from circuits.air.layout import Layout, TraceView, allocate, bit, element, limb, nested, word
+from circuits.air.layout import Size as OpenSize
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers

@@ -629,7 +629,7 @@ class CountColumns(Step):
 
     word = limb("the word", WORD, by=STACK_BUS)
     then = element("time of its push", by=STACK_BUS)
-    top: TopBit[C] = nested(TopBit, "the highest bit of the word")
+    top = nested(TopBit, "the highest bit of the word")
 
 
 class CountLeadingZeros(InstructionTable):

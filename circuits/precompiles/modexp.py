@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression
 from circuits.air.field import INVERSE_2_16, Matrix
-from circuits.air.gadgets.basic import IsZero, LessThan, one_hot, range_check, select, total
+from circuits.air.gadgets.basic import IsZero, LessThan, range_check, select, total
 from circuits.air.gadgets.top_bit import TopBit
 from circuits.air.layout import RANGE, Array, C, L, Layout, allocate, bit, element, limb, nested
 from circuits.air.queries import multiplicities
@@ -564,7 +564,7 @@ def fill(work: ModexpWork, asked: NDArray[np.uint32], rules: ModexpRules) -> Mat
     if not count:
         return None
     unbounded = rules.max_number_bytes is None
-    matrix, rows = allocate(_layout(unbounded), count)
+    matrix, rows = _allocate(rules, count)
     inputs = [plan.input for plan in work.plans]
     rows.real = 1
     for name in ("frame", "kind", "source", "start", "size", "gas", "time", "base", "unit", "modulus", "result"):
@@ -606,8 +606,8 @@ def fill(work: ModexpWork, asked: NDArray[np.uint32], rules: ModexpRules) -> Mat
     return matrix
 
 
-def _layout(unbounded: bool) -> type[Layout[Any]]:
-    return Columns if unbounded else BoundedColumns
+def _allocate(rules: ModexpRules, rows: int) -> tuple[Matrix, Any]:
+    return allocate(Columns if rules.max_number_bytes is None else BoundedColumns, rows)
 
 
 def _fill_price(
