@@ -192,9 +192,7 @@ class TestForks:
         base_fee=st.integers(min_value=0, max_value=2**20) | st.integers(min_value=0, max_value=2**256 - 1),
     )
     def test_the_excess_follows_the_executor(self, fork: Fork, excess: int, used: int, base_fee: int) -> None:
-        parent = genesis_header(
-            bytes(32), excess_blob_gas=excess, blob_gas_used=used * GAS_PER_BLOB, base_fee=base_fee
-        )
+        parent = genesis_header(bytes(32), excess_blob_gas=excess, blob_gas_used=used * GAS_PER_BLOB, base_fee=base_fee)
         theirs = blobs.next_excess_blob_gas(excess, used * GAS_PER_BLOB, base_fee, THEIRS[fork.name].blobs)
         assert expected_excess_blob_gas(parent, fork) == theirs
 

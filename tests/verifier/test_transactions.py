@@ -465,7 +465,9 @@ class TestForks:
             decode_transaction(signed(5, TYPE_4), CHAIN_ID, fork)
 
     @pytest.mark.parametrize(
-        ("fork", "most"), [(CANCUN, 6), (PRAGUE, 9), (OSAKA, 6), (BPO1, 6), (BPO3, 6)], ids=lambda x: getattr(x, "name", "")
+        ("fork", "most"),
+        [(CANCUN, 6), (PRAGUE, 9), (OSAKA, 6), (BPO1, 6), (BPO3, 6)],
+        ids=lambda x: getattr(x, "name", ""),
     )
     def test_blobs_of_a_transaction(self, fork: Fork, most: int) -> None:
         """As many as a block may have, until EIP-7594 bounds them whatever the blob schedule is."""
@@ -473,7 +475,9 @@ class TestForks:
         with pytest.raises(Invalid, match=f"{most + 1} blobs, 1 to {most} are allowed"):
             decode_transaction(signed(3, changed(TYPE_3, 10, [BLOB_HASH] * (most + 1))), CHAIN_ID, fork)
 
-    @pytest.mark.parametrize(("kind", "items", "place"), [(0, TYPE_0, 2), (1, TYPE_1, 3), (2, TYPE_2, 4), (4, TYPE_4, 4)])
+    @pytest.mark.parametrize(
+        ("kind", "items", "place"), [(0, TYPE_0, 2), (1, TYPE_1, 3), (2, TYPE_2, 4), (4, TYPE_4, 4)]
+    )
     def test_gas_of_a_transaction(self, kind: int, items: list[Any], place: int) -> None:
         """EIP-7825."""
         assert decode_transaction(signed(kind, changed(items, place, 2**24)), CHAIN_ID, OSAKA).gas_limit == 2**24

@@ -37,8 +37,8 @@ from scripts.batches.chain import (
     deposit_log,
     list_root,
     refit_receipts,
-    requests_digest,
     reheader,
+    requests_digest,
     sample_chain,
 )
 from tests.verifier.conftest import Expected
@@ -978,7 +978,12 @@ class TestForks:
         later = f"{CROSSING}, bpo2 from 1061"
         for known in (CROSSING, later, "cancun, prague from 1024, osaka from 1036, bpo1 from 1060, bpo4 from 2000"):
             verify(proof, expected={"fork": known})
-        others = ("cancun", "prague", "cancun, prague from 1023, osaka from 1036, bpo1 from 1060", "cancun, bpo1 from 1024")
+        others = (
+            "cancun",
+            "prague",
+            "cancun, prague from 1023, osaka from 1036, bpo1 from 1060",
+            "cancun, bpo1 from 1024",
+        )
         for known in others:
             with pytest.raises(Rejected, match=f"statement: fork is {CROSSING}, expected is {known}"):
                 verify(proof, expected={"fork": known})
@@ -998,7 +1003,10 @@ class TestForks:
             ("requests", lambda f: change_block(f, 1, outputs=(b"w" * 76, b"c" * 116, b""))),
             ("requests", lambda f: change_block(f, 0, outputs=(b"", b""))),
             ("requests", lambda f: refit_receipts(f, put(f.receipts, 1, replace(f.receipts[1], logs=())))),
-            ("requests", lambda f: refit_receipts(change_log(f, 1, 0, data=b""), change_log(f, 1, 0, data=b"").receipts)),
+            (
+                "requests",
+                lambda f: refit_receipts(change_log(f, 1, 0, data=b""), change_log(f, 1, 0, data=b"").receipts),
+            ),
             ("receipts", lambda f: change_log(f, 1, 0, data=deposit_log(bytes(192)).data)),
             ("transactions", lambda f: change_block(f, 4, transactions=(b"\x02" + bytes(2**23),))),
         ],
