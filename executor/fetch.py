@@ -1,8 +1,8 @@
 """A batch from a node: its blocks, and what their execution needs of the state, over the JSON-RPC API.
 
-Sources: the execution APIs (``eth_chainId``, ``eth_getBlockByNumber``); ``debug_executionWitness`` of geth and reth.
-What a node says is not believed: blocks and headers must have the hashes they carry, each block's parent must be the
-one before it, and whoever executes the batch compares state roots.
+Sources: the execution APIs (``eth_chainId``, ``eth_getBlockByNumber``); ``debug_executionWitness`` of geth and reth;
+EIP-7910 (``eth_config``). What a node says is not believed: blocks and headers must have the hashes they carry, each
+block's parent must be the one before it, and whoever executes the batch compares state roots.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import requests
 
 from executor.batch import MAX_FILE_BYTES, Batch
 from executor.errors import BatchError
-from executor.inputs import FORMAT, batch_of_file, fork_of
-from executor.json_values import parse_json, parse_quantity
+from executor.forks import FORKS, Fork
+from executor.inputs import FORMAT, AmbiguousFork, batch_of_file, fork_of
+from executor.json_values import parse_data, parse_json, parse_quantity
 
 MAX_BLOCKS = 4_096
 TAGS = ("latest", "safe", "finalized", "earliest")
@@ -140,7 +141,7 @@ def fetch(
     Args:
         node: where they are.
         first, last: as :func:`parse_range` gives them.
-        fork: of a batch file, where the headers do not say which one it is.
+        fork: as in a batch file; asked of the node where it is left out and the headers do not say it.
         progress: called with how many blocks are there, and of how many.
 
     Raises:
@@ -174,11 +175,71 @@ def fetch(
     document = {
         "format": FORMAT,
         "chainId": chain_id,
-        "fork": fork_of(blocks, chain_id) if fork is None else fork,
+        "fork": _fork(node, blocks, chain_id) if fork is None else fork,
         "witness": {name: list(items.values()) for name, items in witness.items()},
         "blocks": blocks,
     }
     return Fetched(document, batch_of_file(document, "what the node gives"))
+
+
+def _fork(node: Node, blocks: list[dict[str, Any]], chain_id: int) -> str | Mapping[str, int]:
+    """The fork of blocks: what their headers say, or else the rules that the node has now.
+
+    Raises:
+        AmbiguousFork: neither says it.
+        NodeError: the rules are of no fork that is known.
+        BatchError: a block is malformed, or they are of several forks.
+    """
+    try:
+        return fork_of(blocks, chain_id)
+    except AmbiguousFork:
+        rules = _rules_now(node)
+        if rules is None or rules.since > parse_quantity(blocks[0].get("timestamp")):
+            raise
+    for name, fork in FORKS.items():
+        if rules == _rules_of(fork, rules.since):
+            return name
+    raise NodeError(
+        f"the rules that the node tells of (eth_config) are of none of {', '.join(FORKS)}: its precompiles, system "
+        "contracts or blobs are others; where blocks are of one of these all the same, --fork says which"
+    )
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What EIP-7910 tells of a fork, but for the contract of deposits, which is another on each chain."""
+
+    since: int  # Unix time in seconds
+    precompiles: frozenset[bytes]
+    system_contracts: frozenset[bytes]
+    blobs: tuple[int, int, int]  # target and maximum in a block, update fraction
+
+
+def _rules_of(fork: Fork, since: int) -> _Rules:
+    blobs = fork.blobs
+    counts = (gas // blobs.gas_per_blob for gas in (blobs.target_gas_per_block, blobs.max_gas_per_block))
+    contracts = frozenset(fork.system_contracts)
+    return _Rules(since, fork.precompiles, contracts, (*counts, blobs.base_fee_update_fraction))
+
+
+def _rules_now(node: Node) -> _Rules | None:
+    """The node's rules; None where it does not tell: many do not know the method, and nobody needs it."""
+    try:
+        rules = node.call("eth_config")["current"]
+        precompiles, contracts, blobs = (rules[name] for name in ("precompiles", "systemContracts", "blobSchedule"))
+        target, most, fraction = (parse_quantity(blobs[name]) for name in _BLOBS)
+        return _Rules(
+            parse_quantity(rules["activationTime"]),
+            frozenset(parse_data(address, 20) for address in precompiles.values()),
+            frozenset(parse_data(address, 20) for name, address in contracts.items() if name != _DEPOSITS),
+            (target, most, fraction),
+        )
+    except (NodeError, TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+_BLOBS = ("target", "max", "baseFeeUpdateFraction")
+_DEPOSITS = "DEPOSIT_CONTRACT_ADDRESS"
 
 
 def _items(value: Any, name: str, number: int) -> list[Any]:

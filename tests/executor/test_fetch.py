@@ -10,7 +10,8 @@ import pytest
 
 from executor.execute import ExecutedBatch, execute
 from executor.fetch import MAX_BLOCKS, Node, NodeError, fetch, parse_range
-from executor.inputs import batch_of_file
+from executor.forks import BPO1, DEPOSIT_CONTRACT_ADDRESS, FORKS, OSAKA, Fork
+from executor.inputs import InputError, batch_of_file
 from scripts.batches.builder import Builder
 from scripts.batches.nodes import geth_witness, reth_witness
 from tests.executor.node import Served, serving
@@ -51,6 +52,80 @@ def test_blocks_are_executed_as_they_were(
 
 def test_the_fork_is_that_of_the_headers(node: Served) -> None:
     assert fetch(at(node), "0x1", "0x1").document["fork"] == "cancun"
+
+
+def rules(fork: Fork, since: int = 0) -> dict[str, Any]:
+    """What a node tells of a fork (EIP-7910)."""
+    blobs, contracts = fork.blobs, (*fork.system_contracts, DEPOSIT_CONTRACT_ADDRESS)
+    return {
+        "activationTime": since,
+        "blobSchedule": {
+            "target": blobs.target_gas_per_block // blobs.gas_per_blob,
+            "max": blobs.max_gas_per_block // blobs.gas_per_blob,
+            "baseFeeUpdateFraction": blobs.base_fee_update_fraction,
+        },
+        "precompiles": {f"NUMBER_{address.hex()}": "0x" + address.hex() for address in fork.precompiles},
+        "systemContracts": {NAMES.get(address, address.hex()): "0x" + address.hex() for address in contracts},
+    }
+
+
+NAMES = {DEPOSIT_CONTRACT_ADDRESS: "DEPOSIT_CONTRACT_ADDRESS"}
+
+
+@pytest.fixture(scope="module")
+def today() -> ExecutedBatch:
+    """A block whose header may be of several forks, of the time 1012."""
+    building = Builder(BPO1)
+    return building.block(building.transfer()).execute()
+
+
+@pytest.mark.parametrize("fork", [fork for fork in FORKS.values() if fork.has_requests])
+def test_a_node_says_which_of_several_forks_it_is(today: ExecutedBatch, fork: Fork) -> None:
+    with serving(today) as served:
+        served.answers["eth_config"] = lambda: {"current": rules(fork, 1012), "next": None, "last": None}
+        fetched = fetch(at(served), "0x1", "0x1")
+        assert fetched.document["fork"] == fork.name
+        # Whoever says it is not asked: the node's word is not needed.
+        assert fetch(at(served), "0x1", "0x1", "bpo1").document["fork"] == "bpo1"
+        assert served.asked.count("eth_config") == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        {"current": rules(BPO1, 1013)},  # the block is before these rules
+        {"current": rules(BPO1) | {"blobSchedule": None}},
+        {"current": rules(BPO1) | {"precompiles": {"ID": "0x04"}}},
+        {"current": rules(BPO1) | {"systemContracts": []}},
+        {"current": rules(BPO1) | {"activationTime": "soon"}},
+    ],
+)
+def test_a_fork_that_nobody_says(today: ExecutedBatch, answer: Any) -> None:
+    with serving(today) as served:
+        served.answers["eth_config"] = lambda: answer
+        with pytest.raises(InputError, match=r"block 1 may be of prague, .*: say which forks .* with --fork"):
+            fetch(at(served), "0x1", "0x1")
+        del served.answers["eth_config"]
+        with pytest.raises(InputError, match=r"block 1 may be of prague, "):
+            fetch(at(served), "0x1", "0x1")
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"systemContracts": rules(OSAKA)["systemContracts"] | {"BUILDER_EXIT_CONTRACT_ADDRESS": "0x" + "ee" * 20}},
+        {"precompiles": {}},
+        {"blobSchedule": {"target": 1, "max": 2, "baseFeeUpdateFraction": 3}},
+    ],
+)
+def test_rules_of_no_fork_that_is_known(today: ExecutedBatch, unknown: dict[str, Any]) -> None:
+    with serving(today) as served:
+        served.answers["eth_config"] = lambda: {"current": rules(OSAKA) | unknown}
+        with pytest.raises(NodeError, match="its precompiles, system contracts or blobs are others"):
+            fetch(at(served), "0x1", "0x1")
 
 
 def test_what_is_busy_is_asked_again(node: Served) -> None:
