@@ -240,10 +240,10 @@ def check_header(header: BlockHeaderAPI, claimed: bytes, schedule: Schedule, ind
     """Compare the header that execution gives with the one that the batch claims for block ``index``.
 
     Raises:
-        BatchError: they differ; names the first field that does.
+        BatchError: they differ; names the first field that does, the gas before the roots that depend on it.
     """
     expected = decode_header(claimed, schedule, "header", index)
-    for key, value in expected.as_dict().items():
+    for key, value in sorted(expected.as_dict().items(), key=lambda item: item[0] != "gas_used"):
         name = str(key)
         executed = getattr(header, name)
         if value != executed:

@@ -196,12 +196,13 @@ def _fork(node: Node, blocks: list[dict[str, Any]], chain_id: int) -> str | Mapp
         rules = _rules_now(node)
         if rules is None or rules.since > parse_quantity(blocks[0].get("timestamp")):
             raise
-    for name, fork in FORKS.items():
-        if rules == _rules_of(fork, rules.since):
-            return name
+    differences = {name: rules.differences(_rules_of(fork)) for name, fork in FORKS.items()}
+    nearest, found = min(differences.items(), key=lambda item: len(item[1]))
+    if not found:
+        return nearest
     raise NodeError(
-        f"the rules that the node tells of (eth_config) are of none of {', '.join(FORKS)}: its precompiles, system "
-        "contracts or blobs are others; where blocks are of one of these all the same, --fork says which"
+        f"the node's rules (eth_config) are of no fork that is known: they are nearest to {nearest}, but differ in "
+        f"{' and '.join(found)}; if the blocks are of a known one all the same, say so with --fork"
     )
 
 
@@ -214,12 +215,17 @@ class _Rules:
     system_contracts: frozenset[bytes]
     blobs: tuple[int, int, int]  # target and maximum in a block, update fraction
 
+    def differences(self, other: _Rules) -> list[str]:
+        """What is not the same, in words."""
+        names = ("precompiles", "system_contracts", "blobs")
+        return [name.replace("_", " ") for name in names if getattr(self, name) != getattr(other, name)]
 
-def _rules_of(fork: Fork, since: int) -> _Rules:
+
+def _rules_of(fork: Fork) -> _Rules:
     blobs = fork.blobs
-    counts = (gas // blobs.gas_per_blob for gas in (blobs.target_gas_per_block, blobs.max_gas_per_block))
+    target, most = (gas // blobs.gas_per_blob for gas in (blobs.target_gas_per_block, blobs.max_gas_per_block))
     contracts = frozenset(fork.system_contracts)
-    return _Rules(since, fork.precompiles, contracts, (*counts, blobs.base_fee_update_fraction))
+    return _Rules(0, fork.precompiles, contracts, (target, most, blobs.base_fee_update_fraction))
 
 
 def _rules_now(node: Node) -> _Rules | None:

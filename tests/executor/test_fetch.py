@@ -113,18 +113,25 @@ def test_a_fork_that_nobody_says(today: ExecutedBatch, answer: Any) -> None:
             fetch(at(served), "0x1", "0x1")
 
 
+OTHER_CONTRACTS = rules(OSAKA)["systemContracts"] | {"BUILDER_EXIT_CONTRACT_ADDRESS": "0x" + "ee" * 20}
+
+
 @pytest.mark.parametrize(
-    "unknown",
+    ("unknown", "message"),
     [
-        {"systemContracts": rules(OSAKA)["systemContracts"] | {"BUILDER_EXIT_CONTRACT_ADDRESS": "0x" + "ee" * 20}},
-        {"precompiles": {}},
-        {"blobSchedule": {"target": 1, "max": 2, "baseFeeUpdateFraction": 3}},
+        ({"systemContracts": OTHER_CONTRACTS}, "nearest to osaka, but differ in system contracts; "),
+        ({"precompiles": {}}, "nearest to prague, but differ in precompiles; "),
+        (
+            {"blobSchedule": {"target": 1, "max": 2, "baseFeeUpdateFraction": 3}},
+            "nearest to osaka, but differ in blobs; ",
+        ),
+        ({"systemContracts": {}, "precompiles": {}}, "differ in precompiles and system contracts; "),
     ],
 )
-def test_rules_of_no_fork_that_is_known(today: ExecutedBatch, unknown: dict[str, Any]) -> None:
+def test_rules_of_no_fork_that_is_known(today: ExecutedBatch, unknown: dict[str, Any], message: str) -> None:
     with serving(today) as served:
         served.answers["eth_config"] = lambda: {"current": rules(OSAKA) | unknown}
-        with pytest.raises(NodeError, match="its precompiles, system contracts or blobs are others"):
+        with pytest.raises(NodeError, match=message):
             fetch(at(served), "0x1", "0x1")
 
 
