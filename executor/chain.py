@@ -119,7 +119,11 @@ def decode_header(encoded: bytes, schedule: Schedule, field: str, block: int | N
         BatchError: it is no header of the fork that it is of by its timestamp.
     """
     try:
-        header_class = schedule.at(_time_of(encoded)).header_class()
+        fork = schedule.at(_time_of(encoded))
+        header_class = fork.header_class()
+        fields, known = len(rlp.decode(encoded)), len(header_class._meta.fields)
+        if fields != known:
+            raise ValueError(f"{fields} fields, where one of {fork.name} has {known}")
         header: BlockHeaderAPI = rlp.decode(encoded, sedes=header_class)
         # py-evm's class also takes empty ones.
         roots = (header.state_root, header.transaction_root, header.receipt_root, header.mix_hash)

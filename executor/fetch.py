@@ -47,10 +47,18 @@ class NodeError(BatchError):
 
 @dataclass(frozen=True)
 class Fetched:
-    """A batch file, and the batch that it is."""
+    """A batch file, and the batch that it is.
+
+    Attributes:
+        first, last: numbers of its blocks.
+        last_hash: of the last one, in hexadecimal.
+    """
 
     document: dict[str, Any]
     batch: Batch
+    first: int
+    last: int
+    last_hash: str
 
 
 class Node:
@@ -83,7 +91,9 @@ class Node:
                 reason = _first_line(error)
             except (requests.RequestException, ValueError) as error:
                 # An address that is none, and what is no HTTP: trying again does not help.
-                raise NodeError(f"{self._url}: {_first_line(error)}") from None
+                what = "where an address such as http://localhost:8545 is expected"
+                is_schema = isinstance(error, (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema))
+                raise NodeError(f"{self._url}: {what if is_schema else _first_line(error)}") from None
         raise NodeError(f"{self._url} does not answer {method} in {_TRIES} tries: {reason}")
 
     def _result(self, method: str, response: requests.Response) -> Any:
@@ -154,8 +164,10 @@ def fetch(
     start = _quantity(first if first.startswith("0x") else _block(node, first).get("number"), "number of a block")
     if start == 0:
         raise NodeError("block 0 is the genesis, which is not executed: begin at block 1")
-    if not start <= end or end - start >= MAX_BLOCKS:
-        raise NodeError(f"blocks {start} to {end}: from 1 to {MAX_BLOCKS} blocks can be fetched, in their order")
+    if start > end:
+        raise NodeError(f"block {start} comes after block {end}, the last one that is wanted")
+    if end - start >= MAX_BLOCKS:
+        raise NodeError(f"blocks {start} to {end} are {end - start + 1}: up to {MAX_BLOCKS} can be fetched at once")
     blocks: list[dict[str, Any]] = []
     witness: dict[str, dict[str, Any]] = {"state": {}, "codes": {}, "headers": {}}
     for number in range(start, end + 1):
@@ -179,7 +191,7 @@ def fetch(
         "witness": {name: list(items.values()) for name, items in witness.items()},
         "blocks": blocks,
     }
-    return Fetched(document, batch_of_file(document, "what the node gives"))
+    return Fetched(document, batch_of_file(document, "what the node gives"), start, end, blocks[-1]["hash"])
 
 
 def _fork(node: Node, blocks: list[dict[str, Any]], chain_id: int) -> str | Mapping[str, int]:
@@ -262,6 +274,8 @@ def _block(node: Node, place: str) -> dict[str, Any]:
         raise NodeError(f"the node has no block {int(place, 16) if place.startswith('0x') else place}")
     if not isinstance(block, dict):
         raise NodeError(f"eth_getBlockByNumber of {place} is no object")
+    if not isinstance(block.get("hash"), str):
+        raise NodeError(f"eth_getBlockByNumber of {place} has no hash: it is no block of the chain yet")
     return block
 
 

@@ -43,6 +43,7 @@ def test_blocks_are_executed_as_they_were(
     node.answers["debug_executionWitness"] = lambda _number: witness_of(executed)
     seen: list[tuple[int, int]] = []
     fetched = fetch(at(node), "0x1", "latest", "cancun", lambda *progress: seen.append(progress))
+    assert (fetched.first, fetched.last, fetched.last_hash) == (1, 3, "0x" + executed.last_block_hash.hex())
     assert seen == [(1, 3), (2, 3), (3, 3)]
     again = batch_of_file(json.loads(json.dumps(fetched.document)))
     assert execute(again).last_block_hash == execute(fetched.batch).last_block_hash == executed.last_block_hash
@@ -148,9 +149,11 @@ def test_what_is_busy_is_asked_again(node: Served) -> None:
 def test_a_node_that_is_not_there() -> None:
     with pytest.raises(NodeError, match="does not answer eth_chainId in 5 tries"):
         Node("http://127.0.0.1:9", [].append).call("eth_chainId")
-    for url in ("127.0.0.1:9", "nothing", "ftp://127.0.0.1", "http://"):
-        with pytest.raises(NodeError):
+    for url in ("127.0.0.1:9", "localhost:9", "nothing", "ftp://127.0.0.1", "ws://127.0.0.1"):
+        with pytest.raises(NodeError, match=rf"^{url}: where an address such as http://localhost:8545 is expected$"):
             Node(url, [].append).call("eth_chainId")
+    with pytest.raises(NodeError, match=r"^http://: "):
+        Node("http://", [].append).call("eth_chainId")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_a_node_without_witnesses_says_what_to_do(node: Served) -> None:
     ("first", "last", "message"),
     [
         ("0x0", "0x1", "begin at block 1"),
-        ("0x2", "0x1", "blocks 2 to 1: from 1 to"),
+        ("0x2", "0x1", "block 2 comes after block 1, the last one that is wanted"),
         ("0x1", "0x9", "the node has no block 9"),
         ("earliest", "latest", "the node has no block earliest"),
     ],
@@ -198,10 +201,17 @@ def test_ranges_that_cannot_be_fetched(node: Served, first: str, last: str, mess
 
 
 def test_long_ranges_are_refused_at_once(node: Served) -> None:
-    node.answers["eth_getBlockByNumber"] = lambda place, _full: {"number": place}
-    with pytest.raises(NodeError, match=f"from 1 to {MAX_BLOCKS} blocks can be fetched"):
+    node.answers["eth_getBlockByNumber"] = lambda place, _full: {"number": place, "hash": "0x"}
+    with pytest.raises(NodeError, match=f"are {MAX_BLOCKS + 1}: up to {MAX_BLOCKS} can be fetched"):
         fetch(at(node), "0x1", hex(MAX_BLOCKS + 1))
     assert len(node.asked) == 2
+
+
+def test_a_block_that_is_pending_is_none_yet(node: Served) -> None:
+    block = node.answers["eth_getBlockByNumber"]
+    node.answers["eth_getBlockByNumber"] = lambda place, full: block(place, full) | {"hash": None}
+    with pytest.raises(NodeError, match="of latest has no hash: it is no block of the chain yet"):
+        fetch(at(node), "0x1", "latest")
 
 
 def test_a_chain_that_changes_is_noticed(node: Served) -> None:
