@@ -33,9 +33,13 @@ _MAX_WAIT = 30.0
 _PART = 1 << 20
 _METHOD_NOT_FOUND = -32601
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
+_WITNESS = "debug_executionWitness"
 _WITNESS_HINT = (
-    "geth needs --http.api=eth,debug (1.16 or later, the blocks within its history), reth --http.api=eth,debug; "
-    "hosted nodes rarely offer it"
+    "geth needs --http.api=eth,debug (1.16 or later), reth --http.api=eth,debug; hosted nodes rarely offer it"
+)
+_STATE_HINT = (
+    "the state before the block may be gone: geth keeps those of its last 128 blocks, and all of them with --gcmode "
+    "archive --state.scheme hash"
 )
 
 Progress = Callable[[int, int], None]
@@ -116,9 +120,10 @@ class Node:
         error = answer["error"]
         code, message = error.get("code"), str(error.get("message"))[:200]
         if code == _METHOD_NOT_FOUND:
-            hint = f": {_WITNESS_HINT}" if method.startswith("debug_") else ""
+            hint = f": {_WITNESS_HINT}" if method == _WITNESS else ""
             raise NodeError(f"the node does not offer {method}{hint}")
-        raise NodeError(f"{method}: the node says {message!r} (code {code})")
+        hint = f"; {_STATE_HINT}" if method == _WITNESS else ""
+        raise NodeError(f"{method}: the node says {message!r} (code {code}){hint}")
 
 
 def parse_range(text: str) -> tuple[str, str]:
@@ -174,9 +179,9 @@ def fetch(
         block = _block(node, hex(number))
         if blocks and block.get("parentHash") != blocks[-1].get("hash"):
             raise NodeError(f"block {number} does not follow the one before it: the chain changed; fetch it again")
-        found = node.call("debug_executionWitness", hex(number))
+        found = node.call(_WITNESS, hex(number))
         if not isinstance(found, dict):
-            raise NodeError(f"debug_executionWitness of block {number} is no object")
+            raise NodeError(f"{_WITNESS} of block {number} is no object")
         for name, items in witness.items():
             items.update((json.dumps(item, sort_keys=True), item) for item in _items(found.get(name), name, number))
         blocks.append(block)
@@ -264,7 +269,7 @@ def _items(value: Any, name: str, number: int) -> list[Any]:
     """Of a list, or of an object by hash."""
     items = list(value.values()) if isinstance(value, dict) else [] if value is None else value
     if not isinstance(items, list):
-        raise NodeError(f"debug_executionWitness of block {number}: {name} is no list")
+        raise NodeError(f"{_WITNESS} of block {number}: {name} is no list")
     return items
 
 

@@ -71,6 +71,11 @@ CROSSING_TIMES: Mapping[str, int] = {"cancun": 0} | {
     name: GENESIS_TIME + number * SECONDS_PER_BLOCK
     for number, name in enumerate(("prague", "osaka", "bpo1", "bpo2"), start=2)
 }
+#: Blob schedules of EIP-7892, as configurations have them.
+BLOBS: Mapping[str, Mapping[str, int]] = {
+    "bpo1": {"target": 10, "max": 15, "baseFeeUpdateFraction": 8_346_193},
+    "bpo2": {"target": 14, "max": 21, "baseFeeUpdateFraction": 11_684_671},
+}
 
 
 class Geth:
@@ -163,10 +168,7 @@ def running(program: str, folder: Path, times: Mapping[str, int], apis: str = "e
     genesis = json.loads(subprocess.run([program, "--dev", "dumpgenesis"], check=True, capture_output=True).stdout)
     config = {name: value for name, value in genesis["config"].items() if not name.endswith("Time")}
     config |= {"shanghaiTime": 0} | {f"{name}Time": time for name, time in times.items()}
-    config["blobSchedule"] |= {
-        "bpo1": {"target": 10, "max": 15, "baseFeeUpdateFraction": 8_346_193},
-        "bpo2": {"target": 14, "max": 21, "baseFeeUpdateFraction": 11_684_671},
-    }
+    config["blobSchedule"] |= {name: blobs for name, blobs in BLOBS.items() if name in times}
     genesis |= {"config": config, "timestamp": hex(GENESIS_TIME), "gasLimit": hex(30_000_000)}
     genesis["alloc"] |= {_hex(account.address): {"balance": hex(WALLET_BALANCE)} for account in (ALICE, BOB, CAROL)}
     path, data = folder / "genesis.json", folder / "data"

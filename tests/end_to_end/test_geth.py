@@ -14,13 +14,24 @@ from eth_utils.crypto import keccak
 
 from executor.execute import execute
 from executor.fetch import NodeError, fetch
-from executor.inputs import read_batch
+from executor.inputs import InputError, read_batch
 from prover.prove import prove
 from prover.workers import Workers
 from scripts.workloads.traffic import call_data
 from scripts.workloads.traffic_tokens import SOLIDITY
 from scripts.workloads.transfers import ETHER
-from tests.end_to_end.geth import ALICE, BOB, CHAINS, OSAKA_TIMES, TRANSFERRED, Geth, recorded, running
+from tests.end_to_end.geth import (
+    ALICE,
+    BOB,
+    CHAINS,
+    CROSSING_TIMES,
+    OSAKA_TIMES,
+    TRANSFERRED,
+    Geth,
+    mine_crossing,
+    recorded,
+    running,
+)
 from tests.scripts.examples import RecordedCode
 from verifier.verify import verify_file
 
@@ -105,7 +116,7 @@ def test_blocks_of_geth_are_fetched_and_proved(osaka: Geth, tmp_path: Path) -> N
 
 
 @pytest.mark.deep
-def test_names_of_blocks_and_what_geth_lacks(osaka: Geth, program: str, tmp_path: Path) -> None:
+def test_names_of_blocks(osaka: Geth) -> None:
     for _ in range(3):
         osaka.mine()
     # Nothing is final here but the genesis.
@@ -116,9 +127,30 @@ def test_names_of_blocks_and_what_geth_lacks(osaka: Geth, program: str, tmp_path
         fetch(osaka.node, "0x1", "0x4")
     # Blocks without transactions are blocks.
     assert len(execute(fetch(osaka.node, "0x2", "latest").batch).blocks) == 2
-    other = tmp_path / "other"
-    other.mkdir()
-    with running(program, other, OSAKA_TIMES, "eth") as poor:
-        poor.send(poor.sign(ALICE, BOB.address))
-        with pytest.raises(NodeError, match="the node does not offer debug_executionWitness: geth needs"):
-            fetch(poor.node, "0x1", "latest")
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    ("times", "apis", "message"),
+    [
+        (OSAKA_TIMES, "eth", "the node does not offer debug_executionWitness: geth needs"),
+        (OSAKA_TIMES | {"bogota": 0}, "eth,debug", "nearest to osaka, but differ in system contracts;"),
+    ],
+)
+def test_what_a_geth_lacks(program: str, times: Mapping[str, int], apis: str, message: str, tmp_path: Path) -> None:
+    with running(program, tmp_path, times, apis) as geth:
+        geth.send(geth.sign(ALICE, BOB.address))
+        with pytest.raises(NodeError, match=message):
+            fetch(geth.node, "0x1", "latest")
+
+
+@pytest.mark.deep
+def test_geth_says_which_fork_is_the_last(program: str, tmp_path: Path) -> None:
+    with running(program, tmp_path, CROSSING_TIMES) as geth:
+        mine_crossing(geth)
+        assert fetch(geth.node, "0x1", "0x1").document["fork"] == "cancun"  # by its header
+        assert fetch(geth.node, "latest", "latest").document["fork"] == "bpo2"
+        with pytest.raises(InputError, match=r"block 4 may be of prague, .* with --fork"):
+            fetch(geth.node, "0x4", "latest")
+        with pytest.raises(InputError, match=r"the headers have 20 and 21 fields: say which forks .* with --fork"):
+            fetch(geth.node, "0x1", "latest")

@@ -186,6 +186,15 @@ def test_a_node_without_witnesses_says_what_to_do(node: Served) -> None:
         fetch(at(node), "0x1", "0x2")
 
 
+def test_a_state_that_is_gone_says_what_to_do(node: Served) -> None:
+    gone = json.dumps({"error": {"code": -32000, "message": "missing trie node 00"}}).encode()
+    node.failures = [(200, gone)]
+    with pytest.raises(
+        NodeError, match=r"the node says 'missing trie node 00' \(code -32000\); the state before the block"
+    ):
+        at(node).call("debug_executionWitness", "0x1")
+
+
 @pytest.mark.parametrize(
     ("first", "last", "message"),
     [
