@@ -33,7 +33,7 @@ from prover.workers import Workers
 from verifier.verify import CHECKS
 from zkevm.console import Output
 from zkevm.plots import plot_costs
-from zkevm.proofs import statement_facts
+from zkevm.proofs import readable, statement_facts
 from zkevm.stages import SECONDS_PER_CASE, judge
 
 
@@ -112,20 +112,20 @@ def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] 
     write_atomically(out, content)
     batch = fetched.batch
     forks = dict.fromkeys(batch.schedule.at(block.context.timestamp).name for block in batch.blocks)
-    facts = [
-        ("blocks", len(batch.blocks)),
-        ("first_block_number", fetched.first),
-        ("last_block_number", fetched.last),
-        ("last_block_hash", fetched.last_hash),
-        ("transactions", batch.transactions),
-        ("chain_id", batch.chain_id),
-        ("fork", " to ".join(forks)),
-        ("bytes", len(content)),
-        ("batch", str(out)),
-        ("seconds", time.perf_counter() - start),
-    ]
-    output.facts("Fetched", facts)
-    output.result(dict(facts))
+    facts = {
+        "blocks": len(batch.blocks),
+        "first_block_number": fetched.first,
+        "last_block_number": fetched.last,
+        "last_block_hash": fetched.last_hash,
+        "transactions": batch.transactions,
+        "chain_id": batch.chain_id,
+        "fork": " to ".join(forks),
+        "bytes": len(content),
+        "batch": str(out),
+        "seconds": time.perf_counter() - start,
+    }
+    output.facts("Fetched", readable(facts))
+    output.result(facts)
 
 
 def prove_batch(
