@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.batch.blake2f_calls import SUCCEEDS, Blake2fCalls
-from circuits.batch.deposits import MAX_CODE_SIZE
 from circuits.batch.execution import (
     FRAME_BEGIN,
     MAX_AGE,
@@ -460,7 +459,7 @@ def _deposits(execution: Execution) -> Moves:
     offset, size = (small_integers(execution.operand(steps, operand)) for operand in range(2))
     outcomes = execution.trace.frames.outcome[execution.frame_row(execution.frame[steps])]
     reserved = outcomes == Outcome.RESERVED_CODE
-    size = np.where(outcomes == Outcome.SUCCESS, size, reserved & (size <= MAX_CODE_SIZE))
+    size = np.where(outcomes == Outcome.SUCCESS, size, reserved & (size <= execution.fork.max_code_bytes))
     place = only_access(execution, steps)
     return Moves.make(steps, execution.frame[steps], execution.time[steps] + 1, False, offset, size, place)
 
