@@ -105,8 +105,8 @@ def genesis_header(state_root: bytes, **changes: Any) -> Header:
 
 
 def child_header(parent: Header, fork: Fork = CANCUN, **changes: Any) -> Header:
-    """A header that follows `parent` by every rule of its fork, as that of a block without transactions, withdrawals and
-    requests.
+    """A header that follows `parent` by every rule of its fork, as that of a block without transactions, withdrawals
+    and requests.
     """
     values: dict[str, Any] = {
         "parent_hash": parent.hash,
@@ -282,8 +282,8 @@ class Chain:
     """A parent block with accounts, and blocks on top of it.
 
     Args:
-        schedule: which forks the blocks are of; the parent's time is 1000 where `parent` has no other, and a block comes
-            12 seconds after the one before.
+        schedule: which forks the blocks are of; the parent's time is 1000 where `parent` has no other, and a block
+            comes 12 seconds after the one before.
         accounts: of the pre-state; their storage roots follow from `storage`.
         storage: slots of the pre-state, by address.
         beacon_roots: whether the contract of EIP-4788 is there.
@@ -615,4 +615,28 @@ def sample_chain() -> Chain:
     chain.show_block_hash(0)
     chain.show_block_hash(2)
     chain.keys.add((TRANSIENT, CONTRACT, 1))
+    return chain
+
+
+CROSSING = "cancun, prague from 1024, osaka from 1036, bpo1 from 1060"
+DEPOSIT = bytes(range(192))
+
+
+def crossing_chain(operations: bool = True) -> Chain:
+    """Blocks of the times 1012 to 1060: one of Cancun, one of Prague, two of Osaka and one of BPO1.
+
+    Args:
+        operations: whether there are any: one transaction in each but the first block of Osaka, and in Prague a
+            deposit and what both request contracts return.
+    """
+    chain = Chain(schedule=Schedule.parse(CROSSING))
+    blocks: list[dict[str, Any]] = [{} for _ in range(5)]
+    transfers = [Transfer(n, NEWCOMER) for n in (0, 1, 2, 3)]
+    if operations:
+        transfers[1] = replace(transfers[1], execution_gas=30_000, logs=(deposit_log(DEPOSIT),))
+        blocks[1] = {"deposits": DEPOSIT, "outputs": (b"w" * 76, b"c" * 116)}
+        blocks[4]["blob_gas_used"] = 0
+    for number, block in enumerate(blocks):
+        own = [transfers[number - (number > 2)]] if operations and number != 2 else []
+        chain.block(*own, **block)
     return chain

@@ -192,9 +192,7 @@ class TestForks:
         base_fee=st.integers(min_value=0, max_value=2**20) | st.integers(min_value=0, max_value=2**256 - 1),
     )
     def test_the_excess_follows_the_executor(self, fork: Fork, excess: int, used: int, base_fee: int) -> None:
-        parent = genesis_header(
-            bytes(32), excess_blob_gas=excess, blob_gas_used=used * GAS_PER_BLOB, base_fee=base_fee
-        )
+        parent = genesis_header(bytes(32), excess_blob_gas=excess, blob_gas_used=used * GAS_PER_BLOB, base_fee=base_fee)
         theirs = blobs.next_excess_blob_gas(excess, used * GAS_PER_BLOB, base_fee, THEIRS[fork.name].blobs)
         assert expected_excess_blob_gas(parent, fork) == theirs
 
@@ -265,5 +263,5 @@ class TestForks:
     def test_the_requests_hash_has_32_bytes_and_nothing_follows_it(self) -> None:
         items: list[Any] = rlp.decode(encode_header(child_header(PARENT, PRAGUE)))
         for lie in ([*items[:-1], b""], [*items[:-1], bytes(31)], [*items[:-1], bytes(33)], [*items, bytes(32)]):
-            with pytest.raises(Invalid, match="requests hash|bytes too many"):
+            with pytest.raises(Invalid, match=r"requests hash|bytes too many"):
                 decode_header(rlp.encode(lie))
