@@ -17,9 +17,10 @@ from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.opcode import _FastOpcode
 from eth_utils.crypto import keccak
 
+from executor.forks import SystemCall
 from executor.limits import Watch
 from executor.machine import Confined, Instruction, confined_machine, instructions
-from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, SWAP1, is_dup, is_swap, with_added
+from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, SWAP1, instruction_set, is_dup, is_swap
 from executor.recorder import STEP_COLUMNS, STEPS_PER_CHUNK, Recorder, create_address_input
 from executor.state_keys import StateKind
 from executor.trace import HashPurpose
@@ -142,6 +143,12 @@ def traced_machine(confined: Confined, recorder: Recorder) -> Any:
     class TracedMachine(machine):  # type: ignore[misc, valid-type]
         _state_class = TracedState
 
+        def system_call(self, call: SystemCall, data: bytes) -> bytes:
+            recorder.begin_system_call()
+            output: bytes = super().system_call(call, data)
+            recorder.end_system_call(call, data, output)
+            return output
+
     return TracedMachine
 
 
@@ -149,7 +156,8 @@ class _TracedInstructions(dict[int, Instruction]):
     """The wrapped instructions of a fork by opcode; for opcodes without an instruction, what fails."""
 
     def __init__(self, confined: Confined, recorder: Recorder) -> None:
-        operands, results = with_added(confined.fork.added_instructions)
+        own = instruction_set(confined.fork.added_instructions)
+        operands, results = own.operands, own.results
 
         def traced(opcode: int, instruction: Any) -> Instruction:
             words = int(operands[opcode]), int(results[opcode])

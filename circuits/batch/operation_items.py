@@ -20,7 +20,9 @@ from circuits.statement import (
     ACCESS_ITEM,
     ACCESS_LIST_START,
     BEACON_ITEM,
+    HISTORY_ITEM,
     OPERATIONS_START,
+    SYSTEM_CALL_ITEM,
     TRANSACTION_ITEM,
     WITHDRAWAL_ITEM,
     Digests,
@@ -36,6 +38,9 @@ from executor.transactions import access_list_of
 
 #: EIP-4788: timestamps and roots each have a ring of this many slots, the roots behind the timestamps.
 HISTORY_BUFFER_LENGTH = 8191
+
+#: EIP-2935: hashes of blocks have a ring of as many.
+HISTORY_SERVE_WINDOW = 8191
 
 WEI_PER_GWEI = 10**9
 
@@ -116,8 +121,8 @@ class OperationItems:
     """All operations of a batch as hashed items.
 
     Attributes:
-        transactions, withdrawals: items of the rows of the trace's tables.
-        beacons: items of the beacon-root writes, and beacon_index (blocks,) which one is the block's, if it has one.
+        transactions, withdrawals, system_calls: items of the rows of the trace's tables.
+        beacons, histories: items of all blocks' writes of beacon roots and of their parents' hashes.
         entries: the entries of the transactions' access lists.
         digests: (n, 8) of the operations.
         chain: (n + 1, 8) running hash before each operation, and behind the last one.
@@ -125,8 +130,9 @@ class OperationItems:
 
     transactions: ItemColumns
     withdrawals: ItemColumns
+    system_calls: ItemColumns
     beacons: ItemColumns
-    beacon_index: NDArray[np.int64]
+    histories: ItemColumns
     entries: AccessEntries
     digests: Digests
     chain: Digests
@@ -137,19 +143,20 @@ class OperationItems:
         operations = batch.operations
         entries = AccessEntries.of(batch.trace)
         transactions = _transaction_items(batch, entries)
-        withdrawals = _withdrawal_items(batch)
-        of_beacon = np.flatnonzero(operations.kind == OperationKind.BEACON)
-        blocks = operations.block[of_beacon]
-        beacons = _beacon_items(batch, blocks)
-        beacon_index = np.full(len(batch.trace.blocks.number), -1, dtype=np.int64)
-        beacon_index[blocks] = np.arange(len(blocks))
+        withdrawals, system_calls = _withdrawal_items(batch), _system_call_items(batch)
+        beacons, histories = _beacon_items(batch), _history_items(batch)
         digests = np.empty((len(operations), DIGEST), dtype=np.uint32)
-        digests[of_beacon] = beacons.digests
-        for kind, items in ((OperationKind.TRANSACTION, transactions), (OperationKind.WITHDRAWAL, withdrawals)):
+        for kind, items in (
+            (OperationKind.TRANSACTION, transactions),
+            (OperationKind.WITHDRAWAL, withdrawals),
+            (OperationKind.SYSTEM_CALL, system_calls),
+            (OperationKind.BEACON, beacons),
+            (OperationKind.HISTORY, histories),
+        ):
             mask = operations.kind == kind
             digests[mask] = items.digests[operations.row[mask]]
         chain = running_chain(OPERATIONS_START, digests)
-        return cls(transactions, withdrawals, beacons, beacon_index, entries, digests, chain)
+        return cls(transactions, withdrawals, system_calls, beacons, histories, entries, digests, chain)
 
 
 def _transaction_items(batch: Batch, entries: AccessEntries) -> ItemColumns:
@@ -197,16 +204,42 @@ def _withdrawal_items(batch: Batch) -> ItemColumns:
     )
 
 
-def _beacon_items(batch: Batch, blocks: NDArray[np.int64]) -> ItemColumns:
+def _system_call_items(batch: Batch) -> ItemColumns:
+    trace = batch.trace
+    table = trace.system_calls
+    size = table.output_size * table.returns
+    return ItemColumns.of(
+        SYSTEM_CALL_ITEM,
+        block_digest=block_digests(batch)[table.block],
+        address=table.address,
+        returns=table.returns,
+        input_size=table.input_size,
+        input_digest=_data_digests(trace, table.input_start, table.input_size),
+        output_size=size,
+        output_digest=_data_digests(trace, table.output_start, size),
+    )
+
+
+def _history_items(batch: Batch) -> ItemColumns:
     table = batch.trace.blocks
-    timestamps = table.timestamp[blocks].tolist()
+    return ItemColumns.of(
+        HISTORY_ITEM,
+        scope=batch.operations.scope,
+        slot=_words([(number - 1) % HISTORY_SERVE_WINDOW for number in table.number.tolist()]),
+        hash=table.parent_hash,
+    )
+
+
+def _beacon_items(batch: Batch) -> ItemColumns:
+    table = batch.trace.blocks
+    timestamps = table.timestamp.tolist()
     return ItemColumns.of(
         BEACON_ITEM,
-        scope=batch.operations.scope[blocks],
+        scope=batch.operations.scope,
         time_slot=_words([timestamp % HISTORY_BUFFER_LENGTH for timestamp in timestamps]),
         timestamp=_words(timestamps),
         root_slot=_words([timestamp % HISTORY_BUFFER_LENGTH + HISTORY_BUFFER_LENGTH for timestamp in timestamps]),
-        root=table.parent_beacon_root[blocks],
+        root=table.parent_beacon_root,
     )
 
 

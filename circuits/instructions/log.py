@@ -16,16 +16,16 @@ from circuits.air.layout import Layout, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table, flatten
 from circuits.batch.execution import Execution, Integers, small_integers
+from circuits.batch.frame_data import SystemOutputs
 from circuits.component import Acting
 from circuits.frames.calldata import padded_words
 from circuits.frames.gas import Charge, GasLimb
 from circuits.hashing import constrain_compress, constrain_item
-from circuits.instructions.buses import LOG_READ
 from circuits.instructions.frame_fields import WritingFrameFields
 from circuits.instructions.memory_range import MemoryRange, reads, word_count
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
-from circuits.memory.buses import MEMORY_BYTES
-from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, LOG_ITEM, buffer_digests, ragged_chains
+from circuits.memory.buses import LOG_READ, MEMORY_BYTES
+from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, EMPTY_DIGEST, LOG_ITEM, ragged_chains
 from circuits.transactions.buses import RECEIPTS
 from circuits.widths import DIGEST, WORD, WORD_BYTES
 from executor.opcodes import LOG0, MAX_TOPICS
@@ -34,8 +34,6 @@ GAS_LOG = 375
 GAS_LOG_TOPIC = 375
 GAS_LOG_DATA = 8
 
-#: The digest of no data.
-EMPTY_DIGEST = tuple(int(x) for x in buffer_digests([b""])[0])
 _START = tuple(int(x) for x in BUFFER_START)
 
 _SMALL_LIMBS = 2
@@ -140,7 +138,7 @@ class Log(InstructionTable):
 
 
 class ReadColumns(Layout):
-    """One word of a log's data per row."""
+    """One word of hashed memory per row."""
 
     real = bit("1 on rows that read")
     partial = bit("1 when fewer than 32 bytes are left")
@@ -154,7 +152,7 @@ class ReadColumns(Layout):
 
 
 class LogRead(Table):
-    """Hashes the data of logs."""
+    """Hashes the data of logs, and what system calls return to the block."""
 
     name = "log_read"
     layout = ReadColumns
@@ -164,9 +162,9 @@ class LogRead(Table):
         row = air.row
         air.require(row.partial * (1 - row.real), "padding reads nothing")
         air.receive(LOG_READ, row.frame, row.time, row.offset, row.left, row.digest, count=row.real)
-        # A log receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from another
-        # number that is no multiple of 32 it would pass 0 and not come back, a table has fewer rows than that takes.
-        # A chain that goes on behind 0 does the same.
+        # Who reads receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from
+        # another number that is no multiple of 32 it would pass 0 and not come back, a table has fewer rows than that
+        # takes. A chain that goes on behind 0 does the same.
         air.query(RANGE16, row.left - 1, count=row.partial)
         range_check(air, row.left, 5, row.partial)
         bytes_ = row.real * WORD_BYTES + row.partial * (row.left - WORD_BYTES)
@@ -232,16 +230,23 @@ def fill_log(execution: Execution) -> Matrix | None:
 
 
 def fill_log_read(execution: Execution) -> Matrix | None:
-    """All words of the data of logs."""
+    """All words of the data of logs, and of what system calls return to the block."""
     steps = _steps(execution)
     steps = steps[~execution.failed[steps]]
-    log = _logs(execution, steps)
-    sizes = execution.trace.logs.data_size[log].astype(np.int64)
+    logs, log, outputs = execution.trace.logs, _logs(execution, steps), SystemOutputs.of(execution)
+    # Frame, time and offset of the first word, size and place of the bytes.
+    of_logs = (
+        execution.frame[steps],
+        execution.time[steps] + 1,
+        small_integers(execution.operand(steps, 0)),
+        logs.data_size[log].astype(np.int64),
+        logs.data_start[log].astype(np.int64),
+    )
+    of_outputs = (outputs.frame, outputs.time, outputs.offset, outputs.size, outputs.place)
+    frame, time, offset, sizes, start = (np.concatenate(pair) for pair in zip(of_logs, of_outputs, strict=True))
     owner, index, left = reads(sizes)
     if not len(owner):
         return None
-    start = execution.trace.logs.data_start[log].astype(np.int64)
-    step = steps[owner]
     words = padded_words(execution.trace.data.byte, start, sizes, word_count(sizes))
     counts = BLOCKS_PER_WORD * word_count(sizes)
     states = ragged_chains(BUFFER_START, words.reshape(-1, DIGEST).astype(np.uint32), counts[counts > 0])
@@ -249,9 +254,9 @@ def fill_log_read(execution: Execution) -> Matrix | None:
     matrix, rows = allocate(ReadColumns, len(owner))
     rows.real = 1
     rows.partial = left < WORD_BYTES
-    rows.frame = execution.frame[step]
-    rows.time = execution.time[step] + 1 + index
-    rows.offset = small_integers(execution.operand(step, 0)) + WORD_BYTES * index
+    rows.frame = frame[owner]
+    rows.time = time[owner] + index
+    rows.offset = offset[owner] + WORD_BYTES * index
     rows.left = left
     rows.word = words
     rows.states = states

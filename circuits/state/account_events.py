@@ -26,7 +26,6 @@ from circuits.state.rows import (
     TransferRows,
 )
 from circuits.widths import ADDRESS
-from executor.forks import CANCUN
 from executor.opcodes import CALLS, CREATIONS, OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import NONE, FrameKind, HashPurpose, Outcome
@@ -51,6 +50,7 @@ class Role(IntEnum):
     SENDER_END = 3
     COINBASE_END = 4
     WITHDRAWAL = 5
+    CONTRACT = 6  # that a system call calls
 
 
 class _Event(IntEnum):
@@ -66,6 +66,7 @@ class _Event(IntEnum):
     FRAME = 7
     DEPOSIT = 8
     END = 9
+    SYSTEM_CALL = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +203,13 @@ def account_events(
     run.add(_Event.BEGIN, execution.begin_time[local], local)
     entry_operation, entry_time, entry_address = entries
     run.add(_Event.ENTRY, entry_time, np.arange(len(entry_time)))
-    run.add(_Event.END, execution.end_time[local], local)
+    ending = execution.message_operations - first
+    run.add(_Event.END, execution.end_time[ending], ending)
+    called = execution.system_operations - first
+    run.add(_Event.SYSTEM_CALL, execution.begin_time[called], called)
+    contract_leaf = np.zeros(execution.end - first, dtype=np.int64)
+    contract_leaf[called] = run.leaf(trace.system_calls.address[execution.system_calls])
+    is_transaction = execution.kind == OperationKind.TRANSACTION
     own_withdrawals = execution.operations.row[withdrawals + first]
     withdrawal_leaf = np.zeros(execution.end - first, dtype=np.int64)
     withdrawal_leaf[withdrawals] = run.leaf(trace.withdrawals.address[own_withdrawals])
@@ -215,7 +222,8 @@ def account_events(
     )
     price, value = words_to_ints(table.gas_price[transactions]), words_to_ints(table.value[transactions])
     base_fee, blob_fee = words_to_ints(blocks.base_fee[block_of]), words_to_ints(blocks.blob_base_fee[block_of])
-    blob_gas = (table.blob_hashes_size[transactions].astype(np.int64) // 32 * CANCUN.blobs.gas_per_blob).tolist()
+    blobs = table.blob_hashes_size[transactions].astype(np.int64) // 32
+    blob_gas = (blobs * execution.fork.blobs.gas_per_blob).tolist()
     gas_limit, gas_used = table.gas_limit[transactions].tolist(), table.gas_used[transactions].tolist()
     status = table.status[transactions].tolist()
     entry_leaf = run.leaf(entry_address).tolist()
@@ -257,7 +265,9 @@ def account_events(
     with_value = valued & frames.value[rows].any(axis=1)
     moving = np.flatnonzero(creations | with_value)
     run.add(_Event.FRAME, execution.frame_begin_time[moving], moving)
-    giver, taker = run.leaf(frames.caller[rows]), run.leaf(frames.address[rows])
+    # Others, such as the system address, may have no leaf.
+    giver, taker = np.zeros((2, len(rows)), dtype=np.int64)
+    giver[moving], taker[moving] = run.leaf(frames.caller[rows[moving]]), run.leaf(frames.address[rows[moving]])
     storing = np.flatnonzero(creations & (frames.outcome[rows] == Outcome.SUCCESS) & (frames.output_size[rows] > 0))
     last = np.zeros(len(rows), dtype=np.int64)
     np.maximum.at(last, execution.frame - 1, np.arange(len(execution.frame)))
@@ -265,8 +275,7 @@ def account_events(
     codes = {}
     for frame, digest in zip(storing.tolist(), _deposited(execution, rows[storing]), strict=True):
         codes[frame] = replay.code(digest)
-    of_transaction = np.searchsorted(transactions, frames.transaction[rows].astype(np.int64))
-    frame_operation = execution.transaction_operations[of_transaction] if len(rows) else rows
+    frame_operation = execution.frame_operation
 
     for time, event, which in run.in_order():
         if event == _Event.QUERY:
@@ -283,6 +292,10 @@ def account_events(
             role[Role.SENDER_BEGIN] = replay.access(operation, sender[number], time + 1, -upfront, nonce=1)
             role[Role.RECIPIENT_BEGIN] = replay.access(operation, recipient[number], time + 2, paid)
             role[Role.COINBASE_BEGIN] = replay.access(operation, coinbase[number], time + 3)
+        elif event == _Event.SYSTEM_CALL:
+            # Nothing warms the contract (EIP-2929 speaks of transactions).
+            access = replay.access(first + which, int(contract_leaf[which]), time + 1, warms=False)
+            run.of_role[Role.CONTRACT, which] = access
         elif event == _Event.ENTRY:
             of_entry[which] = replay.access(int(entry_operation[which]), entry_leaf[which], time)
         elif event == _Event.SELFDESTRUCT:
@@ -310,7 +323,7 @@ def account_events(
                 run.of_step[1, which] = replay.access(operation, new_leaf[which], time + 1, world=world)
         elif event == _Event.FRAME:
             row, operation = int(rows[which]), int(frame_operation[which])
-            # What a transaction sends has moved before its outermost frame begins.
+            # What a transaction sends has moved before its outermost frame begins. A system call sends nothing.
             carried = 0 if frames.parent[row] == NONE else words_to_ints(frames.value[row : row + 1])[0]
             run.transfer(
                 operation, int(giver[which]), int(taker[which]), carried, time, int(worlds[which]),
@@ -322,12 +335,13 @@ def account_events(
             run.of_deposit[which] = access
         else:
             operation, number, role = first + which, int(number_of[which]), run.of_role[:, which]
-            if not status[number]:
-                run.transfer(operation, recipient[number], sender[number], value[number], time)
-            unused = gas_limit[number] - gas_used[number]
-            fee = gas_used[number] * (price[number] - base_fee[number])
-            role[Role.SENDER_END] = replay.access(operation, sender[number], time + 3, unused * price[number])
-            role[Role.COINBASE_END] = replay.access(operation, coinbase[number], time + 4, fee)
+            if is_transaction[which]:
+                if not status[number]:
+                    run.transfer(operation, recipient[number], sender[number], value[number], time)
+                unused = gas_limit[number] - gas_used[number]
+                fee = gas_used[number] * (price[number] - base_fee[number])
+                role[Role.SENDER_END] = replay.access(operation, sender[number], time + 3, unused * price[number])
+                role[Role.COINBASE_END] = replay.access(operation, coinbase[number], time + 4, fee)
             gone = destroyed.get(operation, [])
             for leaf in touching.get(operation, []):
                 run.survivors.append((replay.access(operation, leaf, time + 5), 0))

@@ -1,26 +1,28 @@
 """Transactions: what happens before the first step of a message call and after its last one, one transaction per row.
 
-Proved for each row, under the Cancun rules: the sender may send it (nonce, balance, EIP-3607, fee caps of EIP-1559 and
-EIP-4844), its intrinsic gas (EIP-2028, EIP-2930) fits its gas limit, the code of the recipient runs with exactly what
-is left, and gas, refund (EIP-3529), fees and value move as its outcome says. Contract creations and calls of
-precompiles have no row.
+Proved for each row: the sender may send it (nonce, balance, EIP-3607, fee caps of EIP-1559 and EIP-4844), its
+intrinsic gas (EIP-2028, EIP-2930) fits its gas limit, the code of the recipient runs with exactly what is left, and
+gas, refund (EIP-3529), fees and value move as its outcome says. From Prague on it uses no less gas than the floor of
+its calldata (EIP-7623).
 
 Accesses to accounts, by their times: sender, recipient and coinbase (EIP-3651) at begin + 1 to begin + 3, sender and
 coinbase at end + 3 and end + 4. Where it failed, the value goes back from recipient to sender before that
 (`circuits.state.transfer`). Each takes a token and sends one: it does not matter which of these accounts are the same.
 
-Sources: execution-specs `cancun/fork.py` (check_transaction, process_transaction), `cancun/transactions.py`.
+Sources: execution-specs `fork.py` (check_transaction, process_transaction) and `transactions.py` of each fork.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
-from circuits.air.field import Matrix
+from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, range_check, total
 from circuits.air.gadgets.words import (
     constrain_decrease,
@@ -38,7 +40,8 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Execution
 from circuits.batch.frame_data import CALLDATA_BUFFER, CALLDATA_MEMORY
 from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operation_items
-from circuits.component import Answering
+from circuits.batch.precompiles import precompile_numbers, precompile_range
+from circuits.component import Answering, Component
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
 from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
 from circuits.frames.gas import GAS_BITS, Division, GasLimb, constrain_total, total_carries
@@ -51,7 +54,9 @@ from circuits.statement import ACCESS_LIST_START, RECEIPT_ITEM, TRANSACTION_ITEM
 from circuits.transactions import fees
 from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUCT, RECEIPTS
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
+from circuits.transactions.floor import TOKENS_PER_NONZERO_BYTE, CalldataFloor
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import Outcome
@@ -63,11 +68,6 @@ NONZERO_BYTE_GAS = 16
 ACCESS_ADDRESS_GAS = 2400
 ACCESS_KEY_GAS = 1900
 
-#: At most this part of the gas spent is refunded (EIP-3529).
-MAX_REFUND_QUOTIENT = 5
-
-#: Precompiles of Cancun are the addresses 1 to 10 (EIP-4844 added the last one).
-LAST_PRECOMPILE = 10
 
 _ORIGIN, _GASPRICE = OPCODES["ORIGIN"], OPCODES["GASPRICE"]
 
@@ -147,9 +147,9 @@ class Columns(OperationColumns):
     left = nested(GasLimb, "gas left in limbs")
     spent = limb("gas limit - gas left - reserve left", U64, by=RANGE)
     spent_carry = bit("bits of the carry out of each limb of their sum", (U64 - 1, 2))
-    quotient = limb("a fifth of the gas spent, rounded down", U64, by=RANGE)
-    quotient_carry = bit("bits of the carry out of each limb of its fivefold", (U64 - 1, 3))
-    remainder = element("gas spent modulo 5", by="two range checks")
+    quotient = limb("the part of the gas spent that may be refunded, rounded down", U64, by=RANGE)
+    quotient_carry = bit("bits of the carry out of each limb of it times the divisor", (U64 - 1, 3))
+    remainder = element("gas spent modulo that divisor", by="two range checks")
     refund_counter = element("refund counter at the end; 0 where the transaction fails", by="substate bus")
     destructions = element("accounts that it has destroyed", by="substate bus")
     substate_time = element("time of the last change of either", by="substate bus")
@@ -220,11 +220,16 @@ class Columns(OperationColumns):
 
 
 class Transaction(Table):
-    """Message calls by transactions."""
+    """Message calls and creations by transactions, under the rules of a fork."""
 
     name = "transaction"
     layout = Columns
     row_order = "rows meet only on the chain bus, which orders them by their number"
+
+    def __init__(self, fork: Fork) -> None:
+        # The carries of the quotient's equation have three bits.
+        assert 2 <= fork.max_refund_quotient <= 8
+        self.fork = fork
 
     def constraints(self, air: Air) -> None:
         self._chain(air)
@@ -330,14 +335,15 @@ class Transaction(Table):
         size = row.zero_bytes + row.nonzero_bytes
         air.require_equal(row.recipient, row.to, "the recipient", when=1 - creates)
         air.query(CREATE_ADDRESS, row.sender, row.nonce, row.recipient, count=creates)
-        # Precompiles are the addresses 1 to 10.
         IsZero.constrain(air, row.low_zero, row.to[0], when=real, name="low limb of recipient")
         rest = total(row.to[1:])  # nine limbs: below 2^20
         IsZero.constrain(air, row.rest_zero, rest, when=real, name="other limbs of recipient")
         air.require(row.small - row.rest_zero.zero * (1 - row.low_zero.zero), "a small address")
         air.require(row.precompiled * (1 - row.small), "a precompile has a small address")
-        air.query(RANGE16, LAST_PRECOMPILE - row.to[0], count=row.precompiled)
-        air.query(RANGE16, row.to[0] - (LAST_PRECOMPILE + 1), count=row.small - row.precompiled)
+        # Precompiles are the addresses from 1 to the last one, but for what stands apart.
+        last, _ = precompile_range(self.fork)
+        air.query(RANGE16, last - row.to[0], count=self._near(air, row.precompiled))
+        air.query(RANGE16, row.to[0] - (last + 1), count=row.small - row.precompiled)
         # The empty code has no leaf in the access tree.
         air.require(row.coded * (1 - real), "padding has no code")
         air.require_equal(row.recipient_code, _EMPTY_CODE, "no code", when=real - row.coded)
@@ -430,14 +436,15 @@ class Transaction(Table):
         terms = (row.spent, left, row.reserve_left)
         constrain_total(air, terms, row.spent_carry, row.gas_limit, name="gas spent")
         # A fifth of it. Both sides of a limb's equation are below 5 * 2^16 + 8.
+        divisor = self.fork.max_refund_quotient
         carry: Expression = row.remainder
         for i in range(U64):
-            low = MAX_REFUND_QUOTIENT * row.quotient[i] + carry - row.spent[i]
+            low = divisor * row.quotient[i] + carry - row.spent[i]
             bits = row.quotient_carry[i] if i < U64 - 1 else (air.constant(0),)
             carry = total([part * (1 << k) for k, part in enumerate(bits)])
             air.require(low - carry * (1 << 16), f"a fifth of the gas spent: limb {i}")
         air.query(RANGE16, row.remainder, count=real)
-        air.query(RANGE16, MAX_REFUND_QUOTIENT - 1 - row.remainder, count=real)
+        air.query(RANGE16, divisor - 1 - row.remainder, count=real)
 
         # What failed has earned nothing: its frame's substate is undone.
         air.send(SUBSTATE, row.operation, 0, 0, 0, row.time, count=real)
@@ -453,8 +460,18 @@ class Transaction(Table):
             borrow = out
         # The refund is at most a fifth of what was spent, so the sum is below the gas limit.
         refund = [e + row.borrow[-1] * (q - e) for e, q in zip(earned, row.quotient, strict=True)]
-        constrain_total(air, (left, refund, row.reserve_left), row.back_carry, row.unused, name="unused gas")
+        spared = self._spared(air)
+        constrain_total(air, (left, refund, row.reserve_left), row.back_carry, spared, name="unused gas")
         constrain_sum(air, row.gas_used, row.unused, row.unused_carry, row.gas_limit, name="gas used")
+
+    def _near(self, air: Air, precompiled: Expression) -> Expression:
+        """Whether the recipient is one of the precompiles that follow each other from 1 on, if it is a precompile."""
+        return precompiled
+
+    def _spared(self, air: Air) -> Sequence[Expression]:
+        """Limbs of the gas limit minus the gas that the execution has used, its refund subtracted."""
+        unused: Sequence[Expression] = air.row.unused
+        return unused
 
     def _balances(self, air: Air) -> None:
         """The sender can afford the worst case; what it pays, what moves, and what is paid back."""
@@ -563,13 +580,56 @@ class Transaction(Table):
             air.provide(CONTEXT, TRANSACTION_CONTEXT, row.operation, opcode, word, multiplicity=asked)
 
 
+class FloorColumns(Columns):
+    """One transaction per row, which uses no less gas than the floor of its calldata."""
+
+    floor = nested(CalldataFloor)
+
+
+class FloorTransaction(Transaction):
+    """Transactions whose calldata has a floor (EIP-7623)."""
+
+    layout = FloorColumns
+
+    def _spared(self, air: Air) -> Sequence[Expression]:
+        row = air.row
+        # At most 21000 + 2^22 * 40, below 2^28.
+        tokens = row.zero_bytes + TOKENS_PER_NONZERO_BYTE * row.nonzero_bytes
+        floor = TRANSACTION_BASE_GAS * row.real + self.fork.floor_gas_per_token * tokens
+        CalldataFloor.constrain(air, row.floor, floor, row.gas_used, row.unused)
+        spared: Sequence[Expression] = row.floor.spared
+        return spared
+
+
+class LoneColumns(FloorColumns):
+    """One transaction per row, in a fork with a precompile that stands apart from the others."""
+
+    lone = nested(IsZero, "whether the recipient is that one")
+
+
+class LoneTransaction(FloorTransaction):
+    """Transactions of a fork with a precompile that stands apart from the others."""
+
+    layout = LoneColumns
+
+    def _near(self, air: Air, precompiled: Expression) -> Expression:
+        row = air.row
+        _, lone = precompile_range(self.fork)
+        assert lone is not None
+        IsZero.constrain(air, row.lone, row.small * (row.to[0] - lone), when=row.small, name="lone")
+        air.require(row.lone.zero * (1 - precompiled), "the lone precompile is one")
+        near: Expression = precompiled - row.lone.zero
+        return near
+
+
 def fill(
+    table: Transaction,
     execution: Execution,
     life_asked: NDArray[np.uint32],
     destroying_asked: NDArray[np.uint32],
     context_asked: NDArray[np.uint32],
 ) -> Matrix | None:
-    """The segment's transactions.
+    """The segment's transactions, for the table of their fork.
 
     `life_asked` (n, 13), `destroying_asked` (n, 3), `context_asked` (n, 19): what is asked of their buses.
     """
@@ -577,27 +637,27 @@ def fill(
     if not len(numbers):
         return None
     batch, trace = execution.batch, execution.trace
-    table = trace.transactions
-    matrix, rows = allocate(Columns, len(numbers))
+    transactions = trace.transactions
+    matrix, rows = allocate(Columns, len(numbers), table.layout)
     fill_operation(rows, execution, numbers, operation_items(batch).transactions, of_trace)
     rows.end_time = execution.end_time[numbers - execution.first]
     receipts = batch.receipts
     rows.receipts_in, rows.receipts_out = receipts.before_operation[numbers], receipts.before_operation[numbers + 1]
     rows.receipt_states = receipts.receipt_states[of_trace]
 
-    block = table.block[of_trace].astype(np.int64)
+    block = transactions.block[of_trace].astype(np.int64)
     rows.block = np.searchsorted(execution.blocks, block)
     rows.scope = execution.operations.scope[block]
     rows.coinbase, rows.base_fee = trace.blocks.coinbase[block], trace.blocks.base_fee[block]
     rows.blob_base_fee = trace.blocks.blob_base_fee[block]
-    rows.calldata_id = execution.calldata_ids
-    blobs = table.blob_hashes_size[of_trace].astype(np.int64) // BLOB_HASH_BYTES
+    rows.calldata_id = execution.calldata_ids[execution.transaction_messages]
+    blobs = transactions.blob_hashes_size[of_trace].astype(np.int64) // BLOB_HASH_BYTES
     IsZero.fill(rows.no_blobs, blobs.astype(np.uint64))
-    rows.blob_id = np.where(blobs > 0, execution.blob_ids, 0)
+    rows.blob_id = np.where(blobs > 0, execution.blob_ids[execution.transaction_messages], 0)
 
     _fill_execution(rows, execution)
-    _fill_gas(rows, execution)
-    _fill_fees(rows, execution, blobs)
+    _fill_gas(rows, execution, table.fork)
+    _fill_fees(rows, execution, blobs * table.fork.blobs.gas_per_blob)
     _fill_accounts(rows, execution)
     rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])
     rows.destroying_asked = count_asked(numbers, destroying_asked[:, 0])
@@ -617,8 +677,13 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     creates = table.is_creation[of_trace] == 1
     small = (to[:, 0] != 0) & ~to[:, 1:].any(axis=1)
     rows.small = small
-    precompiled = small & (to[:, 0] <= LAST_PRECOMPILE)
+    precompiled = small & np.isin(to[:, 0], precompile_numbers(execution.fork))
     rows.precompiled = precompiled
+    lone = precompile_range(execution.fork)[1]
+    if lone is not None:
+        distance = (to[:, 0].astype(np.int64) - lone) % MODULUS * small
+        IsZero.fill(rows.lone, distance.astype(np.uint64))
+        rows.lone.zero = small & (distance == 0)
     IsZero.fill(rows.no_input, sizes.astype(np.uint64))
     rows.input_slack = np.where(creates, -sizes % WORD_BYTES, 0)
     rows.init_words = np.where(creates, -(-sizes // WORD_BYTES), 0)
@@ -636,7 +701,7 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     if len(here):
         chosen = rows._matrix[here]
         hashes = access.code_hash[here]
-        fill_same(TraceView(Columns, chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
+        fill_same(TraceView(type(rows), chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
         rows._matrix[here] = chosen
     free = creates & (held == 0) & ~coded
     rows.free = free
@@ -673,7 +738,7 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     rows.receipts_logs[has] = receipts.after_log[last[has]]
 
 
-def _fill_gas(rows: Any, execution: Execution) -> None:
+def _fill_gas(rows: Any, execution: Execution, fork: Fork) -> None:
     table, of_trace = execution.trace.transactions, execution.transactions
     reserve = execution.reserve
     limit = (table.gas_limit[of_trace] - reserve).astype(np.int64)
@@ -682,8 +747,11 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
     outermost = table.first_frame[of_trace]
     halted = ~np.isin(frames.outcome[outermost], (Outcome.SUCCESS, Outcome.REVERT))
     reserve_left = reserve.copy()
-    rows_of_frames = np.flatnonzero(execution.frame_parent == 0)
-    reserve_left[execution.frame_transaction[rows_of_frames]] = execution.frame_reserve_end[rows_of_frames]
+    rows_of_frames = np.flatnonzero(
+        np.isin(execution.frame_operation, execution.transaction_operations) & (execution.frame_parent == 0)
+    )
+    places = execution.transaction_places(execution.frame_operation[rows_of_frames])
+    reserve_left[places] = execution.frame_reserve_end[rows_of_frames]
     reserve_left[halted] = 0
     left = (frames.gas_left[outermost] - reserve_left).astype(np.int64)
     large = reserve > 0
@@ -699,13 +767,14 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
     spent = table.gas_limit[of_trace] - frames.gas_left[outermost]
     rows.spent = gas_limbs(spent)
     rows.spent_carry = total_carries(gas_limbs(spent), gas_limbs(left), gas_limbs(reserve_left))
-    quotient = spent // np.uint64(MAX_REFUND_QUOTIENT)
-    remainder = (spent % np.uint64(MAX_REFUND_QUOTIENT)).astype(np.int64)
+    divisor = fork.max_refund_quotient
+    quotient = spent // np.uint64(divisor)
+    remainder = (spent % np.uint64(divisor)).astype(np.int64)
     rows.quotient = gas_limbs(quotient)
     rows.remainder = remainder
     carry = remainder
     for i in range(U64 - 1):
-        carry = (MAX_REFUND_QUOTIENT * gas_limbs(quotient)[:, i].astype(np.int64) + carry) >> 16
+        carry = (divisor * gas_limbs(quotient)[:, i].astype(np.int64) + carry) >> 16
         rows.quotient_carry[:, i] = carry[:, None] >> np.arange(3) & 1
     counter, destructions, time = StateView.of(execution).substate_end(execution.transaction_operations)
     rows.refund_counter, rows.destructions, rows.substate_time = counter, destructions, time
@@ -726,9 +795,13 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
     rows.back_carry = total_carries(gas_limbs(left), gas_limbs(refund), gas_limbs(reserve_left))
     rows.unused = unused
     rows.unused_carry = sum_carries(used, unused)
+    if fork.floor_gas_per_token:
+        tokens = TOKENS_PER_NONZERO_BYTE * rows.nonzero_bytes.astype(np.int64) + rows.zero_bytes
+        floor = TRANSACTION_BASE_GAS + fork.floor_gas_per_token * tokens
+        CalldataFloor.fill(rows.floor, floor, spent - refund, table.gas_limit[of_trace])
 
 
-def _fill_fees(rows: Any, execution: Execution, blobs: NDArray[np.int64]) -> None:
+def _fill_fees(rows: Any, execution: Execution, blob_gas: NDArray[np.int64]) -> None:
     table, of_trace = execution.trace.transactions, execution.transactions
     limit, used = table.gas_limit[of_trace], table.gas_used[of_trace]
     price, max_fee, max_priority = (
@@ -746,8 +819,8 @@ def _fill_fees(rows: Any, execution: Execution, blobs: NDArray[np.int64]) -> Non
     rows.prepaid = fees.gas_products(price, limit)
     rows.returned = fees.gas_products(price, limit - used)
     rows.reward = fees.gas_products(tip, used)
-    rows.blob_required = fees.gas_products(rows.max_blob_fee, blobs * fees.GAS_PER_BLOB)
-    rows.blob_fee = fees.gas_products(rows.blob_base_fee, blobs * fees.GAS_PER_BLOB)
+    rows.blob_required = fees.gas_products(rows.max_blob_fee, blob_gas)
+    rows.blob_fee = fees.gas_products(rows.blob_base_fee, blob_gas)
 
 
 def _fill_accounts(rows: Any, execution: Execution) -> None:
@@ -775,4 +848,8 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
     fill_increase(rows.coinbase_after, coinbase_end.balance, rows.reward)
 
 
-COMPONENTS = (Answering(Transaction(), (LIFE, DESTROYING, CONTEXT), fill), *fees.COMPONENTS)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The table of transactions of a fork, and what it looks up."""
+    has_lone = precompile_range(fork)[1] is not None
+    table = (LoneTransaction if has_lone else FloorTransaction if fork.floor_gas_per_token else Transaction)(fork)
+    return Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)), *fees.components(fork)
