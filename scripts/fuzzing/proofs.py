@@ -54,8 +54,9 @@ from verifier.headers import Header, decode_header
 from verifier.operations import BlockContents, operations_of
 from verifier.requests import DEPOSIT_TYPE, deposits_of, requests_hash
 from verifier.segments import check_plan, check_writes, ordered_code_writes, ordered_writes
-from verifier.state import BatchState, has_beacon_roots
+from verifier.state import BatchState
 from verifier.statement import BatchStatement, lists_commitment
+from verifier.system_contracts import written_contracts
 from verifier.transactions import Transaction, decode_transaction
 from verifier.tries import Account, StateTrie
 from verifier.verify import verify
@@ -82,7 +83,7 @@ def _small_chain() -> Chain:
 
 @cache
 def _trees() -> list[Tree]:
-    files = (sample_chain().file(4), _small_chain().file(1), crossing_chain().file(1, 2, 3), Chain().file())
+    files = (sample_chain().file(4), _small_chain().file(1), crossing_chain().file(2, 7, 16), Chain().file())
     return [proof_tree(file) for file in files]
 
 
@@ -264,14 +265,14 @@ def _with_segments(
 ) -> tuple[ProofFile, list[bytes]]:
     """The file with other bounds of segments, and without writes where they cannot be; and the state roots."""
     trie = StateTrie(parent.state_root, file.state_nodes)
-    has_beacon = bool(headers) and has_beacon_roots(trie)
+    written = written_contracts(trie, forks)
     hashes = {header.number: header.hash for header in (parent, *headers)}
     state = BatchState(trie, file.state_keys, file.codes, hashes)
     contents = [
         BlockContents(header, _decoded(record, file.statement.chain_id, fork), _paid(record), record.outputs, fork)
         for header, record, fork in zip(headers, file.blocks, forks, strict=True)
     ]
-    operations = operations_of(contents, file.statement.chain_id, has_beacon)
+    operations = operations_of(contents, file.statement.chain_id, written)
     segments: list[SegmentRecord] = []
     for number, segment in enumerate(file.segments):
         first, last = segments[-1].end if segments else 0, number + 1 == len(file.segments)
