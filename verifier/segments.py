@@ -130,8 +130,8 @@ def check_system_codes(
     delegations = words_from_bytes([keccak(code) for code in codes if is_delegation(code)])
     scopes = np.array(operations.scopes)
     for address in sorted(addresses):
-        # A block of such a fork would have an operation more, or none, if a contract came or went.
-        fixed = np.array([not proves_calls(fork) and address in system_contracts(fork) for fork in forks], dtype=bool)
+        # Blocks that call it, but would not if there came to be a contract.
+        fixed = np.array([address in system_contracts(fork) and not proves_calls(fork) for fork in forks], dtype=bool)
         own = (state.keys.address == addresses_from_bytes([address])).all(axis=1) & (
             state.keys.kind == LeafKind.ACCOUNT
         )

@@ -223,7 +223,7 @@ def verify(
         typer.Option(
             "--fork",
             metavar="NAME[=TIME]",
-            help="Reject a proof by the rules of another fork; may be given several times, with the times of all forks.",
+            help="Reject a proof by rules of another fork; may be given several times, with the times of the chain.",
             show_default=False,
         ),
     ] = None,
@@ -373,9 +373,11 @@ def _schedule(forks: str | dict[str, int] | None) -> str | None:
 
     if forks is None:
         return None
-    in_order = sorted(forks.items(), key=lambda item: item[1]) if isinstance(forks, dict) else [(forks, 0)]
-    (first, _), *later = in_order
-    text = ", ".join([first, *(f"{name} from {time}" for name, time in later)])
+    times = forks if isinstance(forks, dict) else {forks: 0}
+    # Of forks with the same time only the last one has blocks.
+    names = {time: name for name, time in sorted(times.items(), key=lambda item: item[1])}
+    (_, first), *later = names.items()
+    text = ", ".join([first, *(f"{name} from {time}" for time, name in later)])
     try:
         return str(Schedule.parse(text))
     except Invalid as error:

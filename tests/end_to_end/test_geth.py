@@ -22,7 +22,7 @@ from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.inputs import read_batch
 from prover.prove import prove
 from prover.workers import Workers
-from verifier.state import BEACON_ROOTS_CODE
+from verifier.system_contracts import BEACON_ROOTS_CODE
 from verifier.verify import verify_file
 
 FIXTURES = Path(__file__).parent.parent / "executor" / "fixtures"
