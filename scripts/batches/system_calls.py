@@ -33,7 +33,8 @@ RETURNING = f"""
     origin 0 mstore gasprice 32 mstore caller 64 mstore 0 blobhash calldatasize callvalue gas number
     7 1 tstore 1 tload 1 sstore 0 2 sstore 3 sload 4 3 sstore 0 3 sstore
     33 10 log0 1 32 0 log1
-    32 64 32 0 3 0x{OTHER.hex()} gas call 0 0 0 0 0 0x{THIRD.hex()} 90000 call 0 0 0 0 7 0x{Builder.FRESH.hex()} gas call
+    32 64 32 0 3 0x{OTHER.hex()} gas call 0 0 0 0 0 0x{THIRD.hex()} 90000 call
+    0 0 0 0 7 0x{Builder.FRESH.hex()} gas call
     0x{OTHER.hex()} balance
     {creating("create2", _DESTROYED, "8", value=1)} {creating("create", assemble("stop"))}
     32 64 64 0 2 gas staticcall
@@ -56,7 +57,7 @@ def _request(building: Builder, sender: int, contract: bytes, request: bytes, va
 
 
 def requests(fork: Fork = OSAKA, count: int = 2) -> Builder:
-    """Three blocks of the contracts of the main network: with requests of both kinds, with nothing, and with withdrawals.
+    """Three blocks that call the contracts of the main network: with requests of both kinds, with nothing, with one.
 
     `count`: how many requests to withdraw there are.
     """
