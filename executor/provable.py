@@ -15,6 +15,7 @@ from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
 from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
+from executor.transactions import delegates
 
 if TYPE_CHECKING:
     from executor.execute import ExecutedBatch
@@ -410,12 +411,18 @@ def proved_frames(trace: ExecutionTrace) -> NDArray[np.bool_]:
 
 
 def _system_calls(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
-    """Calls of other contracts than those of the EIPs, in forks whose circuit has no system calls."""
-    calls = trace.system_calls
+    """Calls of other contracts than those of the EIPs, in forks whose circuit has no system calls; and delegations.
+
+    Nobody knows the key of a system contract's address, so that none delegates on any chain that has them.
+    """
+    calls, codes = trace.system_calls, trace.codes
     for call in np.flatnonzero((calls.is_write == 0) & (calls.end_frame > calls.first_frame)).tolist():
+        frame = int(calls.first_frame[call])
         if not executed.forks[int(calls.block[call])].block_end_calls:
-            what = "another contract than that of EIP-4788 at its address"
-            yield Refusal(_place_of_frame(trace, int(calls.first_frame[call])), what)
+            yield Refusal(_place_of_frame(trace, frame), "another contract than that of EIP-4788 at its address")
+        code = trace.frames.code[frame]
+        if delegates(trace.bytes_at(codes.start[code], codes.size[code])):
+            yield Refusal(_place_of_frame(trace, frame), "a system contract that delegates (EIP-7702)")
 
 
 def _codes(trace: ExecutionTrace) -> Iterator[Refusal]:
