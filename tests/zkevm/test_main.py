@@ -277,6 +277,17 @@ def test_verify_compares_with_what_is_known(proved: tuple[Path, Any]) -> None:
         report = the_object(result)
         assert report["check"] == "statement"
         assert option[2:].replace("-", " ") in report["reason"]
+    later = ("--fork", "prague=5000000000", "--fork", "cancun=0", "--fork", "osaka=5000000000")
+    for forks in (("--fork", "cancun"), later):
+        assert run("verify", proof, *forks).exit_code == 0
+    for forks in (("--fork", "prague"), ("--fork", "cancun=0", "--fork", "prague=1")):
+        result = run("verify", proof, *forks, "--json")
+        assert result.exit_code == 1, result.output
+        assert the_object(result)["reason"] == "fork is cancun, expected is prague"
+    for forks in (("--fork", "cancun=0", "--fork", "amsterdam=1"), ("--fork", "osaka=1", "--fork", "prague=2")):
+        result = run("verify", proof, *forks)
+        assert result.exit_code == 2
+        assert "--fork: fork " in result.output
     result = run("verify", proof, "--pre-state-root", "0x11")
     assert result.exit_code == 2
     assert "--pre-state-root: not 32 bytes" in result.output
@@ -541,7 +552,7 @@ def test_forks_after_cancun_are_executed_but_never_proved(tmp_path: Path) -> Non
         building.alloc(call.address, code="0x00")
     file = tmp_path / "osaka.json"
     file.write_text(json.dumps(building.block(building.transfer()).block(building.transfer()).document))
-    assert the_object(run("execute", file, "--json"))["statement"]["fork"] == "cancun to osaka"
+    assert the_object(run("execute", file, "--json"))["statement"]["fork"] == "cancun, osaka from 1024"
     assert the_object(run("inspect", file, "--json"))["unsupported"] == "fork osaka in block 1"
     for command in (("check",), ("prove", "--out", tmp_path / "osaka.proof")):
         result = run(command[0], file, *command[1:], "--json")
