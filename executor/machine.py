@@ -215,6 +215,8 @@ def confined_machine(confined: Confined) -> Any:
                 return b""
             state.lock_changes()
             caller, contract = Address(SYSTEM_ADDRESS), Address(call.address)
+            # As the recipient of a transaction (EIP-2929); the execution specs begin without any warm account.
+            state.mark_address_warm(contract)
             message = Message(SYSTEM_CALL_GAS, contract, caller, 0, data, code, should_transfer_value=False)
             context = state.get_transaction_context_class()(gas_price=state.base_fee, origin=caller)
             finished = state.computation_class.apply_message(state, message, context)

@@ -293,9 +293,7 @@ def account_events(
             role[Role.RECIPIENT_BEGIN] = replay.access(operation, recipient[number], time + 2, paid)
             role[Role.COINBASE_BEGIN] = replay.access(operation, coinbase[number], time + 3)
         elif event == _Event.SYSTEM_CALL:
-            # Nothing warms the contract (EIP-2929 speaks of transactions).
-            access = replay.access(first + which, int(contract_leaf[which]), time + 1, warms=False)
-            run.of_role[Role.CONTRACT, which] = access
+            run.of_role[Role.CONTRACT, which] = replay.access(first + which, int(contract_leaf[which]), time + 1)
         elif event == _Event.ENTRY:
             of_entry[which] = replay.access(int(entry_operation[which]), entry_leaf[which], time)
         elif event == _Event.SELFDESTRUCT:

@@ -22,7 +22,7 @@ from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RE
 from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
 from circuits.instructions.buses import COPY
 from circuits.instructions.step import InstructionTable
-from circuits.memory.buses import HASH_READ
+from circuits.memory.buses import HASH_READ, LOG_READ
 from circuits.modexp.buses import EXPONENT, NUMBER
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME
