@@ -29,7 +29,17 @@ from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
 from circuits.fields import calls as field_calls
 from circuits.fields import listings
-from circuits.frames import buffer, call_gas, calldata, code, create_address, frames, init_code, push_sites
+from circuits.frames import (
+    buffer,
+    call_gas,
+    calldata,
+    code,
+    create_address,
+    delegation,
+    frames,
+    init_code,
+    push_sites,
+)
 from circuits.functions import bitwise_bytes, poseidon2, range
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2, RANGE15
 from circuits.instructions import (
@@ -148,6 +158,7 @@ _MODULES = (
     buffer,
     calldata,
     push_sites,
+    delegation,
     code,
     transfer,
     undo,

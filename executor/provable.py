@@ -265,7 +265,8 @@ def precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
     address = trace.frames.code_address
     number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)
     created = np.isin(trace.frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
-    return np.where(created | (number > max(PRECOMPILE_NAMES)), 0, number)
+    delegates = trace.frames.delegates == 1
+    return np.where(created | delegates | (number > max(PRECOMPILE_NAMES)), 0, number)
 
 
 def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:

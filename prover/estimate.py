@@ -170,7 +170,8 @@ def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[
     """Rows of the tables of equations before each operation, (operations + 1,): each call as large as it can be."""
     frames = batch.trace.frames
     address = frames.code_address
-    low = np.where(address[:, 1:].any(axis=1) | (frames.transaction == NONE), 0, address[:, 0]).astype(np.int64)
+    none = address[:, 1:].any(axis=1) | (frames.transaction == NONE) | (frames.delegates == 1)
+    low = np.where(none, 0, address[:, 0]).astype(np.int64)
     size = frames.input_size.astype(np.int64)
     tables = {
         (kind, limbs): table.name
