@@ -1,19 +1,21 @@
 """Transactions: what happens before the first step of a message call and after its last one, one transaction per row.
 
-Proved for each row, under the Cancun rules: the sender may send it (nonce, balance, EIP-3607, fee caps of EIP-1559 and
-EIP-4844), its intrinsic gas (EIP-2028, EIP-2930) fits its gas limit, the code of the recipient runs with exactly what
-is left, and gas, refund (EIP-3529), fees and value move as its outcome says. Contract creations and calls of
-precompiles have no row.
+Proved for each row: the sender may send it (nonce, balance, EIP-3607, fee caps of EIP-1559 and EIP-4844), its
+intrinsic gas (EIP-2028, EIP-2930) fits its gas limit, the code of the recipient runs with exactly what is left, and
+gas, refund (EIP-3529), fees and value move as its outcome says. From Prague on it uses no less gas than the floor of
+its calldata (EIP-7623).
 
 Accesses to accounts, by their times: sender, recipient and coinbase (EIP-3651) at begin + 1 to begin + 3, sender and
 coinbase at end + 3 and end + 4. Where it failed, the value goes back from recipient to sender before that
 (`circuits.state.transfer`). Each takes a token and sends one: it does not matter which of these accounts are the same.
 
-Sources: execution-specs `cancun/fork.py` (check_transaction, process_transaction), `cancun/transactions.py`.
+Sources: execution-specs `fork.py` (check_transaction, process_transaction) and `transactions.py` of each fork.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Execution
 from circuits.batch.frame_data import CALLDATA_BUFFER, CALLDATA_MEMORY
 from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operation_items
-from circuits.component import Answering
+from circuits.component import Answering, Component
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
 from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
 from circuits.frames.gas import GAS_BITS, Division, GasLimb, constrain_total, total_carries
@@ -51,7 +53,9 @@ from circuits.statement import ACCESS_LIST_START, RECEIPT_ITEM, TRANSACTION_ITEM
 from circuits.transactions import fees
 from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUCT, RECEIPTS
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
+from circuits.transactions.floor import TOKENS_PER_NONZERO_BYTE, CalldataFloor
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
+from executor.forks import CANCUN, Fork
 from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import Outcome
@@ -62,9 +66,6 @@ ZERO_BYTE_GAS = 4
 NONZERO_BYTE_GAS = 16
 ACCESS_ADDRESS_GAS = 2400
 ACCESS_KEY_GAS = 1900
-
-#: At most this part of the gas spent is refunded (EIP-3529).
-MAX_REFUND_QUOTIENT = 5
 
 #: Precompiles of Cancun are the addresses 1 to 10 (EIP-4844 added the last one).
 LAST_PRECOMPILE = 10
@@ -147,9 +148,9 @@ class Columns(OperationColumns):
     left = nested(GasLimb, "gas left in limbs")
     spent = limb("gas limit - gas left - reserve left", U64, by=RANGE)
     spent_carry = bit("bits of the carry out of each limb of their sum", (U64 - 1, 2))
-    quotient = limb("a fifth of the gas spent, rounded down", U64, by=RANGE)
-    quotient_carry = bit("bits of the carry out of each limb of its fivefold", (U64 - 1, 3))
-    remainder = element("gas spent modulo 5", by="two range checks")
+    quotient = limb("the part of the gas spent that may be refunded, rounded down", U64, by=RANGE)
+    quotient_carry = bit("bits of the carry out of each limb of it times the divisor", (U64 - 1, 3))
+    remainder = element("gas spent modulo that divisor", by="two range checks")
     refund_counter = element("refund counter at the end; 0 where the transaction fails", by="substate bus")
     destructions = element("accounts that it has destroyed", by="substate bus")
     substate_time = element("time of the last change of either", by="substate bus")
@@ -220,11 +221,16 @@ class Columns(OperationColumns):
 
 
 class Transaction(Table):
-    """Message calls by transactions."""
+    """Message calls and creations by transactions, under the rules of a fork."""
 
     name = "transaction"
     layout = Columns
     row_order = "rows meet only on the chain bus, which orders them by their number"
+
+    def __init__(self, fork: Fork) -> None:
+        # The carries of the quotient's equation have three bits.
+        assert 2 <= fork.max_refund_quotient <= 8
+        self.fork = fork
 
     def constraints(self, air: Air) -> None:
         self._chain(air)
@@ -430,14 +436,15 @@ class Transaction(Table):
         terms = (row.spent, left, row.reserve_left)
         constrain_total(air, terms, row.spent_carry, row.gas_limit, name="gas spent")
         # A fifth of it. Both sides of a limb's equation are below 5 * 2^16 + 8.
+        divisor = self.fork.max_refund_quotient
         carry: Expression = row.remainder
         for i in range(U64):
-            low = MAX_REFUND_QUOTIENT * row.quotient[i] + carry - row.spent[i]
+            low = divisor * row.quotient[i] + carry - row.spent[i]
             bits = row.quotient_carry[i] if i < U64 - 1 else (air.constant(0),)
             carry = total([part * (1 << k) for k, part in enumerate(bits)])
             air.require(low - carry * (1 << 16), f"a fifth of the gas spent: limb {i}")
         air.query(RANGE16, row.remainder, count=real)
-        air.query(RANGE16, MAX_REFUND_QUOTIENT - 1 - row.remainder, count=real)
+        air.query(RANGE16, divisor - 1 - row.remainder, count=real)
 
         # What failed has earned nothing: its frame's substate is undone.
         air.send(SUBSTATE, row.operation, 0, 0, 0, row.time, count=real)
@@ -453,8 +460,13 @@ class Transaction(Table):
             borrow = out
         # The refund is at most a fifth of what was spent, so the sum is below the gas limit.
         refund = [e + row.borrow[-1] * (q - e) for e, q in zip(earned, row.quotient, strict=True)]
-        constrain_total(air, (left, refund, row.reserve_left), row.back_carry, row.unused, name="unused gas")
+        spared = self._spared(air)
+        constrain_total(air, (left, refund, row.reserve_left), row.back_carry, spared, name="unused gas")
         constrain_sum(air, row.gas_used, row.unused, row.unused_carry, row.gas_limit, name="gas used")
+
+    def _spared(self, air: Air) -> Sequence[Expression]:
+        """Limbs of the gas limit minus the gas that the execution has used, its refund subtracted."""
+        return air.row.unused
 
     def _balances(self, air: Air) -> None:
         """The sender can afford the worst case; what it pays, what moves, and what is paid back."""
@@ -563,13 +575,34 @@ class Transaction(Table):
             air.provide(CONTEXT, TRANSACTION_CONTEXT, row.operation, opcode, word, multiplicity=asked)
 
 
+class FloorColumns(Columns):
+    """One transaction per row, which uses no less gas than the floor of its calldata."""
+
+    floor = nested(CalldataFloor)
+
+
+class FloorTransaction(Transaction):
+    """Transactions whose calldata has a floor (EIP-7623)."""
+
+    layout = FloorColumns
+
+    def _spared(self, air: Air) -> Sequence[Expression]:
+        row = air.row
+        # At most 21000 + 2^22 * 40, below 2^28.
+        tokens = row.zero_bytes + TOKENS_PER_NONZERO_BYTE * row.nonzero_bytes
+        floor = TRANSACTION_BASE_GAS * row.real + self.fork.floor_gas_per_token * tokens
+        CalldataFloor.constrain(air, row.floor, floor, row.gas_used, row.unused)
+        return row.floor.spared
+
+
 def fill(
+    table: Transaction,
     execution: Execution,
     life_asked: NDArray[np.uint32],
     destroying_asked: NDArray[np.uint32],
     context_asked: NDArray[np.uint32],
 ) -> Matrix | None:
-    """The segment's transactions.
+    """The segment's transactions, for the table of their fork.
 
     `life_asked` (n, 13), `destroying_asked` (n, 3), `context_asked` (n, 19): what is asked of their buses.
     """
@@ -577,26 +610,26 @@ def fill(
     if not len(numbers):
         return None
     batch, trace = execution.batch, execution.trace
-    table = trace.transactions
-    matrix, rows = allocate(Columns, len(numbers))
+    transactions = trace.transactions
+    matrix, rows = allocate(Columns, len(numbers), table.layout)
     fill_operation(rows, execution, numbers, operation_items(batch).transactions, of_trace)
     rows.end_time = execution.end_time[numbers - execution.first]
     receipts = batch.receipts
     rows.receipts_in, rows.receipts_out = receipts.before_operation[numbers], receipts.before_operation[numbers + 1]
     rows.receipt_states = receipts.receipt_states[of_trace]
 
-    block = table.block[of_trace].astype(np.int64)
+    block = transactions.block[of_trace].astype(np.int64)
     rows.block = np.searchsorted(execution.blocks, block)
     rows.scope = execution.operations.scope[block]
     rows.coinbase, rows.base_fee = trace.blocks.coinbase[block], trace.blocks.base_fee[block]
     rows.blob_base_fee = trace.blocks.blob_base_fee[block]
     rows.calldata_id = execution.calldata_ids
-    blobs = table.blob_hashes_size[of_trace].astype(np.int64) // BLOB_HASH_BYTES
+    blobs = transactions.blob_hashes_size[of_trace].astype(np.int64) // BLOB_HASH_BYTES
     IsZero.fill(rows.no_blobs, blobs.astype(np.uint64))
     rows.blob_id = np.where(blobs > 0, execution.blob_ids, 0)
 
     _fill_execution(rows, execution)
-    _fill_gas(rows, execution)
+    _fill_gas(rows, execution, table.fork)
     _fill_fees(rows, execution, blobs)
     _fill_accounts(rows, execution)
     rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])
@@ -673,7 +706,7 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     rows.receipts_logs[has] = receipts.after_log[last[has]]
 
 
-def _fill_gas(rows: Any, execution: Execution) -> None:
+def _fill_gas(rows: Any, execution: Execution, fork: Fork) -> None:
     table, of_trace = execution.trace.transactions, execution.transactions
     reserve = execution.reserve
     limit = (table.gas_limit[of_trace] - reserve).astype(np.int64)
@@ -699,13 +732,14 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
     spent = table.gas_limit[of_trace] - frames.gas_left[outermost]
     rows.spent = gas_limbs(spent)
     rows.spent_carry = total_carries(gas_limbs(spent), gas_limbs(left), gas_limbs(reserve_left))
-    quotient = spent // np.uint64(MAX_REFUND_QUOTIENT)
-    remainder = (spent % np.uint64(MAX_REFUND_QUOTIENT)).astype(np.int64)
+    divisor = fork.max_refund_quotient
+    quotient = spent // np.uint64(divisor)
+    remainder = (spent % np.uint64(divisor)).astype(np.int64)
     rows.quotient = gas_limbs(quotient)
     rows.remainder = remainder
     carry = remainder
     for i in range(U64 - 1):
-        carry = (MAX_REFUND_QUOTIENT * gas_limbs(quotient)[:, i].astype(np.int64) + carry) >> 16
+        carry = (divisor * gas_limbs(quotient)[:, i].astype(np.int64) + carry) >> 16
         rows.quotient_carry[:, i] = carry[:, None] >> np.arange(3) & 1
     counter, destructions, time = StateView.of(execution).substate_end(execution.transaction_operations)
     rows.refund_counter, rows.destructions, rows.substate_time = counter, destructions, time
@@ -726,6 +760,10 @@ def _fill_gas(rows: Any, execution: Execution) -> None:
     rows.back_carry = total_carries(gas_limbs(left), gas_limbs(refund), gas_limbs(reserve_left))
     rows.unused = unused
     rows.unused_carry = sum_carries(used, unused)
+    if fork.floor_gas_per_token:
+        tokens = TOKENS_PER_NONZERO_BYTE * rows.nonzero_bytes.astype(np.int64) + rows.zero_bytes
+        floor = TRANSACTION_BASE_GAS + fork.floor_gas_per_token * tokens
+        CalldataFloor.fill(rows.floor, floor, spent - refund, table.gas_limit[of_trace])
 
 
 def _fill_fees(rows: Any, execution: Execution, blobs: NDArray[np.int64]) -> None:
@@ -775,4 +813,10 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
     fill_increase(rows.coinbase_after, coinbase_end.balance, rows.reward)
 
 
-COMPONENTS = (Answering(Transaction(), (LIFE, DESTROYING, CONTEXT), fill), *fees.COMPONENTS)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The table of transactions of a fork, and what it looks up."""
+    table = (FloorTransaction if fork.floor_gas_per_token else Transaction)(fork)
+    return Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)), *fees.COMPONENTS
+
+
+COMPONENTS = components(CANCUN)

@@ -9,7 +9,9 @@ from eth_account import Account
 
 from executor.batch import Batch, batch_from_document
 from executor.execute import ExecutedBatch, execute
+from executor.forks import CANCUN, Fork
 from executor.provable import check_provable
+from scripts.workloads.system_contracts import system_contracts
 
 ETHER = 10**18
 CHAIN_ID = 1337
@@ -35,12 +37,13 @@ class Builder:
     WALLETS = WALLETS
     KEYS = KEYS
 
-    def __init__(self, **genesis: Any) -> None:
-        alloc = {"0x" + wallet.hex(): {"balance": hex(ETHER)} for wallet in WALLETS}
+    def __init__(self, fork: Fork = CANCUN, **genesis: Any) -> None:
+        """Of a later fork than Cancun: with the contracts that its blocks call."""
+        alloc = {"0x" + wallet.hex(): {"balance": hex(ETHER)} for wallet in WALLETS} | system_contracts(fork)
         self.document: dict[str, Any] = {
             "format": "zkevm-batch/1",
             "chainId": CHAIN_ID,
-            "fork": "cancun",
+            "fork": fork.name,
             "genesis": {"alloc": alloc, "gasLimit": GAS_LIMIT, "timestamp": 1000, "baseFeePerGas": BASE_FEE} | genesis,
             "blocks": [],
         }
