@@ -73,7 +73,7 @@ from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
-from circuits.transactions import access_list, beacon, block, transaction, withdrawal
+from circuits.transactions import access_list, authorization, beacon, block, set_code, transaction, withdrawal
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
 from executor.forks import CIRCUIT_FORKS, Fork
@@ -116,6 +116,8 @@ def _fill_segment(execution: Execution) -> Matrix:
 
 _MODULES = (
     transaction,
+    set_code,
+    authorization,
     access_list,
     withdrawal,
     beacon,

@@ -1,4 +1,4 @@
-"""Authorizations (EIP-7702): before its recipient is called, a transaction gives accounts the codes they have signed for.
+"""Authorizations (EIP-7702): before a transaction calls its recipient, accounts get the codes they have signed for.
 
 The verifier has hashed the list of the transaction's item, and says which entries are void whatever the state is: those
 of another chain, with a nonce that cannot be counted further, or with a signature that nobody has made. For all others
