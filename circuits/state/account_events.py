@@ -196,8 +196,8 @@ class _Run:
             for rows_ in (self.survivors, self.deletions)
         )
         return AccountEvents(
-            accesses, rows, undone, self.of_role, of_entry, self.of_authorization, self.of_step, self.of_deposit, transfers,
-            survivors, deletions,
+            accesses, rows, undone, self.of_role, of_entry, self.of_authorization, self.of_step, self.of_deposit,
+            transfers, survivors, deletions,
         )  # fmt: skip
 
 

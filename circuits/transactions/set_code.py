@@ -1,7 +1,7 @@
 """Transactions of forks in which accounts can delegate to the code of others (EIP-7702).
 
 Beyond `circuits.transactions.transaction`: a sender may have a code that delegates; each transaction has a list of
-authorizations, empty but for those of type 4, which costs gas and earns refunds (`circuits.transactions.authorization`);
+authorizations, empty but for those of type 4, which cost gas and earn refunds (`circuits.transactions.authorization`);
 and where the recipient has delegated, the code of the account that it names runs for it, even if that stands for
 another one in turn, or none if there is none: a precompile does not run so. The sender's nonce and code may change
 while the transaction runs.
@@ -90,14 +90,14 @@ class SetCodeTransaction(FloorTransaction):
         super()._surroundings(air)
         row = air.row
         key = (row.operation, row.scope)
-        time = super()._frame_time(air)
+        time = self._listed_time(air)
         start = [int(e) for e in AUTHORIZATIONS_START]
         air.send(AUTHORIZATION, *key, time, start, 0, 0, count=row.real)
         end = (time + row.authorizations, row.authorization_digest, row.authorizations, row.refunds)
         air.receive(AUTHORIZATION, *key, *end, count=row.real)
 
     def _frame_time(self, air: Air) -> Expression:
-        time: Expression = super()._frame_time(air) + air.row.authorizations + RECIPIENT_TIME * air.row.real
+        time: Expression = self._listed_time(air) + air.row.authorizations + RECIPIENT_TIME * air.row.real
         return time
 
     def _recipient_time(self, air: Air) -> Expression:
@@ -109,7 +109,8 @@ class SetCodeTransaction(FloorTransaction):
         return given
 
     def _refund(self, air: Air) -> Operand:
-        return GAS_AUTHORIZATION_REFUND * air.row.refunds  # half of what has been paid for them
+        earned: Expression = GAS_AUTHORIZATION_REFUND * air.row.refunds  # half of what has been paid for them
+        return earned
 
     def _sender(self, air: Air) -> tuple[Sequence[Any], tuple[Sequence[Any], Sequence[Any]]]:
         """The sender may have a code that delegates (EIP-3607, EIP-7702)."""

@@ -286,7 +286,7 @@ class Transaction(Table):
             ACCESS_LIST,
             row.operation,
             row.scope,
-            self._frame_time(air),
+            self._listed_time(air),
             row.access_digest,
             row.access_addresses,
             row.access_keys,
@@ -294,7 +294,12 @@ class Transaction(Table):
         )
 
     def _frame_time(self, air: Air) -> Expression:
-        """When the outermost frame begins: after one unit of time for each entry of the access list."""
+        """When the outermost frame begins."""
+        return self._listed_time(air)
+
+    @staticmethod
+    def _listed_time(air: Air) -> Expression:
+        """When the access list has been walked: after one unit of time for each entry."""
         row = air.row
         time: Expression = row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys
         return time
