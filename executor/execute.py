@@ -42,12 +42,12 @@ class ExecutedBatch:
     parent_header: bytes  # RLP; its state root is the pre-state root
     blocks: list[tuple[bytes, list[bytes]]]  # RLP of the header, raw signed transactions
     receipts: list[list[bytes]]  # consensus encoding (EIP-2718) of the receipts, per block
+    outputs: list[tuple[bytes, ...]]  # what the fork's `block_end_calls` return that return requests, per block
     trace: ExecutionTrace | None  # None: not asked for, as is the witness
     witness: Witness | None
     post_state: StateTrie  # to be read only
     pre_state_root: bytes
     post_state_root: bytes
-    parent_timestamp: int
     first_block_number: int  # without blocks, first and last block are the parent
     first_block_hash: bytes
     last_block_number: int
@@ -66,9 +66,8 @@ class ExecutedBatch:
 
     @property
     def fork(self) -> str:
-        """Name of the fork, in lower case; where a batch crosses several, all of them: ``cancun to prague``."""
-        names = dict.fromkeys(fork.name for fork in self.forks)
-        return " to ".join(names) or self.batch.schedule.at(self.parent_timestamp).name
+        """The forks of the blocks, as the statement of a proof has them: see `Schedule.of_blocks`."""
+        return self.batch.schedule.of_blocks(block.context.timestamp for block in self.batch.blocks)
 
     def with_witness(self) -> Batch:
         """The batch, carrying its witness instead of the whole pre-state.
@@ -130,6 +129,7 @@ class _Run:
         self._machines: dict[str, Any] = {}  # by the fork's name
         self._headers: list[BlockHeaderAPI] = [self._parent]
         self._receipts: list[list[bytes]] = []
+        self._outputs: list[tuple[bytes, ...]] = []
         self._done = 0  # transactions
         self._gas_used = 0
 
@@ -158,12 +158,12 @@ class _Run:
                 for header, block in zip(headers, batch.blocks, strict=True)
             ],
             receipts=self._receipts,
+            outputs=self._outputs,
             witness=witness,
             trace=None,
             post_state=StateTrie(database, last.state_root),
             pre_state_root=parent.state_root,
             post_state_root=last.state_root,
-            parent_timestamp=parent.timestamp,
             first_block_number=first.block_number,
             first_block_hash=first.hash,
             last_block_number=last.block_number,
@@ -215,6 +215,8 @@ class _Run:
             withdrawals = [Withdrawal(**item.model_dump()) for item in block.context.withdrawals]
             vm.apply_all_withdrawals(withdrawals)
             requests = vm.make_requests(receipts)
+            returned = {call.request_type for call in fork.block_end_calls}
+            outputs = tuple(request[1:] for request in requests if request[0] in returned)
             if builder:
                 builder.pause()
             filled = vm.set_block_transactions_and_withdrawals(
@@ -240,6 +242,7 @@ class _Run:
         self._chain.chaindb.persist_header(finished)
         self._ancestors.add(finished)
         self._headers.append(finished)
+        self._outputs.append(outputs)
         self._receipts.append([receipt.encode() for receipt in receipts])
         self._gas_used += finished.gas_used
 

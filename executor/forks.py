@@ -7,7 +7,7 @@ Sources: the EIPs named below; the execution specs (``ethereum/forks``); EIP-789
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -266,3 +266,10 @@ class Schedule:
     def at(self, time: int) -> Fork:
         """The fork of a block of this time."""
         return next((fork for start, fork in reversed(self.later) if time >= start), self.first)
+
+    def of_blocks(self, times: Iterable[int]) -> str:
+        """What a statement says of blocks of these times, which grow: the forks that they are of, each later one with
+        its time: ``prague, osaka from 1764798551``; nothing of no blocks."""
+        starts = {fork.name: time for time, fork in self.later}
+        first, *later = dict.fromkeys(self.at(time).name for time in times) or [""]
+        return ", ".join([first, *(f"{name} from {starts[name]}" for name in later)])

@@ -96,7 +96,7 @@ def assemble(
         statement=statement_of(executed),
         parent_header=executed.parent_header,
         blocks=tuple(
-            BlockRecord(header, tuple(transactions), withdrawals_of(trace, number))
+            BlockRecord(header, tuple(transactions), withdrawals_of(trace, number), executed.outputs[number])
             for number, (header, transactions) in enumerate(executed.blocks)
         ),
         state_keys=tuple(zip(keys.kind.tolist(), limbs_to_bytes(keys.address), slots, strict=True)),

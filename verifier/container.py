@@ -6,7 +6,8 @@
     statement     [chain id, fork, pre root, post root, first number, first hash, last number, last hash,
                    transactions commitment, receipts commitment, gas used]
     parent header RLP of the header before the first block, as a string
-    blocks        [[RLP of the header, [signed transaction (EIP-2718), ...], [RLP of a withdrawal, ...]], ...]
+    blocks        [[RLP of the header, [signed transaction (EIP-2718), ...], [RLP of a withdrawal, ...],
+                   [output of a system call, ...]], ...]
     leaf keys     one string, 53 bytes for each leaf of the access tree: kind, address (20), slot (32)
     codes         [code, ...] of the leaves of that kind, in their order
     state nodes   [RLP of a node of the pre-state's tries, ...], strictly increasing as byte strings
@@ -34,21 +35,22 @@ from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
-VERSION: Final = 3
+VERSION: Final = 4
 
 MAX_FILE_BYTES: Final = 512 * 2**20
-MAX_HEADER_BYTES: Final = 1024  # a Cancun header takes less than 720 bytes
+MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
 MAX_PARENT_HEADER_BYTES: Final = MAX_HEADER_BYTES + MAX_PARENT_EXTRA_DATA_BYTES
 MAX_TRANSACTION_BYTES: Final = 2**24  # 2**22 bytes of calldata and 2**16 addresses and keys take less than 8 MB
 MAX_NODE_BYTES: Final = 1024  # a full branch of the state trie takes 532 bytes
 MAX_SEGMENT_PROOF_BYTES: Final = 64 * 2**20
-MAX_FORK_BYTES: Final = 32
+MAX_FORK_BYTES: Final = 256  # all seven forks with times of 20 digits take 201
 MAX_LEAVES: Final = 2**20
 MAX_CODE_BYTES: Final = 2**20  # EIP-170 allows 24,576; a genesis may hold more
 MAX_ALL_CODE_BYTES: Final = 2**24
 MAX_LOG_BYTES: Final = 2**24
 MAX_TOPICS: Final = 4
 MAX_WITHDRAWAL_BYTES: Final = 64  # the longest takes 50
+MAX_OUTPUT_BYTES: Final = 2**22  # the contracts of EIP-7002 and EIP-7251 give 1,216 and 232 at most
 MAX_WRITES: Final = 2**20  # of all segments
 MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
@@ -62,11 +64,16 @@ StateKey = tuple[int, bytes, int]
 
 @dataclass(frozen=True, slots=True)
 class BlockRecord:
-    """A block: the RLP of its header, its signed transactions (EIP-2718) and its withdrawals (RLP, EIP-4895)."""
+    """A block: the RLP of its header, its signed transactions (EIP-2718) and its withdrawals (RLP, EIP-4895).
+
+    `outputs` are what the calls of the request contracts return after the withdrawals (EIP-7002, EIP-7251), in the
+    order of these calls; a fork without such contracts has none.
+    """
 
     header: bytes
     transactions: tuple[bytes, ...]
     withdrawals: tuple[bytes, ...] = ()
+    outputs: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +225,7 @@ def encode_proof(file: ProofFile) -> bytes:
     body = [
         [_uint(f) if isinstance(f, int) else f.encode() if isinstance(f, str) else f for f in fields],
         file.parent_header,
-        [[block.header, list(block.transactions), list(block.withdrawals)] for block in file.blocks],
+        [[b.header, list(b.transactions), list(b.withdrawals), list(b.outputs)] for b in file.blocks],
         b"".join(bytes([kind]) + address + slot.to_bytes(32, "big") for kind, address, slot in file.state_keys),
         list(file.codes),
         sorted(set(file.state_nodes)),
@@ -310,8 +317,12 @@ def _blocks(reader: RlpReader) -> tuple[BlockRecord, ...]:
         withdrawals: list[bytes] = []
         while not rest.at_end:
             withdrawals.append(rest.string(f"{what}, withdrawal {len(withdrawals)}", MAX_WITHDRAWAL_BYTES))
+        calls = block.list(f"{what}: outputs")
+        outputs: list[bytes] = []
+        while not calls.at_end:
+            outputs.append(calls.string(f"{what}, output {len(outputs)}", MAX_OUTPUT_BYTES))
         block.finish(what)
-        blocks.append(BlockRecord(header, tuple(transactions), tuple(withdrawals)))
+        blocks.append(BlockRecord(header, tuple(transactions), tuple(withdrawals), tuple(outputs)))
     return tuple(blocks)
 
 

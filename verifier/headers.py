@@ -1,8 +1,8 @@
-"""Block headers under Cancun: decoding and the rules that tie a header to its parent.
+"""Block headers: decoding, and the rules of a header's fork that tie it to its parent.
 
 Sources: Yellow Paper section 4.4, EIP-1559 (base fee), EIP-3675 (proof of stake), EIP-4399 (prev_randao), EIP-4895
-(withdrawals), EIP-4844 (blob gas), EIP-4788 (beacon root). The roots that depend on the block's contents are compared
-by the checks that compute them.
+(withdrawals), EIP-4844 and EIP-7918 (blob gas), EIP-4788 (beacon root), EIP-7685 (hash of requests). The roots that
+depend on the block's contents are compared by the checks that compute them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 from eth_hash.auto import keccak
 
 from verifier.errors import Invalid
+from verifier.forks import GAS_PER_BLOB, Fork
 from verifier.rlp_bounded import RlpReader
 
 EMPTY_TRIE_ROOT: Final = keccak(b"\x80")
@@ -25,16 +26,15 @@ MIN_GAS_LIMIT: Final = 5000  # Yellow Paper, equation 49
 GAS_LIMIT_BOUND_DIVISOR: Final = 1024  # Yellow Paper, equations 47 and 48
 BASE_FEE_MAX_CHANGE_DENOMINATOR: Final = 8  # EIP-1559
 ELASTICITY_MULTIPLIER: Final = 2  # EIP-1559
-TARGET_BLOB_GAS_PER_BLOCK: Final = 393216  # EIP-4844
-MAX_BLOB_GAS_PER_BLOCK: Final = 786432  # EIP-4844
 MIN_BASE_FEE_PER_BLOB_GAS: Final = 1  # EIP-4844
-BLOB_BASE_FEE_UPDATE_FRACTION: Final = 3338477  # EIP-4844
-MAX_EXCESS_BLOB_GAS: Final = 2**29  # from a tenth more on the fee exceeds 256 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A decoded Cancun header. Integers are in their own units (gas, wei, seconds); hashes and roots are 32 bytes."""
+    """A decoded header. Integers are in their own units (gas, wei, seconds); hashes and roots are 32 bytes.
+
+    `requests_hash` is None in a header of twenty fields, as Cancun has them.
+    """
 
     hash: bytes
     parent_hash: bytes
@@ -57,10 +57,12 @@ class Header:
     blob_gas_used: int
     excess_blob_gas: int
     parent_beacon_root: bytes
+    requests_hash: bytes | None = None
 
 
 def decode_header(data: bytes, max_extra_data: int = MAX_EXTRA_DATA_BYTES) -> Header:
-    """Decode the RLP of a Cancun header (exactly its twenty fields, canonical, extra data of so many bytes at most).
+    """Decode the RLP of a header: exactly the twenty fields of Cancun or the 21 of later forks, canonical, extra data of
+    so many bytes at most. Which it must be is a rule of its fork (`check_header`), which its time decides.
 
     Raises:
         Invalid: if it is anything else.
@@ -90,6 +92,7 @@ def decode_header(data: bytes, max_extra_data: int = MAX_EXTRA_DATA_BYTES) -> He
         blob_gas_used=reader.uint("blob gas used", 64),
         excess_blob_gas=reader.uint("excess blob gas", 64),
         parent_beacon_root=reader.fixed("parent beacon root", 32),
+        requests_hash=None if reader.at_end else reader.fixed("requests hash", 32),
     )
     reader.finish("header")
     return header
@@ -110,32 +113,52 @@ def expected_base_fee(parent: Header) -> int:
     return parent.base_fee + max(change, 1) if parent.gas_used > target else parent.base_fee - change
 
 
-def expected_excess_blob_gas(parent: Header) -> int:
-    """Excess blob gas of the block after `parent`, gas (EIP-4844)."""
-    return max(parent.excess_blob_gas + parent.blob_gas_used - TARGET_BLOB_GAS_PER_BLOCK, 0)
+def expected_excess_blob_gas(parent: Header, fork: Fork) -> int:
+    """Excess blob gas of the block of this fork after `parent`, gas (EIP-4844, EIP-7918).
+
+    All constants are those of the block, also where its parent is of another fork (EIP-7691, EIP-7892).
+    """
+    target, most = fork.blobs.target * GAS_PER_BLOB, fork.blobs.most * GAS_PER_BLOB
+    excess, used = parent.excess_blob_gas, parent.blob_gas_used
+    if excess + used < target:
+        return 0
+    # Beyond the bound a unit costs over 2**255 wei, and a blob of 2**17 units more than any base fee below 2**256 times
+    # the cost of 2**13: so the reserve price, which would take for ever to be compared with, cannot be above.
+    if fork.blob_base_cost and excess <= fork.blobs.max_excess:
+        reserve = fork.blob_base_cost * parent.base_fee
+        if reserve > GAS_PER_BLOB * _blob_base_fee(excess, fork):
+            return excess + used * (fork.blobs.most - fork.blobs.target) // fork.blobs.most
+    return excess + used - target
 
 
-def blob_base_fee(header: Header) -> int:
-    """Fee of a unit of blob gas in a block, wei: `fake_exponential` of EIP-4844.
+def blob_base_fee(header: Header, fork: Fork) -> int:
+    """Fee of a unit of blob gas in a block of this fork, wei, below 2**256 (EIP-4844).
 
     Raises:
         Invalid: if the excess is beyond what this program computes.
     """
-    if header.excess_blob_gas > MAX_EXCESS_BLOB_GAS:
-        raise Invalid(f"block {header.number}: excess blob gas is above {MAX_EXCESS_BLOB_GAS}")
+    if header.excess_blob_gas > fork.blobs.max_excess:
+        raise Invalid(f"block {header.number}: excess blob gas is above {fork.blobs.max_excess}")
+    return _blob_base_fee(header.excess_blob_gas, fork)
+
+
+def _blob_base_fee(excess: int, fork: Fork) -> int:
+    """`fake_exponential` of EIP-4844."""
+    fraction = fork.blobs.update_fraction
     index, output = 1, 0
-    term = MIN_BASE_FEE_PER_BLOB_GAS * BLOB_BASE_FEE_UPDATE_FRACTION
+    term = MIN_BASE_FEE_PER_BLOB_GAS * fraction
     while term > 0:
         output += term
-        term = term * header.excess_blob_gas // (BLOB_BASE_FEE_UPDATE_FRACTION * index)
+        term = term * excess // (fraction * index)
         index += 1
-    return output // BLOB_BASE_FEE_UPDATE_FRACTION
+    return output // fraction
 
 
-def check_header(header: Header, parent: Header) -> None:
-    """Check a header of the batch against the one before it.
+def check_header(header: Header, parent: Header, fork: Fork) -> None:
+    """Check a header of the batch against the one before it, by the rules of its own fork.
 
-    The fields that depend on the block's contents (roots, bloom, gas, blob gas) are compared where these are known.
+    The fields that depend on the block's contents (roots, bloom, gas, blob gas, hash of requests) are compared where
+    these are known.
 
     Raises:
         Invalid: naming the rule that does not hold.
@@ -152,8 +175,19 @@ def check_header(header: Header, parent: Header) -> None:
         (header.difficulty == 0, "difficulty is not zero"),
         (header.nonce == bytes(8), "nonce is not zero"),
         (header.ommers_hash == EMPTY_OMMERS_HASH, "ommers are not empty"),
-        (header.blob_gas_used <= MAX_BLOB_GAS_PER_BLOCK, "blob gas used is above what a block may use"),
-        (header.excess_blob_gas == expected_excess_blob_gas(parent), "excess blob gas is not the one EIP-4844 gives"),
+        (
+            (header.requests_hash is not None) == fork.has_requests_hash,
+            f"a header of {20 if header.requests_hash is None else 21} fields, which {fork.name} does not have",
+        ),
+        (
+            parent.requests_hash is None or fork.has_requests_hash,
+            f"a parent with a requests hash, which {fork.name} does not have yet",
+        ),
+        (header.blob_gas_used <= fork.blobs.most * GAS_PER_BLOB, "blob gas used is above what a block may use"),
+        (
+            header.excess_blob_gas == expected_excess_blob_gas(parent, fork),
+            "excess blob gas is not the one EIP-4844 gives",
+        ),
     )
     for holds, reason in rules:
         if not holds:

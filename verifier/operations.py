@@ -31,6 +31,7 @@ from circuits.statement import (
 )
 from verifier.container import ReceiptRecord
 from verifier.errors import Invalid
+from verifier.forks import Fork
 from verifier.headers import Header, blob_base_fee
 from verifier.transactions import Transaction
 from verifier.withdrawals import Withdrawal
@@ -43,11 +44,16 @@ Digests = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class BlockContents:
-    """A block whose parts have been checked against its header."""
+    """A block whose parts have been checked against its header.
+
+    `outputs`: what the calls of the request contracts return, one for each that its fork has (EIP-7685).
+    """
 
     header: Header
     transactions: Sequence[Transaction]
     withdrawals: Sequence[Withdrawal]
+    outputs: Sequence[bytes]
+    fork: Fork
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +119,7 @@ def _block_digests(blocks: Sequence[BlockContents], scopes: Sequence[int], chain
         number=u64_from_ints([h.number for h in headers]),
         timestamp=u64_from_ints([h.timestamp for h in headers]),
         prev_randao=words_from_bytes([h.prev_randao for h in headers]),
-        blob_base_fee=words_from_ints([blob_base_fee(h) for h in headers]),
+        blob_base_fee=words_from_ints([blob_base_fee(block.header, block.fork) for block in blocks]),
         chain_id=u64_from_ints([chain_id] * len(headers)),
     )
 

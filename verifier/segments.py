@@ -17,6 +17,7 @@ from circuits.limbs import addresses_from_bytes
 from circuits.statement import CIRCUIT_VERSION, CODE_ITEM, WRITE_ITEM, WRITES_START, SegmentPublicValues, running_chain
 from verifier.container import CodeWrites, SegmentRecord, Writes
 from verifier.errors import Invalid
+from verifier.forks import Fork
 from verifier.keys import PinnedKey
 from verifier.operations import Digests, Operations
 from verifier.sizes import check_heights, check_security
@@ -41,6 +42,34 @@ def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
         position = segment.end
     if position != operations:
         raise Invalid(f"the segments end at operation {position} instead of {operations}")
+
+
+def circuits_of(segments: Sequence[SegmentRecord], operations: Operations, forks: Sequence[Fork]) -> list[str]:
+    """The circuit that proves each segment: that of the forks of the blocks whose operations it has.
+
+    Args:
+        segments: of a plan that `check_plan` accepts.
+        operations: of the batch.
+        forks: of its blocks.
+
+    Returns:
+        The names of their key sets (`verifier.keys`).
+
+    Raises:
+        Invalid: if a segment has operations of two circuits.
+    """
+    scopes = np.array(operations.scopes)
+    has_operations = scopes[1:] > scopes[:-1]
+    circuits = []
+    for number, segment in enumerate(segments):
+        # The last block that begins at or before an operation has it: those before it with the same scope have none.
+        first, last = np.searchsorted(scopes, (segment.first, segment.end - 1), side="right") - 1
+        own = (first + np.flatnonzero(has_operations[first : last + 1])).tolist()
+        names = list(dict.fromkeys(forks[block].circuit for block in own))
+        if len(names) > 1:
+            raise Invalid(f"segment {number} has operations of the circuits of {' and '.join(names)}")
+        circuits += names
+    return circuits
 
 
 def check_writes(segments: Sequence[SegmentRecord], operations: Operations, state: BatchState) -> None:

@@ -10,8 +10,6 @@ import rlp
 from eth_abi.abi import encode as abi_encode
 from eth_hash.auto import keccak
 
-FORK: Final = "cancun"
-
 _ABI_TYPES: Final = (
     "uint64",
     "string",
@@ -35,7 +33,11 @@ class BatchStatement:
 
     Attributes:
         chain_id: below 2**64 (EIP-155).
-        fork: name of the rules the blocks follow.
+        fork: which rules the blocks follow: the schedule of the chain without the forks that no block is of
+            (`verifier.forks`). Where all blocks are of one fork that is its name, `prague`; where they are of several,
+            each later one stands with the time from which on blocks are of it: `prague, osaka from 1764798551`. Which
+            fork a block is of follows from this and its time, so it can be compared with what is known of the chain:
+            of one schedule there is one such text for a batch. Empty without blocks.
         pre_state_root, post_state_root: 32 bytes, roots of the state trie before the first and after the last block.
         first_block_number, last_block_number: below 2**64.
         first_block_hash, last_block_hash: 32 bytes, keccak256 of the RLP header.

@@ -1,6 +1,6 @@
 """Judging a proof file: one list of checks, in the order they are made.
 
-The circuits prove that each operation does to accounts and slots what Cancun says, with the logs and receipts it
+The circuits prove that each operation does to accounts and slots what its fork says, with the logs and receipts it
 gives, between two access roots (`circuits/`). Everything else a `BatchStatement` says is checked here. All inputs come
 from the proof file and are untrusted; the verifying keys are this installation's own.
 """
@@ -20,23 +20,27 @@ from numpy.typing import NDArray
 
 from circuits.functions.poseidon2 import in_python
 from verifier import keys
+from verifier.block_size import check_size
 from verifier.container import BlockRecord, ProofFile, decode_proof, read_proof
 from verifier.engines import ENGINES, native_is_installed
 from verifier.errors import Invalid, Rejected, UnusableInput
+from verifier.forks import Fork, Schedule, forks_of_blocks
 from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Header, check_header, decode_header
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
+from verifier.requests import check_requests
 from verifier.segments import (
     AccessTree,
     check_plan,
     check_writes,
+    circuits_of,
     expected_public_values,
     ordered_code_writes,
     ordered_writes,
     verify_segment,
 )
 from verifier.state import BatchState, check_keys, has_beacon_roots
-from verifier.statement import FORK, BatchStatement, lists_commitment
+from verifier.statement import BatchStatement, lists_commitment
 from verifier.transactions import Transaction, check_inclusion, decode_transaction
 from verifier.tries import StateTrie, ordered_root
 from verifier.withdrawals import Withdrawal, check_withdrawals
@@ -58,10 +62,11 @@ class Check:
 
 CHECKS: Final = (
     Check("format", "the file is the one canonical encoding of its contents, within the bounds"),
-    Check("headers", "the headers follow each other from the parent block under Cancun's rules"),
+    Check("headers", "the headers follow each other from the parent block, each under the rules of its fork"),
     Check("transactions", "the headers commit to these transactions; each is canonical, signed and fits in its block"),
     Check("withdrawals", "the headers commit to these withdrawals"),
     Check("receipts", "the headers commit to these receipts, with their gas, logs and blooms"),
+    Check("requests", "the headers commit to the deposits of the receipts and to what system calls return"),
     Check("leaves", "the leaves of the access tree are sorted, each once; codes and block hashes are what they say"),
     Check("pre-state", "the values of accounts and slots before the batch are those under the parent's state root"),
     Check("segments", "the segments cover all operations in order and write to accounts and slots in their time only"),
@@ -172,7 +177,7 @@ def verify(
     proof: bytes,
     engine: str = "native",
     progress: Progress | None = None,
-    expected: Mapping[str, int | bytes] | None = None,
+    expected: Mapping[str, int | bytes | str] | None = None,
 ) -> VerificationReport:
     """Judge a proof file.
 
@@ -181,7 +186,8 @@ def verify(
         engine: what verifies the segment proofs, one of `verifier.engines.ENGINES`. With "python" no native code of the
             proof system takes part in anything.
         progress: called as the checks go on, until it raises something; that changes no verdict.
-        expected: fields of the `BatchStatement` that the caller knows; a proof that says otherwise is refused.
+        expected: fields of the `BatchStatement` that the caller knows; a proof that says otherwise is refused. `fork`
+            may be the schedule of the whole chain.
 
     Returns:
         What has been proved. A proof that is not accepted never returns.
@@ -210,34 +216,49 @@ def check_contents(proof: bytes) -> list[list[int]]:
     return _contents(proof, "native", _Run(None), {}).stated
 
 
+def circuits_of_segments(proof: bytes) -> list[str]:
+    """The key set that each segment of a file is judged by, by name; all checks but the last are made.
+
+    Raises:
+        Rejected: the file is refused, with the check and the reason.
+    """
+    engine = "native" if native_is_installed() else "python"
+    with in_python() if engine == "python" else nullcontext():
+        return _contents(proof, engine, _Run(None), {}).circuits
+
+
 @dataclass(frozen=True, slots=True)
 class _Contents:
     """What the checks before the last one have found."""
 
     file: ProofFile
     transactions: list[list[Transaction]]
+    circuits: list[str]
     stated: list[list[int]]
 
 
-def _contents(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes]) -> _Contents:
+def _contents(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> _Contents:
     file = run("format", decode_proof, proof)
-    parent, headers = run("headers", _headers, file)
-    transactions = run("transactions", _transactions, file, headers, run.step)
+    parent, headers, forks = run("headers", _headers, file)
+    transactions = run("transactions", _transactions, file, headers, forks, run.step)
     withdrawals = run("withdrawals", _withdrawals, file, headers)
     receipts = run("receipts", _receipts, file, headers, transactions)
+    run("requests", _requests, file, headers, forks)
     hashes = run("leaves", _leaves, file, parent, headers)
     state, beacon_roots = run("pre-state", _pre_state, file, parent, hashes)
-    contents = [BlockContents(*parts) for parts in zip(headers, transactions, withdrawals, strict=True)]
-    operations, tree = run("segments", _segments, file, contents, beacon_roots, state, engine)
+    outputs = [block.outputs for block in file.blocks]
+    parts = zip(headers, transactions, withdrawals, outputs, forks, strict=True)
+    contents = [BlockContents(*block) for block in parts]
+    operations, circuits, tree = run("segments", _segments, file, contents, beacon_roots, state, engine)
     run("state roots", _state_roots, file, headers, operations, state)
     run("statement", _statement, file, parent, headers, receipts, expected)
-    return _Contents(file, transactions, run("commitments", _commitments, file, operations, tree))
+    return _Contents(file, transactions, circuits, run("commitments", _commitments, file, operations, tree))
 
 
-def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes]) -> VerificationReport:
+def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> VerificationReport:
     contents = _contents(proof, engine, run, expected)
     file = contents.file
-    bits = run("proofs", _proofs, file, contents.stated, engine, run.step)
+    bits = run("proofs", _proofs, file, contents.circuits, contents.stated, engine, run.step)
     assert len(run.results) == len(CHECKS), "a check was left out"
     return VerificationReport(
         statement=file.statement,
@@ -255,7 +276,7 @@ def verify_file(
     path: Path,
     engine: str = "native",
     progress: Progress | None = None,
-    expected: Mapping[str, int | bytes] | None = None,
+    expected: Mapping[str, int | bytes | str] | None = None,
 ) -> VerificationReport:
     """Judge the proof file at a path. Arguments, result and errors are those of `verify`; a file that cannot be read is
     unusable.
@@ -263,40 +284,42 @@ def verify_file(
     return verify(read_proof(path), engine, progress, expected)
 
 
-def _headers(file: ProofFile) -> tuple[Header, list[Header]]:
-    if file.statement.fork != FORK:
-        raise Invalid(f"fork {file.statement.fork!r}; only {FORK!r} is known")
+def _headers(file: ProofFile) -> tuple[Header, list[Header], list[Fork]]:
     parent = decode_header(file.parent_header, MAX_PARENT_EXTRA_DATA_BYTES)
     headers = [decode_header(block.header) for block in file.blocks]
-    for before, header in pairwise([parent, *headers]):
-        check_header(header, before)
-    return parent, headers
+    forks = forks_of_blocks(file.statement.fork, [header.timestamp for header in headers])
+    for (before, header), fork in zip(pairwise([parent, *headers]), forks, strict=True):
+        check_header(header, before, fork)
+    return parent, headers, forks
 
 
-def _transactions(file: ProofFile, headers: list[Header], step: Callable[[int, int], None]) -> list[list[Transaction]]:
+def _transactions(
+    file: ProofFile, headers: list[Header], forks: list[Fork], step: Callable[[int, int], None]
+) -> list[list[Transaction]]:
     total = sum(len(block.transactions) for block in file.blocks)
     if total != len(file.receipts):
         raise Invalid(f"{len(file.receipts)} receipts for {total} transactions")
     blocks = []
     done = start = 0
-    for block, header in zip(file.blocks, headers, strict=True):
+    for block, header, fork in zip(file.blocks, headers, forks, strict=True):
+        check_size(header.number, block, fork)
         # Building the trie takes longer than finding out that something is no transaction.
-        transactions = _decode_block(block, header, file.statement.chain_id)
+        transactions = _decode_block(block, header, file.statement.chain_id, fork)
         if ordered_root(block.transactions) != header.transactions_root:
             raise Invalid(f"block {header.number}: transactions root is not that of its transactions")
         done += len(transactions)
-        check_inclusion(header, transactions, [receipt.gas_used for receipt in file.receipts[start:done]])
+        check_inclusion(header, transactions, [receipt.gas_used for receipt in file.receipts[start:done]], fork)
         start = done
         step(done, total)
         blocks.append(transactions)
     return blocks
 
 
-def _decode_block(block: BlockRecord, header: Header, chain_id: int) -> list[Transaction]:
+def _decode_block(block: BlockRecord, header: Header, chain_id: int, fork: Fork) -> list[Transaction]:
     transactions = []
     for number, raw in enumerate(block.transactions):
         try:
-            transactions.append(decode_transaction(raw, chain_id))
+            transactions.append(decode_transaction(raw, chain_id, fork))
         except Invalid as error:
             raise Invalid(f"block {header.number}, transaction {number}: {error}") from error
     return transactions
@@ -316,6 +339,14 @@ def _receipts(file: ProofFile, headers: list[Header], transactions: list[list[Tr
     return blocks
 
 
+def _requests(file: ProofFile, headers: list[Header], forks: list[Fork]) -> None:
+    start = 0
+    for block, header, fork in zip(file.blocks, headers, forks, strict=True):
+        end = start + len(block.transactions)
+        check_requests(header, fork, file.receipts[start:end], block.outputs)
+        start = end
+
+
 def _leaves(file: ProofFile, parent: Header, headers: list[Header]) -> dict[int, bytes]:
     hashes = {header.number: header.hash for header in (parent, *headers)}
     check_keys(file.state_keys, file.codes, hashes)
@@ -330,16 +361,17 @@ def _pre_state(file: ProofFile, parent: Header, hashes: dict[int, bytes]) -> tup
 
 def _segments(
     file: ProofFile, contents: list[BlockContents], beacon_roots: bool, state: BatchState, engine: str
-) -> tuple[Operations, AccessTree | None]:
-    """The operations, and the access tree before them where there are any."""
+) -> tuple[Operations, list[str], AccessTree | None]:
+    """The operations, the circuit of each segment, and the access tree before them where there are any."""
     operations = operations_of(contents, file.statement.chain_id, beacon_roots)
     check_plan(file.segments, len(operations))
     check_writes(file.segments, operations, state)
-    for segment in file.segments:
-        keys.load(FORK, segment.log_stacked_height, engine)
+    circuits = circuits_of(file.segments, operations, [block.fork for block in contents])
+    for segment, circuit in zip(file.segments, circuits, strict=True):
+        keys.load(circuit, segment.log_stacked_height, engine)
     if len(operations) and not file.state_keys:
         raise Invalid("operations without any account")
-    return operations, AccessTree(state) if len(operations) else None
+    return operations, circuits, AccessTree(state) if len(operations) else None
 
 
 def _state_roots(file: ProofFile, headers: list[Header], operations: Operations, state: BatchState) -> None:
@@ -367,7 +399,7 @@ def _statement(
     parent: Header,
     headers: list[Header],
     receipts: list[list[bytes]],
-    expected: Mapping[str, int | bytes],
+    expected: Mapping[str, int | bytes | str],
 ) -> None:
     first = headers[0] if headers else parent
     last = headers[-1] if headers else parent
@@ -390,8 +422,10 @@ def _statement(
             raise Invalid(f"{name.replace('_', ' ')} is not the one of the blocks")
     for name, value in expected.items():
         stated = getattr(computed, name)
+        if name == "fork":
+            value = Schedule.parse(str(value)).of_blocks([header.timestamp for header in headers])
         if stated != value:
-            stated_, value_ = (x if isinstance(x, int) else f"0x{x.hex()}" for x in (stated, value))
+            stated_, value_ = (f"0x{x.hex()}" if isinstance(x, bytes) else x for x in (stated, value))
             raise Invalid(f"{name.replace('_', ' ')} is {stated_}, expected is {value_}")
 
 
@@ -402,11 +436,13 @@ def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | Non
     return expected_public_values(file.segments, operations.chain, receipts, tree)
 
 
-def _proofs(file: ProofFile, expected: list[list[int]], engine: str, step: Callable[[int, int], None]) -> float | None:
+def _proofs(
+    file: ProofFile, circuits: list[str], expected: list[list[int]], engine: str, step: Callable[[int, int], None]
+) -> float | None:
     bits = []
-    for number, (segment, values) in enumerate(zip(file.segments, expected, strict=True)):
+    for number, (segment, circuit, values) in enumerate(zip(file.segments, circuits, expected, strict=True)):
         try:
-            bits.append(verify_segment(segment, values, keys.load(FORK, segment.log_stacked_height, engine)))
+            bits.append(verify_segment(segment, values, keys.load(circuit, segment.log_stacked_height, engine)))
         except Invalid as error:
             raise Invalid(f"segment {number}: {error}") from error
         step(number + 1, len(file.segments))

@@ -218,6 +218,15 @@ def verify(
     pre_state_root: Expected32 = None,
     post_state_root: Expected32 = None,
     last_block_hash: Expected32 = None,
+    fork: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fork",
+            metavar="NAME[=TIME]",
+            help="Reject a proof by the rules of another fork; may be given several times, with the times of all forks.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify a proof: exit status 0 accepted, 1 rejected, 2 not a proof file.
@@ -233,6 +242,7 @@ def verify(
             "pre_state_root": _bytes32(pre_state_root, "--pre-state-root"),
             "post_state_root": _bytes32(post_state_root, "--post-state-root"),
             "last_block_hash": _bytes32(last_block_hash, "--last-block-hash"),
+            "fork": _schedule(_forks(fork)),
         }
         expected = {name: value for name, value in known.items() if value is not None}
         accepted = verify_proof(proof, engine.value, output, expected)
@@ -353,6 +363,23 @@ def _forks(given: list[str] | None) -> str | dict[str, int] | None:
     if not all(time.isdecimal() for _, _, time in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
         raise UsageError(f"--fork: neither one name nor names with their times, each once: {', '.join(given)[:80]}")
     return {name: int(time) for name, _, time in pairs}
+
+
+def _schedule(forks: str | dict[str, int] | None) -> str | None:
+    """The text of a chain's schedule, as in statements; raises `UsageError`."""
+    from verifier.errors import Invalid
+    from verifier.forks import Schedule
+    from zkevm.errors import UsageError
+
+    if forks is None:
+        return None
+    in_order = sorted(forks.items(), key=lambda item: item[1]) if isinstance(forks, dict) else [(forks, 0)]
+    (first, _), *later = in_order
+    text = ", ".join([first, *(f"{name} from {time}" for name, time in later)])
+    try:
+        return str(Schedule.parse(text))
+    except Invalid as error:
+        raise UsageError(f"--fork: {error}") from error
 
 
 def _budget(memory: int | None, operations: int | None) -> "Budget":

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from verifier import keys
 from verifier.container import SegmentRecord, decode_proof, read_proof
-from verifier.errors import Invalid
+from verifier.errors import Invalid, Rejected
 from verifier.swirl import proof
 from verifier.swirl.key import decode
 from verifier.swirl.security import SecurityReport, security
+from verifier.verify import circuits_of_segments
 from zkevm.console import Output
 from zkevm.errors import UsageError
 
@@ -27,23 +28,30 @@ class Disagreement(Exception):  # noqa: N818 - named for what it is
 
 
 def inspect_security(file: Path, output: Output) -> bool:
-    """Show the proven bits of each step of the segment proofs of a file, which are not verified.
+    """Show the proven bits of each step of the segment proofs of a file, which are not verified; all else is.
 
     Returns:
-        False when the analysis says nothing about one of them: such files are rejected.
+        False when the analysis says nothing about one of them, or what is verified is refused: such files are rejected.
 
     Raises:
         UnusableInput, UsageError: not a proof file.
         Disagreement: with the engine's calculator, which is asked where it is installed.
     """
     try:
-        segments = decode_proof(read_proof(file)).segments
+        content = read_proof(file)
+        segments = decode_proof(content).segments
     except Invalid as error:
         raise UsageError(f"{file}: malformed proof file: {error}") from error
+    try:
+        circuits = circuits_of_segments(content)
+    except Rejected as rejected:
+        output.line(f"REJECTED: {rejected}", style="bold red")
+        output.result({"kind": "security", "accepted": False, "segment": None, "reason": str(rejected)})
+        return False
     documents = []
-    for number, segment in enumerate(segments):
+    for number, (segment, circuit) in enumerate(zip(segments, circuits, strict=True)):
         try:
-            report, engine = _report(segment)
+            report, engine = _report(segment, circuit)
         except Invalid as error:
             output.line(f"REJECTED: segment {number}: {error}", style="bold red")
             output.result({"kind": "security", "accepted": False, "segment": number, "reason": str(error)})
@@ -59,9 +67,9 @@ def inspect_security(file: Path, output: Output) -> bool:
     return True
 
 
-def _report(segment: SegmentRecord) -> tuple[SecurityReport, dict[str, float] | None]:
+def _report(segment: SegmentRecord, circuit: str) -> tuple[SecurityReport, dict[str, float] | None]:
     """The report on a segment proof, and the engine's bits by step where the engine is installed."""
-    encoding = keys.encoding("cancun", segment.log_stacked_height)
+    encoding = keys.encoding(circuit, segment.log_stacked_height)
     key = decode(encoding)
     heights = proof.decode(key, bytes(segment.proof)).log_heights
     report = security(key, heights)

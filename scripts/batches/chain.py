@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from hashlib import sha256
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import rlp
+from eth_abi.abi import encode as abi_encode
 from eth_account import Account as Signer
 from eth_hash.auto import keccak
 from eth_keys import datatypes as eth_keys
@@ -21,6 +23,7 @@ from trie.hexary import HexaryTrie
 
 from circuits.limbs import u64_from_ints, words_from_ints
 from verifier.container import BlockRecord, LogRecord, ProofFile, ReceiptRecord, SegmentRecord, StateKey, Writes
+from verifier.forks import CANCUN, Fork, Schedule
 from verifier.headers import (
     EMPTY_OMMERS_HASH,
     EMPTY_TRIE_ROOT,
@@ -41,6 +44,7 @@ GWEI = 10**9
 ETHER = 10**18
 BLOB_GAS = 2**17
 EMPTY_BLOOM = bytes(256)
+NO_REQUESTS = sha256(b"").digest()
 COINBASE = bytes.fromhex("c0" * 20)
 SECRETS = [bytes([n]) * 32 for n in range(1, 5)]
 SENDERS = [bytes.fromhex(Signer.from_key(secret).address[2:]) for secret in SECRETS]
@@ -48,6 +52,7 @@ NEWCOMER = bytes.fromhex("ab" * 20)
 CONTRACT = bytes.fromhex("cc" * 20)
 CONTRACT_CODE = bytes.fromhex("600160005500")
 OTHER = bytes.fromhex("dd" * 20)
+DEPOSIT_CONTRACT = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 OTHER_CODE = bytes.fromhex("60006000a000")
 BLOB_HASH = b"\x01" + b"\xbb" * 31
 
@@ -62,8 +67,9 @@ def _rlp(item: Any) -> bytes:
 
 
 def encode_header(header: Header) -> bytes:
-    """RLP of a header; its `hash` is left out."""
-    return _rlp([getattr(header, field.name) for field in fields(Header) if field.name != "hash"])
+    """RLP of a header; its `hash` is left out, and a requests hash that it does not have."""
+    items = [getattr(header, field.name) for field in fields(Header) if field.name != "hash"]
+    return _rlp(items if header.requests_hash is not None else items[:-1])
 
 
 def sealed(header: Header) -> Header:
@@ -98,8 +104,10 @@ def genesis_header(state_root: bytes, **changes: Any) -> Header:
     return sealed(Header(**(values | changes)))
 
 
-def child_header(parent: Header, **changes: Any) -> Header:
-    """A header that follows `parent` by every rule, as that of a block without transactions and withdrawals."""
+def child_header(parent: Header, fork: Fork = CANCUN, **changes: Any) -> Header:
+    """A header that follows `parent` by every rule of its fork, as that of a block without transactions, withdrawals and
+    requests.
+    """
     values: dict[str, Any] = {
         "parent_hash": parent.hash,
         "coinbase": COINBASE,
@@ -112,9 +120,10 @@ def child_header(parent: Header, **changes: Any) -> Header:
         "withdrawals_root": EMPTY_TRIE_ROOT,
         "logs_bloom": EMPTY_BLOOM,
         "gas_used": 0,
-        "excess_blob_gas": expected_excess_blob_gas(parent),
+        "excess_blob_gas": expected_excess_blob_gas(parent, fork),
         "blob_gas_used": 0,
         "parent_beacon_root": keccak(parent.parent_beacon_root),
+        "requests_hash": NO_REQUESTS if fork.has_requests_hash else None,
     }
     return sealed(replace(parent, **(values | changes)))
 
@@ -256,10 +265,25 @@ class Operation:
     slots: list[tuple[bytes, int, int]]
 
 
+def deposit_log(deposit: bytes) -> LogRecord:
+    """What the deposit contract logs of a deposit of 192 bytes (EIP-6110), as eth-abi encodes it."""
+    bounds = pairwise(accumulate((48, 32, 8, 96, 8), initial=0))
+    data = abi_encode(["bytes"] * 5, [deposit[start:end] for start, end in bounds])
+    return LogRecord(DEPOSIT_CONTRACT, (keccak(b"DepositEvent(bytes,bytes,bytes,bytes,bytes)"),), data)
+
+
+def requests_digest(*requests: bytes) -> bytes:
+    """EIP-7685: of requests by their types from 0 on, without the type."""
+    typed = [bytes([number]) + request for number, request in enumerate(requests) if request]
+    return sha256(b"".join(sha256(request).digest() for request in typed)).digest()
+
+
 class Chain:
     """A parent block with accounts, and blocks on top of it.
 
     Args:
+        schedule: which forks the blocks are of; the parent's time is 1000 where `parent` has no other, and a block comes
+            12 seconds after the one before.
         accounts: of the pre-state; their storage roots follow from `storage`.
         storage: slots of the pre-state, by address.
         beacon_roots: whether the contract of EIP-4788 is there.
@@ -271,6 +295,7 @@ class Chain:
         accounts: Mapping[bytes, Account] | None = None,
         storage: Mapping[bytes, Mapping[int, int]] | None = None,
         beacon_roots: bool = False,
+        schedule: Schedule = Schedule(CANCUN),  # noqa: B008 - it cannot change
         **parent: Any,
     ) -> None:
         default = {sender: Account(nonce=n, balance=100 * ETHER) for n, sender in enumerate(SENDERS)}
@@ -283,10 +308,14 @@ class Chain:
         self._update_roots()
         self.pre_storage = {address: storage_trie(slots) for address, slots in self.storage.items()}
         self.pre_trie: Any = state_trie(self.accounts)
+        self.schedule = schedule
         self.parent = genesis_header(self.pre_trie.root_hash, **parent)
+        if schedule.at(self.parent.timestamp).has_requests_hash:
+            self.parent = sealed(replace(self.parent, requests_hash=NO_REQUESTS))
         self.headers: list[Header] = []
         self.bodies: list[list[bytes]] = []
         self.withdrawals: list[list[bytes]] = []
+        self.outputs: list[tuple[bytes, ...]] = []
         self.receipts: list[ReceiptRecord] = []
         self.encoded_receipts: list[list[bytes]] = []
         self.operations: list[Operation] = []
@@ -311,10 +340,24 @@ class Chain:
         self.keys.add((BLOCK_HASH, NO_ADDRESS, number))
 
     def block(
-        self, *transfers: Transfer, coinbase: bytes = COINBASE, withdrawals: Sequence[Withdrawn] = (), **header: Any
+        self,
+        *transfers: Transfer,
+        coinbase: bytes = COINBASE,
+        withdrawals: Sequence[Withdrawn] = (),
+        deposits: bytes = b"",
+        outputs: tuple[bytes, ...] | None = None,
+        **header: Any,
     ) -> None:
-        """Append a block."""
-        new = child_header(self.headers[-1] if self.headers else self.parent, coinbase=coinbase)
+        """Append a block.
+
+        Args:
+            deposits: that the logs of its transactions tell (EIP-6110).
+            outputs: of its request contracts; by default nothing of each.
+        """
+        before = self.headers[-1] if self.headers else self.parent
+        fork = self.schedule.at(before.timestamp + 12)
+        new = child_header(before, fork, coinbase=coinbase)
+        outputs = (b"",) * len(fork.request_contracts) if outputs is None else outputs
         scope = len(self.operations)
         if self.beacon_roots:
             self._beacon(scope, new)
@@ -322,7 +365,7 @@ class Chain:
         for transfer in transfers:
             body.append(transfer.sign(self._account(SENDERS[transfer.sender]).nonce))
             receipts.append(ReceiptRecord(transfer.status, transfer.gas_used, transfer.logs if transfer.status else ()))
-            self._apply(scope, transfer, new)
+            self._apply(scope, transfer, new, fork)
         for withdrawal in withdrawals:
             operation = self._operation(scope)
             self._pay(operation, withdrawal.address, withdrawal.amount * GWEI)
@@ -338,10 +381,12 @@ class Chain:
             withdrawals_root=list_root(paid),
             logs_bloom=bloom(log for receipt in receipts for log in receipt.logs),
             state_root=state_trie(self.accounts).root_hash,
+            requests_hash=requests_digest(deposits, *outputs) if fork.has_requests_hash else None,
         )
         self.headers.append(sealed(replace(new, **header)))
         self.bodies.append(body)
         self.withdrawals.append(paid)
+        self.outputs.append(outputs)
         self.receipts += receipts
         self.encoded_receipts.append(encoded)
 
@@ -368,12 +413,12 @@ class Chain:
         self._store(operation, BEACON_ROOTS_ADDRESS, slot, header.timestamp)
         self._store(operation, BEACON_ROOTS_ADDRESS, slot + 8191, int.from_bytes(header.parent_beacon_root, "big"))
 
-    def _apply(self, scope: int, transfer: Transfer, header: Header) -> None:
+    def _apply(self, scope: int, transfer: Transfer, header: Header, fork: Fork) -> None:
         operation = self._operation(scope)
         priority = transfer.tip if transfer.kind in (2, 3) else transfer.max_fee
         tip = min(priority, transfer.max_fee - header.base_fee)
         fee = transfer.gas_used * (header.base_fee + tip)
-        fee += BLOB_GAS * len(transfer.blob_hashes) * blob_base_fee(header)
+        fee += BLOB_GAS * len(transfer.blob_hashes) * blob_base_fee(header, fork)
         value = transfer.value if transfer.status else 0
         self._pay(operation, SENDERS[transfer.sender], -value - fee, nonces=1)
         self._pay(operation, transfer.to, value)
@@ -419,7 +464,7 @@ class Chain:
         first, last = (self.headers[0], self.headers[-1]) if self.headers else (self.parent, self.parent)
         return BatchStatement(
             chain_id=CHAIN_ID,
-            fork="cancun",
+            fork=self.schedule.of_blocks([header.timestamp for header in self.headers]),
             pre_state_root=self.parent.state_root,
             post_state_root=last.state_root,
             first_block_number=first.number,
@@ -439,13 +484,15 @@ class Chain:
         """
         keys = self.leaves()
         bounds = [0, *cuts, len(self.operations)] if self.operations else [0]
-        height = manifest().keys[0].log_stacked_height
+        height = manifest(CANCUN.circuit).keys[0].log_stacked_height
         return ProofFile(
             statement=self.statement(),
             parent_header=encode_header(self.parent),
             blocks=tuple(
-                BlockRecord(encode_header(header), tuple(body), tuple(withdrawals))
-                for header, body, withdrawals in zip(self.headers, self.bodies, self.withdrawals, strict=True)
+                BlockRecord(encode_header(header), tuple(body), tuple(withdrawals), outputs)
+                for header, body, withdrawals, outputs in zip(
+                    self.headers, self.bodies, self.withdrawals, self.outputs, strict=True
+                )
             ),
             state_keys=keys,
             codes=tuple(self.codes[slot.to_bytes(32, "big")] for kind, _, slot in keys if kind == CODE),

@@ -29,6 +29,11 @@ def check_trace(trace: ExecutionTrace) -> None:
     check_hashes(trace)
 
 
+def forks_of(trace: ExecutionTrace) -> list[str]:
+    """Names of the forks that its blocks are of."""
+    return [item.split(" from ")[0] for item in trace.fork.split(", ") if item]
+
+
 def steps_of_frames(trace: ExecutionTrace) -> Iterator[tuple[int, list[int]]]:
     """Every frame with the steps that are its own."""
     if not len(trace.steps):
@@ -42,7 +47,7 @@ def steps_of_frames(trace: ExecutionTrace) -> Iterator[tuple[int, list[int]]]:
 def check_stacks(trace: ExecutionTrace) -> None:
     """Operands are what lies on the stack, and results lead to the next step's stack."""
     steps = trace.steps
-    popped, pushed = with_added(added for name in trace.fork.split(" to ") for added in FORKS[name].added_instructions)
+    popped, pushed = with_added(added for name in forks_of(trace) for added in FORKS[name].added_instructions)
     read, written = limbs_to_bytes(trace.operands.word), limbs_to_bytes(trace.results.word)
     assert (len(read), len(written)) == (steps.operands.sum(dtype=int), steps.results.sum(dtype=int))
     reads, writes = trace.operands_start.tolist(), trace.results_start.tolist()
@@ -91,7 +96,7 @@ def check_gas(trace: ExecutionTrace) -> None:
     spent = trace.transactions.gas_limit - frames.gas_left[outermost]
     used = spent - trace.transactions.gas_refunded
     # EIP-7623: a transaction may use more than its execution, of which it is given nothing back then.
-    has_floor = trace.fork != CANCUN.name
+    has_floor = forks_of(trace) != [CANCUN.name]
     above = has_floor & (trace.transactions.gas_refunded == 0) & (trace.transactions.gas_used > spent)
     assert ((trace.transactions.gas_used == used) | above).all()
     assert (trace.transactions.gas_refunded <= spent // 5).all()

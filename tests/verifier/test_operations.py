@@ -10,6 +10,7 @@ from circuits.statement import OPERATIONS_START, RECEIPTS_START
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, Chain
 from verifier.container import LogRecord, ReceiptRecord
 from verifier.errors import Invalid
+from verifier.forks import BPO1, CANCUN, PRAGUE
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.transactions import Transaction, decode_transaction
 from verifier.withdrawals import decode_withdrawal
@@ -19,8 +20,10 @@ def contents_of(chain: Chain) -> list[BlockContents]:
     return [
         BlockContents(
             header,
-            [decode_transaction(raw, CHAIN_ID) for raw in body],
+            [decode_transaction(raw, CHAIN_ID, CANCUN) for raw in body],
             [decode_withdrawal(data) for data in withdrawals],
+            (),
+            CANCUN,
         )
         for header, body, withdrawals in zip(chain.headers, chain.bodies, chain.withdrawals, strict=True)
     ]

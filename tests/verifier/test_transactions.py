@@ -14,12 +14,16 @@ from hypothesis import strategies as st
 
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, GAS_LIMIT, NEWCOMER, SECRETS, SENDERS, Transfer, genesis_header
 from verifier.errors import Invalid
+from verifier.forks import BPO1, BPO3, CANCUN, FORKS, OSAKA, PRAGUE, Fork
 from verifier.rlp_bounded import RlpError, list_header
 from verifier.transactions import (
+    AUTHORIZATION_MAGIC,
     MAX_ACCESS_ENTRIES,
+    MAX_AUTHORIZATIONS,
     MAX_CALLDATA_BYTES,
     SECP256K1_ORDER,
     Transaction,
+    Authorization,
     check_inclusion,
     decode_transaction,
     recover_sender,
@@ -58,7 +62,7 @@ def test_decodes_every_type(kind: int) -> None:
         1, NEWCOMER, value=5, kind=kind, data=DATA, tip=7, access_list=access_list, blob_hashes=blobs, max_blob_fee=11
     )
     raw = transfer.sign(nonce=300)
-    transaction = decode_transaction(raw, CHAIN_ID)
+    transaction = decode_transaction(raw, CHAIN_ID, CANCUN)
     assert transaction.type == kind
     assert transaction.sender == SENDERS[1]
     assert transaction.to == NEWCOMER
@@ -73,7 +77,7 @@ def test_decodes_every_type(kind: int) -> None:
 def test_agrees_with_py_evm_on_blob_transactions() -> None:
     raw = Transfer(1, NEWCOMER, kind=3, tip=7, max_fee=9, max_blob_fee=11, blob_hashes=(BLOB_HASH,)).sign(nonce=3)
     theirs = CancunTransactionBuilder.decode(raw)
-    ours = decode_transaction(raw, CHAIN_ID)
+    ours = decode_transaction(raw, CHAIN_ID, CANCUN)
     assert (theirs.sender, theirs.to, theirs.nonce) == (ours.sender, ours.to, ours.nonce)
     assert (theirs.max_fee_per_gas, theirs.max_priority_fee_per_gas) == (ours.max_fee, ours.max_priority) == (9, 7)
     assert (theirs.max_fee_per_blob_gas, tuple(theirs.blob_versioned_hashes)) == (11, ours.blob_hashes)
@@ -85,7 +89,7 @@ def test_the_max_fee_covers_the_max_priority_fee(kind: int) -> None:
 
     def decode(tip: int) -> Transaction:
         transfer = Transfer(1, NEWCOMER, kind=kind, tip=tip, max_fee=9, max_blob_fee=11, blob_hashes=blobs)
-        return decode_transaction(transfer.sign(nonce=3), CHAIN_ID)
+        return decode_transaction(transfer.sign(nonce=3), CHAIN_ID, CANCUN)
 
     assert decode(9).max_priority == 9
     with pytest.raises(Invalid, match="max fee: below the max priority fee"):
@@ -95,12 +99,12 @@ def test_the_max_fee_covers_the_max_priority_fee(kind: int) -> None:
 @pytest.mark.parametrize("chain_id", [1, 0x7F, 0x80, 1337, 2**64 - 1])
 def test_legacy_signatures_of_every_chain(chain_id: int) -> None:
     items: list[Any] = [0, 1, 21000, NEWCOMER, 0, b""]
-    assert decode_transaction(signed(0, items, chain_id), chain_id).sender == SENDERS[0]
+    assert decode_transaction(signed(0, items, chain_id), chain_id, CANCUN).sender == SENDERS[0]
     with pytest.raises(Invalid, match="is not for chain"):
-        decode_transaction(signed(0, items, chain_id), chain_id - 1)
-    assert decode_transaction(signed(0, items, None), chain_id).sender == SENDERS[0]
-    assert decode_transaction(signed(0, items, chain_id), chain_id).protected
-    assert not decode_transaction(signed(0, items, None), chain_id).protected
+        decode_transaction(signed(0, items, chain_id), chain_id - 1, CANCUN)
+    assert decode_transaction(signed(0, items, None), chain_id, CANCUN).sender == SENDERS[0]
+    assert decode_transaction(signed(0, items, chain_id), chain_id, CANCUN).protected
+    assert not decode_transaction(signed(0, items, None), chain_id, CANCUN).protected
 
 
 @settings(max_examples=40)
@@ -124,7 +128,7 @@ def test_agrees_with_eth_account(secret: int, nonce: int, value: int, fee: int, 
         "maxFeePerGas": fee,
         "maxPriorityFeePerGas": fee // 2,
     }
-    transaction = decode_transaction(bytes(signer.sign_transaction(document).raw_transaction), CHAIN_ID)
+    transaction = decode_transaction(bytes(signer.sign_transaction(document).raw_transaction), CHAIN_ID, CANCUN)
     assert transaction.sender.hex() == signer.address[2:].lower()
     assert (transaction.nonce, transaction.value, transaction.max_fee) == (nonce, value, fee)
     assert transaction.data == data
@@ -144,10 +148,10 @@ def changed(items: list[Any], index: int, value: Any) -> list[Any]:
     ("raw", "reason"),
     [
         (b"", "empty"),
-        (b"\x04" + rlp.encode(TYPE_2), "transaction type 4"),
+        (b"\x04" + rlp.encode(TYPE_2), "transaction type 4, which cancun does not have"),
         (b"\x03" + rlp.encode(TYPE_2), "max fee per blob gas: missing"),
         (signed(3, changed(TYPE_3, 0, CHAIN_ID + 1)), "another chain"),
-        (signed(3, changed(TYPE_3, 5, b"")), "a blob transaction that creates a contract"),
+        (signed(3, changed(TYPE_3, 5, b"")), "a transaction of type 3 that creates a contract"),
         (signed(3, changed(TYPE_3, 9, 2**256)), "max fee per blob gas"),
         (signed(3, changed(TYPE_3, 10, [])), "0 blobs, 1 to 6"),
         (signed(3, changed(TYPE_3, 10, [BLOB_HASH] * 7)), "7 blobs, 1 to 6"),
@@ -189,7 +193,7 @@ def changed(items: list[Any], index: int, value: Any) -> list[Any]:
 )
 def test_refuses(raw: bytes, reason: str) -> None:
     with pytest.raises(Invalid, match=reason):
-        decode_transaction(raw, CHAIN_ID)
+        decode_transaction(raw, CHAIN_ID, CANCUN)
 
 
 @pytest.mark.parametrize(
@@ -197,10 +201,10 @@ def test_refuses(raw: bytes, reason: str) -> None:
 )
 def test_creations(kind: int, items: list[Any], to: int, data: int) -> None:
     """Of all types but blob transactions; the initcode may have just as many bytes as EIP-3860 allows."""
-    transaction = decode_transaction(signed(kind, changed(changed(items, to, b""), data, LONG_INITCODE[1:])), CHAIN_ID)
+    transaction = decode_transaction(signed(kind, changed(changed(items, to, b""), data, LONG_INITCODE[1:])), CHAIN_ID, CANCUN)
     assert (transaction.to, transaction.data) == (b"", LONG_INITCODE[1:])
     # To an account any calldata may be sent.
-    assert decode_transaction(signed(kind, changed(items, data, LONG_INITCODE)), CHAIN_ID).data == LONG_INITCODE
+    assert decode_transaction(signed(kind, changed(items, data, LONG_INITCODE)), CHAIN_ID, CANCUN).data == LONG_INITCODE
 
 
 @pytest.mark.parametrize("addresses", [True, False])
@@ -208,7 +212,7 @@ def test_access_lists_are_bounded(addresses: bool) -> None:
     entries = MAX_ACCESS_ENTRIES + 1
     access_list = [[bytes(20), []]] * entries if addresses else [[bytes(20), [bytes(32)] * entries]]
     with pytest.raises(Invalid, match="more than 65536"):
-        decode_transaction(packed(2, [*changed(TYPE_2, 8, access_list), 0, 1, 1]), CHAIN_ID)
+        decode_transaction(packed(2, [*changed(TYPE_2, 8, access_list), 0, 1, 1]), CHAIN_ID, CANCUN)
 
 
 @pytest.mark.deep
@@ -216,11 +220,11 @@ def test_bounds_are_inclusive() -> None:
     largest = [[bytes(20), [bytes(32)] * (MAX_ACCESS_ENTRIES // 2 - 1)], *[[bytes(20), []]] * (MAX_ACCESS_ENTRIES // 2)]
     items = changed(changed(TYPE_2, 8, largest), 7, bytes(MAX_CALLDATA_BYTES))
     items = changed(changed(items, 4, 2**64 - 1), 1, 2**64 - 2)
-    transaction = decode_transaction(signed(2, items), CHAIN_ID)
+    transaction = decode_transaction(signed(2, items), CHAIN_ID, CANCUN)
     assert len(transaction.access_list) == MAX_ACCESS_ENTRIES
     assert transaction.data == bytes(MAX_CALLDATA_BYTES)
     addresses = changed(TYPE_2, 8, [[bytes(20), []]] * MAX_ACCESS_ENTRIES)
-    assert len(decode_transaction(signed(2, addresses), CHAIN_ID).access_list) == MAX_ACCESS_ENTRIES
+    assert len(decode_transaction(signed(2, addresses), CHAIN_ID, CANCUN).access_list) == MAX_ACCESS_ENTRIES
 
 
 def test_the_upper_half_of_s_gives_the_same_key_and_is_refused() -> None:
@@ -228,7 +232,7 @@ def test_the_upper_half_of_s_gives_the_same_key_and_is_refused() -> None:
     mirrored = SECP256K1_ORDER - int.from_bytes(s, "big")
     flipped = 1 - int.from_bytes(parity, "big")
     with pytest.raises(Invalid, match="upper half"):
-        decode_transaction(packed(2, [*items, flipped, r, mirrored]), CHAIN_ID)
+        decode_transaction(packed(2, [*items, flipped, r, mirrored]), CHAIN_ID, CANCUN)
 
 
 @settings(max_examples=60)
@@ -241,7 +245,7 @@ def test_a_changed_byte_changes_the_sender_or_is_refused(data: st.DataObject) ->
     position = data.draw(st.integers(min_value=0, max_value=len(raw) - 1))
     raw[position] ^= data.draw(st.integers(min_value=1, max_value=255))
     try:
-        transaction = decode_transaction(bytes(raw), CHAIN_ID)
+        transaction = decode_transaction(bytes(raw), CHAIN_ID, CANCUN)
     except Invalid:
         return
     assert transaction.sender != SENDERS[0]
@@ -250,7 +254,7 @@ def test_a_changed_byte_changes_the_sender_or_is_refused(data: st.DataObject) ->
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(Invalid):
-        decode_transaction(data, CHAIN_ID)
+        decode_transaction(data, CHAIN_ID, CANCUN)
 
 
 def test_deep_nesting_is_refused() -> None:
@@ -258,7 +262,7 @@ def test_deep_nesting_is_refused() -> None:
     for _ in range(2000):
         nested = list_header(len(nested)) + nested
     with pytest.raises(RlpError):
-        decode_transaction(b"\x02" + nested, CHAIN_ID)
+        decode_transaction(b"\x02" + nested, CHAIN_ID, CANCUN)
 
 
 def test_recover_sender_needs_the_signed_message() -> None:
@@ -271,9 +275,9 @@ def test_recover_sender_needs_the_signed_message() -> None:
 class TestInclusion:
     @staticmethod
     def check(gas_limits: list[int], used: list[int], header_used: int) -> None:
-        transaction = decode_transaction(signed(2, TYPE_2), CHAIN_ID)
+        transaction = decode_transaction(signed(2, TYPE_2), CHAIN_ID, CANCUN)
         transactions = [replace(transaction, gas_limit=limit) for limit in gas_limits]
-        check_inclusion(genesis_header(bytes(32), gas_used=header_used), transactions, used)
+        check_inclusion(genesis_header(bytes(32), gas_used=header_used), transactions, used, CANCUN)
 
     def test_a_full_block_passes(self) -> None:
         self.check([GAS_LIMIT - 21000, GAS_LIMIT - 21000], [21000, 21000], 42000)
@@ -293,12 +297,12 @@ class TestInclusion:
 
     @staticmethod
     def check_blobs(counts: list[int], fee: int, **header: Any) -> None:
-        transaction = decode_transaction(signed(3, TYPE_3), CHAIN_ID)
+        transaction = decode_transaction(signed(3, TYPE_3), CHAIN_ID, CANCUN)
         transactions = [
             replace(transaction, blob_hashes=(BLOB_HASH,) * count, max_blob_fee=fee if count else 0) for count in counts
         ]
         used = [21000] * len(counts)
-        check_inclusion(genesis_header(bytes(32), gas_used=sum(used), **header), transactions, used)
+        check_inclusion(genesis_header(bytes(32), gas_used=sum(used), **header), transactions, used, CANCUN)
 
     def test_blob_gas_is_that_of_all_blobs(self) -> None:
         self.check_blobs([1, 0, 3], 1, blob_gas_used=4 * 2**17)

@@ -51,6 +51,7 @@ from verifier.container import (
     Writes,
     encode_proof,
 )
+from verifier.forks import CANCUN
 from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import SUPPORTED_HEIGHTS
 from verifier.operations import BlockContents, operations_of
@@ -488,7 +489,7 @@ def restated(file: ProofFile) -> ProofFile:
     contents = [
         BlockContents(
             header,
-            [decode_transaction(raw, file.statement.chain_id) for raw in block.transactions],
+            [decode_transaction(raw, file.statement.chain_id, CANCUN) for raw in block.transactions],
             [decode_withdrawal(data) for data in block.withdrawals],
         )
         for header, block in zip(headers, file.blocks, strict=True)
