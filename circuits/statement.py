@@ -120,7 +120,7 @@ TRANSACTION_ITEM = Item(
 )
 
 #: A transaction of a fork that has set-code transactions (EIP-7702): what it is without them, and the list of
-#: authorizations, committed to by `authorization_digest`, with the number of its entries; at most 2^14.
+#: authorizations, committed to by `authorization_digest`, with the number of its entries; at most 2^13.
 SET_CODE_ITEM = Item(14, (*TRANSACTION_ITEM.fields, ("authorization_digest", DIGEST), ("authorizations", 1)))
 
 #: An entry of a list of authorizations: the account that has signed it, the one whose code it wants to have, and the

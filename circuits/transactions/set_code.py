@@ -54,7 +54,7 @@ class Columns(FloorColumns):
     """One transaction per row."""
 
     authorization_digest = element("digest of the authorizations", DIGEST, by=_COMMITTED)
-    authorizations = element("entries of their list, at most 2^14", by=_COMMITTED)
+    authorizations = element("entries of their list, at most 2^13", by=_COMMITTED)
     states = element("hash states of the item, digest last", (SET_CODE_ITEM.blocks, DIGEST), by=POSEIDON_BUS)
     refunds = element("authorizations that earn a refund", by="authorization bus")
 
@@ -104,7 +104,7 @@ class SetCodeTransaction(FloorTransaction):
         return self._frame_time(air) - RECIPIENT_TIME
 
     def _given(self, air: Air) -> Expression:
-        # Together with the others below 2^29 + 2^14 * 25000 < 2^30 - 2^27: what is negative does not look like gas.
+        # Together with the others below 2^29 + 2^13 * 25000 < 2^30 - 2^27: what is negative does not look like gas.
         given: Expression = super()._given(air) - GAS_AUTHORIZATION * air.row.authorizations
         return given
 

@@ -86,9 +86,10 @@ def accounts(fork: Fork = PRAGUE) -> Builder:
     building.alloc(BEACON_ROOTS_ADDRESS, code="0x" + BEACON_ROOTS_CODE.hex(), nonce=1)
     building.alloc(CONTRACT, code="0x" + assemble(LOOKS).hex(), nonce=1)
     building.alloc(OTHER, code="0x" + assemble("0 1 sstore 7 7 mstore 0 0 revert").hex(), storage={"0x1": "0x1"})
-    building.alloc(THIRD, code="0x" + assemble(calls(POINTER, CHAINED, SELF, TO_PRECOMPILE, TO_EMPTY, LOOKALIKE)).hex())
+    called = calls(POINTER, CHAINED, SELF, TO_PRECOMPILE, TO_EMPTY, LOOKALIKE, gas="90000", value=1)
+    building.alloc(THIRD, code="0x" + assemble(called).hex(), balance=100)
     building.alloc(COLD, code="0x" + assemble("1 1 add pop").hex())
-    building.alloc(FOURTH, code="0x" + assemble(ASKS + " " + calls(TO_COLD, MARKED)).hex(), balance=5)
+    building.alloc(FOURTH, code="0x" + assemble(ASKS + " " + calls(TO_COLD, MARKED, gas="9000")).hex(), balance=5)
     building.alloc(LOOKALIKE, code="0x5f5f" + "5b" * 21)
     building.alloc(MARKED, code="0xef0100" + "5b" * 21)
     for number, (address, to) in enumerate(DELEGATED.items()):
@@ -125,7 +126,7 @@ def execution(fork: Fork = PRAGUE) -> Execution:
         building.transfer(0, TO_PRECOMPILE, nonce=4, gas=100_000, data="0x0001"),
         building.transfer(3, SELF, gas=100_000),
         building.transfer(3, CHAINED, gas=100_000),
-        call_contract(building, 3, THIRD),
+        call_contract(building, 3, THIRD, gas=3_000_000),
     )
     building.block(
         call_contract(building, 3, FOURTH),
@@ -139,15 +140,29 @@ def execution(fork: Fork = PRAGUE) -> Execution:
 
 @cache
 def failing(fork: Fork = PRAGUE) -> Execution:
-    """Calls that lack gas, are too deep, or have not the value, of accounts that have delegated."""
+    """Calls that lack gas or the value, or are too deep, of accounts that have delegated and of one that has not."""
     building = accounts(fork)
-    poor = calls(POINTER, TO_COLD, value=2**100)
-    limits = [building.alloc(bytes([0xD0 + number]) * 20, code="0x" + assemble(calls(TO_COLD, gas="0")).hex())
-              for number in range(1)]  # fmt: skip
-    assert limits
+    limited = bytes([0xD0]) * 20
+    poor = calls(POINTER, TO_COLD, LOOKALIKE, EMPTY, value=2**100)
     building.alloc(CONTRACT, code="0x" + assemble(poor).hex())
+    building.alloc(limited, code="0x" + assemble(calls(TO_COLD, gas="0")).hex())
     requests = [call_contract(building, 1, CONTRACT)]
-    # Gas for some part of a call: 21,000 and six pushes, then 2,600 for either account.
+    # Gas for some part of a call: that of seven pushes, then 2,600 for either account.
     for gas in (100, 2_599, 2_600, 2_700, 5_199, 5_200, 5_300):
-        requests.append(call_contract(building, 1, bytes([0xD0]) * 20, gas=21_000 + 7 * 3 + gas))
+        requests.append(call_contract(building, 1, limited, gas=21_000 + 7 * 3 + gas))
     return execution_of(building.block(*requests).execute())
+
+
+@cache
+def deep(fork: Fork = PRAGUE) -> Execution:
+    """The deepest frame calls an account that has delegated: it is too deep for that. It takes much gas (EIP-150)."""
+    gas = 10**13
+    building = Builder(fork, gasLimit=gas, baseFeePerGas=7, number=1)
+    for address in fork.system_contracts:
+        building.alloc(address, code="0x00")
+    building.alloc(BEACON_ROOTS_ADDRESS, code="0x" + BEACON_ROOTS_CODE.hex(), nonce=1)
+    building.alloc(CONTRACT, code="0x" + assemble(f"0 0 0 0 0 0x{POINTER.hex()} gas call").hex())
+    building.alloc(POINTER, code=delegation(CONTRACT), nonce=1)
+    return execution_of(
+        building.block(building.transfer(2, CONTRACT, 0, gas=gas // 10, gasPrice=8), gasLimit=gas).execute()
+    )
