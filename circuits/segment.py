@@ -73,7 +73,17 @@ from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
-from circuits.transactions import access_list, authorization, beacon, block, set_code, transaction, withdrawal
+from circuits.transactions import (
+    access_list,
+    authorization,
+    beacon,
+    block,
+    history,
+    set_code,
+    system_call,
+    transaction,
+    withdrawal,
+)
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
 from executor.forks import CIRCUIT_FORKS, Fork
@@ -121,6 +131,8 @@ _MODULES = (
     access_list,
     withdrawal,
     beacon,
+    history,
+    system_call,
     block_instructions,
     block,
     frames,

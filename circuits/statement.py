@@ -158,6 +158,24 @@ ACCESS_ITEM = Item(8, (("is_key", 1), ("address", ADDRESS), ("slot", WORD)))
 #: A new code hash of an account's leaf; `scope`: the block's first operation.
 CODE_ITEM = Item(9, (("scope", 1), ("leaf", 1), ("code_hash", WORD)))
 
+#: The write of the parent's hash by a block (EIP-2935): a slot and what is written to it.
+HISTORY_ITEM = Item(12, (("scope", 1), ("slot", WORD), ("hash", WORD)))
+
+#: A call of a system contract outside of transactions. `returns`: 1 where it must succeed, and `output_size` and
+#: `output_digest` (`buffer_digests`) are of what it returns (EIP-7685); elsewhere they are those of no bytes.
+SYSTEM_CALL_ITEM = Item(
+    13,
+    (
+        ("block_digest", DIGEST),
+        ("address", ADDRESS),
+        ("returns", 1),
+        ("input_size", 1),
+        ("input_digest", DIGEST),
+        ("output_size", 1),
+        ("output_digest", DIGEST),
+    ),
+)
+
 #: Tags of hashes that are no items: running hashes, keys of the access tree, buffers.
 TAG_OPERATIONS = 16
 TAG_RECEIPTS = 17
@@ -214,6 +232,10 @@ def buffer_digests(buffers: list[bytes]) -> Digests:
     states = ragged_chains(BUFFER_START, np.concatenate(words).reshape(-1, DIGEST), counts)
     digests: Digests = states[np.cumsum(counts) - 1]
     return digests
+
+
+#: The digest of no bytes.
+EMPTY_DIGEST = tuple(int(x) for x in buffer_digests([b""])[0])
 
 
 def access_list_digest(is_key: NDArray[Any], address: NDArray[Any], slot: NDArray[Any]) -> Digests:

@@ -28,6 +28,16 @@ SYSTEM_CALL_GAS = 30_000_000  # EIP-4788
 
 GAS_PER_BLOB = 2**17  # EIP-4844
 
+#: The codes of the contracts that keep beacon roots (EIP-4788) and block hashes (EIP-2935).
+BEACON_ROOTS_CODE = bytes.fromhex(
+    "3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff810690815414603c57"
+    "5f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
+)
+HISTORY_STORAGE_CODE = bytes.fromhex(
+    "3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611fff"
+    "9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500"
+)
+
 
 @dataclass(frozen=True)
 class BlobRules:
@@ -51,11 +61,13 @@ class SystemCall:
         argument: the field of the block's header that is the input, by its name in py-evm; None: no input.
         request_type: of the request that the call returns (EIP-7685). A call that returns one must succeed, or the
             block is invalid. None: what it returns, and whether it fails, does not matter.
+        code: what the contract has by its EIP, if that says which slots the call writes. None: it depends on more.
     """
 
     address: bytes
     argument: str | None = None
     request_type: int | None = None
+    code: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +179,7 @@ CANCUN = Fork(
         hash_version=0x01,
         base_fee_update_fraction=3_338_477,
     ),
-    block_start_calls=(SystemCall(BEACON_ROOTS_ADDRESS, "parent_beacon_block_root"),),
+    block_start_calls=(SystemCall(BEACON_ROOTS_ADDRESS, "parent_beacon_block_root", code=BEACON_ROOTS_CODE),),
     modexp=ModexpRules(
         least_gas=200,
         gas_divisor=3,
@@ -199,7 +211,10 @@ PRAGUE = replace(
     transaction_types=CANCUN.transaction_types | {SET_CODE_TYPE},
     precompiles=CANCUN.precompiles | _addresses(*range(0x0B, 0x12)),  # EIP-2537
     blobs=_scheduled(CANCUN.blobs, 6, 9, 5_007_716),  # EIP-7691
-    block_start_calls=(*CANCUN.block_start_calls, SystemCall(HISTORY_STORAGE_ADDRESS, "parent_hash")),
+    block_start_calls=(
+        *CANCUN.block_start_calls,
+        SystemCall(HISTORY_STORAGE_ADDRESS, "parent_hash", code=HISTORY_STORAGE_CODE),
+    ),
     block_end_calls=(
         SystemCall(WITHDRAWAL_REQUESTS_ADDRESS, request_type=1),
         SystemCall(CONSOLIDATION_REQUESTS_ADDRESS, request_type=2),

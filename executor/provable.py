@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Bounds of the circuits: a batch outside of them is valid, but cannot be proved.
 MAX_GAS = 2**30 - 1  # that code may use; a gas limit may have 64 bits
 MAX_GAS_LIMIT = 2**64 - 1
-MAX_OPERATIONS = 2**24 - 1  # transactions, withdrawals and beacon-root writes
+MAX_OPERATIONS = 2**24 - 1  # transactions, withdrawals and calls of system contracts
 MAX_CALLDATA_BYTES = 2**22
 MAX_ACCESS_LIST = 2**16  # addresses and storage keys together
 MAX_CHAIN_ID = 2**64 - 1
@@ -39,12 +39,6 @@ MAX_BLAKE2F_ROUNDS = 2**21
 GAS_MARGIN = 2**23
 #: Memory from here on takes more gas than 64 bits hold.
 VAST_BYTES = 2**48
-
-#: The code of the contract that keeps beacon roots (EIP-4788).
-BEACON_ROOTS_CODE = bytes.fromhex(
-    "3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff810690815414603c57"
-    "5f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
-)
 
 _ENDINGS = np.array([OPCODES["RETURN"], OPCODES["REVERT"]], dtype=np.uint8)
 
@@ -109,11 +103,11 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         raise ValueError("a batch executed without a trace cannot be proved")
     if executed.chain_id > MAX_CHAIN_ID:
         raise UnsupportedFeature(f"chain id {executed.chain_id} of more than 64 bits")
-    if len(trace.transactions) + len(trace.withdrawals) + len(trace.blocks) > MAX_OPERATIONS:
+    if len(trace.transactions) + len(trace.withdrawals) + len(trace.system_calls) > MAX_OPERATIONS:
         raise UnsupportedFeature(f"more than {MAX_OPERATIONS} transactions and withdrawals")
     first = min(
         (
-            *_beacon_roots(trace),
+            *_system_calls(executed, trace),
             *_transactions(executed, trace),
             *_steps(trace),
             *_gas(trace),
@@ -121,7 +115,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
-            *_new_beacon_roots(trace),
+            *_new_beacon_roots(executed, trace),
         ),
         default=None,
     )
@@ -151,9 +145,13 @@ def place_of_transaction(trace: ExecutionTrace, transaction: int) -> Place:
 
 def _place_of_frame(trace: ExecutionTrace, frame: int) -> Place:
     transaction = int(trace.frames.transaction[frame])
-    if transaction == NONE:
-        return Place(int(trace.frames.block[frame]), -1)
-    return place_of_transaction(trace, transaction)
+    if transaction != NONE:
+        return place_of_transaction(trace, transaction)
+    block = int(trace.frames.block[frame])
+    call = int(np.searchsorted(trace.system_calls.first_frame, frame, side="right")) - 1
+    if not trace.system_calls.is_end[call]:
+        return Place(block, -1)
+    return Place(block, int(trace.blocks.end_transaction[block]) - int(trace.blocks.first_transaction[block]))
 
 
 def _place_of_frame_opening(trace: ExecutionTrace, frame: int) -> Place:
@@ -197,7 +195,7 @@ def _transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Re
 def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     """Calls of precompiles and memory beyond the bounds."""
     steps, frames = trace.steps, trace.frames
-    own = frames.kind != FrameKind.SYSTEM
+    own = proved_frames(trace)
     number = precompile_numbers(trace)
     yield from _modexp(trace, np.flatnonzero(own & (number == MODEXP)))
     for number_, (stride, base, each) in PARTED_PRECOMPILES.items():
@@ -223,10 +221,10 @@ def _blake2f(trace: ExecutionTrace) -> Iterator[Refusal]:
     frames = trace.frames
     calls, rounds, flags = blake2f_calls(trace)
     runs = frames.outcome[calls] == Outcome.SUCCESS
-    _, transaction = np.unique(frames.transaction[calls], return_inverse=True)
-    # Frames are in the order of transactions, so the sum within one is that of all before less that at its beginning.
+    # Frames are in the order of operations, so the sum within one is that of all before less that at its beginning.
+    outermost = np.cumsum(frames.parent == NONE)[calls]
     total = np.cumsum(np.where(runs, rounds, 0))
-    first = np.searchsorted(transaction, transaction)
+    first = np.searchsorted(outermost, outermost)
     total = total - total[first] + np.where(runs, rounds, 0)[first]
     lacks = ~runs & (flags <= 1) & (frames.gas_given[calls] > MAX_GAS)
     for which, what in (
@@ -240,7 +238,7 @@ def _blake2f(trace: ExecutionTrace) -> Iterator[Refusal]:
 def blake2f_calls(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Frames (n,) that call BLAKE2F with an input of the right length (EIP-152); the rounds and the flag of each."""
     frames = trace.frames
-    is_call = (precompile_numbers(trace) == BLAKE2F) & (frames.kind != FrameKind.SYSTEM)
+    is_call = precompile_numbers(trace) == BLAKE2F
     calls = np.flatnonzero(is_call & (frames.input_size == BLAKE2F_INPUT_BYTES))
     start = frames.input_start[calls].astype(np.int64)
     rounds = trace.data.byte[start[:, None] + np.arange(4)].astype(np.int64) @ (1 << np.arange(24, -1, -8))
@@ -278,7 +276,7 @@ def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
     steps, frames = trace.steps, trace.frames
     if not len(steps):
         return
-    own = frames.kind[steps.frame] != FrameKind.SYSTEM
+    own = proved_frames(trace)[steps.frame]
     counted, reserve, following = _counted_gas(trace)
     large = own & (reserve > 0)
     # What a step that opens a frame costs by itself: its memory, and little else.
@@ -373,17 +371,21 @@ def _reach(trace: ExecutionTrace, step: int) -> int:
     return max(ends)
 
 
-def _beacon_roots(trace: ExecutionTrace) -> Iterator[Refusal]:
-    frames = trace.frames
-    for frame in np.flatnonzero(frames.kind == FrameKind.SYSTEM).tolist():
-        code = trace.codes
-        row = frames.code[frame]
-        if (
-            trace.bytes_at(code.start[row], code.size[row]) != BEACON_ROOTS_CODE
-            or frames.outcome[frame] != Outcome.SUCCESS
-        ):
+def proved_frames(trace: ExecutionTrace) -> NDArray[np.bool_]:
+    """Which frames (frames,) are proved step by step: all but those of calls whose effect is that of writes."""
+    calls, found = trace.system_calls, np.ones(len(trace.frames), dtype=bool)
+    for call in np.flatnonzero(calls.is_write).tolist():
+        found[calls.first_frame[call] : calls.end_frame[call]] = False
+    return found
+
+
+def _system_calls(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
+    """Calls of other contracts than those of the EIPs, in forks whose circuit has no system calls."""
+    calls = trace.system_calls
+    for call in np.flatnonzero((calls.is_write == 0) & (calls.end_frame > calls.first_frame)).tolist():
+        if not executed.forks[int(calls.block[call])].block_end_calls:
             what = "another contract than that of EIP-4788 at its address"
-            yield Refusal(_place_of_frame(trace, frame), what)
+            yield Refusal(_place_of_frame(trace, int(calls.first_frame[call])), what)
 
 
 def _codes(trace: ExecutionTrace) -> Iterator[Refusal]:
@@ -426,13 +428,21 @@ def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
         yield Refusal(_first_access(trace, address), f"empty account 0x{address.hex()} in the pre-state")
 
 
-def _new_beacon_roots(trace: ExecutionTrace) -> Iterator[Refusal]:
-    """A contract that comes to the address of the beacon roots: the blocks behind it would call it (EIP-4788)."""
-    keys = trace.keys
+def _new_beacon_roots(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
+    """A contract that comes to the address of the beacon roots in a block of a fork whose circuit has no system calls:
+    the blocks behind it would call it (EIP-4788).
+    """
+    keys, accesses = trace.keys, trace.accesses
     own = (keys.address == np.frombuffer(BEACON_ROOTS_ADDRESS[::-1], dtype="<u2")).all(axis=1)
-    changes = own & (keys.kind == StateKind.CODE_HASH) & (keys.first != keys.last).any(axis=1)
-    if changes.any():
-        yield Refusal(_first_access(trace, BEACON_ROOTS_ADDRESS), "creation of the contract of EIP-4788")
+    ends = [int(trace.blocks.end_access[n]) for n, fork in enumerate(executed.forks) if not fork.block_end_calls]
+    for key in np.flatnonzero(own & (keys.kind == StateKind.CODE_HASH)).tolist() if ends else []:
+        of_key = np.flatnonzero(accesses.key[: ends[-1]] == key)
+        # Blocks of such forks come first in a batch.
+        changed = (accesses.after[of_key] != keys.first[key]).any(axis=1)
+        if changed.any() and changed[-1]:
+            yield Refusal(
+                _place_of_access(trace, int(of_key[np.argmax(changed)])), "creation of the contract of EIP-4788"
+            )
 
 
 def _without_nonce_and_code(trace: ExecutionTrace) -> set[bytes]:

@@ -24,7 +24,7 @@ from eth_utils.crypto import keccak
 from numpy.typing import NDArray
 
 from executor.errors import ExecutionMismatch
-from executor.forks import CANCUN, Fork
+from executor.forks import CANCUN, Fork, SystemCall
 from executor.limbs import ADDRESS_LIMBS, Limbs
 from executor.opcodes import (
     DUP1,
@@ -56,6 +56,7 @@ from executor.trace import (
     Outcome,
     StateAccesses,
     Steps,
+    SystemCalls,
     Words,
 )
 
@@ -119,6 +120,7 @@ class Recorder:
         self.active = False
         self.block = NONE
         self.transaction = NONE
+        self.after_transactions = False  # of the block
         self.data = bytearray()
         self._shared: dict[bytes, int] = {}
         self.steps = IntBuffer(np.uint32, np.uint64, np.uint16, np.uint32, np.uint8)
@@ -152,6 +154,8 @@ class Recorder:
         self._access_words = WordBuffer()  # before, after
         self._logs = TableBuffer(Logs, frozenset(("reverted",)))
         self._hashes = TableBuffer(Hashes)
+        self._system_calls = TableBuffer(SystemCalls)
+        self._system_call_start = Position(0, 0, 0, 0)
 
         self._keys: dict[StateKey, int] = {}
         self._first: list[int] = []
@@ -319,6 +323,35 @@ class Recorder:
         if outcome == Outcome.INVALID_INSTRUCTION and self._step_rows and self._step_rows[-1] in _JUMPS:
             return Outcome.INVALID_JUMP
         return outcome
+
+    # Calls of system contracts
+
+    def begin_system_call(self) -> None:
+        """A system contract is called outside of transactions."""
+        self.forget_passing_values()
+        self._system_call_start = self.position
+
+    def end_system_call(self, call: SystemCall, data: bytes, output: bytes) -> None:
+        """The call has ended."""
+        start, end = self._system_call_start, self.position
+        code_hash = self.first_value(StateKind.CODE_HASH, call.address)
+        self._system_calls.append(
+            block=self.block,
+            address=call.address,
+            is_end=self.after_transactions,
+            returns=call.request_type is not None,
+            is_write=call.code is not None and code_hash == int.from_bytes(keccak(call.code), "big"),
+            input_start=self.put(data),
+            input_size=len(data),
+            output_start=self.put(output),
+            output_size=len(output),
+            first_frame=start.frames,
+            end_frame=end.frames,
+            first_step=start.steps,
+            end_step=end.steps,
+            first_access=start.accesses,
+            end_access=end.accesses,
+        )
 
     # What instructions do
 
@@ -528,6 +561,7 @@ class Recorder:
             "keys": self._key_table(names),
             "logs": self._log_table(frames),
             "hashes": Hashes(**self._hashes.finish()),
+            "system_calls": SystemCalls(**self._system_calls.finish()),
             "codes": Codes(**self._code_rows.finish()),
             "data": Data(np.frombuffer(self.data, dtype=np.uint8)),
         }

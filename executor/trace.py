@@ -11,8 +11,8 @@ Conventions, for every table:
 
 What happens is in order in every table: steps as they begin, frames as they are opened, accesses, logs and hashes as
 they are made. An access is made *in* a step while the instruction runs, the access to the memory of a caller that a
-returning call writes included; before the first and after the last step of a transaction, and in withdrawals, its step
-is NONE. Reads that py-evm makes to find out whether a transaction is valid are accesses of that transaction.
+returning call writes included; before the first and after the last step of a transaction or a system call, and in
+withdrawals, its step is NONE. Reads that py-evm makes to find out whether a transaction is valid are accesses of that transaction.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FrameKind(IntEnum):
     CREATE2 = 5
     MESSAGE = 6  # message call by a transaction
     CREATION = 7  # contract creation by a transaction
-    SYSTEM = 8  # call of a system contract at the start of a block (EIP-4788)
+    SYSTEM = 8  # call of a system contract outside of transactions (EIP-4788)
 
 
 class Outcome(IntEnum):
@@ -170,7 +170,7 @@ class StateAccesses(Table):
     """One row per access to a state key. A key's value before an access is the one after the access before it."""
 
     step: U32
-    frame: U32  # NONE: before the first or after the last frame of a transaction, or a withdrawal
+    frame: U32  # NONE: before the first or after the last frame of a transaction or a system call, or a withdrawal
     mode: U8  # Mode
     key: U32  # row in Keys
     before: Word
@@ -269,7 +269,7 @@ class Transactions(Table):
 
 @dataclass(frozen=True, eq=False)
 class Blocks(Table):
-    """One row per block of the batch; ranges include the system calls before and the withdrawals after transactions."""
+    """One row per block of the batch; ranges include the system calls around transactions, and the withdrawals."""
 
     number: U64
     fork: U8  # place in executor.forks.FORKS
@@ -312,6 +312,30 @@ class Withdrawals(Table):
 
 
 @dataclass(frozen=True, eq=False)
+class SystemCalls(Table):
+    """One row per call of a system contract outside of transactions (EIP-4788, 2935, 7002, 7251).
+
+    The contract may have no code: then nothing happens, and there is no frame.
+    """
+
+    block: U32
+    address: Address
+    is_end: U8  # 1: after the withdrawals, 0: before the transactions
+    returns: U8  # 1: it must succeed, and its output is a request of the block (EIP-7685)
+    is_write: U8  # 1: what it writes follows from the block: the contract had its EIP's code before the batch
+    input_start: U64
+    input_size: U32
+    output_start: U64  # what the call returned
+    output_size: U32
+    first_frame: U32  # the outermost one
+    end_frame: U32
+    first_step: U32
+    end_step: U32
+    first_access: U32  # of StateAccesses
+    end_access: U32
+
+
+@dataclass(frozen=True, eq=False)
 class Codes(Table):
     """One row per code that ran or was asked for, each once, initcodes included."""
 
@@ -351,6 +375,7 @@ class ExecutionTrace:
     transactions: Transactions
     blocks: Blocks
     withdrawals: Withdrawals
+    system_calls: SystemCalls
     codes: Codes
     ancestors: Ancestors
     data: Data
@@ -467,6 +492,7 @@ _TABLES: dict[str, type[Table]] = {
     "transactions": Transactions,
     "blocks": Blocks,
     "withdrawals": Withdrawals,
+    "system_calls": SystemCalls,
     "codes": Codes,
     "ancestors": Ancestors,
     "data": Data,

@@ -35,6 +35,7 @@ class TraceBuilder:
         self.recorder.follow(fork)
         self._fork = list(FORKS).index(fork.name)
         self.recorder.block, self.recorder.transaction = number, NONE
+        self.recorder.after_transactions = False
         self._block_start = self.recorder.position, len(self._transactions)
         self.recorder.active = True
 
@@ -111,6 +112,7 @@ class TraceBuilder:
 
     def begin_withdrawals(self) -> None:
         """The transactions of the block are done; what comes are its withdrawals and the system calls behind them."""
+        self.recorder.after_transactions = True
         self.recorder.forget_passing_values()
         self.recorder.active = True
 

@@ -25,7 +25,7 @@ from executor.tables import Column, Table
 from executor.trace import ExecutionTrace
 
 MAGIC = b"ZKEVMTRC"
-FORMAT = "zkevm-trace/1"
+FORMAT = "zkevm-trace/2"
 MAX_FILE_BYTES = 2**36
 
 _TRAILER_BYTES = len(MAGIC) + 32

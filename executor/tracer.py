@@ -17,6 +17,7 @@ from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.opcode import _FastOpcode
 from eth_utils.crypto import keccak
 
+from executor.forks import SystemCall
 from executor.limits import Watch
 from executor.machine import Confined, Instruction, confined_machine, instructions
 from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, SWAP1, is_dup, is_swap, with_added
@@ -147,6 +148,12 @@ def traced_machine(confined: Confined, recorder: Recorder) -> Any:
 
     class TracedMachine(machine):  # type: ignore[misc, valid-type]
         _state_class = TracedState
+
+        def system_call(self, call: SystemCall, data: bytes) -> bytes:
+            recorder.begin_system_call()
+            output: bytes = super().system_call(call, data)
+            recorder.end_system_call(call, data, output)
+            return output
 
     return TracedMachine
 

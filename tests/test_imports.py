@@ -54,7 +54,7 @@ ROOMS: dict[str, str] = {
     "memory": "air batch component functions limbs programs widths",
     "state": "air batch component functions hashing limbs statement widths",
     "frames": "air batch component functions hashing limbs memory state statement widths",
-    "transactions": "air batch component frames hashing limbs state statement widths",
+    "transactions": "air batch component frames hashing limbs memory state statement widths",
     "instructions": ("air batch component frames functions hashing limbs memory state statement transactions widths"),
     "modexp": "air batch functions memory widths",
     "precompiles": "air batch component frames functions instructions memory modexp widths",

@@ -53,6 +53,9 @@ Integers = NDArray[np.int64]
 #: one for each account that it destroys.
 TRANSACTION_BEGIN = 4
 TRANSACTION_END = 6
+#: Time between the beginning of a system call and that of its frame: it looks at the contract. Behind the last step it
+#: takes the time of a transaction, and then one unit for each word of what it returns to the block.
+SYSTEM_CALL_BEGIN = 2
 #: Time from an instruction that opens a frame to the frame's beginning: it accesses two accounts in between, and a
 #: creation reads its initcode after that.
 OPENING = 2
@@ -64,8 +67,9 @@ STOPPED_TIME = 2
 DELEGATING_STOPPED_TIME = 3
 #: Time from the beginning of a frame to its first step: what is undone when it fails is set apart, and value moves.
 FRAME_BEGIN = 3
-#: Time that a beacon-root write and a withdrawal take.
+#: Time that the writes of a beacon root and of the parent's hash take, and a withdrawal.
 BEACON_TIME = 3
+HISTORY_TIME = 2
 WITHDRAWAL_TIME = 2
 
 #: A pop proves with one limb that its push is earlier; older pushes are made younger by stack_refresh.
@@ -185,15 +189,19 @@ class Execution:
         step: (n,) row of each step in the trace.
         opcode, pc, stack_size, gas, memory_words: (n,) before the step; memory in words, gas without the reserve.
         frame, code: (n,) ids.
-        operation: (n,) number of the step's transaction in the batch.
+        operation: (n,) number of the step's operation in the batch, a transaction or a system call.
         time, duration: (n,) time of the step; until the next one.
         route: (n,) PLAIN, STATIC_FAILURE, INVALID_JUMP, OUT_OF_MEMORY, RETURN_DATA_BOUNDS or STATIC_VIOLATION.
         failed: (n,) bool: the step ends its frame by an exceptional halt.
         begin_time, frame_time, end_time: (operations,) when an operation begins; when its outermost frame does (for
-            others than transactions the same); when its last step is done (see TRANSACTION_END).
+            others than transactions and system calls the same); when its last step is done (see TRANSACTION_END).
         authorization_time: (transactions,) when the first authorization is accessed, if there is one.
         next_time: time after the last operation.
+        answer_time: (system calls,) when the first word is read of what it returns to the block.
         transactions: rows of the segment's transactions in the trace; transaction_operations: their numbers.
+        system_calls: rows of the segment's system calls in the trace that are operations of their own;
+            system_operations: their numbers.
+        message_operations: numbers of the operations that open frames: transactions and system calls.
         reserve: (transactions,) uint64: gas limit beyond MAX_GAS.
         step_reserve: (n,) uint64: the reserve of the step's frame at the step.
         opened: (n,) id of the frame that the step opens, 0 for none; own_next: (n,) next step of its frame, or -1.
@@ -202,7 +210,7 @@ class Execution:
         blocks: rows of the segment's blocks in the trace, in the order of the block table.
         frames: (m,) rows of the segment's frames in the trace, in the order of the frame table: all but the outermost
             frames of transactions that run nothing. A frame's id is 1 + its place in here.
-        frame_operation, frame_transaction: (m,) number of its transaction; place of that in `transactions`.
+        frame_operation, frame_message: (m,) number of its operation; place of that in `message_operations`.
         frame_parent: (m,) id of its caller, 0 for none; frame_opener: (m,) step that opened it, -1 for none.
         frame_precompile: (m,) number of the precompile that it calls, or 0.
         frame_creates, frame_runs, frame_success, frame_halted: (m,) bool: it is a creation; it runs code; it neither
@@ -232,6 +240,9 @@ class Execution:
         self.kind = self.operations.kind[first:end]
         self.transaction_operations = numbers[self.kind == OperationKind.TRANSACTION]
         self.transactions = self.operations.row[self.transaction_operations]
+        self.system_operations = numbers[self.kind == OperationKind.SYSTEM_CALL]
+        self.system_calls = self.operations.row[self.system_operations]
+        self.message_operations = np.union1d(self.transaction_operations, self.system_operations)
         self.blocks = np.unique(self.operations.block[first:end])
         self._find_frames()
         self._find_steps()
@@ -239,18 +250,18 @@ class Execution:
         self._set_times()
 
     def _find_frames(self) -> None:
-        """The frames of the segment's transactions, but outermost ones that run nothing."""
-        trace, table = self.trace, self.trace.transactions
-        counts = (table.end_frame[self.transactions] - table.first_frame[self.transactions]).astype(np.int64)
-        rows = ranges(table.first_frame[self.transactions], counts)
-        frames = trace.frames
-        precompile = _precompiles(trace, rows, self.fork)
+        """The frames of the segment's messages, but outermost ones that run nothing."""
+        first = self.of_messages("first_frame")
+        counts = self.of_messages("end_frame") - first
+        rows = ranges(first, counts)
+        frames = self.trace.frames
+        precompile = _precompiles(self.trace, rows, self.fork)
         acts = (frames.parent[rows] != NONE) | (frames.end_step[rows] > frames.first_step[rows]) | (precompile > 0)
         acts |= (frames.kind[rows] == FrameKind.CREATION) & (frames.outcome[rows] != Outcome.COLLISION)
-        local = np.repeat(np.arange(len(self.transactions)), counts)[acts]
+        local = np.repeat(np.arange(len(first)), counts)[acts]
         self.frames = rows = rows[acts]
-        self.frame_transaction = local
-        self.frame_operation = self.transaction_operations[local]
+        self.frame_message = local
+        self.frame_operation = self.message_operations[local]
         self.frame_precompile = precompile[acts]
         self.frame_creates = np.isin(frames.kind[rows], (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
         parent = frames.parent[rows].astype(np.int64)
@@ -262,11 +273,10 @@ class Execution:
 
     def _find_steps(self) -> None:
         trace, steps = self.trace, self.trace.steps
-        table = trace.transactions
-        counts = table.end_step[self.transactions].astype(np.int64) - table.first_step[self.transactions]
-        starts = table.first_step[self.transactions].astype(np.int64)
+        starts = self.of_messages("first_step")
+        counts = self.of_messages("end_step") - starts
         self.step = ranges(starts, counts)
-        self.operation = np.repeat(self.transaction_operations, counts)
+        self.operation = np.repeat(self.message_operations, counts)
         for name in ("opcode", "pc"):
             setattr(self, name, getattr(steps, name)[self.step].astype(np.int64))
         self.stack_size = steps.stack_height[self.step].astype(np.int64)
@@ -302,8 +312,10 @@ class Execution:
         renewed[1:] |= self._renews(own[:-1])
         given = self.trace.frames.gas_given[self.frames]
         limits = self.trace.transactions.gas_limit[self.transactions]
-        outermost = self.frame_parent == 0
-        given[outermost] = limits[self.frame_transaction[outermost]]
+        outermost = np.flatnonzero(
+            np.isin(self.frame_operation, self.transaction_operations) & (self.frame_parent == 0)
+        )
+        given[outermost] = limits[self.transaction_places(self.frame_operation[outermost])]
         self.frame_reserve = beyond(given)
         reserve = beyond(before[own])
         reserve[is_first] = self.frame_reserve[frame[is_first] - 1]
@@ -455,7 +467,7 @@ class Execution:
         """Accounts (n, 10) of whose codes it is proved whether they stand for those of others (EIP-7702)."""
         if not self.fork.sets_codes:
             return []
-        _trace, table = self.trace, self.trace.transactions
+        table = self.trace.transactions
         calls = self.rows(*_CALLS)
         return [
             self.operand(calls, 1)[:, :10],
@@ -522,6 +534,7 @@ class Execution:
         operations = self.end - self.first
         begin = np.full(operations, WITHDRAWAL_TIME, dtype=np.int64)
         begin[self.kind == OperationKind.BEACON] = BEACON_TIME
+        begin[self.kind == OperationKind.HISTORY] = HISTORY_TIME
         entries = np.zeros(operations, dtype=np.int64)
         running = np.zeros(operations, dtype=np.int64)
         local = self.transaction_operations - self.first
@@ -536,12 +549,18 @@ class Execution:
         outermost = np.flatnonzero(self.frame_parent == 0)
         running[self.frame_operation[outermost] - self.first] += FRAME_BEGIN + idle[outermost]
         begin[local] = TRANSACTION_BEGIN
+        called = self.system_operations - self.first
+        begin[called] = SYSTEM_CALL_BEGIN
+        messages = self.message_operations - self.first
         total = begin + entries + running
-        total[local] += TRANSACTION_END
+        total[messages] += TRANSACTION_END
         np.add.at(total, self.destroyed[0] - self.first, 1)
+        answers = words_of(self.system_outputs)
+        total[called] += answers
         self.begin_time = np.cumsum(total) - total
+        self.answer_time = (self.begin_time + total)[called] - answers
         self.frame_time = self.begin_time.copy()
-        self.frame_time[local] += TRANSACTION_BEGIN + entries[local]
+        self.frame_time[messages] += (begin + entries)[messages]
         self.authorization_time = self.begin_time[local] + listed
         self.end_time = self.frame_time + running
         self.next_time = int(total.sum())
@@ -615,39 +634,75 @@ class Execution:
         codes = self.trace.codes
         return CodeTrees.of([self.trace.bytes_at(codes.start[row], codes.size[row]) for row in self.codes])
 
+    def of_messages(self, column: str) -> Integers:
+        """A column (messages,) that the trace's transactions and system calls have both."""
+        found = np.empty(len(self.message_operations), dtype=np.int64)
+        is_call = np.isin(self.message_operations, self.system_operations)
+        found[~is_call] = getattr(self.trace.transactions, column)[self.transactions]
+        found[is_call] = getattr(self.trace.system_calls, column)[self.system_calls]
+        return found
+
+    def transaction_places(self, operations: Integers) -> Integers:
+        """Places in `transactions` of operations (n,) that are transactions."""
+        return np.searchsorted(self.transaction_operations, operations)
+
+    @cached_property
+    def transaction_messages(self) -> Integers:
+        """Places of the segment's transactions in `message_operations`, (transactions,)."""
+        return np.searchsorted(self.message_operations, self.transaction_operations)
+
+    @cached_property
+    def system_messages(self) -> Integers:
+        """Places of the segment's system calls in `message_operations`, (system calls,)."""
+        return np.searchsorted(self.message_operations, self.system_operations)
+
+    @cached_property
+    def system_frames(self) -> Integers:
+        """Ids of the outermost frames of the segment's system calls, (system calls,); 0 without code."""
+        found = np.zeros(len(self.message_operations), dtype=np.int64)
+        outermost = np.flatnonzero(self.frame_parent == 0)
+        found[self.frame_message[outermost]] = outermost + 1
+        return found[self.system_messages]
+
+    @property
+    def system_outputs(self) -> Integers:
+        """Bytes (system calls,) that the segment's system calls return to the block."""
+        table = self.trace.system_calls
+        sizes: Integers = (table.output_size * table.returns)[self.system_calls].astype(np.int64)
+        return sizes
+
     @cached_property
     def calldata_ids(self) -> Integers:
-        """Ids of the calldata buffers of the segment's transactions, (transactions,); row numbers of that table."""
+        """Ids of the calldata buffers of the segment's messages, (messages,); row numbers of that table."""
         rows = self.buffer_rows.sum(axis=1)
         ids: Integers = np.cumsum(rows) - rows
         return ids
 
     @cached_property
     def buffer_rows(self) -> Integers:
-        """Rows of the calldata table that the calldata and the blob hashes of each transaction take, (n, 2)."""
-        table = self.trace.transactions
-        calldata = np.maximum(1, -(-table.input_size[self.transactions].astype(np.int64) // 32))
-        blobs = table.blob_hashes_size[self.transactions].astype(np.int64) // 32
+        """Rows of the calldata table that the calldata and the blob hashes of each message take, (messages, 2)."""
+        calldata = np.maximum(1, words_of(self.of_messages("input_size")))
+        blobs = np.zeros_like(calldata)
+        blobs[self.transaction_messages] = self.trace.transactions.blob_hashes_size[self.transactions] // 32
         return np.stack([calldata, blobs], axis=1)
 
     @cached_property
     def blob_ids(self) -> Integers:
-        """Ids of the buffers of blob hashes, (transactions,): behind the calldata; used for blob transactions only."""
+        """Ids of the buffers of blob hashes, (messages,): behind the calldata; used for blob transactions only."""
         return self.calldata_ids + self.buffer_rows[:, 0]
 
     @cached_property
     def destroyed(self) -> tuple[Integers, Limbs]:
-        """Accounts that transactions destroy (EIP-6780), each once: operation (n,), ascending, and address (n, 10)."""
-        trace, table = self.trace, self.trace.transactions
+        """Accounts that operations destroy (EIP-6780), each once: operation (n,), ascending, and address (n, 10)."""
+        trace = self.trace
         at = np.flatnonzero(trace.keys.kind[trace.accesses.key] == StateKind.DESTROYED)
-        owner = np.searchsorted(table.first_access, at, side="right") - 1
+        owner = np.searchsorted(self.operations.first_access, at, side="right") - 1
         key = trace.accesses.key[at].astype(np.int64)
-        # The last access of a key in a transaction decides, which is the first one from behind.
+        # The last access of a key in an operation decides, which is the first one from behind.
         pairs, position = np.unique(np.stack([owner, key], axis=1)[::-1], axis=0, return_index=True)
         stays: NDArray[np.bool_] = trace.accesses.after[at[::-1][position], 0] == 1
-        own = np.isin(pairs[:, 0], self.transactions) & stays
-        operation = self.transaction_operations[np.searchsorted(self.transactions, pairs[own, 0])]
-        return operation, trace.keys.address[pairs[own, 1]]
+        own = np.isin(pairs[:, 0], self.message_operations) & stays
+        return pairs[own, 0], trace.keys.address[pairs[own, 1]]
 
     @cached_property
     def worlds(self) -> Worlds:

@@ -94,9 +94,7 @@ def _make(execution: Execution) -> FieldCalls:
         try:
             answers = precompile.instances(content)
         except UnsatisfiedError:
-            transaction = int(trace.frames.transaction[rows[k]])
-            block = int(trace.transactions.block[transaction])
-            place = (block, transaction - int(trace.blocks.first_transaction[block]))
+            place = execution.operations.place(int(execution.frame_operation[at[k]]))
             raise UnsupportedFeature(f"precompile {precompile.number}, {_SPOILED}", *place) from None
         for i, instance in enumerate(answers):
             program, offset = instance.variant.program, precompile.stride * i

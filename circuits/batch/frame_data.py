@@ -1,7 +1,7 @@
 """What frames read of each other: calldata and return data as ranges of memories, and who takes a frame's state when.
 
 A message call reads its calldata in the memory of the frame that called it, and a frame reads the return data in the
-memory of the frame that it called last. A transaction's calldata is a buffer of the segment.
+memory of the frame that it called last. The calldata of a transaction or a system call is a buffer of the segment.
 """
 
 from __future__ import annotations
@@ -104,8 +104,9 @@ def _make(execution: Execution) -> FrameData:
     frames, at = execution.trace.frames, execution.frames
     parent, call = execution.frame_parent, execution.frame_opener
     own = parent == 0
-    kind = np.where(frames.kind[at] == FrameKind.MESSAGE, CALLDATA_BUFFER, CALLDATA_MEMORY)
-    id_ = np.where(kind == CALLDATA_BUFFER, execution.calldata_ids[execution.frame_transaction], parent)
+    buffered = np.isin(frames.kind[at], (FrameKind.MESSAGE, FrameKind.SYSTEM))
+    kind = np.where(buffered, CALLDATA_BUFFER, CALLDATA_MEMORY)
+    id_ = np.where(kind == CALLDATA_BUFFER, execution.calldata_ids[execution.frame_message], parent)
     size = frames.input_size[at].astype(np.int64)
     start = np.zeros(len(at), dtype=np.int64)
     for opcode, operand in _CALLDATA_OPERAND.items():

@@ -19,8 +19,10 @@ from circuits.batch.operations import OperationKind
 from circuits.limbs import Limbs, words_from_ints
 from circuits.statement import (
     BEACON_ITEM,
+    HISTORY_ITEM,
     OPERATIONS_START,
     SET_CODE_ITEM,
+    SYSTEM_CALL_ITEM,
     TRANSACTION_ITEM,
     WITHDRAWAL_ITEM,
     Digests,
@@ -34,6 +36,9 @@ from executor.trace import ExecutionTrace
 #: EIP-4788: timestamps and roots each have a ring of this many slots, the roots behind the timestamps.
 HISTORY_BUFFER_LENGTH = 8191
 
+#: EIP-2935: hashes of blocks have a ring of as many.
+HISTORY_SERVE_WINDOW = 8191
+
 WEI_PER_GWEI = 10**9
 
 BLOB_HASH_BYTES = 32
@@ -44,9 +49,9 @@ class OperationItems:
     """All operations of a batch as hashed items.
 
     Attributes:
-        transactions, withdrawals: items of the rows of the trace's tables.
+        transactions, withdrawals, system_calls: items of the rows of the trace's tables.
         set_code: items of the transactions as those of forks with set-code transactions, if the batch has such blocks.
-        beacons: items of the beacon-root writes, and beacon_index (blocks,) which one is the block's, if it has one.
+        beacons, histories: items of all blocks' writes of beacon roots and of their parents' hashes.
         entries, authorizations: the entries of the transactions' access lists, and of their authorizations.
         digests: (n, 8) of the operations.
         chain: (n + 1, 8) running hash before each operation, and behind the last one.
@@ -55,8 +60,9 @@ class OperationItems:
     transactions: ItemColumns
     set_code: ItemColumns | None
     withdrawals: ItemColumns
+    system_calls: ItemColumns
     beacons: ItemColumns
-    beacon_index: NDArray[np.int64]
+    histories: ItemColumns
     entries: Entries
     authorizations: Entries
     digests: Digests
@@ -76,23 +82,22 @@ class OperationItems:
             set_code = ItemColumns.of(SET_CODE_ITEM, **fields, authorization_digest=digests, authorizations=counts)
             later = sets_codes[batch.trace.transactions.block]
             of_transactions = np.where(later[:, None], set_code.digests, of_transactions)
-        withdrawals = _withdrawal_items(batch)
-        of_beacon = np.flatnonzero(operations.kind == OperationKind.BEACON)
-        blocks = operations.block[of_beacon]
-        beacons = _beacon_items(batch, blocks)
-        beacon_index = np.full(len(batch.trace.blocks.number), -1, dtype=np.int64)
-        beacon_index[blocks] = np.arange(len(blocks))
+        withdrawals, system_calls = _withdrawal_items(batch), _system_call_items(batch)
+        beacons, histories = _beacon_items(batch), _history_items(batch)
         digests = np.empty((len(operations), DIGEST), dtype=np.uint32)
-        digests[of_beacon] = beacons.digests
         for kind, found in (
             (OperationKind.TRANSACTION, of_transactions),
             (OperationKind.WITHDRAWAL, withdrawals.digests),
+            (OperationKind.SYSTEM_CALL, system_calls.digests),
+            (OperationKind.BEACON, beacons.digests),
+            (OperationKind.HISTORY, histories.digests),
         ):
             mask = operations.kind == kind
             digests[mask] = found[operations.row[mask]]
         chain = running_chain(OPERATIONS_START, digests)
         return cls(
-            transactions, set_code, withdrawals, beacons, beacon_index, entries, authorizations, digests, chain
+            transactions, set_code, withdrawals, system_calls, beacons, histories, entries, authorizations, digests,
+            chain,
         )  # fmt: skip
 
 
@@ -141,16 +146,42 @@ def _withdrawal_items(batch: Batch) -> ItemColumns:
     )
 
 
-def _beacon_items(batch: Batch, blocks: NDArray[np.int64]) -> ItemColumns:
+def _system_call_items(batch: Batch) -> ItemColumns:
+    trace = batch.trace
+    table = trace.system_calls
+    size = table.output_size * table.returns
+    return ItemColumns.of(
+        SYSTEM_CALL_ITEM,
+        block_digest=block_digests(batch)[table.block],
+        address=table.address,
+        returns=table.returns,
+        input_size=table.input_size,
+        input_digest=_data_digests(trace, table.input_start, table.input_size),
+        output_size=size,
+        output_digest=_data_digests(trace, table.output_start, size),
+    )
+
+
+def _history_items(batch: Batch) -> ItemColumns:
     table = batch.trace.blocks
-    timestamps = table.timestamp[blocks].tolist()
+    return ItemColumns.of(
+        HISTORY_ITEM,
+        scope=batch.operations.scope,
+        slot=_words([(number - 1) % HISTORY_SERVE_WINDOW for number in table.number.tolist()]),
+        hash=table.parent_hash,
+    )
+
+
+def _beacon_items(batch: Batch) -> ItemColumns:
+    table = batch.trace.blocks
+    timestamps = table.timestamp.tolist()
     return ItemColumns.of(
         BEACON_ITEM,
-        scope=batch.operations.scope[blocks],
+        scope=batch.operations.scope,
         time_slot=_words([timestamp % HISTORY_BUFFER_LENGTH for timestamp in timestamps]),
         timestamp=_words(timestamps),
         root_slot=_words([timestamp % HISTORY_BUFFER_LENGTH + HISTORY_BUFFER_LENGTH for timestamp in timestamps]),
-        root=table.parent_beacon_root[blocks],
+        root=table.parent_beacon_root,
     )
 
 

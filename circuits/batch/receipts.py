@@ -1,18 +1,29 @@
 """The running hash of logs and receipts through a whole batch.
 
-The logs of a transaction come in order, then its receipt; logs of frames that failed are left out.
+The logs of a transaction come in order, then its receipt; logs of frames that failed are left out. Those of a system
+call are part of no receipt: they have a running hash of their own, from the start, which nothing looks at.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from circuits.batch.operations import OperationKind, Operations
-from circuits.statement import LOG_ITEM, RECEIPT_ITEM, RECEIPTS_START, Digests, buffer_digests, gas_limbs, running_chain
-from circuits.widths import WORD
+from circuits.statement import (
+    LOG_ITEM,
+    RECEIPT_ITEM,
+    RECEIPTS_START,
+    Digests,
+    buffer_digests,
+    gas_limbs,
+    ragged_chains,
+    running_chain,
+)
+from circuits.widths import DIGEST, WORD
 from executor.trace import NONE, TOPICS, ExecutionTrace
 
 
@@ -26,6 +37,7 @@ class ReceiptChain:
         log_states: (logs, k, 8) hash states of each `LOG_ITEM`, the digest last.
         data_digests: (logs, 8) `buffer_digests` of each log's data.
         receipt_states: (transactions, k, 8) hash states of each `RECEIPT_ITEM`, the digest last.
+        behind_call: (system calls, 8) the running hash of its own logs behind each system call.
     """
 
     before_operation: Digests
@@ -34,6 +46,7 @@ class ReceiptChain:
     log_states: Digests
     data_digests: Digests
     receipt_states: Digests
+    behind_call: Digests
 
     @classmethod
     def of(cls, trace: ExecutionTrace, operations: Operations) -> ReceiptChain:
@@ -64,8 +77,25 @@ class ReceiptChain:
         log_place = np.zeros(len(logs.step), dtype=np.int64)
         log_place[kept] = place[: len(kept)]
         before_log, after_log = chain[log_place], chain[log_place + is_kept]
+        behind_call = np.broadcast_to(RECEIPTS_START, (len(trace.system_calls), DIGEST)).copy()
+        called = np.flatnonzero((logs.reverted == 0) & (logs.transaction == NONE))
+        call, counts = np.unique(system_calls_of(trace, logs.frame[called]), return_counts=True)
+        if len(called):
+            after_log[called] = ragged_chains(RECEIPTS_START, log_states[called, -1], counts)
+            firsts = np.cumsum(counts) - counts
+            before_log[called[1:]] = after_log[called[:-1]]
+            before_log[called[firsts]] = RECEIPTS_START
+            behind_call[call] = after_log[called[firsts + counts - 1]]
         done = np.zeros(len(operations) + 1, dtype=np.int64)
         is_transaction = np.flatnonzero(operations.kind == OperationKind.TRANSACTION)
         done[is_transaction + 1] = place[len(kept) :][operations.row[is_transaction]] + 1
         before_operation = chain[np.maximum.accumulate(done)]
-        return cls(before_operation, before_log, after_log, log_states, data_digests, receipt_states)
+        return cls(before_operation, before_log, after_log, log_states, data_digests, receipt_states, behind_call)
+
+
+def system_calls_of(trace: ExecutionTrace, frames: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows of the trace's system calls that these of its frames (n,) are part of."""
+    calls = trace.system_calls
+    # Calls without frames begin where the next one does.
+    found: NDArray[np.int64] = np.searchsorted(calls.end_frame, frames, side="right")
+    return found

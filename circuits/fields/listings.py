@@ -6,7 +6,6 @@ often the program runs. The counts are columns: one for all rows of a program, o
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -255,15 +254,16 @@ def listed_rows() -> dict[int, list[ProgramRows]]:
     """How large the programs of each precompile are, by its number."""
     found: dict[int, list[ProgramRows]] = {}
     for number, everything in listed().items():
-        counts = Counter(map(tuple, everything.heads[:, :2].tolist()))
-        whole = np.flatnonzero(everything.heads[:, 0] == _BUSES.index(PROGRAM_LISTED)).tolist()
-        for m in (m for k in whole for m in everything.messages(slice(k, k + 1))):
-            rows = {
-                name: counts[_BUSES.index(bus), m.program]
-                for name, bus in (("narrow", NARROW_LISTED), ("wide", WIDE_LISTED))
-            }
-            fields = dict(zip(_PROGRAM_FIELDS, m.fields, strict=False))
-            found.setdefault(number, []).append(ProgramRows(LIMBS[fields["wide"]], bool(fields["part"]), rows))
+        bus, program = everything.heads[:, 0], everything.heads[:, 1]
+        rows = {
+            name: np.bincount(program[bus == _BUSES.index(listing)], minlength=256)
+            for name, listing in (("narrow", NARROW_LISTED), ("wide", WIDE_LISTED))
+        }
+        for k in np.flatnonzero(bus == _BUSES.index(PROGRAM_LISTED)).tolist():
+            (message,) = everything.messages(slice(k, k + 1))
+            fields = dict(zip(_PROGRAM_FIELDS, message.fields, strict=False))
+            own = {name: int(counts[message.program]) for name, counts in rows.items()}
+            found.setdefault(number, []).append(ProgramRows(LIMBS[fields["wide"]], bool(fields["part"]), own))
     return found
 
 

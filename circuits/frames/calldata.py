@@ -1,7 +1,7 @@
-"""Buffers of the segment: the calldata of each transaction, and its blob hashes behind it.
+"""Buffers of the segment: the calldata of each transaction, and its blob hashes behind it; the input of system calls.
 
 A row holds 32 bytes as a big-endian word and absorbs them into the buffer's running hash. What a buffer contains
-follows from the hash, which the item of its transaction states together with the size.
+follows from the hash, which the item of its operation states together with the size.
 """
 
 from __future__ import annotations
@@ -128,9 +128,11 @@ def bytes_to_words(cells: NDArray[np.uint8]) -> Limbs:
 def buffer_places(execution: Execution) -> tuple[Integers, Integers, Integers, Integers]:
     """Ids, first bytes in the trace's data, sizes and rows of all buffers in the order of the table."""
     table = execution.trace.transactions
-    rows = execution.transactions
-    starts = np.stack([table.input_start[rows], table.blob_hashes_start[rows]], axis=1).astype(np.int64).reshape(-1)
-    sizes = np.stack([table.input_size[rows], table.blob_hashes_size[rows]], axis=1).astype(np.int64).reshape(-1)
+    places = np.zeros((len(execution.message_operations), 2, 2), dtype=np.int64)  # first byte and size, of both buffers
+    places[:, 0] = np.stack([execution.of_messages(name) for name in ("input_start", "input_size")], axis=1)
+    for k, column in enumerate((table.blob_hashes_start, table.blob_hashes_size)):
+        places[execution.transaction_messages, 1, k] = column[execution.transactions]
+    starts, sizes = places.reshape(-1, 2).T
     ids = np.stack([execution.calldata_ids, execution.blob_ids], axis=1).reshape(-1)
     counts = execution.buffer_rows.reshape(-1)
     there = counts > 0

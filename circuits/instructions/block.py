@@ -201,12 +201,12 @@ def fill_blob_hash(execution: Execution) -> Matrix | None:
     fill_step(rows, execution, steps)
     index = execution.operand(steps, 0)
     operation = execution.operation[steps]
-    transaction = np.searchsorted(execution.transaction_operations, operation)
-    blobs = execution.buffer_rows[transaction, 1]
+    message = np.searchsorted(execution.message_operations, operation)
+    blobs = execution.buffer_rows[message, 1]
     rows.index = index
     rows.then = execution.operand_time(steps, 0)
     rows.operation = operation
-    rows.buffer = np.where(blobs > 0, execution.blob_ids[transaction], 0)
+    rows.buffer = np.where(blobs > 0, execution.blob_ids[message], 0)
     rows.blobs = blobs
     rows.hash = execution.result(steps)
     high = index[:, 1:].astype(np.uint64).sum(axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from circuits.air.bus import Bus, BusField, BusKind
-from circuits.widths import DIGEST, WORD
+from circuits.widths import WORD
 
 STACK = Bus(
     index=22,
@@ -35,18 +35,4 @@ COPY = Bus(
         BusField("left", 1, "bytes left, at least 1", "sender"),
     ),
     argument="An instruction sends one token; a copy row moves up to 32 bytes and sends the rest unless none is left.",
-)
-
-LOG_READ = Bus(
-    index=39,
-    name="log_read",
-    kind=BusKind.PERMUTATION,
-    fields=(
-        BusField("frame", 1, "id of the frame", "sender"),
-        BusField("time", 1, "time of the next read", "sender"),
-        BusField("offset", 1, "next byte of the memory", "sender"),
-        BusField("left", 1, "bytes left; 0 for the end, which the log receives", "sender"),
-        BusField("digest", DIGEST, "running hash of the words so far", "sender: poseidon2"),
-    ),
-    argument="As copy; the last row sends the token with 0 bytes left back to the log at the time the log ends.",
 )

@@ -464,7 +464,7 @@ class DelegatedColumns(OpenedColumns):
 
 
 class DelegatedCall(Call):
-    """A call of an account that has delegated (EIP-7702): the code of its delegate runs, even if that has delegated, too.
+    """A call of an account that has delegated (EIP-7702): the code of its delegate runs, even if that delegates, too.
 
     A precompile is no code, and the verifier refuses a pre-state in which its account has one.
     """

@@ -20,12 +20,11 @@ from circuits.component import Acting
 from circuits.frames.calldata import padded_words
 from circuits.frames.gas import Charge, GasLimb
 from circuits.hashing import constrain_compress, constrain_item
-from circuits.instructions.buses import LOG_READ
 from circuits.instructions.frame_fields import WritingFrameFields
 from circuits.instructions.memory_range import MemoryRange, reads, word_count
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
-from circuits.memory.buses import MEMORY_BYTES
-from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, LOG_ITEM, buffer_digests, ragged_chains
+from circuits.memory.buses import LOG_READ, MEMORY_BYTES
+from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, EMPTY_DIGEST, LOG_ITEM, ragged_chains
 from circuits.transactions.buses import RECEIPTS
 from circuits.widths import DIGEST, WORD, WORD_BYTES
 from executor.opcodes import LOG0, MAX_TOPICS
@@ -34,8 +33,6 @@ GAS_LOG = 375
 GAS_LOG_TOPIC = 375
 GAS_LOG_DATA = 8
 
-#: The digest of no data.
-EMPTY_DIGEST = tuple(int(x) for x in buffer_digests([b""])[0])
 _START = tuple(int(x) for x in BUFFER_START)
 
 _SMALL_LIMBS = 2
@@ -140,7 +137,7 @@ class Log(InstructionTable):
 
 
 class ReadColumns(Layout):
-    """One word of a log's data per row."""
+    """One word of hashed memory per row."""
 
     real = bit("1 on rows that read")
     partial = bit("1 when fewer than 32 bytes are left")
@@ -154,7 +151,7 @@ class ReadColumns(Layout):
 
 
 class LogRead(Table):
-    """Hashes the data of logs."""
+    """Hashes the data of logs, and what system calls return to the block."""
 
     name = "log_read"
     layout = ReadColumns
@@ -164,7 +161,7 @@ class LogRead(Table):
         row = air.row
         air.require(row.partial * (1 - row.real), "padding reads nothing")
         air.receive(LOG_READ, row.frame, row.time, row.offset, row.left, row.digest, count=row.real)
-        # A log receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from another
+        # Who reads receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from another
         # number that is no multiple of 32 it would pass 0 and not come back, a table has fewer rows than that takes.
         # A chain that goes on behind 0 does the same.
         air.query(RANGE16, row.left - 1, count=row.partial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from circuits.air.bus import Bus, BusField, BusKind
-from circuits.widths import WORD
+from circuits.widths import DIGEST, WORD
 
 MEMORY = Bus(
     index=23,
@@ -62,4 +62,18 @@ HASH_READ = Bus(
     ),
     argument="Who hashes sends one token and the rows of hash_read read all words of the input: each row sends what is "
     "left, unless nothing is.",
+)
+
+LOG_READ = Bus(
+    index=39,
+    name="log_read",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("frame", 1, "id of the frame", "sender"),
+        BusField("time", 1, "time of the next read", "sender"),
+        BusField("offset", 1, "next byte of the memory", "sender"),
+        BusField("left", 1, "bytes left; 0 for the end, which the reader receives", "sender"),
+        BusField("digest", DIGEST, "running hash of the words so far", "sender: poseidon2"),
+    ),
+    argument="As copy; the last row sends the token with 0 bytes left back to who reads, at the time when that ends.",
 )

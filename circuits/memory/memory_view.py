@@ -458,6 +458,14 @@ def _deposits(execution: Execution) -> Moves:
     return Moves.make(steps, execution.frame[steps], execution.time[steps] + 1, False, offset, size, place)
 
 
+def _system_outputs(execution: Execution) -> Moves:
+    """What system calls return to the block, which is hashed."""
+    frame = np.maximum(execution.system_frames, 1)
+    place = execution.trace.system_calls.output_start[execution.system_calls].astype(np.int64)
+    start = execution.frame_return_start[frame - 1] if len(frame) else frame
+    return Moves.make(-1, frame, execution.answer_time, False, start, execution.system_outputs, place)
+
+
 #: Who accesses memory: functions of an execution.
 MOVES: tuple[Callable[[Execution], Moves], ...] = (
     _own_accesses,
@@ -471,6 +479,7 @@ MOVES: tuple[Callable[[Execution], Moves], ...] = (
     _blake2f,
     _initcodes,
     _deposits,
+    _system_outputs,
 )
 
 

@@ -64,7 +64,8 @@ class Role(IntEnum):
     SENDER_END = 3
     COINBASE_END = 4
     WITHDRAWAL = 5
-    DELEGATE_BEGIN = 6  # whose code runs for the recipient, if it has delegated (EIP-7702)
+    CONTRACT = 6  # that a system call calls
+    DELEGATE_BEGIN = 7  # whose code runs for the recipient, if it has delegated (EIP-7702)
 
 
 class _Event(IntEnum):
@@ -80,8 +81,9 @@ class _Event(IntEnum):
     FRAME = 7
     DEPOSIT = 8
     END = 9
-    AUTHORIZATION = 10
-    RECIPIENT = 11
+    SYSTEM_CALL = 10
+    AUTHORIZATION = 11
+    RECIPIENT = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,12 +238,18 @@ def account_events(
     run.add(_Event.BEGIN, execution.begin_time[local], local)
     entry_operation, entry_time, entry_address = entries
     run.add(_Event.ENTRY, entry_time, np.arange(len(entry_time)))
-    run.add(_Event.END, execution.end_time[local], local)
+    ending = execution.message_operations - first
+    run.add(_Event.END, execution.end_time[ending], ending)
     sets_codes = execution.fork.sets_codes
     if sets_codes:
         run.add(_Event.RECIPIENT, execution.frame_time[local] - RECIPIENT_TIME, local)
     signed = _authorizations(execution, run)
     run.add(_Event.AUTHORIZATION, signed.time, np.arange(len(signed.time)))
+    called = execution.system_operations - first
+    run.add(_Event.SYSTEM_CALL, execution.begin_time[called], called)
+    contract_leaf = np.zeros(execution.end - first, dtype=np.int64)
+    contract_leaf[called] = run.leaf(trace.system_calls.address[execution.system_calls])
+    is_transaction = execution.kind == OperationKind.TRANSACTION
     own_withdrawals = execution.operations.row[withdrawals + first]
     withdrawal_leaf = np.zeros(execution.end - first, dtype=np.int64)
     withdrawal_leaf[withdrawals] = run.leaf(trace.withdrawals.address[own_withdrawals])
@@ -296,7 +304,9 @@ def account_events(
     with_value = valued & frames.value[rows].any(axis=1)
     moving = np.flatnonzero(creations | with_value)
     run.add(_Event.FRAME, execution.frame_begin_time[moving], moving)
-    giver, taker = run.leaf(frames.caller[rows]), run.leaf(frames.address[rows])
+    # Others, such as the system address, may have no leaf.
+    giver, taker = np.zeros((2, len(rows)), dtype=np.int64)
+    giver[moving], taker[moving] = run.leaf(frames.caller[rows[moving]]), run.leaf(frames.address[rows[moving]])
     storing = np.flatnonzero(creations & (frames.outcome[rows] == Outcome.SUCCESS) & (frames.output_size[rows] > 0))
     last = np.zeros(len(rows), dtype=np.int64)
     np.maximum.at(last, execution.frame - 1, np.arange(len(execution.frame)))
@@ -304,8 +314,7 @@ def account_events(
     codes = {}
     for frame, digest in zip(storing.tolist(), _deposited(execution, rows[storing]), strict=True):
         codes[frame] = replay.code(digest)
-    of_transaction = np.searchsorted(transactions, frames.transaction[rows].astype(np.int64))
-    frame_operation = execution.transaction_operations[of_transaction] if len(rows) else rows
+    frame_operation = execution.frame_operation
 
     for time, event, which in run.in_order():
         if event == _Event.QUERY:
@@ -333,6 +342,10 @@ def account_events(
             run.of_authorization[which] = run.authorize(
                 int(signed.operation[which]), signed.leaf[which], signed.nonce[which], signed.code[which], time
             )
+        elif event == _Event.SYSTEM_CALL:
+            # Nothing warms the contract (EIP-2929 speaks of transactions).
+            access = replay.access(first + which, int(contract_leaf[which]), time + 1, warms=False)
+            run.of_role[Role.CONTRACT, which] = access
         elif event == _Event.ENTRY:
             of_entry[which] = replay.access(int(entry_operation[which]), entry_leaf[which], time)
         elif event == _Event.SELFDESTRUCT:
@@ -369,7 +382,7 @@ def account_events(
                 run.of_step[1, which] = replay.access(operation, new_leaf[which], time + 1, world=world)
         elif event == _Event.FRAME:
             row, operation = int(rows[which]), int(frame_operation[which])
-            # What a transaction sends has moved before its outermost frame begins.
+            # What a transaction sends has moved before its outermost frame begins. A system call sends nothing.
             carried = 0 if frames.parent[row] == NONE else words_to_ints(frames.value[row : row + 1])[0]
             run.transfer(
                 operation, int(giver[which]), int(taker[which]), carried, time, int(worlds[which]),
@@ -381,12 +394,13 @@ def account_events(
             run.of_deposit[which] = access
         else:
             operation, number, role = first + which, int(number_of[which]), run.of_role[:, which]
-            if not status[number]:
-                run.transfer(operation, recipient[number], sender[number], value[number], time)
-            unused = gas_limit[number] - gas_used[number]
-            fee = gas_used[number] * (price[number] - base_fee[number])
-            role[Role.SENDER_END] = replay.access(operation, sender[number], time + 3, unused * price[number])
-            role[Role.COINBASE_END] = replay.access(operation, coinbase[number], time + 4, fee)
+            if is_transaction[which]:
+                if not status[number]:
+                    run.transfer(operation, recipient[number], sender[number], value[number], time)
+                unused = gas_limit[number] - gas_used[number]
+                fee = gas_used[number] * (price[number] - base_fee[number])
+                role[Role.SENDER_END] = replay.access(operation, sender[number], time + 3, unused * price[number])
+                role[Role.COINBASE_END] = replay.access(operation, coinbase[number], time + 4, fee)
             gone = destroyed.get(operation, [])
             for leaf in touching.get(operation, []):
                 run.survivors.append((replay.access(operation, leaf, time + 5), 0))

@@ -91,8 +91,13 @@ class AccountReplay:
         world: int = 0,
         life: int | None = None,
         code: int | None = None,
+        *,
+        warms: bool = True,
     ) -> int:
-        """Add to balance and nonce, and leave another life or code if there is one; returns the access's number."""
+        """Add to balance and nonce, and leave another life or code if there is one; returns the access's number.
+
+        `warms`: the account is touched by the operation afterwards (EIP-2929).
+        """
         token = self._token(operation, leaf, world)
         balance = token.balance + amount
         if balance < 0:
@@ -100,7 +105,7 @@ class AccountReplay:
         life = token.life if life is None else life
         code = token.code if code is None else code
         scope = int(self._scopes[operation])
-        warm = operation + 1
+        warm = operation + 1 if warms else token.warm
         self._accesses.append(
             (leaf, operation, scope, world, time, token.time, token.warm, warm, token.life, life, token.code, code)
         )

@@ -34,10 +34,13 @@ which the outermost frame begins, `e`: the number of entries of the access list)
     time of a call + 1  the account that the one which is called has delegated to; the own one, if it is looked at,
                         one later, at time + 2
 
-A withdrawal pays at begin + 1. A beacon-root write writes its timestamp's slot at begin + 1, its root's at begin + 2.
+A system call looks at its contract at begin + 1, unchanged and as warm as it was; behind its last step there are the
+survivors and the deletions of a transaction. A withdrawal pays at begin + 1. A beacon-root write writes its timestamp's
+slot at begin + 1, its root's at begin + 2, the write of the parent's hash its slot at begin + 1.
 
-Tokens: every access to an account sends warm = operation + 1. The first token of a slot is cold; every access to
-storage sends warm = 1, to transient storage warm = 0. A first token's time is 0. What a frame hands over is unchanged.
+Tokens: every access to an account, but that of a system call to its contract, sends warm = operation + 1. The first
+token of a slot is cold; every access to storage sends warm = 1, to transient storage warm = 0. A first token's time is
+0. What a frame hands over is unchanged.
 Instructions that fail for want of gas send back what they took, except those that fail before they look at the state:
 SSTORE with no more than the stipend, SELFDESTRUCT below its constant cost, EXTCODECOPY that cannot pay even for a warm
 account. These take no token at all.
@@ -45,7 +48,7 @@ account. These take no token at all.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -56,7 +59,7 @@ from circuits.batch.execution import TRANSACTION_BEGIN, Execution, Integers, ran
 from circuits.batch.leaves import LeafKind, LeafValues
 from circuits.batch.operation_items import operation_items
 from circuits.batch.operations import OperationKind
-from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes, words_from_ints
+from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes
 from circuits.state.account_events import Role, account_events
 from circuits.state.histories import Histories
 from circuits.state.rows import (
@@ -72,14 +75,11 @@ from circuits.state.rows import (
 from circuits.statement import CODE_ITEM, WRITE_ITEM, WRITES_START, running_chain
 from circuits.widths import NONCE, WORD
 from executor.errors import ExecutionMismatch
-from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.forks import BEACON_ROOTS_ADDRESS, HISTORY_STORAGE_ADDRESS
 from executor.opcodes import CALLS, OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 
 __all__ = ["AccountAccesses", "Role", "StateView", "Writes"]
-
-#: EIP-4788: the beacon roots contract keeps this many timestamps, and as many roots behind them.
-HISTORY_BUFFER_LENGTH = 8191
 
 #: Gas below which an instruction fails before it looks at the state: EIP-2200 (at most the stipend), EIP-150.
 SSTORE_STIPEND = 2300
@@ -146,7 +146,7 @@ class StateView:
     # What the tables ask for.
 
     def account_access(self, operations: Integers, role: Role) -> AccountAccesses:
-        """The accesses of these operations (numbers, (n,)) in a role: transactions, or withdrawals."""
+        """The accesses of these operations (numbers, (n,)) in a role: transactions, withdrawals or system calls."""
         found: AccountAccesses = self._accounts[self._role_access[role][np.asarray(operations) - self._first]]
         return found
 
@@ -194,9 +194,12 @@ class StateView:
         """Accesses of those who have signed the segment's authorizations, in order; of void ones there is none."""
         return self._authorizations
 
-    def beacon_accesses(self, operations: Integers, which: int) -> StorageAccesses:
-        """The writes of beacon-root operations (numbers, (n,)); `which`: 0 for the timestamp, 1 for the root."""
-        found: StorageAccesses = self._storage[self._beacon_access[which][np.asarray(operations) - self._first]]
+    def block_writes(self, operations: Integers, which: int = 0) -> StorageAccesses:
+        """The writes of operations (numbers, (n,)) that write to slots: of the parent's hash, or of a beacon root.
+
+        `which`: of a beacon root 0 for the timestamp, 1 for the root.
+        """
+        found: StorageAccesses = self._storage[self._block_write[which][np.asarray(operations) - self._first]]
         return found
 
     def deposit(self, frames: Integers) -> AccountAccesses:
@@ -229,7 +232,7 @@ class StateView:
         return SubstateAccesses(*(np.where(idle, 0, getattr(found, f.name)) for f in fields(SubstateAccesses)))
 
     def substate_end(self, operations: Integers) -> tuple[Integers, Integers, Integers]:
-        """The last substate token of transactions (numbers, (n,)): refund counter, destructions and time."""
+        """The last substate token of messages (numbers, (n,)): refund counter, destructions and time."""
         local = np.asarray(operations) - self._first
         return self._refund_total[local], self._destructions_total[local], self._substate_time[local]
 
@@ -296,7 +299,6 @@ class StateView:
         self.transfers, self._survivors, self._deletions = events.transfers, events.survivors, events.deletions
 
     def _replay_storage(self, execution: Execution) -> None:
-        trace = execution.trace
         steps, own = self._slot_steps, self._slot_owner
         opcode = execution.opcode[steps]
         kind = np.where(np.isin(opcode, _TRANSIENT_OPCODES), LeafKind.TRANSIENT, LeafKind.STORAGE)
@@ -308,18 +310,13 @@ class StateView:
         is_key = np.flatnonzero(self._entries.is_key)
         key_leaf = self._keys.index(LeafKind.STORAGE, self._entries.address[is_key], self._entries.slot[is_key])
 
-        beacons = np.flatnonzero(execution.kind == OperationKind.BEACON) + execution.first
-        block = execution.operations.row[beacons]
-        stamps = trace.blocks.timestamp[block].tolist()
-        places = [stamp % HISTORY_BUFFER_LENGTH for stamp in stamps]
-        beacon_slots = words_from_ints(places + [place + HISTORY_BUFFER_LENGTH for place in places])
-        beacon_address = np.repeat(addresses_from_bytes([BEACON_ROOTS_ADDRESS]), 2 * len(beacons), axis=0)
-        beacon_leaf = self._keys.index(LeafKind.STORAGE, beacon_address, beacon_slots)
-        beacon_time = execution.begin_time[beacons - execution.first]
+        block_writes = _block_writes(execution)
+        write_leaf = self._keys.index(LeafKind.STORAGE, block_writes.address, block_writes.slot)
+        write_time = execution.begin_time[block_writes.operation - execution.first] + 1 + block_writes.which
 
-        leaf = np.concatenate([step_leaf, key_leaf, beacon_leaf])
-        operation = np.concatenate([execution.operation[steps], self._entry_operation[is_key], beacons, beacons])
-        time = np.concatenate([execution.time[steps], self._entry_time[is_key], beacon_time + 1, beacon_time + 2])
+        leaf = np.concatenate([step_leaf, key_leaf, write_leaf])
+        operation = np.concatenate([execution.operation[steps], self._entry_operation[is_key], block_writes.operation])
+        time = np.concatenate([execution.time[steps], self._entry_time[is_key], write_time])
         world = np.zeros(len(leaf), dtype=np.int64)
         world[: len(steps)] = _world_of(execution, steps)
         is_write = np.zeros(len(leaf), dtype=bool)
@@ -327,9 +324,7 @@ class StateView:
         is_write[len(steps) + len(is_key) :] = True
         values = np.zeros((len(leaf), WORD), dtype=np.uint16)
         values[: len(steps)] = written
-        values[len(steps) + len(is_key) :] = np.concatenate(
-            [words_from_ints(stamps), trace.blocks.parent_beacon_root[block]]
-        )
+        values[len(steps) + len(is_key) :] = block_writes.value
         queries = np.zeros(len(leaf), dtype=np.int64)
         queries[: len(steps)] = opcode == OPCODES["SSTORE"]
         histories = Histories.of(leaf, operation, world, time, execution.worlds, execution.frame_begin_time)
@@ -339,8 +334,9 @@ class StateView:
         self._storage_of_step = np.full(len(execution.step), -1, dtype=np.int64)
         self._storage_of_step[steps] = place[: len(steps)]
         self._entry_slots = place[len(steps) : len(steps) + len(is_key)]
-        self._beacon_access = np.full((2, execution.end - execution.first), -1, dtype=np.int64)
-        self._beacon_access[:, beacons - execution.first] = place[len(steps) + len(is_key) :].reshape(2, -1)
+        self._block_write = np.full((2, execution.end - execution.first), -1, dtype=np.int64)
+        local = block_writes.operation - execution.first
+        self._block_write[block_writes.which, local] = place[len(steps) + len(is_key) :]
         loads = np.isin(opcode, (OPCODES["SLOAD"], OPCODES["TLOAD"])) & ~execution.failed[steps]
         if (self._storage.value[place[: len(steps)][loads]] != execution.result(steps[loads])).any():
             raise ExecutionMismatch("a slot holds another value than its replay")
@@ -459,10 +455,10 @@ class StateView:
         destructions[destructs] = own.life_after - own.life
         steps = np.flatnonzero((refund != 0) | (destructions != 0))
         operation = execution.operation[steps]
-        # There is one chain for each transaction, and its end is looked at even if nothing happens: at the begin.
+        # There is one chain for each message, and its end is looked at even if nothing happens: at the begin.
         all_, begins = (
-            execution.transaction_operations,
-            execution.begin_time[execution.transaction_operations - execution.first],
+            execution.message_operations,
+            execution.begin_time[execution.message_operations - execution.first],
         )
         numbers = np.concatenate([operation, all_])
         world = np.concatenate([_world_of(execution, steps), np.zeros(len(all_), dtype=np.int64)])
@@ -547,6 +543,36 @@ def refunded(signed: AccountAccesses) -> Integers:
     exists = coded | signed.balance.any(axis=1) | signed.nonce.any(axis=1)
     found: Integers = (applies & exists).astype(np.int64)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class _BlockWrites:
+    """What blocks write to slots, all (n, ...): operation, which of its writes, address, slot and value."""
+
+    operation: Integers
+    which: Integers
+    address: Limbs
+    slot: Limbs
+    value: Limbs
+
+
+def _block_writes(execution: Execution) -> _BlockWrites:
+    """All writes of the segment of beacon roots and of hashes."""
+    items = operation_items(execution.batch)
+    parts = []
+    for kind, address, of_blocks, which, slot, value in (
+        (OperationKind.BEACON, BEACON_ROOTS_ADDRESS, items.beacons, 0, "time_slot", "timestamp"),
+        (OperationKind.BEACON, BEACON_ROOTS_ADDRESS, items.beacons, 1, "root_slot", "root"),
+        (OperationKind.HISTORY, HISTORY_STORAGE_ADDRESS, items.histories, 0, "slot", "hash"),
+    ):
+        operation = np.flatnonzero(execution.kind == kind) + execution.first
+        block = execution.operations.row[operation]
+        addresses = np.repeat(addresses_from_bytes([address]), len(operation), axis=0)
+        fields_ = of_blocks.fields
+        parts.append(
+            (operation, np.full(len(operation), which), addresses, fields_[slot][block], fields_[value][block])
+        )
+    return _BlockWrites(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def refund_change(original: Limbs, current: Limbs, new: Limbs) -> Integers:

@@ -1,6 +1,6 @@
-"""Operations in the order of the `chain` bus: transactions with access lists and fees, withdrawals, beacon roots.
+"""Operations in the order of the `chain` bus: transactions with access lists and fees, withdrawals, system calls.
 
 And the blocks they belong to.
 
-May import: air, batch, component, frames, hashing, limbs, state, statement, widths.
+May import: air, batch, component, frames, hashing, limbs, memory, state, statement, widths.
 """

@@ -2,16 +2,20 @@
 storage of a contract.
 
 The verifier has computed both slots from the timestamp. A batch whose state lacks the contract, or has other code
-there, has no such operations.
+there, has no such operations; from Prague on its blocks then have a system call (`circuits.transactions.system_call`).
 
 Source: EIP-4788; execution-specs `cancun/fork.py` (apply_body).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import TimeOrder
 from circuits.air.layout import Layout, allocate, element, limb, nested
@@ -41,6 +45,17 @@ class Write(Layout):
     warm = element("warm mark before", by=_STORAGE)
     order = nested(TimeOrder)
 
+    @staticmethod
+    def constrain(
+        air: Air, cells: Any, contract: Sequence[int], slot: Sequence[Any], value: Sequence[Any], now: Expression
+    ) -> None:
+        """The row's operation writes `value` to the slot of the contract."""
+        row, real = air.row, air.row.real
+        TimeOrder.constrain(air, cells.order, now, real)
+        place = (int(LeafKind.STORAGE), row.operation, 0, contract, slot)
+        air.receive(STORAGE, *place, cells.value, cells.warm, cells.order.before, count=real)
+        air.send(STORAGE, *place, value, 1, now, count=real)
+
 
 class Columns(OperationColumns):
     """One beacon-root write per row."""
@@ -69,12 +84,7 @@ class Beacon(Table):
 
         pairs = ((row.time_slot, row.timestamp), (row.root_slot, row.root))
         for k, (cells, (slot, value)) in enumerate(zip(row.writes, pairs, strict=True)):
-            now = row.time + (1 + k)
-            TimeOrder.constrain(air, cells.order, now, real)
-            place = (int(LeafKind.STORAGE), row.operation, 0, _CONTRACT, slot)
-            air.receive(STORAGE, *place, cells.value, cells.warm, cells.order.before, count=real)
-            air.send(STORAGE, *place, value, 1, now, count=real)
-
+            Write.constrain(air, cells, _CONTRACT, slot, value, row.time + (1 + k))
         air.require((1 - real) * row.life_asked, "padding answers nothing")
         nobody = [air.constant(0)] * ADDRESS
         air.provide(LIFE, row.operation, 0, nobody, 0, multiplicity=row.life_asked)
@@ -87,13 +97,12 @@ def fill(execution: Execution, life_asked: NDArray[np.uint32]) -> Matrix | None:
         return None
     numbers = local + execution.first
     items = operation_items(execution.batch)
-    own = items.beacon_index[execution.operations.block[numbers]]
     matrix, rows = allocate(Columns, len(numbers))
-    fill_operation(rows, execution, numbers, items.beacons, own)
+    fill_operation(rows, execution, numbers, items.beacons, execution.operations.row[numbers])
     rows.receipts = execution.batch.receipts.before_operation[numbers]
     view = StateView.of(execution)
     for k, cells in enumerate(rows.writes):
-        access = view.beacon_accesses(numbers, k)
+        access = view.block_writes(numbers, k)
         cells.value, cells.warm = access.value, access.warm
         TimeOrder.fill(cells.order, access.time, access.then)
     rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])

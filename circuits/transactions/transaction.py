@@ -660,10 +660,10 @@ def fill(
     rows.scope = execution.operations.scope[block]
     rows.coinbase, rows.base_fee = trace.blocks.coinbase[block], trace.blocks.base_fee[block]
     rows.blob_base_fee = trace.blocks.blob_base_fee[block]
-    rows.calldata_id = execution.calldata_ids
+    rows.calldata_id = execution.calldata_ids[execution.transaction_messages]
     blobs = transactions.blob_hashes_size[of_trace].astype(np.int64) // BLOB_HASH_BYTES
     IsZero.fill(rows.no_blobs, blobs.astype(np.uint64))
-    rows.blob_id = np.where(blobs > 0, execution.blob_ids, 0)
+    rows.blob_id = np.where(blobs > 0, execution.blob_ids[execution.transaction_messages], 0)
 
     _fill_execution(rows, execution)
     _fill_gas(rows, execution, table.fork)
@@ -752,8 +752,11 @@ def _fill_gas(rows: Any, execution: Execution, fork: Fork) -> None:
     outermost = table.first_frame[of_trace]
     halted = ~np.isin(frames.outcome[outermost], (Outcome.SUCCESS, Outcome.REVERT))
     reserve_left = reserve.copy()
-    rows_of_frames = np.flatnonzero(execution.frame_parent == 0)
-    reserve_left[execution.frame_transaction[rows_of_frames]] = execution.frame_reserve_end[rows_of_frames]
+    rows_of_frames = np.flatnonzero(
+        np.isin(execution.frame_operation, execution.transaction_operations) & (execution.frame_parent == 0)
+    )
+    places = execution.transaction_places(execution.frame_operation[rows_of_frames])
+    reserve_left[places] = execution.frame_reserve_end[rows_of_frames]
     reserve_left[halted] = 0
     left = (frames.gas_left[outermost] - reserve_left).astype(np.int64)
     large = reserve > 0

@@ -6,8 +6,7 @@ from functools import cache
 from typing import Any
 
 from circuits.batch.execution import Execution
-from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.provable import BEACON_ROOTS_CODE
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from scripts.batches import precompiled
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract, creating, initcode

@@ -15,9 +15,9 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from executor.opcodes import OPCODES, OPENERS
-from executor.provable import BEACON_ROOTS_CODE, PROVED_PRECOMPILES
+from executor.provable import PROVED_PRECOMPILES
 from scripts.batches.precompiles import VECTORS, Vector
 from scripts.batches.random_programs import (
     BASE_FEE,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.provable import BEACON_ROOTS_CODE
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from scripts.batches.builder import Builder
 from scripts.batches.programs import OTHER
 from scripts.batches.tokens import paying, token_builder

@@ -7,8 +7,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.provable import BEACON_ROOTS_CODE
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from executor.recorder import create_address_input
 from scripts.batches.builder import Builder
 from scripts.workloads.assembler import assemble

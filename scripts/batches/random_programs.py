@@ -18,9 +18,8 @@ from eth_utils.crypto import keccak
 from hypothesis import strategies as st
 from rlp import encode
 
-from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from executor.opcodes import NAMES, OPCODES, OPERANDS
-from executor.provable import BEACON_ROOTS_CODE
 from scripts.batches.precompiles import VECTORS, Vector
 
 T = TypeVar("T")

@@ -9,9 +9,8 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from executor.forks import BEACON_ROOTS_ADDRESS
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPENERS, REACH
-from executor.provable import BEACON_ROOTS_CODE
 from scripts.batches.random_programs import (
     BAD_PLACES,
     BASE_FEE,

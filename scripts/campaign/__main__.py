@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import scripts.campaign as package
+from executor.forks import CIRCUIT_FORKS, OSAKA
 from prover.store import write_atomically
 from scripts.campaign.coverage import Coverage, markdown_table, missing, rich_table
 from scripts.campaign.findings import Finding
@@ -63,6 +64,7 @@ class _Saved:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a campaign by these words of the command line. Exit status 0: nothing was found, 1: something was."""
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fork", choices=list(CIRCUIT_FORKS), default=OSAKA.name, help="whose circuit to attack")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to attack")
     parser.add_argument("--seed", type=int, default=0, help="of all choices")
     parser.add_argument("--workers", type=int, default=2, help="processes")
@@ -72,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     if arguments.seconds <= 0 or arguments.workers < 1 or arguments.seed < 0:
         parser.error("seconds and workers must be positive, the seed must not be negative")
-    console, target = Console(), Target.segment()
+    console, target = Console(), Target.segment(CIRCUIT_FORKS[arguments.fork])
     saved = _Saved(arguments.json, arguments.seed, target.circuit.digest)
     found: list[Finding] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

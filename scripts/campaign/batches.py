@@ -1,4 +1,4 @@
-"""Random batches that can be proved."""
+"""Random batches that can be proved, under any fork."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from executor.forks import CANCUN, Fork
 from scripts.batches import calls, everything, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
 from scripts.batches.single_frames import document as single_frames
 from scripts.batches.state import several_blocks
+from scripts.workloads.system_contracts import under
 
 #: The document of a batch file.
 Document = dict[str, Any]
@@ -36,8 +38,12 @@ _PROGRAMS = (4, 8, 16, 24)
 _FEW_PROGRAMS = (1, 2, 3)
 
 
-def random_document(rng: np.random.Generator, *, small: bool = False) -> Document:
+def random_document(rng: np.random.Generator, fork: Fork = CANCUN, *, small: bool = False) -> Document:
     """A batch: of random programs mostly, of everything there is, or of real contracts; `small`: filled fast."""
+    return under(_random_document(rng, small), fork)
+
+
+def _random_document(rng: np.random.Generator, small: bool) -> Document:
     kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
     if small and rng.random() < _OF_CALLS:
         return calls.builder(rng.choice(calls.COUNT, 2, replace=False).tolist()).document
@@ -46,7 +52,7 @@ def random_document(rng: np.random.Generator, *, small: bool = False) -> Documen
     if kind == "programs":
         return single_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
     if kind == "everything":
-        return everything_document(waits=True)
+        return _everything_document(waits=True)
     if kind == "compiled":
         return _first_transactions(str(rng.choice(_COMPILED)), int(rng.integers(1, 5)))
     if kind == "calling":
@@ -57,8 +63,12 @@ def random_document(rng: np.random.Generator, *, small: bool = False) -> Documen
     return (mixed_batch(int(rng.integers(100))) if kind == "mixed" else several_blocks()).document
 
 
-def everything_document(*, waits: bool = False) -> Document:
+def everything_document(fork: Fork = CANCUN, *, waits: bool = False) -> Document:
     """A batch that uses all tables and calls in all ways; `waits`: also the two that take very long programs."""
+    return under(_everything_document(waits), fork)
+
+
+def _everything_document(waits: bool) -> Document:
     building = everything.builder(waits=waits)
     calls.add_contracts(building)
     return building.block(*calls.transactions(building), gasLimit=everything.GAS_LIMIT).document

@@ -121,9 +121,9 @@ class _Round:
     def _honest(self) -> Honest:
         """The batch. The first two rounds have all tables, so that a short campaign meets each of them."""
         if self._number < 2:
-            return self._prepared or Honest(self._target, everything_document())
+            return self._prepared or Honest(self._target, everything_document(self._target.fork))
         while True:
-            honest = Honest(self._target, random_document(self._rng))
+            honest = Honest(self._target, random_document(self._rng, self._target.fork))
             if sum(trace.size for trace in honest.filled.traces if trace is not None) <= _LARGE:
                 return honest
 
@@ -160,7 +160,8 @@ class _Round:
         coverage = self._report.coverage
         if self._lies % _LIES == 0:
             try:
-                self._liar = Honest(self._target, random_document(self._rng, small=True))
+                small = random_document(self._rng, self._target.fork, small=True)
+                self._liar = Honest(self._target, small)
             except (BatchError, UnsupportedFeature):
                 return
             coverage.batches += 1
@@ -241,7 +242,7 @@ def campaign(
     deadline = time.monotonic() + seconds
     # Once, before there are several processes: what is compiled and planned is theirs, too.
     compiled()
-    prepared = Honest(target, everything_document())
+    prepared = Honest(target, everything_document(target.fork))
     prepared.matches  # noqa: B018 - made with the judge of all tables
     context = multiprocessing.get_context("fork")  # the target need not be pickled
     reports: Any = context.Queue()

@@ -61,14 +61,15 @@ def compiled() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The components of a segment's circuit."""
+    """The components of a segment's circuit, and the fork whose it is."""
 
     components: tuple[Component, ...]
+    fork: Fork = CANCUN
 
     @staticmethod
     def segment(fork: Fork = CANCUN) -> Target:
         """The circuit of a fork that is proved."""
-        return Target(segment_components(fork))
+        return Target(segment_components(fork), fork)
 
     @cached_property
     def circuit(self) -> Circuit:

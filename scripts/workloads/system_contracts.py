@@ -7,18 +7,13 @@ from typing import Any
 
 from executor.forks import (
     BEACON_ROOTS_ADDRESS,
+    BEACON_ROOTS_CODE,
     CANCUN,
     CONSOLIDATION_REQUESTS_ADDRESS,
     HISTORY_STORAGE_ADDRESS,
+    HISTORY_STORAGE_CODE,
     WITHDRAWAL_REQUESTS_ADDRESS,
     Fork,
-)
-from executor.provable import BEACON_ROOTS_CODE
-
-#: Hashes of the last 8,191 blocks (EIP-2935).
-HISTORY_STORAGE_CODE = bytes.fromhex(
-    "3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611f"
-    "ff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500"
 )
 
 #: Queue of requests for withdrawals (EIP-7002).
@@ -52,6 +47,12 @@ _CODES: Mapping[bytes, bytes] = {
     WITHDRAWAL_REQUESTS_ADDRESS: WITHDRAWAL_REQUESTS_CODE,
     CONSOLIDATION_REQUESTS_ADDRESS: CONSOLIDATION_REQUESTS_CODE,
 }
+
+
+def under(document: dict[str, Any], fork: Fork) -> dict[str, Any]:
+    """A batch of Cancun with a genesis as one of a later fork, with the contracts that its blocks call."""
+    alloc = document["genesis"]["alloc"] | system_contracts(fork)
+    return document | {"fork": fork.name, "genesis": document["genesis"] | {"alloc": alloc}}
 
 
 def system_contracts(fork: Fork, since: Fork | None = CANCUN) -> dict[str, dict[str, Any]]:

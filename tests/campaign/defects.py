@@ -16,6 +16,7 @@ from circuits.air.mutation.judge import support
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Interaction, Table
 from circuits.functions.buses import BITWISE_BYTES
+from executor.forks import CANCUN, Fork
 from scripts.campaign.target import Target
 
 #: What is left of a table's constraints and interactions.
@@ -30,6 +31,7 @@ class Defect:
     allows: str
     table: str | None
     weaken: Weakening
+    fork: Fork = CANCUN
 
     def target(self) -> Target:
         """The weakened circuit.
@@ -39,7 +41,7 @@ class Defect:
         """
         changed = False
         components = []
-        for component in Target.segment().components:
+        for component in Target.segment(self.fork).components:
             weak = component.table
             if self.table in (None, weak.name):
                 weak = self._weakened(weak)
@@ -47,7 +49,7 @@ class Defect:
             components.append(replace(component, table=weak))
         if not changed:
             raise ValueError(f"{self.name}: there is nothing to weaken")
-        return Target(tuple(components))
+        return Target(tuple(components), self.fork)
 
     def _weakened(self, table: Table) -> Table:
         air = copy(table.air)

@@ -20,7 +20,7 @@ from circuits.batch.execution import FRAME_BEGIN, OPENING, TRANSACTION_BEGIN, TR
 from circuits.fields.calls import fill_calls
 from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RESULT
 from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
-from circuits.instructions.buses import COPY, LOG_READ
+from circuits.instructions.buses import COPY
 from circuits.instructions.step import InstructionTable
 from circuits.memory.buses import HASH_READ
 from circuits.modexp.buses import EXPONENT, NUMBER

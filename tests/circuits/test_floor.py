@@ -134,7 +134,9 @@ def test_boundaries() -> None:
         # 24 gas of the floor for each byte beyond its price; PUSH0 of two gas, JUMPDEST of one.
         address = bytes([0xB0 + number]) * 20
         made.alloc(address, code="0x" + "5b" * (24 * 40 + gas))
-        made.block(made.transfer(number % 4, address, 1, gas=22_600 + max(0, gas), data="0x" + "01" * 40), gasLimit=GAS_LIMIT)
+        made.block(
+            made.transfer(number % 4, address, 1, gas=22_600 + max(0, gas), data="0x" + "01" * 40), gasLimit=GAS_LIMIT
+        )
     execution = execution_of(made.execute())
     assert execution.trace.transactions.gas_used.tolist() == [22_600, 22_600, 22_600, 22_601, 22_602]
     assert check_family((*FAMILY, *FUNCTIONS), execution) == []

@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor import provable
+from executor import forks, provable
 from executor.errors import BatchError, UnsupportedFeature
 from executor.execute import execute
 from executor.forks import BEACON_ROOTS_ADDRESS
@@ -256,7 +256,7 @@ def test_another_contract_for_beacon_roots_is_not_supported(builder: Any) -> Non
     what = "another contract than that of EIP-4788 at its address in block 0"
     assert refusal(building, UnsupportedFeature) == what
     # That of the EIP is proved, and without code it is an account like any other.
-    contract = "0x" + provable.BEACON_ROOTS_CODE.hex()
+    contract = "0x" + forks.BEACON_ROOTS_CODE.hex()
     assert len(builder().alloc(BEACON_ROOTS_ADDRESS, code=contract, nonce=1).block().provable().trace.blocks) == 1
     building = builder().alloc(BEACON_ROOTS_ADDRESS, balance=1)
     assert len(building.block(building.transfer(to=BEACON_ROOTS_ADDRESS)).provable().trace.transactions) == 1
