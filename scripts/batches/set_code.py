@@ -7,13 +7,13 @@ from functools import cache
 from typing import Any
 
 from circuits.batch.execution import Execution
-from executor.forks import BEACON_ROOTS_ADDRESS, PRAGUE, Fork
-from executor.provable import BEACON_ROOTS_CODE
+from executor.forks import PRAGUE, Fork
 from executor.transactions import DELEGATION_PREFIX
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
+from scripts.workloads.system_contracts import system_contracts
 
 NOBODY = bytes(20)
 EMPTY = bytes.fromhex("ab" * 20)  # an account without code
@@ -79,11 +79,9 @@ def calls(*addresses: bytes, gas: str = "gas", value: int = 0) -> str:
 
 
 def accounts(fork: Fork = PRAGUE) -> Builder:
-    """A genesis with accounts that have delegated; what blocks call does nothing, but for the beacon roots."""
+    """A genesis with accounts that have delegated."""
     building = Builder(fork)
-    for address in fork.system_contracts:
-        building.alloc(address, code="0x00")
-    building.alloc(BEACON_ROOTS_ADDRESS, code="0x" + BEACON_ROOTS_CODE.hex(), nonce=1)
+    building.document["genesis"]["alloc"] |= system_contracts(fork, since=None)
     building.alloc(CONTRACT, code="0x" + assemble(LOOKS).hex(), nonce=1)
     building.alloc(OTHER, code="0x" + assemble("0 1 sstore 7 7 mstore 0 0 revert").hex(), storage={"0x1": "0x1"})
     called = calls(POINTER, CHAINED, SELF, TO_PRECOMPILE, TO_EMPTY, LOOKALIKE, gas="90000", value=1)
@@ -158,9 +156,7 @@ def deep(fork: Fork = PRAGUE) -> Execution:
     """The deepest frame calls an account that has delegated: it is too deep for that. It takes much gas (EIP-150)."""
     gas = 10**13
     building = Builder(fork, gasLimit=gas, baseFeePerGas=7, number=1)
-    for address in fork.system_contracts:
-        building.alloc(address, code="0x00")
-    building.alloc(BEACON_ROOTS_ADDRESS, code="0x" + BEACON_ROOTS_CODE.hex(), nonce=1)
+    building.document["genesis"]["alloc"] |= system_contracts(fork, since=None)
     building.alloc(CONTRACT, code="0x" + assemble(f"0 0 0 0 0 0x{POINTER.hex()} gas call").hex())
     building.alloc(POINTER, code=delegation(CONTRACT), nonce=1)
     return execution_of(
