@@ -263,9 +263,7 @@ def decode_transaction(raw: bytes, chain_id: int, fork: Fork) -> Transaction:
     )
 
 
-def check_inclusion(
-    header: Header, transactions: Sequence[Transaction], gas_used: Sequence[int], fork: Fork
-) -> None:
+def check_inclusion(header: Header, transactions: Sequence[Transaction], gas_used: Sequence[int], fork: Fork) -> None:
     """Check that each transaction's gas limit fits in what the block has left, that the block's gas is their sum, and
     the same of blob gas, for which each pays enough (EIP-4844).
 

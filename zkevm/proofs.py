@@ -15,7 +15,9 @@ from zkevm.console import Output
 from zkevm.errors import UsageError
 
 
-def verify_proof(file: Path, engine: str, output: Output, expected: Mapping[str, int | bytes | str] | None = None) -> bool:
+def verify_proof(
+    file: Path, engine: str, output: Output, expected: Mapping[str, int | bytes | str] | None = None
+) -> bool:
     """Verify a proof file and report; True when it is accepted and the statement's fields are those that are expected.
 
     Raises:

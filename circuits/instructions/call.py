@@ -11,6 +11,7 @@ Where accounts can delegate (EIP-7702), both prove that the account which is cal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,7 @@ from circuits.batch.execution import (
     small_integers,
     words_of,
 )
+from circuits.batch.precompiles import precompile_numbers
 from circuits.component import Acting, Component
 from circuits.frames.buses import CALLER, CODE, DELEGATING, DELEGATION, MESSAGE, RESULT
 from circuits.frames.frame_state import FrameState
@@ -43,8 +45,10 @@ from circuits.instructions.accounts import (
     AccountToken,
     Coldness,
     Emptiness,
+    PricedByColdness,
     code_of,
     empty_code,
+    layout_of,
 )
 from circuits.instructions.buses import COPY
 from circuits.instructions.copies import EXPANSION_BUS, MEMORY_SOURCE
@@ -54,7 +58,7 @@ from circuits.memory.buses import EXPANSION
 from circuits.memory.expansion import expand
 from circuits.state.state_view import GAS_CALL_VALUE, GAS_WARM_ACCESS, StateView
 from circuits.widths import ADDRESS, WORD
-from executor.forks import CANCUN, Fork
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 
 #: Source: cancun/vm/gas.py.
@@ -192,7 +196,7 @@ class CallColumns(Step):
     creates = bit("1: CALL with a value of an empty account")
 
 
-class _Calling(InstructionTable):
+class _Calling(PricedByColdness):
     """What all calls do, however they go on."""
 
     def call(self, air: Air, looks: Expression) -> tuple[Expression, Expression, Expression, Expression]:
@@ -220,7 +224,7 @@ class _Calling(InstructionTable):
         air.query(EXPANSION, between, output_end, row.words_after, row.output_cost, count=real)
         address = row.to[:ADDRESS]
         AccountToken.constrain(air, row.callee, row.own, address, row.time, looks)
-        Coldness.constrain(air, row.coldness, row.own, address, row.callee.warm, looks)
+        Coldness.constrain(air, row.coldness, row.own, address, row.callee.warm, looks, self.precompiles)
         Emptiness.constrain(air, row.emptiness, row.callee, looks)
         # 16 limbs sum to less than 2^20: 0 only if all are.
         IsZero.constrain(air, row.no_value, total(row.value), when=valued, name="no value")
@@ -245,7 +249,7 @@ class _Calling(InstructionTable):
 
 
 def _fill_calling(
-    layout: type[CallColumns], matrix: Matrix, rows: Any, execution: Execution, steps: Integers
+    layout: type[Layout[Any]], matrix: Matrix, rows: Any, execution: Execution, steps: Integers
 ) -> tuple[Integers, NDArray[np.bool_], Integers, Integers]:
     """The columns of `CallColumns`; returns costs, values other than 0 (bool), and the ranges of input and output."""
     fill_step(rows, execution, steps)
@@ -280,7 +284,7 @@ def _fill_calling(
     access = view.account_instruction(steps[at])
     AccountToken.fill(block.callee, access)
     cold, empty = np.zeros(len(steps), dtype=bool), np.zeros(len(steps), dtype=bool)
-    cold[at] = Coldness.fill(block.coldness, access)
+    cold[at] = Coldness.fill(block.coldness, access, precompile_numbers(execution.fork))
     empty[at] = Emptiness.fill(block.emptiness, access)
     matrix[at] = looking
     sends = (opcode == OPCODES["CALL"]) & some
@@ -436,13 +440,13 @@ class Delegate(Layout):
     coldness = nested(Coldness)
 
     @staticmethod
-    def constrain(air: Air, cells: Any) -> Expression:
+    def constrain(air: Air, cells: Any, precompiles: Sequence[int]) -> Expression:
         """The row's callee has delegated to this account, which is looked at. Returns what that costs."""
         row, real = air.row, air.row.real
         named = (cells.id, row.callee.code_hash, DELEGATION_BYTES, 1, cells.address)
         air.query(DELEGATION, *named, count=real)
         AccountToken.constrain(air, cells.token, row.own, cells.address, row.time + 1, real)
-        Coldness.constrain(air, cells.coldness, row.own, cells.address, cells.token.warm, real)
+        Coldness.constrain(air, cells.coldness, row.own, cells.address, cells.token.warm, real, precompiles)
         cost: Expression = GAS_WARM_ACCESS * real + (GAS_COLD_ACCOUNT - GAS_WARM_ACCESS) * cells.coldness.cold
         return cost
 
@@ -454,7 +458,9 @@ class Delegate(Layout):
         cells.id, _ = execution.codes_of(callee.code_hash)
         cells.address = access.address
         AccountToken.fill(cells.token, access)
-        return np.where(Coldness.fill(cells.coldness, access), GAS_COLD_ACCOUNT, GAS_WARM_ACCESS)
+        return np.where(
+            Coldness.fill(cells.coldness, access, precompile_numbers(execution.fork)), GAS_COLD_ACCOUNT, GAS_WARM_ACCESS
+        )
 
 
 class DelegatedColumns(OpenedColumns):
@@ -475,7 +481,7 @@ class DelegatedCall(Call):
     def call(self, air: Air, looks: Expression) -> tuple[Expression, Expression, Expression, Expression]:
         cost, *others = super().call(air, looks)
         has_value, start, size = others
-        return cost + Delegate.constrain(air, air.row.delegate), has_value, start, size
+        return cost + Delegate.constrain(air, air.row.delegate, self.precompiles), has_value, start, size
 
     def _runs(self, air: Air) -> None:
         row = air.row
@@ -503,8 +509,9 @@ def _fill_opened(execution: Execution, layout: type[OpenedColumns], *, delegated
     steps = steps[StateView.of(execution).delegates(steps) == delegated]
     if not len(steps):
         return None
-    matrix, rows = allocate(layout, len(steps))
-    cost, some, _, room = _fill_calling(layout, matrix, rows, execution, steps)
+    sized = layout_of(layout, execution.fork)
+    matrix, rows = allocate(layout, len(steps), sized)
+    cost, some, _, room = _fill_calling(sized, matrix, rows, execution, steps)
     if delegated:
         cost = cost + Delegate.fill(rows.delegate, execution, steps)
     opened = execution.opened[steps]
@@ -646,7 +653,7 @@ class DelegatedCallStopped(CallStopped):
         cost, *others = super().call(air, looks)
         air.require(looks - air.row.real, "the account is looked at")
         has_value, start, size = others
-        return cost + Delegate.constrain(air, air.row.delegate), has_value, start, size
+        return cost + Delegate.constrain(air, air.row.delegate, self.precompiles), has_value, start, size
 
 
 def fill_call_stopped(execution: Execution) -> Matrix | None:
@@ -671,8 +678,9 @@ def _fill_stopped(execution: Execution, layout: type[StoppedColumns], *, delegat
     steps = steps[view.delegates(steps) == delegated]
     if not len(steps):
         return None
-    matrix, rows = allocate(layout, len(steps))
-    cost, _, _, _ = _fill_calling(layout, matrix, rows, execution, steps)
+    sized = layout_of(layout, execution.fork)
+    matrix, rows = allocate(layout, len(steps), sized)
+    cost, _, _, _ = _fill_calling(sized, matrix, rows, execution, steps)
     if delegated:
         cost = cost + Delegate.fill(rows.delegate, execution, steps)
     looks = view.takes_account(steps)
@@ -685,7 +693,7 @@ def _fill_stopped(execution: Execution, layout: type[StoppedColumns], *, delegat
     here = np.flatnonzero(poor)
     if len(here):
         chosen = matrix[here]
-        block = TraceView(layout, chosen)
+        block = TraceView(sized, chosen)
         access = view.account_instruction(steps[here], 1)
         AccountToken.fill(block.account, access)
         SubtractWords.fill(block.missing, access.balance, execution.operand(steps[here], 2))
@@ -693,7 +701,7 @@ def _fill_stopped(execution: Execution, layout: type[StoppedColumns], *, delegat
     here = np.flatnonzero(goes_on)
     if len(here):
         chosen = matrix[here]
-        block = TraceView(layout, chosen)
+        block = TraceView(sized, chosen)
         FrameState.fill(block.state, execution, steps[here])
         matrix[here] = chosen
     if layout is PlainStoppedColumns:
@@ -702,15 +710,12 @@ def _fill_stopped(execution: Execution, layout: type[StoppedColumns], *, delegat
 
 
 def components(fork: Fork) -> tuple[Component, ...]:
-    """The tables of message calls under a fork."""
+    """The tables of a fork."""
     if not fork.sets_codes:
-        return Acting(Call(), fill_call), Acting(CallStopped(), fill_call_stopped)
+        return Acting(Call(fork), fill_call), Acting(CallStopped(fork), fill_call_stopped)
     return (
-        Acting(PlainCall(), fill_call),
-        Acting(DelegatedCall(), fill_call_delegated),
-        Acting(PlainCallStopped(), fill_call_plain_stopped),
-        Acting(DelegatedCallStopped(), fill_call_delegated_stopped),
+        Acting(PlainCall(fork), fill_call),
+        Acting(DelegatedCall(fork), fill_call_delegated),
+        Acting(PlainCallStopped(fork), fill_call_plain_stopped),
+        Acting(DelegatedCallStopped(fork), fill_call_delegated_stopped),
     )
-
-
-COMPONENTS = components(CANCUN)

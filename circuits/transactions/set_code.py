@@ -31,6 +31,7 @@ from circuits.batch.delegations import DELEGATION_BYTES, Delegates
 from circuits.batch.execution import RECIPIENT_TIME, Batch, Execution
 from circuits.batch.item_lists import ItemColumns
 from circuits.batch.operation_items import operation_items
+from circuits.batch.precompiles import precompile_range
 from circuits.component import Answering, Component
 from circuits.frames.buses import CODE, CONTEXT, DELEGATING, DELEGATION
 from circuits.limbs import addresses_from_bytes
@@ -152,6 +153,16 @@ class SetCodeTransaction(FloorTransaction):
         return runs
 
 
+class LoneColumns(Columns, transaction.LoneColumns):
+    """One transaction per row, in a fork with a precompile that stands apart from the others."""
+
+
+class LoneSetCodeTransaction(SetCodeTransaction, transaction.LoneTransaction):
+    """Transactions of such a fork with a precompile that stands apart from the others."""
+
+    layout = LoneColumns
+
+
 def _empty(air: Air) -> list[Expression]:
     return [air.constant(int(x)) for x in EMPTY_CODE]
 
@@ -162,7 +173,7 @@ def fill(table: SetCodeTransaction, execution: Execution, *asked: NDArray[np.uin
     if matrix is None:
         return None
     numbers = execution.transaction_operations
-    rows: Any = TraceView(Columns, matrix[: len(numbers)])
+    rows: Any = TraceView(table.layout, matrix[: len(numbers)])
     view = StateView.of(execution)
     signed = view.authorization_accesses()
     refunds = np.zeros(len(numbers), dtype=np.int64)
@@ -179,7 +190,7 @@ def fill(table: SetCodeTransaction, execution: Execution, *asked: NDArray[np.uin
     rows.delegation_id = np.where(delegates, rows.code_id, 0)
     here = np.flatnonzero(delegates)
     chosen = matrix[here]
-    block: Any = TraceView(Columns, chosen)
+    block: Any = TraceView(table.layout, chosen)
     access = view.account_access(numbers[here], Role.DELEGATE_BEGIN)
     block.delegate = addresses_from_bytes(known.addresses(rows.recipient_code[here]))
     TimeOrder.fill(block.delegate_order, access.time, access.then)
@@ -197,5 +208,6 @@ def components(fork: Fork) -> tuple[Component, ...]:
     """The table of transactions of a fork in which accounts can delegate."""
     if not fork.sets_codes:
         return ()
-    table = SetCodeTransaction(fork)
+    has_lone = precompile_range(fork)[1] is not None
+    table = (LoneSetCodeTransaction if has_lone else SetCodeTransaction)(fork)
     return (Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)),)

@@ -20,6 +20,7 @@ from circuits.memory import expansion
 from circuits.statement import gas_limbs
 from circuits.transactions import fees, transaction
 from circuits.widths import U64
+from executor.forks import CANCUN
 from executor.provable import check_provable
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
@@ -32,7 +33,7 @@ from tests.circuits.lying import FUNCTIONS, RANGES, objections
 FAMILY: tuple[Component, ...] = (
     *stack.COMPONENTS,
     *control_flow.COMPONENTS,
-    *exceptional.COMPONENTS,
+    *exceptional.components(CANCUN),
     *return_data.COMPONENTS,
     *out_of_memory.COMPONENTS,
     *system.COMPONENTS,

@@ -10,7 +10,7 @@ from circuits.statement import OPERATIONS_START, RECEIPTS_START
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, Chain
 from verifier.container import LogRecord, ReceiptRecord
 from verifier.errors import Invalid
-from verifier.forks import BPO1, CANCUN, PRAGUE
+from verifier.forks import CANCUN
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.transactions import Transaction, decode_transaction
 from verifier.withdrawals import decode_withdrawal

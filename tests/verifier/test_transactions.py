@@ -14,16 +14,13 @@ from hypothesis import strategies as st
 
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, GAS_LIMIT, NEWCOMER, SECRETS, SENDERS, Transfer, genesis_header
 from verifier.errors import Invalid
-from verifier.forks import BPO1, BPO3, CANCUN, FORKS, OSAKA, PRAGUE, Fork
+from verifier.forks import CANCUN
 from verifier.rlp_bounded import RlpError, list_header
 from verifier.transactions import (
-    AUTHORIZATION_MAGIC,
     MAX_ACCESS_ENTRIES,
-    MAX_AUTHORIZATIONS,
     MAX_CALLDATA_BYTES,
     SECP256K1_ORDER,
     Transaction,
-    Authorization,
     check_inclusion,
     decode_transaction,
     recover_sender,
@@ -201,7 +198,9 @@ def test_refuses(raw: bytes, reason: str) -> None:
 )
 def test_creations(kind: int, items: list[Any], to: int, data: int) -> None:
     """Of all types but blob transactions; the initcode may have just as many bytes as EIP-3860 allows."""
-    transaction = decode_transaction(signed(kind, changed(changed(items, to, b""), data, LONG_INITCODE[1:])), CHAIN_ID, CANCUN)
+    transaction = decode_transaction(
+        signed(kind, changed(changed(items, to, b""), data, LONG_INITCODE[1:])), CHAIN_ID, CANCUN
+    )
     assert (transaction.to, transaction.data) == (b"", LONG_INITCODE[1:])
     # To an account any calldata may be sent.
     assert decode_transaction(signed(kind, changed(items, data, LONG_INITCODE)), CHAIN_ID, CANCUN).data == LONG_INITCODE
