@@ -25,6 +25,7 @@ MAX_GAS_LIMIT = 2**64 - 1
 MAX_OPERATIONS = 2**24 - 1  # transactions, withdrawals and calls of system contracts
 MAX_CALLDATA_BYTES = 2**22
 MAX_ACCESS_LIST = 2**16  # addresses and storage keys together
+MAX_AUTHORIZATIONS = 2**13  # of a transaction
 MAX_CHAIN_ID = 2**64 - 1
 MAX_CODE_BYTES = 2**20
 MAX_INITCODE_BYTES = CANCUN.max_initcode_bytes
@@ -127,6 +128,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
+            *_coded_precompiles(executed, trace),
             *_new_beacon_roots(executed, trace),
         ),
         default=None,
@@ -200,6 +202,8 @@ def _transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Re
             reason = f"calldata of more than {MAX_CALLDATA_BYTES} bytes"
         elif entries[row] > MAX_ACCESS_LIST:
             reason = f"access list of more than {MAX_ACCESS_LIST} entries"
+        elif table.authorizations[row] > MAX_AUTHORIZATIONS:
+            reason = f"more than {MAX_AUTHORIZATIONS} authorizations"
         if reason:
             yield Refusal(place_of_transaction(trace, row), reason)
 
@@ -456,6 +460,22 @@ def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
     )
     for address in sorted(found):
         yield Refusal(_first_access(trace, address), f"empty account 0x{address.hex()} in the pre-state")
+
+
+def _coded_precompiles(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
+    """Accounts of precompiles that have code, where accounts can delegate (EIP-7702): nothing ever puts one there.
+
+    And the account 0 with code, as that which a recipient's code names: no authorization does.
+    """
+    empty = np.frombuffer(EMPTY_CODE_HASH[::-1], dtype="<u2")
+    coded = _addresses(trace, StateKind.CODE_HASH, (trace.keys.first != empty).any(axis=1))
+    addresses = {address for fork in executed.forks if fork.sets_codes for address in fork.precompiles}
+    for address in sorted(coded & addresses):
+        yield Refusal(_first_access(trace, address), f"code at the address of a precompile, 0x{address.hex()}")
+    frames = trace.frames
+    named = (frames.kind == FrameKind.MESSAGE) & (frames.delegates == 1) & ~frames.code_address.any(axis=1)
+    for frame in np.flatnonzero(named & (frames.end_step > frames.first_step))[:1].tolist():
+        yield Refusal(_place_of_frame(trace, frame), "a delegation to the address 0, which has code")
 
 
 def _new_beacon_roots(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:

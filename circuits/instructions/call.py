@@ -424,7 +424,7 @@ class PlainCall(Call):
 
     def _code(self, air: Air) -> None:
         row = air.row
-        # Nothing puts a code there, and the verifier refuses a pre-state that has one.
+        # Nothing puts a code there; a pre-state that has one is refused (`executor.provable`).
         has_code = row.real - row.emptiness.no_code.same[0]
         air.require(row.precompiled * has_code, "the account of a precompile has no code")
         nobody = [air.constant(0)] * ADDRESS
@@ -472,7 +472,7 @@ class DelegatedColumns(OpenedColumns):
 class DelegatedCall(Call):
     """A call of an account that has delegated (EIP-7702): the code of its delegate runs, even if that delegates, too.
 
-    A precompile is no code, and the verifier refuses a pre-state in which its account has one.
+    A precompile does not run so, whatever code its account may have.
     """
 
     name = "call_delegated"
@@ -489,6 +489,8 @@ class DelegatedCall(Call):
         air.require(row.runs * (1 - row.real), "padding runs no code")
         code_hash = row.delegate.token.code_hash
         air.require_equal(code_hash, empty_code(air), "the delegate has no code", when=row.real - row.runs)
+        small = row.delegate.coldness.high.zero * row.delegate.coldness.low.zero
+        air.require(row.runs * small, "the account of a precompile has no code")
         # The empty code has no leaf in the access tree.
         air.query(CODE, row.code_id, code_hash, row.code_size, count=row.runs)
 

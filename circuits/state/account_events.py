@@ -144,12 +144,15 @@ class _Run:
         address = self._delegates.of(self.replay.code_hash(operation, leaf, world))
         return None if address is None else int(self.leaf(addresses_from_bytes([address]))[0])
 
+    def applies(self, code_hash: Limbs, own: int, nonce: int) -> bool:
+        """Whether an account with this code hash (16,) and its own nonce gets a code by an authorization with a nonce."""
+        free = bool((code_hash == _EMPTY_CODE).all()) or self._delegates.of(code_hash) is not None
+        return free and own == nonce
+
     def authorize(self, operation: int, leaf: int, nonce: int, code: int, time: int) -> int:
         """An authorization for an account of this leaf: its nonce is counted and it gets a code, if it may."""
         replay = self.replay
-        code_hash = replay.code_hash(operation, leaf)
-        free = (code_hash == _EMPTY_CODE).all() or self._delegates.of(code_hash) is not None
-        applies = free and replay.peek(operation, leaf)[1] == nonce
+        applies = self.applies(replay.code_hash(operation, leaf), replay.peek(operation, leaf)[1], nonce)
         return replay.access(operation, leaf, time, nonce=int(applies), code=code if applies else None)
 
     def add(self, event: _Event, time: Integers, which: Integers) -> None:

@@ -22,10 +22,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air import field as arithmetic
 from circuits.air.expression import Expression, Operand
-from circuits.air.field import Matrix
-from circuits.air.gadgets.basic import TimeOrder
+from circuits.air.field import MODULUS, Matrix
+from circuits.air.gadgets.basic import IsZero, TimeOrder, total
 from circuits.air.layout import TraceView, bit, element, limb, nested, word
+from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.delegations import DELEGATION_BYTES, Delegates
 from circuits.batch.execution import RECIPIENT_TIME, Batch, Execution
@@ -74,6 +76,7 @@ class Columns(FloorColumns):
     delegate_code = limb("its code hash", WORD, by=_DELEGATE)
     delegate_warm = element("its warm mark before", by=_DELEGATE)
     delegate_life = element("its life", by=_DELEGATE)
+    delegate_small = nested(IsZero, "of one with code: whether all limbs of its address but the lowest are 0")
 
 
 class SetCodeTransaction(FloorTransaction):
@@ -141,11 +144,22 @@ class SetCodeTransaction(FloorTransaction):
         air.require_equal(row.delegate_code, _empty(air), "the delegate has no code", when=delegates - coded)
         air.query(CODE, row.code_id, row.delegate_code, row.code_size, count=coded)
         air.require_equal((row.code_id, row.code_size), (0, 0), "no known code", when=1 - plain - coded)
+        self._no_precompile(air)
         idle = (
             row.delegation_id, *row.delegate, *row.delegate_balance, *row.delegate_nonce, *row.delegate_code,
             row.delegate_warm, row.delegate_life, order.before, order.low,
         )  # fmt: skip
         air.require_equal(idle, [0] * len(idle), "no delegate", when=1 - delegates)
+
+    def _no_precompile(self, air: Air) -> None:
+        """The delegate whose code runs is no precompile: one with a code is refused (`executor.provable`)."""
+        row = air.row
+        # Nine limbs: below 2^20.
+        IsZero.constrain(
+            air, row.delegate_small, total(row.delegate[1:]), when=row.delegate_coded, name="small delegate"
+        )
+        last, _ = precompile_range(self.fork)
+        air.query(RANGE16, row.delegate[0] - (last + 1), count=row.delegate_small.zero)
 
     def _runs(self, air: Air) -> Expression:
         row = air.row
@@ -156,11 +170,21 @@ class SetCodeTransaction(FloorTransaction):
 class LoneColumns(Columns, transaction.LoneColumns):
     """One transaction per row, in a fork with a precompile that stands apart from the others."""
 
+    delegate_apart = element("of a small delegate: inverse of the distance to that one", by="its constraint")
+
 
 class LoneSetCodeTransaction(SetCodeTransaction, transaction.LoneTransaction):
     """Transactions of such a fork with a precompile that stands apart from the others."""
 
     layout = LoneColumns
+
+    def _no_precompile(self, air: Air) -> None:
+        super()._no_precompile(air)
+        row, small = air.row, air.row.delegate_small.zero
+        _, lone = precompile_range(self.fork)
+        assert lone is not None
+        air.require((row.delegate[0] - lone) * row.delegate_apart - small, "the delegate is not the lone precompile")
+        air.require((1 - small) * row.delegate_apart, "no small delegate")
 
 
 def _empty(air: Air) -> list[Expression]:
@@ -200,6 +224,15 @@ def fill(table: SetCodeTransaction, execution: Execution, *asked: NDArray[np.uin
     block.delegate_coded = coded
     block.code_id, block.code_size = (np.where(coded, x, 0) for x in execution.codes_of(access.code_hash))
     block.runs = coded
+    low = access.address[:, 0].astype(np.int64)
+    rest = access.address[:, 1:].astype(np.uint64).sum(axis=1)
+    IsZero.fill(block.delegate_small, rest)
+    for cells in (block.delegate_small.zero, block.delegate_small.inverse):
+        cells *= coded
+    lone = precompile_range(execution.fork)[1]
+    if lone is not None:
+        small = coded & (rest == 0)
+        block.delegate_apart = arithmetic.inverse(((low - lone) % MODULUS * small).astype(np.uint64))
     matrix[here] = chosen
     return matrix
 
