@@ -162,7 +162,7 @@ def _transaction_digests(blocks: Sequence[BlockContents], contexts: Digests) -> 
         "calldata_digest": buffer_digests([t.data for t in flat]),
         "access_digest": np.array(lists, dtype=np.uint32).reshape(-1, 8),
         "access_addresses": np.array(addresses, dtype=np.uint32),
-        "access_keys": np.array([len(t.access_list) - n for t, n in zip(flat, addresses, strict=True)], dtype=np.uint32),
+        "access_keys": np.array([len(t.access_list) - n for t, n in zip(flat, addresses, strict=True)], np.uint32),
         "blobs": np.array([len(t.blob_hashes) for t in flat], dtype=np.uint32),
         "blob_digest": buffer_digests([b"".join(t.blob_hashes) for t in flat]),
         "max_blob_fee": words_from_ints([t.max_blob_fee for t in flat]),

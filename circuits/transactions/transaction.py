@@ -888,7 +888,7 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
 def components(fork: Fork) -> tuple[Component, ...]:
     """The table of transactions of a fork without set-code transactions, and what it looks up."""
     if fork.sets_codes:  # see `circuits.transactions.set_code`
-        return fees.COMPONENTS
+        return fees.components(fork)
     has_lone = precompile_range(fork)[1] is not None
     table = (LoneTransaction if has_lone else FloorTransaction if fork.floor_gas_per_token else Transaction)(fork)
     return Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)), *fees.components(fork)
