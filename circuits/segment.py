@@ -29,7 +29,17 @@ from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
 from circuits.fields import calls as field_calls
 from circuits.fields import listings
-from circuits.frames import buffer, call_gas, calldata, code, create_address, frames, init_code, push_sites
+from circuits.frames import (
+    buffer,
+    call_gas,
+    calldata,
+    code,
+    create_address,
+    delegation,
+    frames,
+    init_code,
+    push_sites,
+)
 from circuits.functions import bitwise_bytes, poseidon2, range
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2, RANGE15
 from circuits.instructions import (
@@ -63,7 +73,17 @@ from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
-from circuits.transactions import access_list, beacon, block, history, system_call, transaction, withdrawal
+from circuits.transactions import (
+    access_list,
+    authorization,
+    beacon,
+    block,
+    history,
+    set_code,
+    system_call,
+    transaction,
+    withdrawal,
+)
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
 from executor.forks import CIRCUIT_FORKS, Fork
@@ -106,6 +126,8 @@ def _fill_segment(execution: Execution) -> Matrix:
 
 _MODULES = (
     transaction,
+    set_code,
+    authorization,
     access_list,
     withdrawal,
     beacon,
@@ -150,6 +172,7 @@ _MODULES = (
     buffer,
     calldata,
     push_sites,
+    delegation,
     code,
     transfer,
     undo,

@@ -127,6 +127,11 @@ class Fork:
     max_block_bytes: int | None = None  # EIP-7934: of the RLP of a block
 
     @property
+    def sets_codes(self) -> bool:
+        """Whether accounts can let the code of other accounts run for them (EIP-7702)."""
+        return SET_CODE_TYPE in self.transaction_types
+
+    @property
     def system_contracts(self) -> tuple[bytes, ...]:
         """Addresses of the contracts that every block calls."""
         return tuple(call.address for call in (*self.block_start_calls, *self.block_end_calls))

@@ -142,7 +142,7 @@ def confined_machine(confined: Confined) -> Any:
                 authority = Address(signer)
                 self.mark_address_warm(authority)
                 code = self.get_code(authority)
-                if (code and not delegates(code)) or self.get_nonce(authority) != authorization.nonce:
+                if not gets_code(code, self.get_nonce(authority), authorization):
                     continue
                 if self.account_exists(authority):
                     refund += REFUND_AUTHORIZATION
@@ -232,6 +232,11 @@ def confined_machine(confined: Confined) -> Any:
             return bytes(finished.output)
 
     return ConfinedMachine
+
+
+def gets_code(code: bytes, nonce: int, authorization: Authorization) -> bool:
+    """Whether an account with this code and nonce, which has signed an authorization, gets the code (EIP-7702)."""
+    return (not code or delegates(code)) and nonce == authorization.nonce
 
 
 def instructions(fork: Fork) -> dict[int, Instruction]:

@@ -145,6 +145,7 @@ class Recorder:
         self._frame_numbers = array("Q")
         self._frame_count = 0
         self._open: list[_OpenFrame] = []
+        self._recipient_delegates_to = b""
         self._switch_steps = array("Q", [0])
         self._switch_frames = array("Q", [0])
 
@@ -263,7 +264,10 @@ class Recorder:
         frame = self._open.pop()
         message = computation.msg
         output = computation.output
-        is_precompile = not message.is_create and message.code_address in computation.precompiles
+        runs_at = b"" if message.is_create else message.code_address
+        if message.is_delegation and frame.parent == NONE:
+            runs_at = self._recipient_delegates_to  # the message of a transaction names its recipient alone
+        is_precompile = not message.is_delegation and runs_at in computation.precompiles
         self._frame_numbers.append(frame.number)
         self._frames.append(
             kind=frame.kind,
@@ -275,7 +279,8 @@ class Recorder:
             is_static=message.is_static,
             caller=message.sender,
             address=message.storage_address,
-            code_address=b"" if message.is_create else message.code_address,
+            code_address=runs_at,
+            delegates=int(message.is_delegation),
             code=self.code(message.code),
             value=message.value,
             input_start=self.put(message.data_as_bytes),
@@ -292,6 +297,10 @@ class Recorder:
         self._resumed, self._resumed_at = frame.call_step, len(self.steps)
         if self._open:
             self._switch(self._open[-1].number)
+
+    def recipient_delegates(self, address: bytes) -> None:
+        """The recipient of the transaction that begins has a code that points to this address (EIP-7702)."""
+        self._recipient_delegates_to = address
 
     def add_collision(self, computation: Any) -> None:
         """A contract creation by a transaction that failed before it began."""

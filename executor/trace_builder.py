@@ -80,6 +80,7 @@ class TraceBuilder:
             input_size=len(transaction.data),
             access_addresses=transaction.access_addresses,
             access_keys=transaction.access_keys,
+            authorizations=len(transaction.authorization_list),
             blob_hashes_start=recorder.put(blob_hashes),
             blob_hashes_size=len(blob_hashes),
             intrinsic_gas=transaction.intrinsic_gas,

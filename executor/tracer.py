@@ -126,6 +126,12 @@ def traced_machine(confined: Confined, recorder: Recorder) -> Any:
             recorder.write(StateKind.DESTROYED, self.msg.storage_address, 0, 1)
 
     class TracedExecutor(executor):  # type: ignore[misc, valid-type]
+        def get_code_at_address(self, code_address: Any) -> Any:
+            code, delegate = super().get_code_at_address(code_address)
+            if delegate is not None:
+                recorder.recipient_delegates(delegate)
+            return code, delegate
+
         def build_computation(self, message: Any, transaction: Any) -> Any:
             frames = recorder.position.frames
             if message.is_create:

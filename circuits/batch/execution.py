@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from circuits.batch.code_trees import CodeTrees
 from circuits.batch.deposits import deposit_words
 from circuits.batch.init_codes import init_code_ids
+from circuits.batch.item_lists import Entries, authorization_entries
 from circuits.batch.leaves import BatchLeaves, LeafKind
 from circuits.batch.modexp_plan import ModexpPlan
 from circuits.batch.operations import OperationKind, Operations
@@ -56,8 +57,12 @@ SYSTEM_CALL_BEGIN = 2
 #: Time from an instruction that opens a frame to the frame's beginning: it accesses two accounts in between, and a
 #: creation reads its initcode after that.
 OPENING = 2
-#: Time that a call takes which opens no frame: it may access two accounts as well.
+#: Where accounts can delegate (EIP-7702), a transaction's recipient and the account whose code runs for it are accessed
+#: between the last authorization, each of which takes one unit, and the outermost frame.
+RECIPIENT_TIME = 2
+#: Time that a call takes which opens no frame: it may access two accounts as well; three where accounts can delegate.
 STOPPED_TIME = 2
+DELEGATING_STOPPED_TIME = 3
 #: Time from the beginning of a frame to its first step: what is undone when it fails is set apart, and value moves.
 FRAME_BEGIN = 3
 #: Time that the writes of a beacon root and of the parent's hash take, and a withdrawal.
@@ -194,6 +199,11 @@ class Batch:
         return [(forks[end - 1], first, end) for first, end in zip([0, *ends], ends, strict=False)]
 
     @cached_property
+    def authorizations(self) -> Entries:
+        """The authorizations of the transactions (EIP-7702)."""
+        return authorization_entries(self.trace)
+
+    @cached_property
     def receipts(self) -> ReceiptChain:
         """The running hash of logs and receipts."""
         return ReceiptChain.of(self.trace, self.operations)
@@ -215,6 +225,7 @@ class Execution:
         failed: (n,) bool: the step ends its frame by an exceptional halt.
         begin_time, frame_time, end_time: (operations,) when an operation begins; when its outermost frame does (for
             others than transactions and system calls the same); when its last step is done (see TRANSACTION_END).
+        authorization_time: (transactions,) when the first authorization is accessed, if there is one.
         next_time: time after the last operation.
         answer_time: (system calls,) when the first word is read of what it returns to the block.
         transactions: rows of the segment's transactions in the trace; transaction_operations: their numbers.
@@ -275,7 +286,7 @@ class Execution:
         counts = self.of_messages("end_frame") - first
         rows = ranges(first, counts)
         frames = self.trace.frames
-        precompile = _precompiles(frames.kind[rows], frames.code_address[rows], self.fork)
+        precompile = _precompiles(self.trace, rows, self.fork)
         acts = (frames.parent[rows] != NONE) | (frames.end_step[rows] > frames.first_step[rows]) | (precompile > 0)
         acts |= (frames.kind[rows] == FrameKind.CREATION) & (frames.outcome[rows] != Outcome.COLLISION)
         local = np.repeat(np.arange(len(first)), counts)[acts]
@@ -463,7 +474,8 @@ class Execution:
         asked = self.rows(OPCODES["EXTCODESIZE"], OPCODES["EXTCODECOPY"])
         taken = self.transactions[trace.transactions.is_creation[self.transactions] == 1]
         addresses = trace.frames.address[trace.transactions.first_frame[taken]]
-        hashes = self._code_hashes_of(np.concatenate([self.operand(asked, 0)[:, :10], addresses]))
+        owners = [self.operand(asked, 0)[:, :10], addresses, *self._may_delegate()]
+        hashes = self._code_hashes_of(np.concatenate(owners))
         # Codes that are stored, and initcodes of CREATE2.
         made = np.isin(trace.hashes.purpose, (HashPurpose.CODE, HashPurpose.INITCODE))
         made &= np.isin(trace.hashes.step, self.step)
@@ -482,6 +494,28 @@ class Execution:
         sizes = trace.codes.size[trace.frames.code[self.frames[creating]]].astype(np.int64)
         self.frame_code[creating] = init_code_ids(sizes)
         self.code = self.frame_code[self.frame - 1] if len(self.step) else self.frame
+
+    def _may_delegate(self) -> list[Limbs]:
+        """Accounts (n, 10) of whose codes it is proved whether they stand for those of others (EIP-7702)."""
+        if not self.fork.sets_codes:
+            return []
+        table = self.trace.transactions
+        calls = self.rows(*_CALLS)
+        return [
+            self.operand(calls, 1)[:, :10],
+            table.sender[self.transactions],
+            table.to[self.transactions],
+            self.authorities,
+        ]
+
+    @cached_property
+    def authorities(self) -> Limbs:
+        """The accounts (n, 10) that have signed the authorizations of the segment, those of no effect left out."""
+        entries = self.batch.authorizations
+        rows = ranges(entries.starts[self.transactions], entries.counts[self.transactions])
+        valid = rows[entries.items.fields["valid"][rows] == 1]
+        found: Limbs = entries.items.fields["authority"][valid]
+        return found
 
     def _set_times(self) -> None:
         """See TRANSACTION_BEGIN, FRAME_BEGIN and TRANSACTION_END."""
@@ -512,7 +546,7 @@ class Execution:
         words = words_of(small_integers(self.operand(creations, 2)))
         duration[creations] += words * hashed + counts
         stopped = np.isin(self.opcode, _CALLS) & ~self.failed & (self.opened == 0)
-        duration[stopped] = STOPPED_TIME
+        duration[stopped] = DELEGATING_STOPPED_TIME if self.fork.sets_codes else STOPPED_TIME
         openers = np.flatnonzero(self.opened)
         self.lead = np.full(len(self.step), OPENING, dtype=np.int64)
         self.lead[creations] += words
@@ -540,6 +574,9 @@ class Execution:
         entries[local] = (
             table.access_addresses[self.transactions].astype(np.int64) + table.access_keys[self.transactions]
         )
+        listed = entries[local] + TRANSACTION_BEGIN
+        if self.fork.sets_codes:
+            entries[local] += table.authorizations[self.transactions].astype(np.int64) + RECIPIENT_TIME
         np.add.at(running, self.operation - self.first, duration)
         outermost = np.flatnonzero(self.frame_parent == 0)
         running[self.frame_operation[outermost] - self.first] += FRAME_BEGIN + idle[outermost]
@@ -556,6 +593,7 @@ class Execution:
         self.answer_time = (self.begin_time + total)[called] - answers
         self.frame_time = self.begin_time.copy()
         self.frame_time[messages] += (begin + entries)[messages]
+        self.authorization_time = self.begin_time[local] + listed
         self.end_time = self.frame_time + running
         self.next_time = int(total.sum())
         before = np.cumsum(duration) - duration
@@ -885,11 +923,14 @@ def words_of(size: Integers) -> Integers:
     return -(-size // 32)
 
 
-def _precompiles(kind: NDArray[np.uint8], address: Limbs, fork: Fork) -> Integers:
-    """Numbers (n,) of the precompiles that frames call, 0 for others; `address` (n, 10): whose code they run."""
+def _precompiles(trace: ExecutionTrace, rows: Integers, fork: Fork) -> Integers:
+    """Numbers (n,) of the precompiles that frames, rows (n,) of the trace, call; 0 for others."""
+    frames = trace.frames
+    kind, address = frames.kind[rows], frames.code_address[rows]
     low = address[:, 0].astype(np.int64)
-    created = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
-    return np.where(~created & ~address[:, 1:].any(axis=1) & np.isin(low, precompile_numbers(fork)), low, 0)
+    none = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    none |= frames.delegates[rows] == 1  # the code there is what would run: none
+    return np.where(~none & ~address[:, 1:].any(axis=1) & np.isin(low, precompile_numbers(fork)), low, 0)
 
 
 def small_integers(words: Limbs) -> Integers:
