@@ -1,6 +1,6 @@
 """The input of the precompile MODEXP, and what it costs.
 
-Source: EIP-198, EIP-2565; execution-specs `cancun/vm/precompiled_contracts/modexp.py`.
+Source: EIP-198, EIP-2565, EIP-7883; execution-specs `cancun/vm/precompiled_contracts/modexp.py`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import NamedTuple
 
+from executor.forks import ModexpRules
+
 WORD_BYTES = 32
 #: The lengths of base, exponent and modulus stand before the numbers, a word each.
 HEADER_BYTES = 3 * WORD_BYTES
 
-LEAST_GAS = 200
-GAS_DIVISOR = 3
 #: Bytes of a number that count as one in its price.
 PRICED_BYTES = 8
 
@@ -128,18 +128,16 @@ class ModexpInput:
         base, exponent, modulus = self.lengths
         return self.number(HEADER_BYTES + base + exponent, modulus)
 
-    @cached_property
-    def iterations(self) -> int:
-        """Squarings that are paid for: at least one."""
-        beyond = max(0, self.lengths[1] - WORD_BYTES)
-        return max(1, 8 * beyond + max(0, self.head.bit_length() - 1))
-
-    @cached_property
-    def gas(self) -> int:
-        """What the call costs."""
-        longer = max(self.lengths[0], self.lengths[2])
-        parts = -(-longer // PRICED_BYTES)
-        return max(LEAST_GAS, parts * parts * self.iterations // GAS_DIVISOR)
+    def gas(self, rules: ModexpRules) -> int:
+        """What the call costs by EIP-2565 or EIP-7883."""
+        base, exponent, modulus = self.lengths
+        longer = max(base, modulus)
+        complexity = rules.complexity_factor * (-(-longer // PRICED_BYTES)) ** 2
+        if rules.short_complexity is not None and longer <= WORD_BYTES:
+            complexity = rules.short_complexity
+        beyond = rules.iterations_per_byte * max(0, exponent - WORD_BYTES)
+        iterations = max(1, beyond + max(0, self.head.bit_length() - 1))
+        return max(rules.least_gas, complexity * iterations // rules.gas_divisor)
 
     @cached_property
     def computes(self) -> bool:

@@ -7,7 +7,9 @@ no table; they halt exceptionally.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +110,7 @@ _STACK_EFFECTS: dict[str, tuple[int, int, int]] = (
 )
 
 OPCODES: Mapping[str, int] = {name: opcode for name, (opcode, _, _) in _STACK_EFFECTS.items()}
-NAMES: Mapping[int, str] = {opcode: name for name, opcode in OPCODES.items()}
+NAMES: dict[int, str] = {opcode: name for name, opcode in OPCODES.items()}
 
 CALLS = frozenset(OPCODES[name] for name in ("CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"))
 CREATIONS = frozenset(OPCODES[name] for name in ("CREATE", "CREATE2"))
@@ -158,12 +160,31 @@ REACH = _column(
 )
 
 
-def with_added(added: Iterable[AddedInstruction]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """`OPERANDS` and `RESULTS` of a fork that adds these instructions."""
-    operands, results = OPERANDS.copy(), RESULTS.copy()
+@dataclass(frozen=True, eq=False)
+class InstructionSet:
+    """The instructions of a fork.
+
+    Attributes:
+        names: by opcode.
+        operands, results, reach: (256,) as `OPERANDS`, `RESULTS` and `REACH`.
+    """
+
+    names: Mapping[int, str]
+    operands: NDArray[np.uint8]
+    results: NDArray[np.uint8]
+    reach: NDArray[np.uint8]
+
+
+@cache
+def instruction_set(added: tuple[AddedInstruction, ...]) -> InstructionSet:
+    """The instructions of a fork that adds these ones."""
+    operands, results, reach = OPERANDS.copy(), RESULTS.copy(), REACH.copy()
     for instruction in added:
-        operands[instruction.opcode], results[instruction.opcode] = instruction.operands, instruction.results
-    return operands, results
+        operands[instruction.opcode] = reach[instruction.opcode] = instruction.operands
+        results[instruction.opcode] = instruction.results
+    for column in (operands, results, reach):
+        column.setflags(write=False)
+    return InstructionSet(NAMES | {i.opcode: i.name for i in added}, operands, results, reach)
 
 
 def is_dup(opcode: int) -> bool:

@@ -13,7 +13,7 @@ from eth.precompiles.modexp import extract_lengths
 
 from executor import bls12_381
 from executor.forks import CANCUN, Fork, ModexpRules
-from executor.modexp import PRICED_BYTES, WORD_BYTES, ModexpInput
+from executor.modexp import WORD_BYTES, ModexpInput
 
 Precompile = Callable[[Any], Any]
 
@@ -61,18 +61,6 @@ def _modexp(precompile: Precompile) -> Precompile:
     return modexp
 
 
-def modexp_gas(rules: ModexpRules, given: ModexpInput) -> int:
-    """What a call costs by EIP-2565 or EIP-7883."""
-    base, exponent, modulus = given.lengths
-    longer = max(base, modulus)
-    complexity = rules.complexity_factor * (-(-longer // PRICED_BYTES)) ** 2
-    if rules.short_complexity is not None and longer <= WORD_BYTES:
-        complexity = rules.short_complexity
-    beyond = rules.iterations_per_byte * max(0, exponent - WORD_BYTES)
-    iterations = max(1, beyond + max(0, given.head.bit_length() - 1))
-    return max(rules.least_gas, complexity * iterations // rules.gas_divisor)
-
-
 def modexp_by(rules: ModexpRules) -> Precompile:
     """MODEXP where its numbers have a bound (EIP-7823): all of a call can be read before it is paid."""
     most = rules.max_number_bytes
@@ -83,7 +71,7 @@ def modexp_by(rules: ModexpRules) -> Precompile:
         given = ModexpInput(computation.msg.data_as_bytes)
         if max(given.lengths) > most:
             raise VMError(f"MODEXP of a number of {max(given.lengths)} bytes, more than {most} (EIP-7823)")
-        computation.consume_gas(modexp_gas(rules, given), reason="MODEXP")
+        computation.consume_gas(given.gas(rules), reason="MODEXP")
         power = pow(given.base, given.exponent, given.modulus) if given.computes else 0
         computation.output = power.to_bytes(given.lengths[2], "big")
         return computation

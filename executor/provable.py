@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import BEACON_ROOTS_ADDRESS, FORKS
+from executor.forks import BEACON_ROOTS_ADDRESS, FORKS, Fork
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
@@ -41,7 +41,7 @@ VAST_BYTES = 2**48
 
 _ENDINGS = np.array([OPCODES["RETURN"], OPCODES["REVERT"]], dtype=np.uint8)
 
-#: Precompiles by the names that the execution specs have for them; all are proved.
+#: Precompiles of all forks by the names that the execution specs have for them; all are proved.
 PRECOMPILE_NAMES = {
     1: "ecrecover",
     2: "sha256",
@@ -53,12 +53,24 @@ PRECOMPILE_NAMES = {
     8: "alt_bn128_pairing_check",
     9: "blake2f",
     10: "point_evaluation",
+    0x0B: "bls12_g1_add",
+    0x0C: "bls12_g1_msm",
+    0x0D: "bls12_g2_add",
+    0x0E: "bls12_g2_msm",
+    0x0F: "bls12_pairing",
+    0x10: "bls12_map_fp_to_g1",
+    0x11: "bls12_map_fp2_to_g2",
+    0x100: "p256verify",
 }
-#: Precompiles whose input has parts: bytes of a part, gas of a call, gas of each part. Proved below so many parts,
-#: or where the gas for these is lacking.
-PARTED_PRECOMPILES = {8: (192, 45_000, 34_000)}
+#: Precompiles whose input has parts: bytes of a part, gas of a call, gas of each of many parts. Proved below so many
+#: parts, or where the gas for these is lacking.
+PARTED_PRECOMPILES = {
+    8: (192, 45_000, 34_000),
+    0x0C: (160, 0, 6_228),
+    0x0E: (288, 0, 11_790),
+    0x0F: (384, 37_700, 32_600),
+}
 MAX_PARTS = 2**14
-PROVED_PRECOMPILES = tuple(PRECOMPILE_NAMES)
 BLAKE2F, BLAKE2F_INPUT_BYTES = 9, 213
 MODEXP = 5
 
@@ -196,7 +208,7 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     steps, frames = trace.steps, trace.frames
     own = proved_frames(trace)
     number = precompile_numbers(trace)
-    yield from _modexp(trace, np.flatnonzero(own & (number == MODEXP)))
+    yield from _modexp(trace, np.flatnonzero(own & (number == MODEXP)), forks_of(trace))
     for number_, (stride, base, each) in PARTED_PRECOMPILES.items():
         many = own & (number == number_) & (frames.input_size >= MAX_PARTS * stride)
         many &= np.minimum(frames.gas_given, MAX_GAS) >= base + each * MAX_PARTS
@@ -244,25 +256,44 @@ def blake2f_calls(trace: ExecutionTrace) -> tuple[NDArray[np.int64], NDArray[np.
     return calls, rounds, trace.data.byte[start + BLAKE2F_INPUT_BYTES - 1].astype(np.int64)
 
 
-def _modexp(trace: ExecutionTrace, calls: NDArray[np.int64]) -> Iterator[Refusal]:
+def _modexp(trace: ExecutionTrace, calls: NDArray[np.int64], forks: Sequence[Fork]) -> Iterator[Refusal]:
     """The first of these frames, calls of MODEXP, whose numbers are too large, or whose price is above `MAX_GAS`."""
     frames = trace.frames
     for frame in calls.tolist():
         given = ModexpInput(trace.bytes_at(frames.input_start[frame], frames.input_size[frame]))
         reason = given.refusal if frames.outcome[frame] == Outcome.SUCCESS else None
-        if frames.gas_given[frame] > MAX_GAS and given.gas > MAX_GAS:
+        rules = forks[int(frames.block[frame])].modexp
+        has_bound = rules.max_number_bytes is not None  # which keeps prices far below
+        if not has_bound and frames.gas_given[frame] > MAX_GAS and given.gas(rules) > MAX_GAS:
             reason = f"MODEXP for more than {MAX_GAS} gas"
         if reason:
             yield Refusal(_place_of_frame_opening(trace, frame), reason)
             return
 
 
+def forks_of(trace: ExecutionTrace) -> list[Fork]:
+    """The fork of each block."""
+    known = list(FORKS.values())
+    return [known[place] for place in trace.blocks.fork.tolist()]
+
+
+def proved_precompiles(fork: Fork) -> tuple[int, ...]:
+    """The precompiles of a fork: all are proved."""
+    return tuple(sorted(int.from_bytes(address, "big") for address in fork.precompiles))
+
+
 def precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
     """Number of the precompile that each frame calls, 0 for others, (frames,)."""
-    address = trace.frames.code_address
+    frames = trace.frames
+    address = frames.code_address
     number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)
-    created = np.isin(trace.frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
-    return np.where(created | (number > max(PRECOMPILE_NAMES)), 0, number)
+    created = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    is_known = np.zeros(len(number), dtype=bool)
+    for place, fork in enumerate(FORKS.values()):
+        own = np.flatnonzero(trace.blocks.fork == place)
+        if len(own):
+            is_known |= np.isin(number, proved_precompiles(fork)) & np.isin(frames.block, own)
+    return np.where(created | ~is_known, 0, number)
 
 
 def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:

@@ -36,7 +36,7 @@ from executor.opcodes import (
     REACH,
     RESULTS,
     SWAP1,
-    with_added,
+    instruction_set,
 )
 from executor.state_keys import LASTING_KINDS, StateKey, StateKind
 from executor.tables import IntBuffer, Table, TableBuffer, WordBuffer, limbs_of
@@ -191,7 +191,8 @@ class Recorder:
         """What comes is of this fork."""
         if fork.added_instructions != self._fork.added_instructions:
             self.flush()
-            self._stack_words = with_added(fork.added_instructions)
+            own = instruction_set(fork.added_instructions)
+            self._stack_words = own.operands, own.results
         self._fork = fork
 
     def flush(self) -> None:

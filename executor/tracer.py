@@ -20,7 +20,7 @@ from eth_utils.crypto import keccak
 from executor.forks import SystemCall
 from executor.limits import Watch
 from executor.machine import Confined, Instruction, confined_machine, instructions
-from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, SWAP1, is_dup, is_swap, with_added
+from executor.opcodes import CREATIONS, DUP1, OPCODES, OPENERS, SWAP1, instruction_set, is_dup, is_swap
 from executor.recorder import STEP_COLUMNS, STEPS_PER_CHUNK, Recorder, create_address_input
 from executor.state_keys import StateKind
 from executor.trace import HashPurpose
@@ -156,7 +156,8 @@ class _TracedInstructions(dict[int, Instruction]):
     """The wrapped instructions of a fork by opcode; for opcodes without an instruction, what fails."""
 
     def __init__(self, confined: Confined, recorder: Recorder) -> None:
-        operands, results = with_added(confined.fork.added_instructions)
+        own = instruction_set(confined.fork.added_instructions)
+        operands, results = own.operands, own.results
 
         def traced(opcode: int, instruction: Any) -> Instruction:
             words = int(operands[opcode]), int(results[opcode])

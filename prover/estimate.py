@@ -169,8 +169,7 @@ class Estimator:
 def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[str, Integers]:
     """Rows of the tables of equations before each operation, (operations + 1,): each call as large as it can be."""
     frames = batch.trace.frames
-    address = frames.code_address
-    low = np.where(address[:, 1:].any(axis=1) | (frames.transaction == NONE), 0, address[:, 0]).astype(np.int64)
+    called = np.where(frames.transaction == NONE, 0, precompile_numbers(batch.trace))
     size = frames.input_size.astype(np.int64)
     tables = {
         (kind, limbs): table.name
@@ -179,7 +178,7 @@ def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[
     }
     sums = {name: np.zeros(operations + 1, dtype=np.int64) for name in tables.values()}
     for number, programs in listed_rows().items():
-        calls = np.flatnonzero(low == number)
+        calls = np.flatnonzero(called == number)
         if not len(calls):
             continue
         stride = PRECOMPILES[number].stride

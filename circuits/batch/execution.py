@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,12 @@ from circuits.batch.init_codes import init_code_ids
 from circuits.batch.leaves import BatchLeaves, LeafKind
 from circuits.batch.modexp_plan import ModexpPlan
 from circuits.batch.operations import OperationKind, Operations
-from circuits.batch.precompiles import MODEXP, precompile_duration, precompile_output
+from circuits.batch.precompiles import MODEXP, precompile_duration, precompile_numbers, precompile_output
 from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds
 from circuits.limbs import Limbs
 from circuits.widths import WORD
-from executor.forks import CIRCUIT_FORKS, FORKS, Fork
+from executor.forks import CIRCUIT_FORKS, FORKS, AddedInstruction, Fork
 from executor.modexp import ModexpInput
 from executor.opcodes import (
     CALLS,
@@ -34,12 +34,10 @@ from executor.opcodes import (
     MAX_DUP,
     MAX_SWAP,
     MEMORY_OPERANDS,
-    NAMES,
     OPCODES,
     OPERANDS,
-    REACH,
-    RESULTS,
     SWAP1,
+    instruction_set,
     is_dup,
 )
 from executor.state_keys import StateKind
@@ -93,10 +91,6 @@ FAR_LIMB = 3
 
 #: Words on a full stack.
 MAX_STACK = 1024
-#: Opcodes that no instruction has, INVALID included; instructions that make the stack higher; (256,).
-UNDEFINED = np.array([opcode not in NAMES for opcode in range(256)])
-GROWS = np.array([RESULTS[opcode] > (0 if is_dup(opcode) else OPERANDS[opcode]) for opcode in range(256)])
-
 #: Gas that steps count; what a transaction has beyond it is its reserve.
 MAX_GAS = (1 << 30) - 1
 
@@ -115,8 +109,8 @@ STATIC_CHANGES = (
 )
 VALUE_OPERAND = 2
 
-#: Gas that every execution of an instruction costs at least, as far as it is constant: what `exceptional` compares
-#: with; 0 for instructions without a constant part worth a check of its own. Source: cancun/vm/gas.py.
+#: Gas that every execution of an instruction of Cancun costs at least, as far as it is constant: what `exceptional`
+#: compares with; 0 for instructions without a constant part worth a check of its own. Source: cancun/vm/gas.py.
 CONSTANT_GAS = np.zeros(256, dtype=np.int64)
 for _names, _cost in (
     ("ADDRESS ORIGIN CALLER CALLVALUE CALLDATASIZE CODESIZE GASPRICE COINBASE TIMESTAMP NUMBER PREVRANDAO", 2),
@@ -132,6 +126,41 @@ for _names, _cost in (
     for _name in _names.split():
         CONSTANT_GAS[OPCODES[_name]] = _cost
 CONSTANT_GAS[[*range(0x60, 0x80), *range(DUP1, DUP1 + MAX_DUP), *range(SWAP1, SWAP1 + MAX_SWAP)]] = 3
+
+
+@dataclass(frozen=True, eq=False)
+class OpcodeFacts:
+    """What a fork says of every opcode, (256,) each.
+
+    Attributes:
+        undefined: whether no instruction has it, as INVALID.
+        operands, results, reach: words that are read from the stack and written to it, and that must lie on it.
+        grows: whether it makes the stack higher.
+        gas: as `CONSTANT_GAS`.
+    """
+
+    undefined: NDArray[np.bool_]
+    operands: NDArray[np.uint8]
+    results: NDArray[np.uint8]
+    reach: NDArray[np.uint8]
+    grows: NDArray[np.bool_]
+    gas: Integers
+
+
+def opcode_facts(fork: Fork) -> OpcodeFacts:
+    """The facts of a fork."""
+    return _opcode_facts(fork.added_instructions)
+
+
+@cache
+def _opcode_facts(added: tuple[AddedInstruction, ...]) -> OpcodeFacts:
+    own = instruction_set(added)
+    undefined = np.array([opcode not in own.names for opcode in range(256)])
+    pops = np.array([0 if is_dup(opcode) else own.operands[opcode] for opcode in range(256)])
+    gas = CONSTANT_GAS.copy()
+    for instruction in added:
+        gas[instruction.opcode] = instruction.gas
+    return OpcodeFacts(undefined, own.operands, own.results, own.reach, own.results > pops, gas)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +204,7 @@ class Execution:
 
     Attributes (n steps; all `int64` arrays):
         trace, operations, leaves: of the whole batch.
-        fork: of all its operations, as far as circuits differ by it.
+        fork: of all its operations, as far as circuits differ by it; facts: what it says of opcodes.
         first, end: operations of the segment.
         step: (n,) row of each step in the trace.
         opcode, pc, stack_size, gas, memory_words: (n,) before the step; memory in words, gas without the reserve.
@@ -226,6 +255,7 @@ class Execution:
         self.trace, self.operations, self.leaves = batch.trace, batch.operations, batch.leaves
         self.first, self.end = first, end
         self.fork = batch.fork_of(first)
+        self.facts = opcode_facts(self.fork)
         numbers = np.arange(first, end, dtype=np.int64)
         self.kind = self.operations.kind[first:end]
         self.transaction_operations = numbers[self.kind == OperationKind.TRANSACTION]
@@ -360,7 +390,8 @@ class Execution:
         for frame in np.flatnonzero(self.frame_precompile == MODEXP).tolist():
             row = self.frames[frame]
             data = self.trace.bytes_at(frames.input_start[row], frames.input_size[row])
-            found[frame] = ModexpPlan(ModexpInput(data), bool(self.frame_success[frame]))
+            paid, bound = bool(self.frame_success[frame]), self.fork.modexp.max_number_bytes
+            found[frame] = ModexpPlan(ModexpInput(data), paid, bound)
         return found
 
     @cached_property
@@ -392,9 +423,9 @@ class Execution:
                 Outcome.INVALID_INSTRUCTION,
             ),
         )
-        static |= self.gas < CONSTANT_GAS[self.opcode]
+        static |= self.gas < self.facts.gas[self.opcode]
         # Where both operands and gas lack, py-evm may name the gas.
-        static |= self.stack_size < REACH[self.opcode]
+        static |= self.stack_size < self.facts.reach[self.opcode]
         route[self.failed & static] = STATIC_FAILURE
         # Where gas is short as well, though it pays the constant cost, the bounds are the reason that is proved.
         route[self.failed & (route == PLAIN) & (outcome == Outcome.RETURN_DATA_BOUNDS)] = RETURN_DATA_BOUNDS
@@ -715,7 +746,9 @@ class Execution:
 def other_reason(execution: Execution, steps: Integers) -> NDArray[np.bool_]:
     """Which steps fail for what stands at pc or for the stack's size, whatever gas there is."""
     opcode, size = execution.opcode[steps], execution.stack_size[steps]
-    other: NDArray[np.bool_] = UNDEFINED[opcode] | (size < REACH[opcode]) | (GROWS[opcode] & (size == MAX_STACK))
+    facts = execution.facts
+    overflows = facts.grows[opcode] & (size == MAX_STACK)
+    other: NDArray[np.bool_] = facts.undefined[opcode] | (size < facts.reach[opcode]) | overflows
     return other
 
 
@@ -822,11 +855,11 @@ def _stack_writes(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     success = ~execution.failed
     dup = success & (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP)
     swap = success & (opcode >= SWAP1) & (opcode < SWAP1 + MAX_SWAP)
-    plain = np.flatnonzero(success & ~dup & ~swap & (RESULTS[opcode] == 1))
+    plain = np.flatnonzero(success & ~dup & ~swap & (execution.facts.results[opcode] == 1))
     dups, swaps = np.flatnonzero(dup), np.flatnonzero(swap)
     steps = [plain, dups, dups, swaps, swaps]
     slots = [
-        height[plain] - OPERANDS[opcode[plain]],
+        height[plain] - execution.facts.operands[opcode[plain]],
         height[dups] - 1 - (opcode[dups] - DUP1),  # what is copied stays where it is
         height[dups],
         height[swaps] - 1,
@@ -854,10 +887,9 @@ def words_of(size: Integers) -> Integers:
 
 def _precompiles(kind: NDArray[np.uint8], address: Limbs, fork: Fork) -> Integers:
     """Numbers (n,) of the precompiles that frames call, 0 for others; `address` (n, 10): whose code they run."""
-    numbers = np.array(sorted(int.from_bytes(x, "big") for x in fork.precompiles))
     low = address[:, 0].astype(np.int64)
     created = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
-    return np.where(~created & ~address[:, 1:].any(axis=1) & np.isin(low, numbers), low, 0)
+    return np.where(~created & ~address[:, 1:].any(axis=1) & np.isin(low, precompile_numbers(fork)), low, 0)
 
 
 def small_integers(words: Limbs) -> Integers:

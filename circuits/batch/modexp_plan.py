@@ -49,10 +49,19 @@ class ModexpPlan:
     Attributes:
         input: of the call.
         paid: whether it has the gas.
+        bound: bytes that a number may have (EIP-7823), or None: with a longer one the call fails.
     """
 
     input: ModexpInput
     paid: bool
+    bound: int | None = None
+
+    @cached_property
+    def reads_head(self) -> bool:
+        """Whether the head of the exponent is read: unless numbers are so long that the call is not paid, or fails."""
+        if self.bound is None:
+            return self.input.lengths[0] <= MAX_BASE_BYTES
+        return max(self.input.lengths) <= self.bound
 
     @cached_property
     def works(self) -> bool:
@@ -85,7 +94,7 @@ class ModexpPlan:
         words, ends = self.words, self.ends
         time = HEADER_TIME
         wanted = [(0, HEADER_BYTES, HEADER_BYTES, 0)]
-        if base <= MAX_BASE_BYTES:
+        if self.reads_head:
             wanted.append((first, min(exponent, WORD_BYTES), NUMBERS_START, 6))
         if self.works:
             wanted.append((second, modulus, ends[2], time))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME
+from executor.forks import Fork
 
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
@@ -30,6 +31,25 @@ _WORD_BYTES = 32
 #: Bytes that BLAKE2F takes and returns (EIP-152); words of these.
 BLAKE2F_SIZE, BLAKE2F_OUTPUT = 213, 64
 BLAKE2F_READS, BLAKE2F_WRITES = 7, 2
+
+
+def precompile_numbers(fork: Fork) -> tuple[int, ...]:
+    """The precompiles of a fork, in ascending order."""
+    return tuple(sorted(int.from_bytes(address, "big") for address in fork.precompiles))
+
+
+def precompile_range(fork: Fork) -> tuple[int, int | None]:
+    """The last one of those that are numbered from 1 on, and the one that stands apart, or None.
+
+    Raises:
+        ValueError: more than one does.
+    """
+    numbers = precompile_numbers(fork)
+    last = next(k for k in range(1, len(numbers) + 1) if k + 1 not in numbers)
+    others = [number for number in numbers if number > last]
+    if len(others) > 1 or numbers[0] != 1:
+        raise ValueError(f"precompiles {others} stand apart")
+    return last, others[0] if others else None
 
 
 def precompile_gas(number: Integers, size: Integers) -> Integers:
@@ -82,18 +102,34 @@ def field_taken(number: Integers, size: Integers) -> Integers:
 
 def field_cost(number: Integers, size: Integers) -> Integers:
     """Gas (n,) of precompiles that programs answer; 0 of others."""
-    found = [PRECOMPILES[n].gas if n in PRECOMPILES else (0, 0) for n in number.tolist()]
+    found = [(p.gas[0], p.steady_gas) if (p := PRECOMPILES.get(n)) else (0, 0) for n in number.tolist()]
     base, each = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    result: Integers = base + each * field_parts(number, size)
+    result: Integers = base + each * field_parts(number, size) + field_extra(number, size)
     return result
 
 
+def field_extra(number: Integers, size: Integers) -> Integers:
+    """What of that is due to few parts: gas (n,) beyond so many of many; 0 where the size is not right."""
+    priced = ~field_wrong(number, size)
+    found = np.zeros(len(number), dtype=np.int64)
+    for n in np.unique(number[priced]).tolist():
+        p = PRECOMPILES.get(n)
+        if p is not None and p.discounts:
+            extra = [p.cost(parts) - p.steady_gas * parts for parts in range(len(p.discounts) + 1)]
+            here = np.flatnonzero(priced & (number == n))
+            parts = size[here] // p.stride
+            found[here] = np.where(parts < len(extra), np.array(extra)[np.minimum(parts, len(p.discounts))], 0)
+    return found
+
+
 def field_wrong(number: Integers, size: Integers) -> Booleans:
-    """Whether (n,) the size of an input makes such a call fail, whatever its gas."""
+    """Whether (n,) the size of an input is not right: no program runs, and but for a lenient one the call fails."""
     found = [PRECOMPILES.get(n) for n in number.tolist()]
     strides = np.array([p.stride if p else 0 for p in found], dtype=np.int64)
     lengths = np.array([p.length if p and p.length is not None else -1 for p in found], dtype=np.int64)
+    nonempty = np.array([p is not None and p.nonempty for p in found], dtype=bool)
     broken = (strides > 0) & (size != field_parts(number, size) * strides)
+    broken |= nonempty & (size == 0)
     result: Booleans = broken | ((lengths >= 0) & (size != lengths))
     return result
 

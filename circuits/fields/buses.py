@@ -196,3 +196,15 @@ FIELD_RAN = Bus(
     ),
     argument="The last instance of a call sends it, and the call receives it.",
 )
+
+PART_PRICE = Bus(
+    index=140,
+    name="part_price",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("precompile", 1, "its number", "listing: a constant"),
+        BusField("parts", 1, "of its input", "listing: a constant"),
+        BusField("extra", 1, "gas that they cost beyond so many of many", "listing: a constant"),
+    ),
+    argument="The messages are constants of the circuit: one for each number of parts with a discount of its own.",
+)

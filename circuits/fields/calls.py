@@ -1,6 +1,7 @@
 """Calls of the precompiles that programs answer, and the instances of the programs.
 
-Source: execution-specs `cancun/vm/precompiled_contracts/ecrecover.py`, `alt_bn128.py`, `point_evaluation.py`.
+Source: execution-specs `cancun/vm/precompiled_contracts/ecrecover.py`, `alt_bn128.py`, `point_evaluation.py`; EIP-2537
+(BLS12-381), EIP-7951 (P256VERIFY).
 
 A call copies its input to the beginning of its frame's own memory, as hash functions do; of inputs of any length only
 what programs may read, since nobody pays for the rest. Then it hands a token to the
@@ -8,37 +9,52 @@ first instance: how many parts of the input are left, where the next one begins,
 last instance says what comes of the call. Which programs may stand for a part, and which for the end, is listed with
 them; that the program fits the input, its equations prove. Each instance has `INSTANCE_TIME`, whether it runs or
 an earlier one has failed: so the time of a call is known from the size of its input.
+
+Which precompiles there are is the fork's: so are the flags of a row, the listings, and the columns for prices with
+discounts and for precompiles to whom an input of another length is no failure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from circuits.air import field as arithmetic
 from circuits.air.derived import fill_derived
+from circuits.air.expression import Expression
 from circuits.air.field import INVERSE_2_16, MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, range_check, total
-from circuits.air.layout import RANGE, C, Cells, Layout, allocate, bit, element, limb, nested
+from circuits.air.layout import RANGE, C, Cells, Layout, Size, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.field_calls import FieldCalls
 from circuits.batch.hashed_inputs import HashedInputs
 from circuits.batch.precompile_calls import PrecompileCalls
-from circuits.batch.precompiles import field_cost, field_parts, field_taken
-from circuits.component import Acting, Component
+from circuits.batch.precompiles import field_cost, field_extra, field_parts, field_taken, field_wrong
+from circuits.component import Acting, Answering, Component
 from circuits.fields import machine
-from circuits.fields.buses import FIELD_PARTS, FIELD_RAN, KINDS, PROGRAM_LISTED, SELECTED_ROWS, START, WORD_ROWS
-from circuits.fields.listings import listed, listed_program, listings
+from circuits.fields.buses import (
+    FIELD_PARTS,
+    FIELD_RAN,
+    KINDS,
+    PART_PRICE,
+    PROGRAM_LISTED,
+    SELECTED_ROWS,
+    START,
+    WORD_ROWS,
+)
+from circuits.fields.listings import Listing, listed, listed_program, listings
+from circuits.fields.prices import Prices, fill_prices
 from circuits.frames.buses import HALT, PRECOMPILE
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge
 from circuits.functions.buses import KECCAK256_FUNCTION, SHA256_FUNCTION
 from circuits.instructions.buses import COPY
-from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.precompiles import PRECOMPILES, Precompile, precompiles_of
 from circuits.programs.program import INSTANCE_TIME
 from circuits.programs.runs import Runs
 from circuits.widths import WORD_BYTES
@@ -49,17 +65,14 @@ _LISTED = "its listing"
 
 #: 2^14 parts of 34,000 gas are below 2^30 - 2^27.
 _PART_BITS = 14
-_PARTED = tuple(p for p in PRECOMPILES.values() if p.stride)
-_EXACT = tuple(p for p in PRECOMPILES.values() if p.length is not None)
-#: Inputs of any length, of which only the beginning matters.
-_OPEN = tuple(p for p in PRECOMPILES.values() if p.reads)
+_NUMBERS = tuple(PRECOMPILES)
 
 
 class CallColumns(Layout[C]):
     """One call per row."""
 
     real = bit("1 on rows that stand for a call")
-    which = bit("flag of the precompile", len(PRECOMPILES))
+    which = bit("flag of the precompile", Size("precompiles"))
     frame = element("id of the frame", by=_BUS)
     kind = element("where the input lies: in a buffer or in memory", by=_BUS)
     source = element("which one", by=_BUS)
@@ -86,21 +99,62 @@ class CallColumns(Layout[C]):
     returns = bit("1: it returns some")
 
 
+class DiscountedColumns(CallColumns[C]):
+    """With precompiles whose parts cost less the more there are."""
+
+    discounted = bit("1: the more parts there were, the less each would cost")
+    extra = element("gas beyond what so many parts cost of many; else 0", by="part_price bus")
+
+
+class LenientColumns(DiscountedColumns[C]):
+    """With precompiles that return nothing for an input of another length."""
+
+    passes = element(
+        "1: the size is not right, which is paid and no failure",
+        equals=lambda row: _lenient(row) * (1 - row.right.zero) * (1 - row.charge.fails),
+    )
+
+
+def _flags(row: Any) -> dict[int, Any]:
+    """The flags of a row by the numbers of the precompiles: a fork's are the first ones."""
+    return dict(zip(_NUMBERS, row.which, strict=False))
+
+
 def _reads(row: Any) -> Any:
-    """Bytes that programs may read of an input of any length."""
-    flags = dict(zip(PRECOMPILES, row.which, strict=True))
-    return total([flags[p.number] * p.reads for p in _OPEN])
+    """Bytes that programs may read of an input of any length, of which only the beginning matters."""
+    return total([flag * PRECOMPILES[n].reads for n, flag in _flags(row).items() if PRECOMPILES[n].reads])
+
+
+def _lenient(row: Any) -> Any:
+    return total([flag for n, flag in _flags(row).items() if PRECOMPILES[n].lenient])
+
+
+@cache
+def _layout(precompiles: tuple[Precompile, ...]) -> type[CallColumns[Any]]:
+    """The columns of calls of these precompiles."""
+    if any(p.lenient for p in precompiles):
+        columns: type[CallColumns[Any]] = LenientColumns
+    else:
+        columns = DiscountedColumns if any(p.discounts for p in precompiles) else CallColumns
+    return columns.sized(precompiles=len(precompiles))
 
 
 class FieldCallsTable(Table[CallColumns]):
-    """ECRECOVER, alt_bn128, point evaluation: what they cost, take and return."""
+    """The precompiles of a fork that programs answer: what they cost, take and return."""
 
     name = "field_calls"
     row_order = "rows meet only on buses"
 
+    def __init__(self, precompiles: tuple[Precompile, ...]) -> None:
+        """The table for calls of these precompiles."""
+        super().__init__(layout=_layout(precompiles))
+        self.precompiles = precompiles
+
     def constraints(self, air: Air[CallColumns]) -> None:
         row, real = air.row, air.row.real
-        flags = dict(zip(PRECOMPILES, row.which, strict=True))
+        flags = _flags(row)
+        parted_ones = [p for p in self.precompiles if p.stride]
+        exact_ones = [p for p in self.precompiles if p.length is not None]
         one_hot(air, list(row.which), real, "precompile")
         number = total([flag * n for n, flag in flags.items()])
         message = (row.kind, row.source, row.start, row.size, row.gas, row.time)
@@ -108,7 +162,7 @@ class FieldCallsTable(Table[CallColumns]):
 
         # What is copied. A size is at most 2^24, so what it is more or less than what is read is below 2^25; were it
         # negative, it would be above the modulus less 2^25.
-        is_open, longer = total([flags[p.number] for p in _OPEN]), row.longer
+        is_open, longer = total([flags[p.number] for p in self.precompiles if p.reads]), row.longer
         spare = longer * (row.size - _reads(row) - 1) + (is_open - longer) * (_reads(row) - row.size)
         range_check(air, (spare - row.spare_low) * INVERSE_2_16, 9, is_open)
         air.require((1 - is_open) * longer, "no other input is cut")
@@ -121,8 +175,8 @@ class FieldCallsTable(Table[CallColumns]):
         range_check(air, words * WORD_BYTES - row.taken, 5, real)
         IsZero.constrain(air, row.empty, row.size, when=real, name="empty")
         nothing = air.constant(0)
-        parted = total([nothing, *(flags[p.number] for p in _PARTED)])
-        stride = total([nothing, *(flags[p.number] * p.stride for p in _PARTED)])
+        parted = total([nothing, *(flags[p.number] for p in parted_ones)])
+        stride = total([nothing, *(flags[p.number] * p.stride for p in parted_ones)])
         all_parts = row.whole_parts + row.more_parts * (1 << _PART_BITS)
         range_check(air, row.whole_parts, _PART_BITS, parted)
         range_check(air, row.more_parts, 4, parted)
@@ -131,17 +185,24 @@ class FieldCallsTable(Table[CallColumns]):
         air.require(parted * (row.size - row.rest) - stride * all_parts, "parts of the input")
         for name in ("whole_parts", "more_parts", "rest"):
             air.require((1 - parted) * getattr(row, name), f"a whole: {name}")
-        exact = total([nothing, *(flags[p.number] for p in _EXACT)])
-        length = total([nothing, *(flags[p.number] * int(p.length or 0) for p in _EXACT)])
-        IsZero.constrain(air, row.right, exact * row.size - length + row.rest, when=real, name="right size")
+        exact = total([nothing, *(flags[p.number] for p in exact_ones)])
+        length = total([nothing, *(flags[p.number] * int(p.length or 0) for p in exact_ones)])
+        off = exact * row.size - length + row.rest
+        # The rest is below 2^16, and 0 of nothing.
+        if nonempty := [flags[p.number] for p in self.precompiles if p.nonempty]:
+            off = off + total(nonempty) * row.empty.zero
+        IsZero.constrain(air, row.right, off, when=real, name="right size")
 
         # GAS. Who has 2^14 parts or more lacks gas for 2^14 of them, or is not proved: what 2^14 parts cost is below
         # 2^30 - 2^27, and gas that is given is not negative.
         IsZero.constrain(air, row.few, row.more_parts, when=real, name="few parts")
-        base = total([flags[n] * p.gas[0] for n, p in PRECOMPILES.items()])
-        each = total([nothing, *(flags[p.number] * p.gas[1] for p in _PARTED)])
+        base = total([flags[p.number] * p.gas[0] for p in self.precompiles])
+        each = total([nothing, *(flags[p.number] * p.steady_gas for p in parted_ones)])
         counted = row.whole_parts + (1 - row.few.zero) * ((1 << _PART_BITS) - row.whole_parts)
-        air.require(base + each * counted - row.cost, "cost")
+        cost = base + each * counted
+        if isinstance(row, DiscountedColumns):
+            cost = cost + self._extra(air, row, number, counted)
+        air.require(cost - row.cost, "cost")
         Charge.constrain(air, row.charge, row.gas, row.cost)
         air.require(row.runs * (1 - row.few.zero), "many parts are not paid")
 
@@ -160,10 +221,33 @@ class FieldCallsTable(Table[CallColumns]):
         unpaid = row.right.zero - row.runs
         ending = wrong * Ending.HALTED + unpaid * Ending.UNPAID
         ending = ending + row.runs * Ending.SUCCEEDED + row.fails * (Ending.HALTED - Ending.SUCCEEDED)
-        left = (row.gas - row.cost) * (row.runs - row.fails)
+        succeeds = row.runs - row.fails
+        if isinstance(row, LenientColumns):
+            # For a lenient one it makes the call return nothing, if its gas is paid.
+            ending = ending + _lenient(row) * wrong * (Ending.UNPAID - Ending.HALTED)
+            ending = ending + row.passes * (Ending.SUCCEEDED - Ending.UNPAID)
+            succeeds = succeeds + row.passes
+        left = (row.gas - row.cost) * succeeds
         end = row.time + row.runs * (words + (row.whole_parts + 1) * INSTANCE_TIME)
         returned = (row.returns * output, row.outputs * WORD_BYTES)
         air.send(HALT, row.frame, ending, left, *returned, end, count=real)
+
+    def _extra(self, air: Air[CallColumns], row: DiscountedColumns, number: Expression, counted: Expression) -> Any:
+        """What parts cost beyond many of them.
+
+        Where the size is right, parts that are few enough are looked up with their number, and others are shown to be
+        more: both cannot be. Where it is not, the call fails whatever its price.
+        """
+        ones = [p for p in self.precompiles if p.discounts]
+        priced = total([_flags(row)[p.number] for p in ones]) * row.right.zero
+        air.require(row.discounted * (1 - priced), "no other price has a discount")
+        air.require(row.discounted * (1 - row.few.zero), "2^14 parts or more have none")
+        air.require((1 - row.discounted) * row.extra, "nothing beyond")
+        air.query(PART_PRICE, number, row.whole_parts, row.extra, count=row.discounted)
+        # At most 2^14 - 129: a negative number is no limb.
+        longest = max(len(p.discounts) for p in ones)
+        air.query(RANGE16, counted - (longest + 1), count=priced - row.discounted)
+        return row.extra
 
 
 class InstanceColumns(Layout[C]):
@@ -236,9 +320,11 @@ def fill_calls(execution: Execution) -> Matrix | None:
     calls = FieldCalls.of(execution)
     if not len(calls.frame):
         return None
-    matrix, rows = allocate(CallColumns, len(calls.frame))
+    precompiles = precompiles_of(execution.fork)
+    layout = _layout(precompiles)
+    matrix, rows = allocate(CallColumns, len(calls.frame), layout)
     rows.real = 1
-    rows.which = calls.number[:, None] == list(PRECOMPILES)
+    rows.which = calls.number[:, None] == [p.number for p in precompiles]
     for name in ("frame", "kind", "source", "start", "size", "gas", "time"):
         setattr(rows, name, getattr(calls, name))
     size = calls.size
@@ -256,9 +342,16 @@ def fill_calls(execution: Execution) -> Matrix | None:
     rows.rest = rest
     lengths = [PRECOMPILES[n].length for n in calls.number.tolist()]
     off = np.array([0 if n is None else s - n for n, s in zip(lengths, size.tolist(), strict=True)], dtype=np.int64)
-    IsZero.fill(rows.right, ((off + rest) % MODULUS).astype(np.uint64))
-    cost = field_cost(calls.number, np.minimum(size, np.where(strides > 0, strides << _PART_BITS, size)))
+    nonempty = np.array([PRECOMPILES[n].nonempty for n in calls.number.tolist()])
+    IsZero.fill(rows.right, ((off + rest + (nonempty & (size == 0))) % MODULUS).astype(np.uint64))
+    # Many parts cost as many as are counted, with the same rest.
+    counted = np.where(strides > 0, np.minimum(size, (strides << _PART_BITS) + rest), size)
+    cost = field_cost(calls.number, counted)
     rows.cost = cost
+    if isinstance(rows, DiscountedColumns):
+        rows.extra = field_extra(calls.number, counted)
+        most = np.array([len(PRECOMPILES[n].discounts) for n in calls.number.tolist()], dtype=np.int64)
+        rows.discounted = (parts <= most) & (most > 0) & ~field_wrong(calls.number, size)
     Charge.fill(rows.charge, calls.gas, cost)
     last = {k: i for i, k in enumerate(calls.call.tolist())}
     for k, i in last.items():
@@ -310,13 +403,21 @@ def _acting(table: Table, fill: Callable[[Runs], Matrix | None]) -> Acting:
     return Acting(table, lambda execution: fill(_machine(execution)))
 
 
+@cache
+def _listings(precompile: int) -> list[Listing]:
+    """The tables that list the programs of a precompile: the same ones in all circuits."""
+    return listings(precompile, listed()[precompile])
+
+
 def components(fork: Fork) -> tuple[Component, ...]:
-    """The tables of the machine and of the calls that it answers, with the programs of the fork's precompiles."""
-    own = {int.from_bytes(address, "big") for address in fork.precompiles}
-    tables = [table for number, found in listed().items() if number in own for table in listings(number, found)]
+    """The tables of the machine, and of the calls of a fork that it answers."""
+    precompiles = precompiles_of(fork)
+    discounted = tuple(p for p in precompiles if p.discounts)
+    prices = Prices(discounted)
     return (
-        Acting(FieldCallsTable(), fill_calls),
+        Acting(FieldCallsTable(precompiles), fill_calls),
         Acting(Instances(), fill_instances),
         *(_acting(table, fill) for table, fill in machine.TABLES),
-        *(_acting(table, table.fill) for table in tables),
+        *(_acting(table, table.fill) for p in precompiles for table in _listings(p.number)),
+        *([Answering(prices, PART_PRICE, lambda _, asked: fill_prices(prices, asked))] if discounted else []),
     )

@@ -19,11 +19,13 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, one_hot, range_check, select, total
 from circuits.air.gadgets.words import AddWords
 from circuits.air.layout import Layout, TraceView, allocate, bit, element, limb, nested, word
+from circuits.air.layout import Size as OpenSize
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers
 from circuits.batch.frame_data import FAR
-from circuits.component import Acting
+from circuits.batch.precompiles import precompile_numbers
+from circuits.component import Acting, Component
 from circuits.frames.buses import CODE
 from circuits.frames.code import CODE_KIND
 from circuits.frames.frames import Ending
@@ -46,7 +48,7 @@ from circuits.state.state_view import (
     extcodecopy_costs,
 )
 from circuits.widths import ADDRESS, NONCE, WORD
-from executor.forks import CANCUN
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 
@@ -56,7 +58,6 @@ GAS_LOW = 5
 GAS_SELFDESTRUCT_NEW_ACCOUNT = 25000
 
 EMPTY_CODE: Limbs = words_from_bytes([EMPTY_CODE_HASH])[0]
-_PRECOMPILES = sorted(int.from_bytes(address, "big") for address in CANCUN.precompiles)
 #: Sizes of codes are at most 2^24: the upper limb is below 2^9.
 _SIZE_HIGH_BITS = 9
 ACCOUNT_BUS = "account bus: its sender"
@@ -123,27 +124,38 @@ class Coldness(Layout):
     cold = bit("1: cold")
     touched = nested(IsZero, "whether the warm mark is the transaction's")
     high = nested(IsZero, "whether all limbs of the address but the lowest are 0")
-    products = element("(low - 1)(low - 2), ... (low - 1) .. (low - 10)", len(_PRECOMPILES) // 2, by="its constraint")
-    low = nested(IsZero, "whether the lowest limb is 1 .. 10")
+    products = element(
+        "(low - 1)(low - 2), and so on: two more precompiles each", OpenSize("precompile_pairs"), by="its constraint"
+    )
+    low = nested(IsZero, "whether the lowest limb is that of a precompile")
 
     @staticmethod
-    def constrain(air: Air, cells: Any, frame: Any, address: Sequence[Any], warm: Any, when: Expression) -> None:
-        """`cells.cold` where `when` is 1; elsewhere it and the other cells are 0."""
+    def constrain(
+        air: Air,
+        cells: Any,
+        frame: Any,
+        address: Sequence[Any],
+        warm: Any,
+        when: Expression,
+        precompiles: Sequence[int],
+    ) -> None:
+        """`cells.cold` where `when` is 1; elsewhere it and the other cells are 0. `precompiles`: below 2^16."""
         mark = (warm - frame.operation - 1) * when
         IsZero.constrain(air, cells.touched, mark, when=when, name="touched")
         # At most 9 * 2^16: 0 only if all limbs are.
         IsZero.constrain(air, cells.high, total(address[1:]) * when, when=when, name="high limbs")
         product = when
         for i, cell in enumerate(cells.products):
-            first, second = _PRECOMPILES[2 * i : 2 * i + 2]
-            air.require(cell - product * (address[0] - first) * (address[0] - second), f"product {i}")
+            for number in precompiles[2 * i : 2 * i + 2]:
+                product = product * (address[0] - number)
+            air.require(cell - product, f"product {i}")
             product = cell
         IsZero.constrain(air, cells.low, product, when=when, name="low limb")
         cold = (when - cells.touched.zero) * (1 - cells.high.zero * cells.low.zero)
         air.require(cells.cold - cold, "cold")
 
     @staticmethod
-    def fill(cells: Any, access: AccountAccesses) -> NDArray[np.bool_]:
+    def fill(cells: Any, access: AccountAccesses, precompiles: Sequence[int]) -> NDArray[np.bool_]:
         """Returns whether each account is cold."""
         low = access.address[:, 0].astype(np.int64)
         high = access.address[:, 1:].astype(np.int64).sum(axis=1)
@@ -151,14 +163,29 @@ class Coldness(Layout):
         IsZero.fill(cells.touched, mark.astype(np.uint64))
         IsZero.fill(cells.high, high.astype(np.uint64))
         product = np.ones(len(low), dtype=np.int64)
-        for i in range(len(_PRECOMPILES) // 2):
-            for number in _PRECOMPILES[2 * i : 2 * i + 2]:
+        for i in range(-(-len(precompiles) // 2)):
+            for number in precompiles[2 * i : 2 * i + 2]:
                 product = product * ((low - number) % MODULUS) % MODULUS
             cells.products[:, i] = product
         IsZero.fill(cells.low, product.astype(np.uint64))
         cold: NDArray[np.bool_] = (mark != 0) & ~((high == 0) & (product == 0))
         cells.cold = cold
         return cold
+
+
+class PricedByColdness(InstructionTable):
+    """Base of instructions whose price depends on whether an account is cold: how many precompiles there are decides
+    about their layout."""
+
+    def __init__(self, fork: Fork) -> None:
+        """The table for the precompiles of a fork."""
+        super().__init__(layout=layout_of(type(self).layout, fork))
+        self.precompiles = precompile_numbers(fork)
+
+
+def layout_of(layout: type[Layout[Any]], fork: Fork) -> type[Layout[Any]]:
+    """A layout with a `Coldness`, for the precompiles of a fork."""
+    return layout.sized(precompile_pairs=-(-len(fork.precompiles) // 2))
 
 
 class Emptiness(Layout):
@@ -231,7 +258,7 @@ class AccountQueryColumns(Step):
     result = word("what is pushed", by="constraints")
 
 
-class AccountQuery(InstructionTable):
+class AccountQuery(PricedByColdness):
     """BALANCE, EXTCODESIZE and EXTCODEHASH."""
 
     name = "account_query"
@@ -250,7 +277,7 @@ class AccountQuery(InstructionTable):
         self.pop(air, 0, row.operand, row.then)
         self.push(air, 1, row.result, success)
         # GAS
-        Coldness.constrain(air, row.coldness, row.of_frame, address, token.warm, real)
+        Coldness.constrain(air, row.coldness, row.of_frame, address, token.warm, real, self.precompiles)
         cost = GAS_WARM_ACCESS * real + (GAS_COLD_ACCOUNT - GAS_WARM_ACCESS) * row.coldness.cold
         Charge.constrain(air, row.charge, row.gas, cost)
         # OPERATION
@@ -281,7 +308,7 @@ def fill_account_query(execution: Execution) -> Matrix | None:
     steps = execution.rows(*(OPCODES[name] for name in ("BALANCE", "EXTCODESIZE", "EXTCODEHASH")))
     if not len(steps):
         return None
-    matrix, rows = allocate(AccountQueryColumns, len(steps))
+    matrix, rows = allocate(AccountQueryColumns, len(steps), layout_of(AccountQueryColumns, execution.fork))
     fill_step(rows, execution, steps)
     opcode = execution.opcode[steps]
     is_size = opcode == OPCODES["EXTCODESIZE"]
@@ -292,7 +319,7 @@ def fill_account_query(execution: Execution) -> Matrix | None:
     access = StateView.of(execution).account_instruction(steps)
     FrameFields.fill(rows.of_frame, execution, steps)
     AccountToken.fill(rows.token, access)
-    cold = Coldness.fill(rows.coldness, access)
+    cold = Coldness.fill(rows.coldness, access, precompile_numbers(execution.fork))
     empty = Emptiness.fill(rows.emptiness, access)
     Charge.fill(rows.charge, execution.gas[steps], np.where(cold, GAS_COLD_ACCOUNT, GAS_WARM_ACCESS))
     asks = is_size & ~has_no_code(access) & ~execution.failed[steps]
@@ -371,7 +398,7 @@ class ExtcodecopyColumns(Step):
     code_size = element("bytes of the code that is copied", by="code bus, or 0")
 
 
-class Extcodecopy(InstructionTable):
+class Extcodecopy(PricedByColdness):
     """EXTCODECOPY. What an account without code has to copy, zeros, stands far behind the end of the running code."""
 
     name = "extcodecopy"
@@ -396,7 +423,7 @@ class Extcodecopy(InstructionTable):
         air.query(EXPANSION, row.memory_words, end, row.words_after, row.expansion, count=real)
         least = real * GAS_WARM_ACCESS + words * GAS_COPY_WORD + row.expansion
         Charge.constrain(air, row.least, row.gas, least)
-        Coldness.constrain(air, row.coldness, row.of_frame, address, token.warm, active)
+        Coldness.constrain(air, row.coldness, row.of_frame, address, token.warm, active, self.precompiles)
         cost = least + (GAS_COLD_ACCOUNT - GAS_WARM_ACCESS) * row.coldness.cold
         air.require(row.cost * (1 - real), "padding costs nothing")
         air.require(active * (row.cost - cost), "cost")
@@ -430,7 +457,8 @@ def fill_extcodecopy(execution: Execution) -> Matrix | None:
     if not len(steps):
         return None
     view = StateView.of(execution)
-    matrix, rows = allocate(ExtcodecopyColumns, len(steps))
+    layout = layout_of(ExtcodecopyColumns, execution.fork)
+    matrix, rows = allocate(ExtcodecopyColumns, len(steps), layout)
     fill_step(rows, execution, steps)
     gas = execution.gas[steps]
     for index, (name, then) in enumerate((("operand", "then"), ("to", "to_then"), ("start", "start_then"))):
@@ -446,11 +474,11 @@ def fill_extcodecopy(execution: Execution) -> Matrix | None:
 
     at = np.flatnonzero(view.takes_account(steps))
     here, active = steps[at], matrix[at]
-    block: Any = TraceView(ExtcodecopyColumns, active)
+    block: Any = TraceView(layout, active)
     access = view.account_instruction(here)
     FrameFields.fill(block.of_frame, execution, here)
     AccountToken.fill(block.token, access)
-    cold = Coldness.fill(block.coldness, access)
+    cold = Coldness.fill(block.coldness, access, precompile_numbers(execution.fork))
     cost[at] = least[at] + np.where(cold, GAS_COLD_ACCOUNT - GAS_WARM_ACCESS, 0)
     moves = ~execution.failed[here] & (size[at] > 0)
     no_code = moves & has_no_code(access)
@@ -490,7 +518,7 @@ class SelfdestructColumns(Step):
     substate_order = nested(TimeOrder, "the substate's last change")
 
 
-class Selfdestruct(InstructionTable):
+class Selfdestruct(PricedByColdness):
     """SELFDESTRUCT: the balance moves, and the frame ends.
 
     An account that its transaction has created is destroyed, too, once (EIP-6780): its life says so, and the substate
@@ -512,7 +540,7 @@ class Selfdestruct(InstructionTable):
         self.pop(air, 0, row.operand, row.then)
         # GAS
         Charge.constrain(air, row.least, row.gas, air.constant(GAS_SELFDESTRUCT))
-        Coldness.constrain(air, row.coldness, frame, address, row.beneficiary.warm, active)
+        Coldness.constrain(air, row.coldness, frame, address, row.beneficiary.warm, active, self.precompiles)
         Emptiness.constrain(air, row.emptiness, row.beneficiary, active)
         # At most 2^20: 0 only if all limbs are.
         IsZero.constrain(air, row.no_balance, total(row.own.balance) * active, when=active, name="no balance")
@@ -555,7 +583,8 @@ def fill_selfdestruct(execution: Execution) -> Matrix | None:
     if not len(steps):
         return None
     view = StateView.of(execution)
-    matrix, rows = allocate(SelfdestructColumns, len(steps))
+    layout = layout_of(SelfdestructColumns, execution.fork)
+    matrix, rows = allocate(SelfdestructColumns, len(steps), layout)
     fill_step(rows, execution, steps)
     gas = execution.gas[steps]
     rows.operand = execution.operand(steps, 0)
@@ -565,12 +594,12 @@ def fill_selfdestruct(execution: Execution) -> Matrix | None:
 
     at = np.flatnonzero(view.takes_account(steps))
     here, active = steps[at], matrix[at]
-    block: Any = TraceView(SelfdestructColumns, active)
+    block: Any = TraceView(layout, active)
     own, beneficiary = view.account_instruction(here), view.account_instruction(here, 1)
     WritingFrameFields.fill(block.of_frame, execution, here)
     AccountToken.fill(block.own, own)
     AccountToken.fill(block.beneficiary, beneficiary)
-    cold = Coldness.fill(block.coldness, beneficiary)
+    cold = Coldness.fill(block.coldness, beneficiary, precompile_numbers(execution.fork))
     empty = Emptiness.fill(block.emptiness, beneficiary)
     balance = own.balance.astype(np.int64).sum(axis=1)
     IsZero.fill(block.no_balance, balance.astype(np.uint64))
@@ -598,9 +627,11 @@ def fill_selfdestruct(execution: Execution) -> Matrix | None:
     return matrix
 
 
-COMPONENTS = (
-    Acting(AccountQuery(), fill_account_query),
-    Acting(Selfbalance(), fill_selfbalance),
-    Acting(Extcodecopy(), fill_extcodecopy),
-    Acting(Selfdestruct(), fill_selfdestruct),
-)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The tables of a fork."""
+    return (
+        Acting(AccountQuery(fork), fill_account_query),
+        Acting(Selfbalance(), fill_selfbalance),
+        Acting(Extcodecopy(fork), fill_extcodecopy),
+        Acting(Selfdestruct(fork), fill_selfdestruct),
+    )

@@ -1,6 +1,6 @@
-"""Bitwise instructions: AND, OR, XOR, NOT, BYTE, SHL, SHR and SAR.
+"""Bitwise instructions: AND, OR, XOR, NOT, BYTE, SHL, SHR, SAR and, in forks that have it, CLZ.
 
-Source: execution-specs `cancun/vm/instructions/bitwise.py`.
+Source: execution-specs `cancun/vm/instructions/bitwise.py`; EIP-7939.
 
 Programs of compilers mostly combine words with masks whose limbs are all 0 or 0xffff, such as those of addresses, and
 shift by multiples of 16 bits. Both only choose limbs, and have tables without any range check; other operands are
@@ -10,6 +10,7 @@ taken apart into bytes and bits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,20 @@ from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, total
+from circuits.air.gadgets.top_bit import TopBit
 from circuits.air.gadgets.words import limb_bytes
 from circuits.air.layout import RANGE, Array, C, Layout, allocate, bit, byte, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers, small_integers
-from circuits.component import Acting
+from circuits.component import Acting, Component
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.instructions.comparison import check_sign
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.limbs import Limbs
 from circuits.widths import WORD
+from executor.forks import AddedInstruction, Fork
+from executor.limbs import words_to_ints
 from executor.opcodes import OPCODES
 
 GAS_VERY_LOW = 3
@@ -617,7 +621,54 @@ def fill_shift_out(execution: Execution) -> Matrix | None:
     return matrix
 
 
-COMPONENTS = (
+# CLZ.
+
+
+class CountColumns(Step):
+    """One CLZ per row."""
+
+    word = limb("the word", WORD, by=STACK_BUS)
+    then = element("time of its push", by=STACK_BUS)
+    top = nested(TopBit, "the highest bit of the word")
+
+
+class CountLeadingZeros(InstructionTable):
+    """CLZ (EIP-7939): 256 of the word 0."""
+
+    name = "clz"
+    layout = CountColumns
+
+    def __init__(self, instruction: AddedInstruction) -> None:
+        """The table of the instruction that a fork has added."""
+        super().__init__()
+        self.instruction = instruction
+
+    def constraints(self, air: Air) -> None:
+        row = air.row
+        self.begin(air, self.instruction.opcode)
+        # STACK
+        self.pop(air, 0, row.word, row.then)
+        # OPERATION
+        top = TopBit.constrain(air, row.top, row.word)
+        self.push(air, 1, [row.real * (WORD_BITS - 1) + row.top.none - top])
+        # GAS, PROGRAM COUNTER
+        self.proceed(air, stack=0, gas=self.instruction.gas)
+
+
+def fill_clz(execution: Execution, instruction: AddedInstruction) -> Matrix | None:
+    """All steps of CLZ."""
+    steps = execution.rows(instruction.opcode)
+    if not len(steps):
+        return None
+    matrix, rows = allocate(CountColumns, len(steps))
+    fill_step(rows, execution, steps)
+    word = execution.operand(steps, 0)
+    rows.word, rows.then = word, execution.operand_time(steps, 0)
+    TopBit.fill(rows.top, words_to_ints(word))
+    return matrix
+
+
+_OF_ALL_FORKS = (
     Acting(AND_MASK, lambda execution: _fill_masked(execution, AND_MASK)),
     Acting(OR_MASK, lambda execution: _fill_masked(execution, OR_MASK)),
     Acting(Bitwise(), fill_bitwise),
@@ -628,3 +679,9 @@ COMPONENTS = (
     Acting(ShiftBits(), fill_shift),
     Acting(ShiftOut(), fill_shift_out),
 )
+
+
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The tables of a fork."""
+    counting = [instruction for instruction in fork.added_instructions if instruction.name == "CLZ"]
+    return *_OF_ALL_FORKS, *(Acting(CountLeadingZeros(i), partial(fill_clz, instruction=i)) for i in counting)

@@ -23,11 +23,20 @@ from circuits.air.layout import RANGE, Layout, TraceView, allocate, bit, element
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import OPENING, STOPPED_TIME, Execution, Integers, small_integers, words_of
-from circuits.component import Acting
+from circuits.batch.precompiles import precompile_numbers
+from circuits.component import Acting, Component
 from circuits.frames.buses import CALLER, CODE, MESSAGE, RESULT
 from circuits.frames.frame_state import FrameState
 from circuits.frames.gas import Charge, Division, GasLimb
-from circuits.instructions.accounts import GAS_COLD_ACCOUNT, AccountToken, Coldness, Emptiness, code_of
+from circuits.instructions.accounts import (
+    GAS_COLD_ACCOUNT,
+    AccountToken,
+    Coldness,
+    Emptiness,
+    PricedByColdness,
+    code_of,
+    layout_of,
+)
 from circuits.instructions.buses import COPY
 from circuits.instructions.copies import EXPANSION_BUS, MEMORY_SOURCE
 from circuits.instructions.frame_fields import require_idle
@@ -36,6 +45,7 @@ from circuits.memory.buses import EXPANSION
 from circuits.memory.expansion import expand
 from circuits.state.state_view import GAS_CALL_VALUE, GAS_WARM_ACCESS, StateView
 from circuits.widths import ADDRESS, WORD
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 
 #: Source: cancun/vm/gas.py.
@@ -173,7 +183,7 @@ class CallColumns(Step):
     creates = bit("1: CALL with a value of an empty account")
 
 
-class _Calling(InstructionTable):
+class _Calling(PricedByColdness):
     """What all calls do, however they go on."""
 
     def call(self, air: Air, looks: Expression) -> tuple[Expression, Expression, Expression, Expression]:
@@ -201,7 +211,7 @@ class _Calling(InstructionTable):
         air.query(EXPANSION, between, output_end, row.words_after, row.output_cost, count=real)
         address = row.to[:ADDRESS]
         AccountToken.constrain(air, row.callee, row.own, address, row.time, looks)
-        Coldness.constrain(air, row.coldness, row.own, address, row.callee.warm, looks)
+        Coldness.constrain(air, row.coldness, row.own, address, row.callee.warm, looks, self.precompiles)
         Emptiness.constrain(air, row.emptiness, row.callee, looks)
         # 16 limbs sum to less than 2^20: 0 only if all are.
         IsZero.constrain(air, row.no_value, total(row.value), when=valued, name="no value")
@@ -226,7 +236,7 @@ class _Calling(InstructionTable):
 
 
 def _fill_calling(
-    layout: type[CallColumns], matrix: Matrix, rows: Any, execution: Execution, steps: Integers
+    layout: type[Layout[Any]], matrix: Matrix, rows: Any, execution: Execution, steps: Integers
 ) -> tuple[Integers, NDArray[np.bool_], Integers, Integers]:
     """The columns of `CallColumns`; returns costs, values other than 0 (bool), and the ranges of input and output."""
     fill_step(rows, execution, steps)
@@ -261,7 +271,7 @@ def _fill_calling(
     access = view.account_instruction(steps[at])
     AccountToken.fill(block.callee, access)
     cold, empty = np.zeros(len(steps), dtype=bool), np.zeros(len(steps), dtype=bool)
-    cold[at] = Coldness.fill(block.coldness, access)
+    cold[at] = Coldness.fill(block.coldness, access, precompile_numbers(execution.fork))
     empty[at] = Emptiness.fill(block.emptiness, access)
     matrix[at] = looking
     sends = (opcode == OPCODES["CALL"]) & some
@@ -392,8 +402,9 @@ def fill_call(execution: Execution) -> Matrix | None:
     steps = steps[execution.opened[steps] > 0]
     if not len(steps):
         return None
-    matrix, rows = allocate(OpenedColumns, len(steps))
-    cost, some, _, room = _fill_calling(OpenedColumns, matrix, rows, execution, steps)
+    layout = layout_of(OpenedColumns, execution.fork)
+    matrix, rows = allocate(OpenedColumns, len(steps), layout)
+    cost, some, _, room = _fill_calling(layout, matrix, rows, execution, steps)
     opened = execution.opened[steps]
     place = opened - 1
     frames, frame = execution.trace.frames, execution.frames[place]
@@ -496,8 +507,9 @@ def fill_call_stopped(execution: Execution) -> Matrix | None:
     steps = steps[execution.opened[steps] == 0]
     if not len(steps):
         return None
-    matrix, rows = allocate(StoppedColumns, len(steps))
-    cost, _, _, _ = _fill_calling(StoppedColumns, matrix, rows, execution, steps)
+    layout = layout_of(StoppedColumns, execution.fork)
+    matrix, rows = allocate(StoppedColumns, len(steps), layout)
+    cost, _, _, _ = _fill_calling(layout, matrix, rows, execution, steps)
     rows.looks = StateView.of(execution).takes_account(steps)
     Charge.fill(rows.charge, execution.gas[steps], cost)
     goes_on = ~execution.failed[steps]
@@ -507,7 +519,7 @@ def fill_call_stopped(execution: Execution) -> Matrix | None:
     here = np.flatnonzero(poor)
     if len(here):
         chosen = matrix[here]
-        block = TraceView(StoppedColumns, chosen)
+        block = TraceView(layout, chosen)
         access = StateView.of(execution).account_instruction(steps[here], 1)
         AccountToken.fill(block.account, access)
         SubtractWords.fill(block.missing, access.balance, execution.operand(steps[here], 2))
@@ -515,10 +527,12 @@ def fill_call_stopped(execution: Execution) -> Matrix | None:
     here = np.flatnonzero(goes_on)
     if len(here):
         chosen = matrix[here]
-        block = TraceView(StoppedColumns, chosen)
+        block = TraceView(layout, chosen)
         FrameState.fill(block.state, execution, steps[here])
         matrix[here] = chosen
     return matrix
 
 
-COMPONENTS = (Acting(Call(), fill_call), Acting(CallStopped(), fill_call_stopped))
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The tables of a fork."""
+    return Acting(Call(fork), fill_call), Acting(CallStopped(fork), fill_call_stopped)

@@ -16,27 +16,13 @@ from circuits.air.gadgets.basic import one_hot, total
 from circuits.air.layout import allocate, bit, element, limb
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
-from circuits.batch.execution import (
-    CONSTANT_GAS,
-    GROWS,
-    MAX_STACK,
-    STATIC_FAILURE,
-    UNDEFINED,
-    Execution,
-)
-from circuits.component import Acting
+from circuits.batch.execution import MAX_STACK, STATIC_FAILURE, Execution, opcode_facts
+from circuits.component import Acting, Component
 from circuits.frames.frames import Ending
 from circuits.instructions.step import InstructionTable, Step, fill_step
-from executor.opcodes import REACH
+from executor.forks import Fork
 
 _NIBBLE = 16
-
-#: Facts of every opcode, (256,) each: 1 if no instruction has it; words that must lie on the stack; 1 if it makes the
-#: stack higher; gas that it costs at least (0 where that depends on data).
-_UNDEFINED = UNDEFINED.astype(np.int64)
-_REACH = REACH.astype(np.int64)
-_GROWS = GROWS.astype(np.int64)
-_COST = CONSTANT_GAS
 
 
 class ExceptionalColumns(Step):
@@ -62,24 +48,29 @@ class Exceptional(InstructionTable):
     name = "exceptional"
     layout = ExceptionalColumns
 
+    def __init__(self, fork: Fork) -> None:
+        """The table for the instructions of a fork."""
+        super().__init__()
+        self.facts = opcode_facts(fork)
+
     def constraints(self, air: Air) -> None:
-        row, real = air.row, air.row.real
+        row, real, facts = air.row, air.row.real, self.facts
         one_hot(air, row.high, real, "upper half")
         one_hot(air, row.low, real, "lower half")
         halves = _weighted(row.high, np.arange(_NIBBLE) * _NIBBLE) + _weighted(row.low, np.arange(_NIBBLE))
         air.require(row.opcode - halves, "opcode")
         self.begin(air, row.opcode)
         one_hot(air, (row.undefined, row.underflow, row.overflow, row.unpaid), real, "reason")
-        air.require(row.undefined * (1 - _fact(row, _UNDEFINED)), "the opcode is undefined")
+        air.require(row.undefined * (1 - _fact(row, facts.undefined)), "the opcode is undefined")
         # STACK
         # The size is in 0..1024 and at most 17 words are needed: a negative excess is no limb.
-        air.require(row.underflow * (_fact(row, _REACH) - row.stack_size - 1 - row.excess), "too few words")
+        air.require(row.underflow * (_fact(row, facts.reach) - row.stack_size - 1 - row.excess), "too few words")
         # No instruction makes the stack higher by more than one word.
-        air.require(row.overflow * (1 - _fact(row, _GROWS)), "the stack would grow")
+        air.require(row.overflow * (1 - _fact(row, facts.grows)), "the stack would grow")
         air.require(row.overflow * (row.stack_size - MAX_STACK), "the stack is full")
         # GAS
         # Costs here are at most 100 gas and gas is in (-2^29.4, 2^30): the excess is a limb only if gas < cost.
-        air.require(row.unpaid * (_fact(row, _COST) - row.gas - 1 - row.excess), "too little gas")
+        air.require(row.unpaid * (_fact(row, facts.gas) - row.gas - 1 - row.excess), "too little gas")
         compared = row.underflow + row.unpaid
         air.query(RANGE16, row.excess, count=compared)
         air.require((1 - compared) * row.excess, "nothing compared")
@@ -91,9 +82,9 @@ def _weighted(flags: Any, weights: NDArray[np.int64]) -> Expression:
     return total([flag * int(weight) for flag, weight in zip(flags, weights, strict=True)])
 
 
-def _fact(row: Any, facts: NDArray[np.int64]) -> Expression:
+def _fact(row: Any, facts: NDArray[Any]) -> Expression:
     """The fact (256,) of the row's opcode: a sum over pairs of halves, of which one pair is flagged."""
-    table = facts.reshape(_NIBBLE, _NIBBLE)
+    table = facts.astype(np.int64).reshape(_NIBBLE, _NIBBLE)
     return total([row.high[i] * _weighted(row.low, table[i]) for i in range(_NIBBLE) if table[i].any()])
 
 
@@ -109,18 +100,22 @@ def fill_exceptional(execution: Execution) -> Matrix | None:
     halves = np.arange(_NIBBLE)
     rows.high = (opcode // _NIBBLE)[:, None] == halves
     rows.low = (opcode % _NIBBLE)[:, None] == halves
+    facts = execution.facts
+    reach, cost = facts.reach.astype(np.int64)[opcode], facts.gas[opcode]
     reasons = {
-        "undefined": _UNDEFINED[opcode] == 1,
-        "underflow": size < _REACH[opcode],
-        "overflow": (_GROWS[opcode] == 1) & (size == MAX_STACK),
-        "unpaid": gas < _COST[opcode],
+        "undefined": facts.undefined[opcode],
+        "underflow": size < reach,
+        "overflow": facts.grows[opcode] & (size == MAX_STACK),
+        "unpaid": gas < cost,
     }
     reason = np.argmax(np.stack(list(reasons.values())), axis=0)
     for number, (name, holds) in enumerate(reasons.items()):
         setattr(rows, name, holds & (reason == number))
-    rows.excess = np.where(rows.underflow == 1, _REACH[opcode] - size - 1, 0)
-    rows.excess[rows.unpaid == 1] = (_COST[opcode] - gas - 1)[rows.unpaid == 1]
+    rows.excess = np.where(rows.underflow == 1, reach - size - 1, 0)
+    rows.excess[rows.unpaid == 1] = (cost - gas - 1)[rows.unpaid == 1]
     return matrix
 
 
-COMPONENTS = (Acting(Exceptional(), fill_exceptional),)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The table of a fork."""
+    return (Acting(Exceptional(fork), fill_exceptional),)

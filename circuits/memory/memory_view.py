@@ -27,7 +27,14 @@ from circuits.batch.execution import (
     words_of,
 )
 from circuits.batch.field_calls import FieldCalls
-from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
+from circuits.batch.frame_data import (
+    CALLDATA_MEMORY,
+    CalldataReads,
+    FrameData,
+    SystemOutputs,
+    return_data,
+    steps_with_calldata,
+)
 from circuits.batch.modexp_plan import NUMBERS_START
 from circuits.batch.precompiles import BLAKE2F_OUTPUT, BLAKE2F_READS, HASHES, IDENTITY, field_taken
 from circuits.limbs import Limbs
@@ -459,10 +466,8 @@ def _deposits(execution: Execution) -> Moves:
 
 def _system_outputs(execution: Execution) -> Moves:
     """What system calls return to the block, which is hashed."""
-    frame = np.maximum(execution.system_frames, 1)
-    place = execution.trace.system_calls.output_start[execution.system_calls].astype(np.int64)
-    start = execution.frame_return_start[frame - 1] if len(frame) else frame
-    return Moves.make(-1, frame, execution.answer_time, False, start, execution.system_outputs, place)
+    read = SystemOutputs.of(execution)
+    return Moves.make(-1, read.frame, read.time, False, read.offset, read.size, read.place)
 
 
 #: Who accesses memory: functions of an execution.

@@ -1,16 +1,20 @@
 """The precompile MODEXP.
 
-Source: EIP-198, EIP-2565; execution-specs `cancun/vm/precompiled_contracts/modexp.py`.
+Source: EIP-198, EIP-2565, EIP-7823, EIP-7883; execution-specs `cancun/vm/precompiled_contracts/modexp.py`, `osaka/`.
 
 A call copies the lengths and the head of the exponent to its memory and computes the price. Where that is paid and
 there is a modulus, it copies the numbers: each so that it ends with a whole word, since what the input does not have,
 and what stands before a number in its first word, are the zeros of a memory that nobody has written. A modulus that is
 zero is what the call returns. Otherwise the tables of `circuits.modexp` compute the power, and it is written over the
 modulus. `circuits.batch.modexp_plan` has places and times as numbers.
+
+Prices are of two kinds. Where numbers have no bound (`Modexp`), a price may be of any size, and what nobody can pay is
+cut. Where they have one (`BoundedModexp`), a call with a longer number fails, and all prices are small integers.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +24,9 @@ from numpy.typing import NDArray
 from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression
 from circuits.air.field import INVERSE_2_16, Matrix
-from circuits.air.gadgets.basic import IsZero, LessThan, one_hot, range_check, select, total
-from circuits.air.layout import RANGE, Array, C, Layout, allocate, bit, element, limb, nested
+from circuits.air.gadgets.basic import IsZero, LessThan, range_check, select, total
+from circuits.air.gadgets.top_bit import TopBit
+from circuits.air.layout import RANGE, Array, C, L, Layout, allocate, bit, element, limb, nested
 from circuits.air.queries import multiplicities
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
@@ -31,7 +36,7 @@ from circuits.batch.precompiles import MODEXP
 from circuits.component import Acting, Answering, Component
 from circuits.frames.buses import HALT, PRECOMPILE
 from circuits.frames.frames import Ending
-from circuits.frames.gas import GasLimb
+from circuits.frames.gas import GAS_BITS, MAX_COST, Charge, GasLimb
 from circuits.functions.products import MULTIPLY_BUS, query_product
 from circuits.instructions.buses import COPY
 from circuits.memory.buses import MEMORY_BYTES
@@ -39,12 +44,16 @@ from circuits.modexp import below, blocks, exponents, numbers, products, remaind
 from circuits.modexp.buses import BELOW, BLOCK, EXPONENT, MULTIPLY_MODULO, NUMBER, POWER_OF, POWERS
 from circuits.modexp.work import ModexpWork
 from circuits.widths import WORD, WORD_BYTES
-from executor.modexp import GAS_DIVISOR, HEADER_BYTES, LEAST_GAS, MAX_BASE_BYTES, PRICED_BYTES
+from executor.forks import CANCUN, Fork, ModexpRules
+from executor.modexp import HEADER_BYTES, PRICED_BYTES
 
 _BUS = "precompile bus"
 _MEMORY = "memory_bytes bus"
 _EQUAL_NUMBER = "that of an equal number, as the words that are read confirm"
 _BASE = 1 << 16
+
+#: EIP-2565.
+LEAST_GAS, GAS_DIVISOR = CANCUN.modexp.least_gas, CANCUN.modexp.gas_divisor
 
 Integers = NDArray[np.int64]
 
@@ -133,48 +142,8 @@ class Part(Layout[C]):
         cells.low, cells.high = distance & 0xFFFF, distance >> 16
 
 
-class TopBit(Layout[C]):
-    """The place of the highest bit of a word that is 1."""
-
-    none = bit("1: the word is 0")
-    at = bit("1 at the highest limb that is not 0", WORD)
-    bits = bit("1 at the highest bit of that limb", 16)
-
-    @staticmethod
-    def constrain(air: Air, cells: Any, word: Sequence[Any]) -> Expression:
-        """The number of the bit, 0 for the word 0; `word`: limbs by their owner."""
-        some = air.row.real - cells.none
-        air.require(cells.none * (1 - air.row.real), "padding has no word")
-        air.require(cells.none * total(list(word)), "the word is 0")
-        one_hot(air, cells.at, some, "highest limb")
-        one_hot(air, cells.bits, some, "highest bit")
-        below = air.constant(0)
-        for i in range(WORD):
-            air.require(below * word[i], f"limb {i} above the highest one is 0")
-            below = below + cells.at[i]
-        top = total([flag * x for flag, x in zip(cells.at, word, strict=True)])
-        power = total([flag * (1 << i) for i, flag in enumerate(cells.bits)])
-        # 2^i <= limb < 2^(i + 1).
-        air.query(RANGE16, top - power, count=some)
-        air.query(RANGE16, power * 2 - some - top, count=some)
-        return total([flag * (16 * i) for i, flag in enumerate(cells.at)]) + total(
-            [flag * i for i, flag in enumerate(cells.bits)]
-        )
-
-    @staticmethod
-    def fill(cells: Any, values: Sequence[int]) -> Integers:
-        """`values`: words (rows,) as integers. Returns the numbers of their highest bits."""
-        tops = np.array([max(0, value.bit_length() - 1) for value in values], dtype=np.int64)
-        some = np.flatnonzero([value > 0 for value in values])
-        cells.none = 1
-        cells.none[some] = 0
-        cells.at[some, tops[some] // 16] = 1
-        cells.bits[some, tops[some] % 16] = 1
-        return tops
-
-
-class Columns(Layout[C]):
-    """One call per row."""
+class Call(Layout[C]):
+    """One call per row: what is known of it, and what it reads before it computes."""
 
     real = bit("1 on rows that stand for a call")
     frame = element("id of the frame", by=_BUS)
@@ -187,6 +156,11 @@ class Columns(Layout[C]):
     # The input.
     length = limb("bytes of base, exponent and modulus: words of the input", (3, WORD), by=_MEMORY)
     head = limb("the first 32 bytes of the exponent, or all of a shorter one", WORD, by=_MEMORY)
+
+
+class Price(Layout[C]):
+    """The price of a call whose numbers have no bound."""
+
     near = nested(Near, "whether these are small", 3)
     bytes = element(
         "the lengths as integers, 0 if they are not small",
@@ -228,7 +202,72 @@ class Columns(Layout[C]):
     )
     gas_limb = nested(GasLimb, "the gas given in limbs")
     lacks: LessThan[C] = nested(LessThan, "whether there is less gas than that")
-    # What is computed.
+
+
+class Bounded(Layout[C]):
+    """Whether a length is within a bound: `near` is 1 exactly if it is at most that."""
+
+    near = bit("1: the length is within the bound")
+    rest = nested(IsZero, "whether it has one limb")
+
+    @staticmethod
+    def constrain(air: Air, cells: Any, length: Sequence[Any], bound: int) -> None:
+        """`length`: limbs by their owner."""
+        real = air.row.real
+        # At most 15 limbs: 0 only if all are.
+        IsZero.constrain(air, cells.rest, total(list(length[1:])), when=real, name="rest")
+        short = cells.rest.zero
+        air.require(cells.near * (1 - short), "a length within the bound has one limb")
+        air.query(RANGE16, bound - length[0], count=cells.near)
+        air.query(RANGE16, length[0] - (bound + 1), count=short - cells.near)
+
+    @staticmethod
+    def fill(cells: Any, length: NDArray[np.uint16], bound: int) -> NDArray[np.bool_]:
+        """`length`: limbs (rows, 16). Returns which are within the bound (rows,)."""
+        rest = length[:, 1:].astype(np.uint64).sum(axis=1)
+        near: NDArray[np.bool_] = (rest == 0) & (length[:, 0] <= bound)
+        cells.near = near
+        IsZero.fill(cells.rest, rest)
+        return near
+
+
+class BoundedPrice(Layout[C]):
+    """The price of a call whose numbers have a bound."""
+
+    near = nested(Bounded, "whether the lengths are within the bound", 3)
+    fits = bit("1: all of them are", equals=lambda row: row.near[0].near * row.near[1].near * row.near[2].near)
+    bytes = element(
+        "the lengths, 0 of those that are not",
+        3,
+        equals=lambda row: [n.near * x[0] for n, x in zip(row.near, row.length, strict=True)],
+    )
+    header = nested(Part, "what there is of the lengths")
+    head_part = nested(Part, "what there is of the head")
+    # Where a number is too long, all that follows is 0 but for the longer one.
+    is_long = bit("1: the exponent has more than 32 bytes")
+    head_bytes = element(
+        "bytes of the head", equals=lambda row: row.is_long * WORD_BYTES + (row.fits - row.is_long) * row.bytes[1]
+    )
+    top = nested(TopBit, "the highest bit of the head")
+    squarings = element("bits of the exponent behind the first one, as they are counted", by="its constraint")
+    few = nested(IsZero, "whether there are none")
+    base_longer = bit("1: the base is not shorter than the modulus")
+    longer = element(
+        "bytes of the longer one", equals=lambda row: row.bytes[2] + row.base_longer * (row.bytes[0] - row.bytes[2])
+    )
+    is_wide = bit("1: it has more than 32 bytes")
+    eighths = limb("8 bytes of it each, rounded up", by=RANGE)
+    complexity = element("price of a squaring", by="its constraint")
+    product = limb("that, times squarings", 2, by=RANGE)
+    least: LessThan[C] = nested(LessThan, "whether it is less than the least price")
+    cost = element("gas", by="its constraint")
+    charge = nested(Charge)
+    succeeds = element("1: it is paid, and all numbers fit", equals=lambda row: row.fits * (1 - row.charge.fails))
+
+
+class Computed(Layout[C]):
+    """What a call that is paid computes."""
+
     empty = nested(IsZero, "whether the modulus has no bytes")
     works = bit("1: it is paid, and there is a modulus to be read")
     vanishes = bit("1: the modulus is 0")
@@ -242,52 +281,157 @@ class Columns(Layout[C]):
     multiplicity = element("how often the numbers of the powers are queried", by="balance of the powers bus")
 
 
-class Modexp(Table[Columns]):
-    """Calls of MODEXP."""
+class Columns(Computed[C], Price[C], Call[C]):
+    """One call per row, of numbers without a bound."""
+
+
+class BoundedColumns(Computed[C], BoundedPrice[C], Call[C]):
+    """One call per row, of numbers with a bound."""
+
+
+class _Calls(Table[L]):
+    """Calls of MODEXP, whatever their price."""
 
     name = "modexp"
     row_order = "rows meet only on buses"
 
-    def constraints(self, air: Air[Columns]) -> None:
+    def constraints(self, air: Air[Any]) -> None:
         row, real = air.row, air.row.real
         message = (row.kind, row.source, row.start, row.size, row.gas, row.time)
         air.receive(PRECOMPILE, row.frame, real * MODEXP, *message, count=real)
         self._input(air)
         self._price(air)
         self._computation(air)
-        fails = row.lacks.less
         end = row.time + HEADER_TIME + total(list(row.words)) * 2 + row.runs * row.words[2]
         # GAS
-        ending = (real - fails) * Ending.SUCCEEDED + fails * Ending.UNPAID
-        cost = row.cost + row.quotient[1] * _BASE
-        left = (row.gas - cost) * (1 - fails)
+        ending, left = self._outcome(row)
         start = row.works * (row.words[2] * WORD_BYTES + NUMBERS_START - row.bytes[2])
         air.send(HALT, row.frame, ending, left, start, row.works * row.bytes[2], end, count=real)
 
-    def _input(self, air: Air[Columns]) -> None:
+    @abstractmethod
+    def _lengths(self, air: Air[Any]) -> None:
+        """Which lengths are near."""
+
+    @abstractmethod
+    def _has_head(self, row: Any) -> Expression:
+        """Whether the head is read."""
+
+    @abstractmethod
+    def _price(self, air: Air[Any]) -> None:
+        """What the call costs, and whether that is paid."""
+
+    @abstractmethod
+    def _succeeds(self, row: Any) -> Expression:
+        """Whether the call succeeds."""
+
+    @abstractmethod
+    def _outcome(self, row: Any) -> tuple[Expression, Expression]:
+        """How the call ends, and the gas that it leaves."""
+
+    def _payable(self, air: Air[Any]) -> None:
+        """What is paid has lengths that are read."""
+
+    def _input(self, air: Air[Any]) -> None:
         """Lengths and head."""
         row, real = air.row, air.row.real
-        bits = (_NUMBER_BITS, _EXPONENT_BITS, _NUMBER_BITS)
-        for cells, length, own in zip(row.near, row.length, bits, strict=True):
-            Near.constrain(air, cells, length, own)
+        self._lengths(air)
         Part.constrain(air, row.header, row.size, air.constant(0), air.constant(HEADER_BYTES), real)
         self._copy(air, row.header, air.constant(0), air.constant(0), row.time)
         for k, length in enumerate(row.length):
             access = (row.frame, row.time + 3 + k, 0, WORD_BYTES * k, WORD_BYTES, length)
             air.send(MEMORY_BYTES, *access, count=real)
-        # The head; where the base is not small, the price is too high without it. Its length is 32 where the exponent
-        # is long: see `_price`.
-        read = row.near[0].near
+        # Its length is 32 where the exponent is long: see `_price`.
+        read = self._has_head(row)
         air.require(read * (1 - real), "padding has no head")
         start = row.bytes[0] + HEADER_BYTES
         Part.constrain(air, row.head_part, row.size, start, row.head_bytes, read)
         self._copy(air, row.head_part, start, row.head_bytes * -1 + NUMBERS_START, row.time + 6)
         air.send(MEMORY_BYTES, row.frame, row.time + 7, 0, HEAD_START, WORD_BYTES, row.head, count=real)
 
-    def _copy(self, air: Air[Columns], part: Any, start: Expression, to: Expression, time: Expression) -> None:
+    def _copy(self, air: Air[Any], part: Any, start: Expression, to: Expression, time: Expression) -> None:
         row = air.row
         source = (row.kind, row.source, row.start + start)
         air.send(COPY, row.frame, time, time, *source, to, part.size, count=part.some)
+
+    def _computation(self, air: Air[Any]) -> None:
+        row, real, bytes_ = air.row, air.row.real, air.row.bytes
+        # At most 16 limbs: 0 only if all are.
+        IsZero.constrain(air, row.empty, total(list(row.length[2])), when=real, name="empty")
+        air.require(row.works - self._succeeds(row) * (1 - row.empty.zero), "works")
+        air.require(row.vanishes * (1 - row.works), "a modulus that is 0 is one")
+        air.require(row.runs - row.works + row.vanishes, "runs")
+        self._payable(air)
+        # Words. That they are integers, and at least 1, follows from the rows that take them one by one.
+        base, exponent, modulus = row.words
+        for words, length, read in zip(row.words, bytes_, (row.runs, row.runs, row.works), strict=True):
+            air.require((1 - read) * words, "no words of what is not read")
+            range_check(air, read * (words * WORD_BYTES - length), _ROOM_BITS, real)
+        range_check(air, modulus - row.works, (MAX_MODULUS_WORDS - 1).bit_length(), real)
+        # Modulus, base and exponent follow each other in the memory, and in time.
+        end = modulus * WORD_BYTES + NUMBERS_START
+        base_end = end + base * WORD_BYTES
+        exponent_end = base_end + exponent * WORD_BYTES
+        first = row.time + HEADER_TIME
+        base_time = first + modulus * 2
+        exponent_time = base_time + base * 2
+        output_time = exponent_time + exponent * 2
+        exponent_start = bytes_[0] + HEADER_BYTES
+        modulus_start = exponent_start + bytes_[1]
+        places = (
+            (row.part[0], air.constant(HEADER_BYTES), bytes_[0], base_end, base_time, row.runs),
+            (row.part[1], exponent_start, bytes_[1], exponent_end, exponent_time, row.runs),
+            (row.part[2], modulus_start, bytes_[2], end, first, row.works),
+        )
+        for part, start, length, to, time, read in places:
+            Part.constrain(air, part, row.size, start, length, read)
+            self._copy(air, part, start, to - length, time)
+        reads, writes, unit, zero = ([int(k == i) for i in range(4)] for k in range(4))
+        kind = [row.runs * r + row.vanishes * z for r, z in zip(reads, zero, strict=True)]
+        own = (row.modulus, modulus, NUMBERS_START, modulus - 1)
+        air.send(NUMBER, *kind, row.frame, first + modulus, *own, count=row.works)
+        own_base = (row.base, base, end, base - 1)
+        air.send(NUMBER, *reads, row.frame, base_time + base, *own_base, count=row.runs)
+        air.send(NUMBER, *unit, row.frame, first, row.unit, modulus, 0, modulus - 1, count=row.runs)
+        read_time = exponent_time + exponent
+        air.send(EXPONENT, row.frame, read_time, base_end, exponent, row.modulus, row.result, count=row.runs)
+        air.require((1 - row.runs) * row.multiplicity, "no powers")
+        air.provide(POWERS, row.frame, row.base, row.unit, row.modulus, multiplicity=row.multiplicity)
+        air.query(BELOW, row.result, row.modulus, count=row.runs)
+        own = (row.result, modulus, NUMBERS_START, modulus - 1)
+        air.send(NUMBER, *writes, row.frame, output_time, *own, count=row.runs)
+        for name in ("base", "unit", "modulus", "result"):
+            air.require((1 - row.runs) * getattr(row, name), f"no number: {name}")
+
+
+class Modexp(_Calls[Columns]):
+    """Calls of MODEXP whose numbers have no bound (EIP-2565)."""
+
+    def _lengths(self, air: Air[Columns]) -> None:
+        row = air.row
+        bits = (_NUMBER_BITS, _EXPONENT_BITS, _NUMBER_BITS)
+        for cells, length, own in zip(row.near, row.length, bits, strict=True):
+            Near.constrain(air, cells, length, own)
+
+    def _has_head(self, row: Any) -> Expression:
+        # Where the base is not small, the price is too high without it.
+        found: Expression = row.near[0].near
+        return found
+
+    def _succeeds(self, row: Any) -> Expression:
+        found: Expression = row.real - row.lacks.less
+        return found
+
+    def _outcome(self, row: Any) -> tuple[Expression, Expression]:
+        fails = row.lacks.less
+        ending = (row.real - fails) * Ending.SUCCEEDED + fails * Ending.UNPAID
+        cost = row.cost + row.quotient[1] * _BASE
+        return ending, (row.gas - cost) * (1 - fails)
+
+    def _payable(self, air: Air[Columns]) -> None:
+        # Lengths of base and modulus that are not small cost more than there may be gas. The exponent's is checked.
+        row = air.row
+        air.require(row.works * (1 - row.near[1].near), "the exponent is small")
+        range_check(air, row.works * row.length[1][1], _READ_BITS, row.real)
 
     def _price(self, air: Air[Columns]) -> None:
         row, real = air.row, air.row.real
@@ -346,66 +490,81 @@ class Modexp(Table[Columns]):
         gas = GasLimb.limbs(air, row.gas_limb, row.gas)
         LessThan.constrain(air, row.lacks, gas, (row.cost, third_high), name="lacks")
 
-    def _computation(self, air: Air[Columns]) -> None:
-        row, real, bytes_ = air.row, air.row.real, air.row.bytes
-        # At most 16 limbs: 0 only if all are.
-        IsZero.constrain(air, row.empty, total(list(row.length[2])), when=real, name="empty")
-        succeeds = real - row.lacks.less
-        air.require(row.works - succeeds * (1 - row.empty.zero), "works")
-        air.require(row.vanishes * (1 - row.works), "a modulus that is 0 is one")
-        air.require(row.runs - row.works + row.vanishes, "runs")
-        # What is paid has small lengths of base and modulus: others cost more than there may be gas. The exponent's
-        # is checked here.
-        air.require(row.works * (1 - row.near[1].near), "the exponent is small")
-        range_check(air, row.works * row.length[1][1], _READ_BITS, real)
-        # Words. That they are integers, and at least 1, follows from the rows that take them one by one.
-        base, exponent, modulus = row.words
-        for words, length, read in zip(row.words, bytes_, (row.runs, row.runs, row.works), strict=True):
-            air.require((1 - read) * words, "no words of what is not read")
-            range_check(air, read * (words * WORD_BYTES - length), _ROOM_BITS, real)
-        range_check(air, modulus - row.works, (MAX_MODULUS_WORDS - 1).bit_length(), real)
-        # Modulus, base and exponent follow each other in the memory, and in time.
-        end = modulus * WORD_BYTES + NUMBERS_START
-        base_end = end + base * WORD_BYTES
-        exponent_end = base_end + exponent * WORD_BYTES
-        first = row.time + HEADER_TIME
-        base_time = first + modulus * 2
-        exponent_time = base_time + base * 2
-        output_time = exponent_time + exponent * 2
-        exponent_start = bytes_[0] + HEADER_BYTES
-        modulus_start = exponent_start + bytes_[1]
-        places = (
-            (row.part[0], air.constant(HEADER_BYTES), bytes_[0], base_end, base_time, row.runs),
-            (row.part[1], exponent_start, bytes_[1], exponent_end, exponent_time, row.runs),
-            (row.part[2], modulus_start, bytes_[2], end, first, row.works),
-        )
-        for part, start, length, to, time, read in places:
-            Part.constrain(air, part, row.size, start, length, read)
-            self._copy(air, part, start, to - length, time)
-        reads, writes, unit, zero = ([int(k == i) for i in range(4)] for k in range(4))
-        kind = [row.runs * r + row.vanishes * z for r, z in zip(reads, zero, strict=True)]
-        own = (row.modulus, modulus, NUMBERS_START, modulus - 1)
-        air.send(NUMBER, *kind, row.frame, first + modulus, *own, count=row.works)
-        own_base = (row.base, base, end, base - 1)
-        air.send(NUMBER, *reads, row.frame, base_time + base, *own_base, count=row.runs)
-        air.send(NUMBER, *unit, row.frame, first, row.unit, modulus, 0, modulus - 1, count=row.runs)
-        read_time = exponent_time + exponent
-        air.send(EXPONENT, row.frame, read_time, base_end, exponent, row.modulus, row.result, count=row.runs)
-        air.require((1 - row.runs) * row.multiplicity, "no powers")
-        air.provide(POWERS, row.frame, row.base, row.unit, row.modulus, multiplicity=row.multiplicity)
-        air.query(BELOW, row.result, row.modulus, count=row.runs)
-        own = (row.result, modulus, NUMBERS_START, modulus - 1)
-        air.send(NUMBER, *writes, row.frame, output_time, *own, count=row.runs)
-        for name in ("base", "unit", "modulus", "result"):
-            air.require((1 - row.runs) * getattr(row, name), f"no number: {name}")
+
+class BoundedModexp(_Calls[BoundedColumns]):
+    """Calls of MODEXP whose numbers have a bound (EIP-7823): with a longer one they fail."""
+
+    def __init__(self, rules: ModexpRules) -> None:
+        """The table for these prices and this bound.
+
+        Raises:
+            ValueError: the price of a call would not be an integer below 2^30 - 2^27.
+        """
+        super().__init__()
+        self.rules = rules
+        if rules.max_number_bytes is None or rules.short_complexity is None or rules.gas_divisor != 1:
+            raise ValueError("numbers without a bound, or prices that are divided")
+        self.bound, self.short = rules.max_number_bytes, rules.short_complexity
+        most = rules.iterations_per_byte * (self.bound - WORD_BYTES) + 8 * WORD_BYTES
+        if self.bound >= _BASE or rules.complexity_factor * (self.bound // PRICED_BYTES + 1) ** 2 * most >= MAX_COST:
+            raise ValueError("prices that wrap around")
+
+    def _lengths(self, air: Air[BoundedColumns]) -> None:
+        row = air.row
+        for cells, length in zip(row.near, row.length, strict=True):
+            Bounded.constrain(air, cells, length, self.bound)
+
+    def _has_head(self, row: Any) -> Expression:
+        found: Expression = row.fits
+        return found
+
+    def _succeeds(self, row: Any) -> Expression:
+        found: Expression = row.succeeds
+        return found
+
+    def _outcome(self, row: Any) -> tuple[Expression, Expression]:
+        fits, succeeds = row.fits, row.succeeds
+        ending = succeeds * Ending.SUCCEEDED + (fits - succeeds) * Ending.UNPAID + (row.real - fits) * Ending.HALTED
+        return ending, (row.gas - row.cost) * succeeds
+
+    def _price(self, air: Air[BoundedColumns]) -> None:
+        row, real, rules = air.row, air.row.real, self.rules
+        fits, (base, exponent, modulus) = row.fits, row.bytes
+        # Each flag says which of two numbers is at least the other one. They are below 2^16: differences are limbs, or
+        # negative.
+        for flag, more, less in (
+            (row.is_long, exponent, air.constant(WORD_BYTES + 1)),
+            (row.base_longer, base, modulus),
+            (row.is_wide, row.longer, air.constant(WORD_BYTES + 1)),
+        ):
+            air.require(flag * (1 - fits), "nothing is longer where a number is too long")
+            air.query(RANGE16, (more - less) * (flag * 2 - 1) + flag - 1, count=fits)
+        # Squarings. The head is 0 where it is not read.
+        top = TopBit.constrain(air, row.top, row.head)
+        beyond = row.is_long * (exponent - WORD_BYTES)
+        air.require(beyond * rules.iterations_per_byte + top - row.squarings, "squarings")
+        IsZero.constrain(air, row.few, row.squarings, when=fits, name="few")
+        # Complexity.
+        air.require((1 - fits) * row.eighths, "no parts of what is too long")
+        range_check(air, row.eighths * PRICED_BYTES - row.longer, 3, fits)
+        wide = row.eighths * row.eighths * rules.complexity_factor - self.short
+        air.require(fits * self.short + row.is_wide * wide - row.complexity, "complexity")
+        # Both sides are below 2^30.
+        product = row.product[0] + row.product[1] * _BASE
+        air.require(row.complexity * (row.squarings + row.few.zero) - product, "product")
+        range_check(air, row.product[1], GAS_BITS - 16, real)
+        LessThan.constrain(air, row.least, row.product, (real * rules.least_gas, air.constant(0)), name="least")
+        air.require(product + row.least.less * (real * rules.least_gas - product) - row.cost, "cost")
+        Charge.constrain(air, row.charge, row.gas, row.cost)
 
 
-def fill(work: ModexpWork, asked: NDArray[np.uint32]) -> Matrix | None:
+def fill(work: ModexpWork, asked: NDArray[np.uint32], rules: ModexpRules) -> Matrix | None:
     """All calls, with the counts of the queries (n, 4) for their numbers."""
     count = len(work.plans)
     if not count:
         return None
-    matrix, rows = allocate(Columns, count)
+    unbounded = rules.max_number_bytes is None
+    matrix, rows = _allocate(rules, count)
     inputs = [plan.input for plan in work.plans]
     rows.real = 1
     for name in ("frame", "kind", "source", "start", "size", "gas", "time", "base", "unit", "modulus", "result"):
@@ -413,17 +572,26 @@ def fill(work: ModexpWork, asked: NDArray[np.uint32]) -> Matrix | None:
     lengths = [[x.lengths[k] for x in inputs] for k in range(3)]
     for k in range(3):
         rows.length[:, k] = _limbs(lengths[k], WORD)
-    rows.head = _limbs([x.head if x.lengths[0] <= MAX_BASE_BYTES else 0 for x in inputs], WORD)
-    bits = (_NUMBER_BITS, _EXPONENT_BITS, _NUMBER_BITS)
-    near = [Near.fill(rows.near[k], rows.length[:, k].astype(np.uint16), bits[k]) for k in range(3)]
+    rows.head = _limbs([plan.input.head if plan.reads_head else 0 for plan in work.plans], WORD)
+    if rules.max_number_bytes is None:
+        bits = (_NUMBER_BITS, _EXPONENT_BITS, _NUMBER_BITS)
+        near = [Near.fill(rows.near[k], rows.length[:, k].astype(np.uint16), bits[k]) for k in range(3)]
+    else:
+        most = rules.max_number_bytes
+        near = [Bounded.fill(rows.near[k], rows.length[:, k].astype(np.uint16), most) for k in range(3)]
     base, exponent, modulus = (
         np.array([x if n else 0 for x, n in zip(lengths[k], near[k], strict=True)], dtype=np.int64) for k in range(3)
     )
     everywhere = np.ones(count, dtype=bool)
     Part.fill(rows.header, work.size, np.zeros_like(base), np.full(count, HEADER_BYTES), everywhere)
-    is_long = (exponent > WORD_BYTES) | ~near[1]
-    Part.fill(rows.head_part, work.size, base + HEADER_BYTES, np.where(is_long, WORD_BYTES, exponent), near[0])
-    _fill_price(rows, inputs, base, exponent, modulus, is_long)
+    has_head = near[0] if unbounded else near[0] & near[1] & near[2]
+    is_long = (exponent > WORD_BYTES) | ~near[1] if unbounded else has_head & (exponent > WORD_BYTES)
+    head_bytes = np.where(is_long, WORD_BYTES, exponent)
+    Part.fill(rows.head_part, work.size, base + HEADER_BYTES, head_bytes, has_head)
+    if unbounded:
+        _fill_price(rows, inputs, base, exponent, modulus, is_long)
+    else:
+        _fill_bounded_price(rows, rules, base, exponent, modulus, has_head)
     empty = rows.length[:, 2].astype(np.uint64).sum(axis=1)
     IsZero.fill(rows.empty, empty)
     works, runs = (np.array([getattr(plan, name) for plan in work.plans], dtype=bool) for name in ("works", "runs"))
@@ -436,6 +604,10 @@ def fill(work: ModexpWork, asked: NDArray[np.uint32]) -> Matrix | None:
     rows.multiplicity = multiplicities(provided, asked) * runs
     fill_derived(rows)
     return matrix
+
+
+def _allocate(rules: ModexpRules, rows: int) -> tuple[Matrix, Any]:
+    return allocate(Columns if rules.max_number_bytes is None else BoundedColumns, rows)
 
 
 def _fill_price(
@@ -482,6 +654,32 @@ def _fill_price(
     LessThan.fill(rows.lacks, gas, np.where(thirds < LEAST_GAS, LEAST_GAS, thirds))
 
 
+def _fill_bounded_price(
+    rows: Any, rules: ModexpRules, base: Integers, exponent: Integers, modulus: Integers, fits: NDArray[np.bool_]
+) -> None:
+    is_long, base_longer = fits & (exponent > WORD_BYTES), fits & (base >= modulus)
+    longer = np.where(base_longer, base, modulus)
+    is_wide = fits & (longer > WORD_BYTES)
+    rows.is_long, rows.base_longer, rows.is_wide = is_long, base_longer, is_wide
+    heads = [sum(int(x) << 16 * i for i, x in enumerate(row)) for row in rows.head.tolist()]
+    squarings = TopBit.fill(rows.top, heads) + rules.iterations_per_byte * is_long * (exponent - WORD_BYTES)
+    rows.squarings = squarings
+    few = fits & (squarings == 0)
+    IsZero.fill(rows.few, squarings.astype(np.uint64))
+    rows.few.zero = few
+    rows.few.inverse = rows.few.inverse * fits
+    eighths = np.where(fits, -(-longer // PRICED_BYTES), 0)
+    rows.eighths = eighths
+    complexity = np.where(is_wide, rules.complexity_factor * eighths**2, (rules.short_complexity or 0) * fits)
+    rows.complexity = complexity
+    product = complexity * (squarings + few)
+    rows.product = np.stack([product & 0xFFFF, product >> 16], axis=1)
+    LessThan.fill(rows.least, product, np.full(len(product), rules.least_gas))
+    cost = np.maximum(product, rules.least_gas)
+    rows.cost = cost
+    Charge.fill(rows.charge, rows.gas.astype(np.int64), cost)
+
+
 def _limbs(values: Sequence[int], limbs: int) -> NDArray[np.uint16]:
     """Integers (n,) as limbs (n, limbs)."""
     data = b"".join(value.to_bytes(2 * limbs, "little") for value in values)
@@ -499,8 +697,20 @@ def _small(table: small.SmallProducts) -> Answering:
     return Answering(table, MULTIPLY_MODULO, answer)
 
 
-COMPONENTS: tuple[Component, ...] = (
-    Answering(Modexp(), POWERS, lambda execution, asked: fill(_work(execution), asked)),
+def _call_table(rules: ModexpRules) -> Table[Any]:
+    return Modexp() if rules.max_number_bytes is None else BoundedModexp(rules)
+
+
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The calls by the rules of a fork, and the tables that compute powers."""
+    rules = fork.modexp
+    return (
+        Answering(_call_table(rules), POWERS, lambda execution, asked: fill(_work(execution), asked, rules)),
+        *_POWERS,
+    )
+
+
+_POWERS: tuple[Component, ...] = (
     Answering(
         numbers.NumberWords(),
         NUMBER,

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.expression import Expression
-from circuits.air.field import Matrix
+from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, range_check, total
 from circuits.air.gadgets.words import (
     constrain_decrease,
@@ -40,6 +40,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Execution
 from circuits.batch.frame_data import CALLDATA_BUFFER, CALLDATA_MEMORY
 from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operation_items
+from circuits.batch.precompiles import precompile_numbers, precompile_range
 from circuits.component import Answering, Component
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
 from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
@@ -67,8 +68,6 @@ NONZERO_BYTE_GAS = 16
 ACCESS_ADDRESS_GAS = 2400
 ACCESS_KEY_GAS = 1900
 
-#: Precompiles of Cancun are the addresses 1 to 10 (EIP-4844 added the last one).
-LAST_PRECOMPILE = 10
 
 _ORIGIN, _GASPRICE = OPCODES["ORIGIN"], OPCODES["GASPRICE"]
 
@@ -336,14 +335,15 @@ class Transaction(Table):
         size = row.zero_bytes + row.nonzero_bytes
         air.require_equal(row.recipient, row.to, "the recipient", when=1 - creates)
         air.query(CREATE_ADDRESS, row.sender, row.nonce, row.recipient, count=creates)
-        # Precompiles are the addresses 1 to 10.
         IsZero.constrain(air, row.low_zero, row.to[0], when=real, name="low limb of recipient")
         rest = total(row.to[1:])  # nine limbs: below 2^20
         IsZero.constrain(air, row.rest_zero, rest, when=real, name="other limbs of recipient")
         air.require(row.small - row.rest_zero.zero * (1 - row.low_zero.zero), "a small address")
         air.require(row.precompiled * (1 - row.small), "a precompile has a small address")
-        air.query(RANGE16, LAST_PRECOMPILE - row.to[0], count=row.precompiled)
-        air.query(RANGE16, row.to[0] - (LAST_PRECOMPILE + 1), count=row.small - row.precompiled)
+        # Precompiles are the addresses from 1 to the last one, but for what stands apart.
+        last, _ = precompile_range(self.fork)
+        air.query(RANGE16, last - row.to[0], count=self._near(air, row.precompiled))
+        air.query(RANGE16, row.to[0] - (last + 1), count=row.small - row.precompiled)
         # The empty code has no leaf in the access tree.
         air.require(row.coded * (1 - real), "padding has no code")
         air.require_equal(row.recipient_code, _EMPTY_CODE, "no code", when=real - row.coded)
@@ -463,6 +463,10 @@ class Transaction(Table):
         spared = self._spared(air)
         constrain_total(air, (left, refund, row.reserve_left), row.back_carry, spared, name="unused gas")
         constrain_sum(air, row.gas_used, row.unused, row.unused_carry, row.gas_limit, name="gas used")
+
+    def _near(self, air: Air, precompiled: Expression) -> Expression:
+        """Whether the recipient is one of the precompiles that follow each other from 1 on, if it is a precompile."""
+        return precompiled
 
     def _spared(self, air: Air) -> Sequence[Expression]:
         """Limbs of the gas limit minus the gas that the execution has used, its refund subtracted."""
@@ -597,6 +601,27 @@ class FloorTransaction(Transaction):
         return spared
 
 
+class LoneColumns(FloorColumns):
+    """One transaction per row, in a fork with a precompile that stands apart from the others."""
+
+    lone = nested(IsZero, "whether the recipient is that one")
+
+
+class LoneTransaction(FloorTransaction):
+    """Transactions of a fork with a precompile that stands apart from the others."""
+
+    layout = LoneColumns
+
+    def _near(self, air: Air, precompiled: Expression) -> Expression:
+        row = air.row
+        _, lone = precompile_range(self.fork)
+        assert lone is not None
+        IsZero.constrain(air, row.lone, row.small * (row.to[0] - lone), when=row.small, name="lone")
+        air.require(row.lone.zero * (1 - precompiled), "the lone precompile is one")
+        near: Expression = precompiled - row.lone.zero
+        return near
+
+
 def fill(
     table: Transaction,
     execution: Execution,
@@ -652,8 +677,13 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     creates = table.is_creation[of_trace] == 1
     small = (to[:, 0] != 0) & ~to[:, 1:].any(axis=1)
     rows.small = small
-    precompiled = small & (to[:, 0] <= LAST_PRECOMPILE)
+    precompiled = small & np.isin(to[:, 0], precompile_numbers(execution.fork))
     rows.precompiled = precompiled
+    lone = precompile_range(execution.fork)[1]
+    if lone is not None:
+        distance = (to[:, 0].astype(np.int64) - lone) % MODULUS * small
+        IsZero.fill(rows.lone, distance.astype(np.uint64))
+        rows.lone.zero = small & (distance == 0)
     IsZero.fill(rows.no_input, sizes.astype(np.uint64))
     rows.input_slack = np.where(creates, -sizes % WORD_BYTES, 0)
     rows.init_words = np.where(creates, -(-sizes // WORD_BYTES), 0)
@@ -671,7 +701,7 @@ def _fill_execution(rows: Any, execution: Execution) -> None:
     if len(here):
         chosen = rows._matrix[here]
         hashes = access.code_hash[here]
-        fill_same(TraceView(Columns, chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
+        fill_same(TraceView(type(rows), chosen).no_code, ((hashes, np.broadcast_to(_EMPTY_CODE, hashes.shape)),))
         rows._matrix[here] = chosen
     free = creates & (held == 0) & ~coded
     rows.free = free
@@ -820,5 +850,6 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
 
 def components(fork: Fork) -> tuple[Component, ...]:
     """The table of transactions of a fork, and what it looks up."""
-    table = (FloorTransaction if fork.floor_gas_per_token else Transaction)(fork)
+    has_lone = precompile_range(fork)[1] is not None
+    table = (LoneTransaction if has_lone else FloorTransaction if fork.floor_gas_per_token else Transaction)(fork)
     return Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)), *fees.components(fork)

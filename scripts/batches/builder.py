@@ -39,6 +39,7 @@ class Builder:
 
     def __init__(self, fork: Fork = CANCUN, **genesis: Any) -> None:
         """Of a later fork than Cancun: with the contracts that its blocks call."""
+        self.fork = fork
         alloc = {"0x" + wallet.hex(): {"balance": hex(ETHER)} for wallet in WALLETS} | system_contracts(fork)
         self.document: dict[str, Any] = {
             "format": "zkevm-batch/1",

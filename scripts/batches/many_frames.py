@@ -15,9 +15,9 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, CANCUN
 from executor.opcodes import OPCODES, OPENERS
-from executor.provable import PROVED_PRECOMPILES
+from executor.provable import proved_precompiles
 from scripts.batches.precompiles import VECTORS, Vector
 from scripts.batches.random_programs import (
     BASE_FEE,
@@ -48,7 +48,7 @@ BLOCKS = 3
 STATEMENTS = 14  # at most, of a program
 #: Calldata and gas of the precompiled contracts that are called: known inputs, and sizes around their blocks.
 PRECOMPILE_INPUTS: list[Vector] = [
-    *(vector for vector in VECTORS if vector.address in PROVED_PRECOMPILES),
+    *(vector for vector in VECTORS if vector.address in proved_precompiles(CANCUN)),
     *(Vector(2, bytes(range(size)), 60 + 12 * -(-size // 32)) for size in (55, 56, 63, 65, 128)),
     *(Vector(3, bytes(range(size)), 600 + 120 * -(-size // 32)) for size in (55, 56, 63, 65, 128)),
     *(Vector(4, bytes(range(size)), 15 + 3 * -(-size // 32)) for size in (31, 95, 160)),

@@ -249,7 +249,7 @@ def _powers(base: int, exponent: bytes, modulus: int) -> Call:
         numbers = _bytes(k, base) + exponent + b"\xff" + _bytes(k + 2, modulus - 1)
         return words(base, len(exponent), modulus) + numbers
 
-    return Call(5, given, ModexpInput(given(0)).gas, modulus)
+    return Call(5, given, ModexpInput(given(0)).gas(CANCUN.modexp), modulus)
 
 
 def _blake2f(rounds: int) -> Call:

@@ -14,6 +14,7 @@ from circuits.instructions import accounts, copies, storage
 from circuits.memory import expansion
 from circuits.state import access_tree, state, transfer, undo
 from circuits.state.state_view import StateView
+from executor.forks import CANCUN
 from executor.opcodes import OPCODES
 from scripts.batches.programs import OTHER, PROGRAMS, call_contract
 from scripts.batches.segment import execution_of
@@ -22,7 +23,7 @@ from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import objections, row_where
 
 FAMILY = (
-    *accounts.COMPONENTS,
+    *accounts.components(CANCUN),
     *storage.COMPONENTS,
     *transfer.COMPONENTS,
     *undo.COMPONENTS,
@@ -73,9 +74,9 @@ def test_honest(case: Any) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_mutations(case: Any) -> None:
-    report = mutate_family(accounts.COMPONENTS, case(), rows_per_table=8)
+    report = mutate_family(accounts.components(CANCUN), case(), rows_per_table=8)
     assert report.survivors == []
-    tables = {c.table.name for c in accounts.COMPONENTS}
+    tables = {c.table.name for c in accounts.components(CANCUN)}
     assert [s for s in report.declared if s.table in tables and s.kind == "cell"] == []
 
 

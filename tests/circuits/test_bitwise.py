@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from circuits.air.field import MODULUS
-from circuits.instructions.bitwise import AND, COMPONENTS, OR, SAR, SHL, SHR, XOR
+from circuits.instructions.bitwise import AND, OR, SAR, SHL, SHR, XOR, components
+from executor.forks import CANCUN
 from tests.circuits.family import check_family, fill_family, mutate_family
 from tests.circuits.instructions import has_results_of, run_each
 from tests.circuits.lying import FUNCTIONS, objections
@@ -21,6 +22,8 @@ WORDS = (0, 1, -1, -2, 1 << 255, (1 << 255) - 1, ADDRESS_MASK, ~ADDRESS_MASK, 0x
 SHIFTS = (*range(18), 31, 32, 33, 96, 160, 224, 226, 239, 240, 241, 248, 254, 255, 256, 257)
 LARGE_SHIFTS = (0xFFFF, 1 << 16, (1 << 16) + 1, (1 << 40) + 3, 1 << 128, 1 << 255, -1)
 VALUES = (0, 1, 2, 3, 0x8000, 0xFFFF, 1 << 16, (1 << 255) - 1, 1 << 255, -1, -2, MIXED, OTHER)
+
+COMPONENTS = components(CANCUN)
 
 LOGIC = ("and", "or", "xor")
 DIRECTIONS = ("shl", "shr", "sar")

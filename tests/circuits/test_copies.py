@@ -20,6 +20,7 @@ from circuits.instructions.buses import COPY
 from circuits.instructions.copies import BufferCopyColumns, CopyColumns, LoadColumns, McopyColumns, fill_copy
 from circuits.memory import expansion, memory_parts, memory_shifted, memory_tables
 from circuits.memory.buses import EXPANSION, MEMORY, MEMORY_BYTES
+from executor.forks import CANCUN
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
@@ -422,7 +423,12 @@ def test_together_with_memory() -> None:
         *memory_parts.COMPONENTS,
         *expansion.COMPONENTS,
     ]
-    family: list[Component] = [*copies.COMPONENTS, *accounts.COMPONENTS, *FAMILY[len(copies.COMPONENTS) :], *memory]
+    family: list[Component] = [
+        *copies.COMPONENTS,
+        *accounts.components(CANCUN),
+        *FAMILY[len(copies.COMPONENTS) :],
+        *memory,
+    ]
     assert not execution.failed.any()
     assert check_family(family, execution) == []
     for bus in (COPY, MEMORY, MEMORY_BYTES, EXPANSION):

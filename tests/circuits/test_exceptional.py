@@ -16,6 +16,7 @@ from circuits.frames import code, push_sites
 from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, exceptional, return_data, stack
+from executor.forks import CANCUN
 from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPERANDS, REACH, RESULTS
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
@@ -27,7 +28,7 @@ from tests.circuits.lying import RANGES
 FAMILY = (
     *stack.COMPONENTS,
     *control_flow.COMPONENTS,
-    *exceptional.COMPONENTS,
+    *exceptional.components(CANCUN),
     *return_data.COMPONENTS,
     *push_sites.COMPONENTS,
     *code.COMPONENTS,

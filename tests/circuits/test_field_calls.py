@@ -15,7 +15,7 @@ from circuits.air.field import MODULUS
 from circuits.batch.execution import Execution
 from circuits.batch.field_calls import FieldCalls
 from circuits.component import Answering, Component
-from circuits.fields.calls import COMPONENTS, FieldCallsTable, Instances
+from circuits.fields.calls import FieldCallsTable, Instances, components
 from circuits.functions import range as range_table
 from circuits.functions.buses import RANGE15
 from circuits.programs.curves import SECP256K1
@@ -207,7 +207,7 @@ _RANGE15 = Answering(range_table.RANGE_15, RANGE15, lambda _, asked: range_table
 def _family(precompile: int) -> list[Component]:
     """Calls, instances, the machine, and the listing of one precompile."""
     listed = f"listing_{precompile}_"
-    return [c for c in COMPONENTS if c.table.name.startswith(("field_", listed))] + [_RANGE15]
+    return [c for c in components(CANCUN) if c.table.name.startswith(("field_", listed))] + [_RANGE15]
 
 
 @cache

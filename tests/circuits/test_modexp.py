@@ -24,7 +24,7 @@ from circuits.instructions.buses import COPY
 from circuits.memory.buses import MEMORY_BYTES
 from circuits.modexp import work as modexp_work
 from circuits.modexp.work import ModexpWork
-from circuits.precompiles.modexp import COMPONENTS
+from circuits.precompiles.modexp import components
 from circuits.segment import fill, in_order, segment_circuit
 from executor.forks import CANCUN
 from executor.modexp import ModexpInput, addition_chain
@@ -40,6 +40,7 @@ def _multiplies(table: Multiply) -> Answering:
     return Answering(table, MULTIPLY, lambda _, asked: answer_multiply(asked, table))
 
 
+COMPONENTS = components(CANCUN)
 #: MODEXP, and all that its tables ask.
 FAMILY: tuple[Component, ...] = tuple(
     in_order([*COMPONENTS, *map(_multiplies, (MULTIPLY_SMALL, MULTIPLY_LOW, MULTIPLY_FULL)), BYTES, RANGES])
@@ -256,7 +257,7 @@ def test_prices() -> None:
     assert outputs(calls) == [None] * len(calls.calls)
     cost = {data: specified(data)[0] for data in inputs if specified(data)[0] <= MUCH}
     assert cost
-    assert {data: ModexpInput(data).gas for data in cost} == cost
+    assert {data: ModexpInput(data).gas(CANCUN.modexp) for data in cost} == cost
     edges = Calls([(data, gas - 1) for data, gas in cost.items()])
     assert accepted(edges)
 

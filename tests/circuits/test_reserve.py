@@ -33,7 +33,7 @@ from tests.circuits.lying import FUNCTIONS, RANGES, objections
 FAMILY: tuple[Component, ...] = (
     *stack.COMPONENTS,
     *control_flow.COMPONENTS,
-    *exceptional.COMPONENTS,
+    *exceptional.components(CANCUN),
     *return_data.COMPONENTS,
     *out_of_memory.COMPONENTS,
     *system.COMPONENTS,

@@ -23,7 +23,7 @@ from circuits.statement import PublicColumns
 from executor.errors import BatchError
 from executor.forks import CANCUN
 from executor.opcodes import NAMES
-from executor.provable import PROVED_PRECOMPILES, check_provable
+from executor.provable import check_provable, proved_precompiles
 from executor.trace import NONE, ExecutionTrace, Outcome
 from prover.assemble import assemble
 from prover.planner import SegmentPlan
@@ -156,6 +156,6 @@ def test_many_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPat
         check(seed, many_frames.document(seed, CALLING), happened, monkeypatch)
     print(happened)
     assert happened.programs >= PART * CALLING
-    assert set(happened.precompiles) == set(PROVED_PRECOMPILES)
+    assert set(happened.precompiles) == set(proved_precompiles(CANCUN))
     rare = {"PRECOMPILE_FAILURE", "STACK_OVERFLOW", "COLLISION"}
     assert {outcome.name for outcome in Outcome} - set(happened.outcomes) <= rare

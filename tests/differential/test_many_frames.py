@@ -6,8 +6,9 @@ import pytest
 
 from executor.errors import BatchError
 from executor.execute import ExecutedBatch
+from executor.forks import CANCUN
 from executor.opcodes import NAMES
-from executor.provable import PROVED_PRECOMPILES
+from executor.provable import proved_precompiles
 from executor.trace import FrameKind, Outcome
 from scripts.batches.many_frames import document
 from tests.differential.agreement import Tally, assert_agreement, run
@@ -64,7 +65,7 @@ def test_all_kinds_of_frames_and_endings(happened: Happened) -> None:
 
 
 def test_the_precompiles_that_are_called(happened: Happened) -> None:
-    assert set(happened.precompiles) == set(PROVED_PRECOMPILES)
+    assert set(happened.precompiles) == set(proved_precompiles(CANCUN))
 
 
 def test_what_static_frames_forbid(happened: Happened) -> None:

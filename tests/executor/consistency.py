@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from executor.forks import CANCUN, FORKS
 from executor.limbs import limbs_to_bytes, words_to_ints
-from executor.opcodes import NAMES, OPCODES, PUSH0, is_dup, is_swap, with_added
+from executor.opcodes import NAMES, OPCODES, PUSH0, instruction_set, is_dup, is_swap
 from executor.state_keys import LASTING_KINDS
 from executor.trace import NONE, ExecutionTrace, FrameKind, HashPurpose, Mode, Outcome
 
@@ -47,7 +47,8 @@ def steps_of_frames(trace: ExecutionTrace) -> Iterator[tuple[int, list[int]]]:
 def check_stacks(trace: ExecutionTrace) -> None:
     """Operands are what lies on the stack, and results lead to the next step's stack."""
     steps = trace.steps
-    popped, pushed = with_added(added for name in forks_of(trace) for added in FORKS[name].added_instructions)
+    known = instruction_set(tuple(i for name in forks_of(trace) for i in FORKS[name].added_instructions))
+    popped, pushed = known.operands, known.results
     read, written = limbs_to_bytes(trace.operands.word), limbs_to_bytes(trace.results.word)
     assert (len(read), len(written)) == (steps.operands.sum(dtype=int), steps.results.sum(dtype=int))
     reads, writes = trace.operands_start.tolist(), trace.results_start.tolist()

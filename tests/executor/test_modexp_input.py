@@ -8,6 +8,7 @@ import pytest
 from eth.vm.forks.berlin.computation import _compute_modexp_gas_fee_eip_2565
 
 from executor.errors import UnsupportedFeature
+from executor.forks import CANCUN
 from executor.modexp import MAX_ROWS, ModexpInput
 from executor.provable import MAX_GAS
 
@@ -25,16 +26,17 @@ def encode(base: int, exponent: int, modulus: int, numbers: bytes = b"") -> byte
 def test_the_price_is_that_of_py_evm(exponent: int, modulus: int, head: bytes) -> None:
     for base in (0, 7, 64):
         data = encode(base, exponent, modulus, b"\5" * base + head)
-        assert ModexpInput(data).gas == _compute_modexp_gas_fee_eip_2565(data)
-        assert ModexpInput(data[:100]).gas == _compute_modexp_gas_fee_eip_2565(data[:100])
+        assert ModexpInput(data).gas(CANCUN.modexp) == _compute_modexp_gas_fee_eip_2565(data)
+        assert ModexpInput(data[:100]).gas(CANCUN.modexp) == _compute_modexp_gas_fee_eip_2565(data[:100])
 
 
 @pytest.mark.parametrize("size", [0, 31, 95, 96, 97, 130])
 def test_what_an_input_lacks_are_zeros(size: int) -> None:
     data = encode(3, 2, 5, bytes(range(1, 11)))
     whole, cut = ModexpInput(data[:size].ljust(200, b"\0")), ModexpInput(data[:size])
-    names = ("lengths", "head", "base", "exponent", "modulus", "gas")
+    names = ("lengths", "head", "base", "exponent", "modulus")
     assert [getattr(cut, name) for name in names] == [getattr(whole, name) for name in names]
+    assert cut.gas(CANCUN.modexp) == whole.gas(CANCUN.modexp)
 
 
 def _call(builder: Any, data: bytes, gas: int) -> Any:
@@ -81,7 +83,7 @@ def test_many_products_are_refused(builder: Any) -> None:
 def test_a_price_beyond_the_gas_that_is_counted_is_refused(builder: Any) -> None:
     """Of a frame that has more; one that has not is proved to lack it."""
     dear = encode(1, 2**30, 1)
-    assert ModexpInput(dear).gas > MAX_GAS
+    assert ModexpInput(dear).gas(CANCUN.modexp) > MAX_GAS
     assert _call(builder, dear, 2**30).provable()
     with pytest.raises(UnsupportedFeature, match=f"^MODEXP for more than {MAX_GAS} gas in block 0, transaction 0$"):
         _call(builder, dear, 2**31).provable()

@@ -9,7 +9,7 @@ from eth.precompiles import point_evaluation
 
 from executor.forks import CANCUN, OSAKA
 from executor.modexp import ModexpInput
-from executor.precompiles import P256_FIELD, P256_GENERATOR, P256_ORDER, is_p256_signature, modexp_gas
+from executor.precompiles import P256_FIELD, P256_GENERATOR, P256_ORDER, is_p256_signature
 
 
 def test_the_setup_of_point_evaluations_is_read_once() -> None:
@@ -69,5 +69,5 @@ def test_the_price_of_modexp(lengths: tuple[int, ...], exponent_head: int, befor
     base, exponent, _ = lengths
     head = exponent_head.to_bytes(32, "big")[max(0, 32 - exponent) :]
     given = ModexpInput(b"".join(length.to_bytes(32, "big") for length in lengths) + bytes(base) + head)
-    assert modexp_gas(CANCUN.modexp, given) == given.gas == before
-    assert modexp_gas(OSAKA.modexp, given) == after
+    assert given.gas(CANCUN.modexp) == before
+    assert given.gas(OSAKA.modexp) == after
