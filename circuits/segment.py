@@ -66,7 +66,7 @@ from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, Seg
 from circuits.transactions import access_list, beacon, block, history, system_call, transaction, withdrawal
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
-from executor.forks import CIRCUIT_FORKS, Fork
+from executor.forks import EXECUTED_FORKS, Fork
 
 
 class Columns(Layout):
@@ -263,7 +263,7 @@ def segment_components(fork: Fork) -> tuple[Component, ...]:
 
 @cache
 def _segment_components(circuit: str) -> tuple[Component, ...]:
-    fork = CIRCUIT_FORKS[circuit]
+    fork = EXECUTED_FORKS[circuit]
     components, known = _components(fork), stored(store_of(fork))
     if known is None:
         return tuple(in_order(components))
@@ -278,7 +278,7 @@ def segment_circuit(fork: Fork) -> Circuit:
 
 @cache
 def _segment_circuit(circuit: str) -> Circuit:
-    fork = CIRCUIT_FORKS[circuit]
+    fork = EXECUTED_FORKS[circuit]
     return Circuit("segment", [c.table for c in segment_components(fork)], stored(store_of(fork)))
 
 

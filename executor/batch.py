@@ -44,7 +44,7 @@ from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
 from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
-from executor.forks import CANCUN, FORKS, Fork, Schedule
+from executor.forks import CANCUN, EXECUTED_FORKS, FORKS, Fork, Schedule
 from executor.genesis_file import chain_id_of, normalized
 from executor.json_values import parse_data, parse_object, parse_quantity
 from executor.rlp_lists import decode_list
@@ -186,9 +186,9 @@ def _activations(value: Any) -> tuple[tuple[int, Fork], ...]:
     if not isinstance(value, dict) or not value:
         raise ValueError("neither the name of a fork nor an object of forks with their times")
     for name in value:
-        if name not in FORKS:
+        if name not in EXECUTED_FORKS:
             raise ValueError(f"unknown fork {name!r}; known: {', '.join(FORKS)}")
-    found = tuple((parse_quantity(value[name]), fork) for name, fork in FORKS.items() if name in value)
+    found = tuple((parse_quantity(value[name]), fork) for name, fork in EXECUTED_FORKS.items() if name in value)
     if any(later < earlier for (earlier, _), (later, _) in pairwise(found)):
         raise ValueError("a fork before one that it follows on")
     return found

@@ -93,13 +93,21 @@ class ModexpRules:
 
 @dataclass(frozen=True)
 class AddedInstruction:
-    """An instruction that a fork after Cancun has, with a fixed price."""
+    """An instruction that a fork after Cancun has, with a fixed price.
+
+    Attributes:
+        operands, results: words.
+        places: of an instruction that moves words, by the byte that stands behind it (which it passes over): how far
+            below the top they lie, each another one. It puts a copy of one on the top, or exchanges two. None for a
+            byte with which it halts exceptionally. Of any other instruction: ().
+    """
 
     name: str
     opcode: int
-    operands: int  # words
-    results: int  # words
+    operands: int
+    results: int
     gas: int
+    places: tuple[tuple[int, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -251,7 +259,15 @@ BPO4 = replace(OSAKA, name="bpo4", blobs=_scheduled(OSAKA.blobs, 14, 21, 13_739_
 #: By name, in the order in which a chain comes to them.
 FORKS: Mapping[str, Fork] = {fork.name: fork for fork in (CANCUN, PRAGUE, OSAKA, BPO1, BPO2, BPO3, BPO4)}
 
-#: Those which have a circuit of their own, by name.
+#: Forks of the future of which a part is here, by name. Batches of them are executed, and their circuits are filled and
+#: checked like others'. But no keys are pinned for them, nothing of them is proved, no public test is taken for one of
+#: theirs, and the verifier does not know them.
+DEVELOPMENT_FORKS: Mapping[str, Fork] = {}
+
+#: All that batches may be of.
+EXECUTED_FORKS: Mapping[str, Fork] = {**FORKS, **DEVELOPMENT_FORKS}
+
+#: Those of `FORKS` which have a circuit of their own, by name.
 CIRCUIT_FORKS: Mapping[str, Fork] = {name: fork for name, fork in FORKS.items() if fork.circuit == name}
 
 
