@@ -266,7 +266,7 @@ def _moving(instruction: AddedInstruction) -> Instruction:
         if max(places) >= len(words):
             raise InsufficientStack(f"{instruction.name} of a word {max(places)} below the top of {len(words)}")
         if len(places) == 1:
-            computation.stack_push_int(words[-1 - places[0]])
+            computation.stack_dup(1 + places[0])
         else:
             one, other = (-1 - place for place in places)
             words[one], words[other] = words[other], words[one]

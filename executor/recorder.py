@@ -28,7 +28,6 @@ from executor.forks import CANCUN, Fork, SystemCall
 from executor.limbs import ADDRESS_LIMBS, Limbs
 from executor.opcodes import (
     DUP1,
-    MAX_DUP,
     MAX_SWAP,
     OPCODES,
     OPENERS,

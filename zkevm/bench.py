@@ -111,19 +111,21 @@ def _bench_forks(name: str, file: Path, forks: list[Fork], output: Output) -> di
     before = found[CANCUN.name]
     header = ("fork", "operations", "cells", "more", "interactions", "more")
     lines = [
-        (fork, costs.operations, costs.cells, _more(costs.cells, before.cells), costs.messages,
+        (name_, costs.operations, costs.cells, _more(costs.cells, before.cells), costs.messages,
          _more(costs.messages, before.messages))
-        for fork, costs in found.items()
+        for name_, costs in found.items()
     ]  # fmt: skip
     output.table(f"{name}: one segment, by fork", header, lines)
-    document = {fork: costs_document(costs) for fork, costs in found.items()}
-    for fork, costs in found.items():
+    document = {}
+    for of, costs in found.items():
         if differences := _differences(before, costs):
-            output.table(f"{name}: what {fork} adds, by table", ("table", "cells", "interactions"), differences)
-        document[fork]["more_than_cancun"] = {
-            "cells": costs.cells - before.cells,
-            "interactions": costs.messages - before.messages,
-            "tables": {table: {"cells": cells, "interactions": messages} for table, cells, messages in differences},
+            output.table(f"{name}: what {of} adds, by table", ("table", "cells", "interactions"), differences)
+        document[of] = costs_document(costs) | {
+            "more_than_cancun": {
+                "cells": costs.cells - before.cells,
+                "interactions": costs.messages - before.messages,
+                "tables": {table: {"cells": cells, "interactions": messages} for table, cells, messages in differences},
+            }
         }
     return {"forks": document}
 
@@ -135,11 +137,11 @@ def _more(now: int, before: int) -> str:
 
 def _differences(before: Costs, now: Costs) -> list[tuple[str, int, int]]:
     """Tables whose costs differ, with the cells and the interactions that they have more; the largest first."""
-    sizes = [{table.name: (table.cells, table.messages) for table in costs.tables} for costs in (before, now)]
-    found = [
-        (name, *(size - old for size, old in zip(sizes[1].get(name, (0, 0)), sizes[0].get(name, (0, 0)), strict=True)))
-        for name in dict.fromkeys([*sizes[1], *sizes[0]])
-    ]
+    old, new = ({table.name: (table.cells, table.messages) for table in costs.tables} for costs in (before, now))
+    found = []
+    for name in dict.fromkeys([*new, *old]):
+        (cells, messages), (cells_before, messages_before) = new.get(name, (0, 0)), old.get(name, (0, 0))
+        found.append((name, cells - cells_before, messages - messages_before))
     return sorted((entry for entry in found if any(entry[1:])), key=lambda entry: -abs(entry[1]))
 
 

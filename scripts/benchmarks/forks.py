@@ -1,6 +1,6 @@
 """What workloads cost under each fork that has a circuit: exact, as one segment, padding included.
 
-    python -m scripts.benchmarks.forks            # --write: the table of docs/forks.md, and the budget kept by the tests
+    python -m scripts.benchmarks.forks           # --write: the table of docs/forks.md, and the budget kept by the tests
 
 `zkevm bench --fork NAME WORKLOAD` says where it goes, table by table.
 """

@@ -38,8 +38,8 @@ FAMILY: tuple[Component, ...] = (
     *state.COMPONENTS,
     *deletion.COMPONENTS,
     *beacon.COMPONENTS,
-    *history.COMPONENTS,
-    *system_call.COMPONENTS,
+    *history.components(PRAGUE),
+    *system_call.components(PRAGUE),
     *transaction.components(PRAGUE),
 )
 ONES = "0x" + "01" * 400
