@@ -256,13 +256,40 @@ BPO2 = replace(OSAKA, name="bpo2", blobs=_scheduled(OSAKA.blobs, 14, 21, 11_684_
 BPO3 = replace(OSAKA, name="bpo3", blobs=_scheduled(OSAKA.blobs, 21, 32, 20_609_697))
 BPO4 = replace(OSAKA, name="bpo4", blobs=_scheduled(OSAKA.blobs, 14, 21, 13_739_630))
 
+
+def _single(byte: int) -> int | None:
+    """``decode_single`` of EIP-8024: n of a byte, 17 to 235; None where it may not stand."""
+    return None if 90 < byte < 128 else (byte + 145) % 256
+
+
+def _pair(byte: int) -> tuple[int, int] | None:
+    """``decode_pair`` of EIP-8024: n and m of a byte, 1 <= n < m <= 30 - n; None where it may not stand."""
+    q, r = divmod(byte ^ 143, 16)
+    return None if 81 < byte < 128 else (q + 1, r + 1) if q < r else (r + 1, 29 - q)
+
+
+_SINGLES = tuple(map(_single, range(256)))
+
+# In development: of its EIPs only 8024 is here.
+AMSTERDAM = replace(
+    OSAKA,
+    name="amsterdam",
+    circuit="amsterdam",
+    added_instructions=(
+        *OSAKA.added_instructions,
+        AddedInstruction("DUPN", 0xE6, 1, 1, gas=3, places=tuple(None if n is None else (n - 1,) for n in _SINGLES)),
+        AddedInstruction("SWAPN", 0xE7, 2, 2, gas=3, places=tuple(None if n is None else (0, n) for n in _SINGLES)),
+        AddedInstruction("EXCHANGE", 0xE8, 2, 2, gas=3, places=tuple(map(_pair, range(256)))),
+    ),
+)
+
 #: By name, in the order in which a chain comes to them.
 FORKS: Mapping[str, Fork] = {fork.name: fork for fork in (CANCUN, PRAGUE, OSAKA, BPO1, BPO2, BPO3, BPO4)}
 
 #: Forks of the future of which a part is here, by name. Batches of them are executed, and their circuits are filled and
 #: checked like others'. But no keys are pinned for them, nothing of them is proved, no public test is taken for one of
 #: theirs, and the verifier does not know them.
-DEVELOPMENT_FORKS: Mapping[str, Fork] = {}
+DEVELOPMENT_FORKS: Mapping[str, Fork] = {AMSTERDAM.name: AMSTERDAM}
 
 #: All that batches may be of.
 EXECUTED_FORKS: Mapping[str, Fork] = {**FORKS, **DEVELOPMENT_FORKS}
