@@ -52,6 +52,7 @@ from circuits.instructions import (
     control_flow,
     copies,
     create,
+    deep_stack,
     deposit,
     environment,
     exceptional,
@@ -86,7 +87,7 @@ from circuits.transactions import (
 )
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
-from executor.forks import CIRCUIT_FORKS, Fork
+from executor.forks import EXECUTED_FORKS, Fork
 
 
 class Columns(Layout):
@@ -140,6 +141,7 @@ _MODULES = (
     create_address,
     init_code,
     stack,
+    deep_stack,
     control_flow,
     arithmetic,
     sign_extend,
@@ -286,7 +288,7 @@ def segment_components(fork: Fork) -> tuple[Component, ...]:
 
 @cache
 def _segment_components(circuit: str) -> tuple[Component, ...]:
-    fork = CIRCUIT_FORKS[circuit]
+    fork = EXECUTED_FORKS[circuit]
     components, known = _components(fork), stored(store_of(fork))
     if known is None:
         return tuple(in_order(components))
@@ -301,7 +303,7 @@ def segment_circuit(fork: Fork) -> Circuit:
 
 @cache
 def _segment_circuit(circuit: str) -> Circuit:
-    fork = CIRCUIT_FORKS[circuit]
+    fork = EXECUTED_FORKS[circuit]
     return Circuit("segment", [c.table for c in segment_components(fork)], stored(store_of(fork)))
 
 

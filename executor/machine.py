@@ -11,7 +11,7 @@ from inspect import unwrap
 from typing import Any
 
 from eth.constants import BLANK_ROOT_HASH
-from eth.exceptions import OutOfGas
+from eth.exceptions import InsufficientStack, InvalidInstruction, OutOfGas
 from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.memory import Memory
 from eth.vm.message import Message
@@ -24,7 +24,7 @@ from executor.batch import MAX_ANCESTORS
 from executor.blobs import blob_base_fee
 from executor.chain import Ancestors
 from executor.errors import BatchError, LimitExceeded
-from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork, SystemCall
+from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, AddedInstruction, Fork, SystemCall
 from executor.limits import Watch
 from executor.opcodes import CREATIONS
 from executor.precompiles import precompiles_of
@@ -246,7 +246,9 @@ def instructions(fork: Fork) -> dict[int, Instruction]:
     opcodes = fork.vm_class().get_state_class().computation_class.opcodes
     plain = {opcode: unwrap(instruction) for opcode, instruction in opcodes.items()}
     added = {
-        instruction.opcode: as_opcode(_ADDED[instruction.name], instruction.name, instruction.gas)
+        instruction.opcode: as_opcode(
+            _moving(instruction) if instruction.places else _ADDED[instruction.name], instruction.name, instruction.gas
+        )
         for instruction in fork.added_instructions
     }
     return plain | added | {opcode: _bounded(plain[opcode], fork.max_initcode_bytes) for opcode in CREATIONS}
@@ -258,6 +260,25 @@ def _count_leading_zeros(computation: Any) -> None:
 
 
 _ADDED: dict[str, Instruction] = {"CLZ": _count_leading_zeros}
+
+
+def _moving(instruction: AddedInstruction) -> Instruction:
+    """What an instruction does that moves words by the byte behind it, which is 0 behind the end of the code."""
+
+    def move(computation: Any) -> None:
+        (byte,) = computation.code.read(1) or b"\0"
+        places, words = instruction.places[byte], computation._stack.values
+        if places is None:
+            raise InvalidInstruction(f"{instruction.name} with {byte:#04x} behind it")
+        if max(places) >= len(words):
+            raise InsufficientStack(f"{instruction.name} of a word {max(places)} below the top of {len(words)}")
+        if len(places) == 1:
+            computation.stack_dup(1 + places[0])
+        else:
+            one, other = (-1 - place for place in places)
+            words[one], words[other] = words[other], words[one]
+
+    return move
 
 
 def _bounded(instruction: Any, max_initcode_bytes: int) -> Instruction:

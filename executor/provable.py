@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import BEACON_ROOTS_ADDRESS, FORKS, Fork
+from executor.forks import BEACON_ROOTS_ADDRESS, DEVELOPMENT_FORKS, EXECUTED_FORKS, FORKS, Fork
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
@@ -109,6 +109,8 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         ValueError: the batch was executed without a trace.
     """
     for number, fork in enumerate(executed.forks):
+        if fork.name in DEVELOPMENT_FORKS:
+            raise UnsupportedFeature(f"fork {fork.name}, which is in development", number)
         if fork != FORKS[fork.name]:
             raise UnsupportedFeature(f"fork {fork.name} with another blob schedule", number)
     trace = executed.trace
@@ -278,7 +280,7 @@ def _modexp(trace: ExecutionTrace, calls: NDArray[np.int64], forks: Sequence[For
 
 def forks_of(trace: ExecutionTrace) -> list[Fork]:
     """The fork of each block."""
-    known = list(FORKS.values())
+    known = list(EXECUTED_FORKS.values())
     return [known[place] for place in trace.blocks.fork.tolist()]
 
 
@@ -294,7 +296,7 @@ def precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
     number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)
     none = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2)) | (frames.delegates == 1)
     is_known = np.zeros(len(number), dtype=bool)
-    for place, fork in enumerate(FORKS.values()):
+    for place, fork in enumerate(EXECUTED_FORKS.values()):
         own = np.flatnonzero(trace.blocks.fork == place)
         if len(own):
             is_known |= np.isin(number, proved_precompiles(fork)) & np.isin(frames.block, own)
@@ -318,7 +320,9 @@ def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
     used = large & (counted < GAS_MARGIN + np.where(np.isin(steps.opcode, OPENERS), cost, 0))
     lacks = own & (steps.failed != 0) & (frames.outcome[steps.frame] == Outcome.OUT_OF_GAS)
     beyond = np.zeros(len(steps), dtype=bool)
-    max_initcode = np.array([fork.max_initcode_bytes for fork in FORKS.values()])[trace.blocks.fork[frames.block]]
+    max_initcode = np.array([fork.max_initcode_bytes for fork in EXECUTED_FORKS.values()])[
+        trace.blocks.fork[frames.block]
+    ]
     for step in np.flatnonzero(lacks).tolist():
         reach = _reach(trace, step)
         paid = 0 if reach <= MAX_MEMORY_BYTES else int(_memory_gas(trace, np.array([step]))[0])

@@ -94,7 +94,9 @@ class Steps(Table):
 
     The stack accesses of a step follow from its row: it reads operand ``i`` from slot ``stack_height - 1 - i`` (DUPn:
     slot ``stack_height - n``; SWAPn: its second operand from slot ``stack_height - 1 - n``), and writes its result to
-    the slot on top of what remains (SWAPn: result ``i`` where operand ``i`` was). Slot 0 is the lowest.
+    the slot on top of what remains (SWAPn: result ``i`` where operand ``i`` was). Slot 0 is the lowest. Instructions
+    that move words by the byte behind them (:class:`executor.forks.AddedInstruction`) do so like DUP and SWAP; those
+    that fail have read nothing.
     """
 
     pc: U32  # bytes from the start of the code
@@ -273,7 +275,7 @@ class Blocks(Table):
     """One row per block of the batch; ranges include the system calls around transactions, and the withdrawals."""
 
     number: U64
-    fork: U8  # place in executor.forks.FORKS
+    fork: U8  # place in executor.forks.EXECUTED_FORKS
     timestamp: U64
     coinbase: Address
     base_fee: Word

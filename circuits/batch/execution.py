@@ -7,7 +7,7 @@ are rows of their tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -26,7 +26,7 @@ from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds
 from circuits.limbs import Limbs
 from circuits.widths import WORD
-from executor.forks import CIRCUIT_FORKS, FORKS, AddedInstruction, Fork
+from executor.forks import EXECUTED_FORKS, AddedInstruction, Fork
 from executor.modexp import ModexpInput
 from executor.opcodes import (
     CALLS,
@@ -106,6 +106,7 @@ INVALID_JUMP = 2  # by `invalid_jump`
 OUT_OF_MEMORY = 3  # by `out_of_memory`: an access beyond MAX_MEMORY_WORDS
 RETURN_DATA_BOUNDS = 4  # by `return_data_bounds`: RETURNDATACOPY of more than there is
 STATIC_VIOLATION = 5  # by `static_violation`: what changes the state in a frame that must not
+BYTE_FAILURE = 6  # by the module of an instruction that moves words by the byte behind it: no place, or one too deep
 
 #: Instructions that a static frame does not allow (EIP-214); CALL only if it sends value, which is this operand.
 STATIC_CHANGES = (
@@ -142,6 +143,7 @@ class OpcodeFacts:
         operands, results, reach: words that are read from the stack and written to it, and that must lie on it.
         grows: whether it makes the stack higher.
         gas: as `CONSTANT_GAS`.
+        moves: by opcode, as in `InstructionSet`.
     """
 
     undefined: NDArray[np.bool_]
@@ -150,6 +152,7 @@ class OpcodeFacts:
     reach: NDArray[np.uint8]
     grows: NDArray[np.bool_]
     gas: Integers
+    moves: Mapping[int, NDArray[np.int16]]
 
 
 def opcode_facts(fork: Fork) -> OpcodeFacts:
@@ -161,11 +164,12 @@ def opcode_facts(fork: Fork) -> OpcodeFacts:
 def _opcode_facts(added: tuple[AddedInstruction, ...]) -> OpcodeFacts:
     own = instruction_set(added)
     undefined = np.array([opcode not in own.names for opcode in range(256)])
-    pops = np.array([0 if is_dup(opcode) else own.operands[opcode] for opcode in range(256)])
+    copies = {opcode for opcode, places in own.moves.items() if places.shape[1] == 1}
+    pops = np.array([0 if is_dup(opcode) or opcode in copies else own.operands[opcode] for opcode in range(256)])
     gas = CONSTANT_GAS.copy()
     for instruction in added:
         gas[instruction.opcode] = instruction.gas
-    return OpcodeFacts(undefined, own.operands, own.results, own.reach, own.results > pops, gas)
+    return OpcodeFacts(undefined, own.operands, own.results, own.reach, own.results > pops, gas, own.moves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +188,8 @@ class Batch:
     @cached_property
     def forks(self) -> tuple[Fork, ...]:
         """The fork of each block, as far as circuits differ by it."""
-        known = list(FORKS.values())
-        return tuple(CIRCUIT_FORKS[known[place].circuit] for place in self.trace.blocks.fork.tolist())
+        known = list(EXECUTED_FORKS.values())
+        return tuple(EXECUTED_FORKS[known[place].circuit] for place in self.trace.blocks.fork.tolist())
 
     def fork_of(self, operation: int) -> Fork:
         """The fork of an operation, as far as circuits differ by it; of a batch that has none, that of its end."""
@@ -437,7 +441,11 @@ class Execution:
         static |= self.gas < self.facts.gas[self.opcode]
         # Where both operands and gas lack, py-evm may name the gas.
         static |= self.stack_size < self.facts.reach[self.opcode]
+        # Of what moves words by the byte behind it only that fails statically which does with any byte.
+        by_byte = np.isin(self.opcode, list(self.facts.moves)) & (self.gas >= self.facts.gas[self.opcode])
+        by_byte &= (self.stack_size >= self.facts.reach[self.opcode]) & (outcome != Outcome.STACK_OVERFLOW)
         route[self.failed & static] = STATIC_FAILURE
+        route[self.failed & by_byte] = BYTE_FAILURE
         # Where gas is short as well, though it pays the constant cost, the bounds are the reason that is proved.
         route[self.failed & (route == PLAIN) & (outcome == Outcome.RETURN_DATA_BOUNDS)] = RETURN_DATA_BOUNDS
         route[self.failed & (route == PLAIN) & (outcome == Outcome.INVALID_JUMP)] = INVALID_JUMP
@@ -639,6 +647,16 @@ class Execution:
         """Words (n, 16) that these steps write; the steps must have succeeded."""
         return self.trace.results.word[self._results_start[steps] + index]
 
+    def byte_behind(self, steps: Integers) -> Integers:
+        """What stands behind the instructions (n,) of these steps; 0 behind the end of the code."""
+        codes, data = self.trace.codes, self.trace.data.byte
+        code = self.trace.frames.code[self.frame_row(self.frame[steps])]
+        start, size, place = codes.start[code].astype(np.int64), codes.size[code].astype(np.int64), self.pc[steps] + 1
+        inside = place < size
+        found = np.zeros(len(steps), dtype=np.int64)
+        found[inside] = data[(start + place)[inside]]
+        return found
+
     def operand_time(self, steps: Integers, index: int) -> Integers:
         """Times (n,) of the stack tokens that these steps take for an operand."""
         then: Integers = self._stack.then[steps, index] if len(steps) else np.zeros(0, dtype=np.int64)
@@ -815,14 +833,7 @@ class _Stack:
 
     def __init__(self, execution: Execution) -> None:
         steps, operands, words = _stack_reads(execution)
-        opcode = execution.opcode
-        height = execution.stack_size
-        slot = height[steps] - 1 - operands
-        dup = (opcode[steps] >= DUP1) & (opcode[steps] < DUP1 + MAX_DUP)
-        swap = (opcode[steps] >= SWAP1) & (opcode[steps] < SWAP1 + MAX_SWAP)
-        slot = np.where(dup, height[steps] - 1 - (opcode[steps] - DUP1), slot)
-        slot = np.where(swap & (operands == 1), height[steps] - 2 - (opcode[steps] - SWAP1), slot)
-
+        slot = execution.stack_size[steps] - 1 - _places(execution, steps, operands)
         written, written_slot, written_words = _stack_writes(execution)
         # A read comes before a write of the same step.
         frames = np.concatenate([execution.frame[steps], execution.frame[written]])
@@ -870,6 +881,18 @@ def _stack_reads(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     return steps, operands, execution.trace.operands.word[execution._operands_start[steps] + operands]
 
 
+def _places(execution: Execution, steps: Integers, operands: Integers) -> Integers:
+    """How far below the top (n,) these operands lie."""
+    opcode = execution.opcode[steps]
+    dup = (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP)
+    swap = (opcode >= SWAP1) & (opcode < SWAP1 + MAX_SWAP)
+    places: Integers = np.where(dup, opcode - DUP1, np.where(swap & (operands == 1), opcode - SWAP1 + 1, operands))
+    for own, by_byte in execution.facts.moves.items():
+        here = np.flatnonzero(opcode == own)
+        places[here] = by_byte[execution.byte_behind(steps[here]), operands[here]]
+    return places
+
+
 def out_of_memory_operands(execution: Execution, step: int) -> list[int]:
     """Operands that show that a step of the route OUT_OF_MEMORY reaches beyond the memory: offset and size.
 
@@ -889,19 +912,24 @@ def out_of_memory_operands(execution: Execution, step: int) -> list[int]:
 
 def _stack_writes(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     """Steps, slots and words of all words that are put."""
-    opcode, height = execution.opcode, execution.stack_size
+    opcode, height, facts = execution.opcode, execution.stack_size, execution.facts
     success = ~execution.failed
-    dup = success & (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP)
-    swap = success & (opcode >= SWAP1) & (opcode < SWAP1 + MAX_SWAP)
-    plain = np.flatnonzero(success & ~dup & ~swap & (execution.facts.results[opcode] == 1))
+    by_byte = success & np.isin(opcode, list(facts.moves))
+    dup = success & (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP) | (by_byte & (facts.results[opcode] == 1))
+    swap = success & (opcode >= SWAP1) & (opcode < SWAP1 + MAX_SWAP) | (by_byte & (facts.results[opcode] == 2))
+    plain = np.flatnonzero(success & ~dup & ~swap & (facts.results[opcode] == 1))
     dups, swaps = np.flatnonzero(dup), np.flatnonzero(swap)
+
+    def slot(steps: Integers, operand: int) -> Integers:
+        return height[steps] - 1 - _places(execution, steps, np.full(len(steps), operand))
+
     steps = [plain, dups, dups, swaps, swaps]
     slots = [
-        height[plain] - execution.facts.operands[opcode[plain]],
-        height[dups] - 1 - (opcode[dups] - DUP1),  # what is copied stays where it is
+        height[plain] - facts.operands[opcode[plain]],
+        slot(dups, 0),  # what is copied stays where it is
         height[dups],
-        height[swaps] - 1,
-        height[swaps] - 2 - (opcode[swaps] - SWAP1),
+        slot(swaps, 0),
+        slot(swaps, 1),
     ]
     words = [
         execution.result(plain),

@@ -16,7 +16,7 @@ from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
 from scripts.batches.single_frames import document as single_frames
 from scripts.batches.state import several_blocks
-from scripts.workloads.system_contracts import under
+from executor.system_contracts import under
 
 #: The document of a batch file.
 Document = dict[str, Any]

@@ -573,6 +573,10 @@ def test_a_batch_that_crosses_forks_is_proved_and_verified(tmp_path: Path) -> No
         (("verify", "none.proof"), "No such file"),
         (("prove", "none.json", "--out", "none/x.proof"), "folder of the output does not exist"),
         (("bench", "none"), "no workload 'none'"),
+        (("bench", "none", "--fork", "osaka"), "no workload 'none'"),
+        (("bench", "--fork", "paris"), "no fork 'paris'"),
+        (("bench", "mainnet", "--fork", "osaka"), "mainnet is of its own fork alone"),
+        (("bench", "--fork", "osaka", "--device", "stock"), "--fork proves and draws nothing"),
     ],
 )
 def test_missing_files_are_unusable_input(
@@ -661,6 +665,23 @@ def test_bench_prints_exact_costs() -> None:
     assert workloads["transfer"]["comparison"]["times_fewer_cells"] > 0
     assert workloads["refused"]["execution"]["transactions"] == 1
     assert "memory of more than 16 MiB in block 0, transaction 0" in workloads["refused"]["unsupported"]
+
+
+@pytest.mark.usefixtures("workloads")
+def test_bench_compares_forks() -> None:
+    result = run("bench", "tokens", "--fork", "prague", "--fork", "cancun", "--fork", "bpo1", "--json")
+    assert result.exit_code == 0, result.output
+    forks = the_object(result)["workloads"]["tokens"]["forks"]
+    assert list(forks) == ["cancun", "prague", "bpo1"]
+    assert forks["cancun"]["more_than_cancun"] == {"cells": 0, "interactions": 0, "tables": {}}
+    more = forks["prague"]["more_than_cancun"]
+    assert forks["prague"]["operations"] > forks["cancun"]["operations"]
+    assert "system_call" in more["tables"]
+    for unit in ("cells", "interactions"):
+        assert more[unit] == forks["prague"][unit] - forks["cancun"][unit]
+        assert more[unit] == sum(table[unit] for table in more["tables"].values())
+    text = run("bench", "tokens", "--fork", "prague")
+    assert re.search(r"prague +\d+ +[\d,]+ +\+[\d,]+ \(\+\d+\.\d\d %\)", text.output), text.output
 
 
 @pytest.mark.usefixtures("workloads")
