@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN, FORKS, Fork
+from executor.forks import BEACON_ROOTS_ADDRESS, FORKS, Fork
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
@@ -27,7 +27,6 @@ MAX_CALLDATA_BYTES = 2**22
 MAX_ACCESS_LIST = 2**16  # addresses and storage keys together
 MAX_CHAIN_ID = 2**64 - 1
 MAX_CODE_BYTES = 2**20
-MAX_INITCODE_BYTES = CANCUN.max_initcode_bytes
 MAX_MEMORY_BYTES = 2**24
 #: Gas of memory of that size: 3 w + w^2 / 512 for w = 2^19 words. Whoever has less cannot reach beyond.
 MAX_MEMORY_GAS = 3 * 2**19 + 2**29
@@ -314,11 +313,12 @@ def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
     used = large & (counted < GAS_MARGIN + np.where(np.isin(steps.opcode, OPENERS), cost, 0))
     lacks = own & (steps.failed != 0) & (frames.outcome[steps.frame] == Outcome.OUT_OF_GAS)
     beyond = np.zeros(len(steps), dtype=bool)
+    max_initcode = np.array([fork.max_initcode_bytes for fork in FORKS.values()])[trace.blocks.fork[frames.block]]
     for step in np.flatnonzero(lacks).tolist():
         reach = _reach(trace, step)
         paid = 0 if reach <= MAX_MEMORY_BYTES else int(_memory_gas(trace, np.array([step]))[0])
         affordable = reach > MAX_MEMORY_BYTES and int(counted[step]) >= MAX_MEMORY_GAS - paid
-        oversized = steps.opcode[step] in CREATIONS and _operand(trace, step, 2) > MAX_INITCODE_BYTES
+        oversized = steps.opcode[step] in CREATIONS and _operand(trace, step, 2) > max_initcode[steps.frame[step]]
         beyond[step] = not _is_vast(trace, step) and (affordable or (bool(large[step]) and not oversized))
     for which, what in (
         (used, f"use of more than {MAX_GAS - GAS_MARGIN} gas without a call"),

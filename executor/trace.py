@@ -12,7 +12,8 @@ Conventions, for every table:
 What happens is in order in every table: steps as they begin, frames as they are opened, accesses, logs and hashes as
 they are made. An access is made *in* a step while the instruction runs, the access to the memory of a caller that a
 returning call writes included; before the first and after the last step of a transaction or a system call, and in
-withdrawals, its step is NONE. Reads that py-evm makes to find out whether a transaction is valid are accesses of that transaction.
+withdrawals, its step is NONE. Reads that py-evm makes to find out whether a transaction is valid are accesses of that
+transaction.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """The operations of a batch, and the running hashes of what is executed and of what comes of it.
 
-The commitments are those of `circuits.statement`. Operations are numbered through the batch: in each block the
-beacon-root write (where the state has the contract), the transactions, the withdrawals.
+The commitments are those of `circuits.statement`. Operations are numbered through the batch: in each block the calls of
+system contracts at its start, the transactions, the withdrawals, the calls of system contracts at its end
+(`verifier.system_contracts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +19,12 @@ from circuits.statement import (
     ACCESS_LIST_START,
     BEACON_ITEM,
     BLOCK_ITEM,
+    HISTORY_ITEM,
     LOG_ITEM,
     OPERATIONS_START,
     RECEIPT_ITEM,
     RECEIPTS_START,
+    SYSTEM_CALL_ITEM,
     TRANSACTION_ITEM,
     WITHDRAWAL_ITEM,
     access_list_digest,
@@ -33,10 +36,12 @@ from verifier.container import ReceiptRecord
 from verifier.errors import Invalid
 from verifier.forks import Fork
 from verifier.headers import Header, blob_base_fee
+from verifier.system_contracts import BEACON_ROOTS_ADDRESS, start_calls
 from verifier.transactions import Transaction
 from verifier.withdrawals import Withdrawal
 
 HISTORY_BUFFER_LENGTH: Final = 8191  # EIP-4788
+HISTORY_SERVE_WINDOW: Final = 8191  # EIP-2935
 MAX_OPERATIONS: Final = 2**24 - 1  # what the circuits represent (`circuits.state.state`)
 
 Digests = NDArray[np.uint32]
@@ -74,13 +79,13 @@ class Operations:
         return self.scopes[-1]
 
 
-def operations_of(blocks: Sequence[BlockContents], chain_id: int, beacon_roots: bool) -> Operations:
+def operations_of(blocks: Sequence[BlockContents], chain_id: int, written: Collection[bytes]) -> Operations:
     """All operations of a batch.
 
     Args:
         blocks: in order.
         chain_id: of the batch.
-        beacon_roots: whether the state has the contract of EIP-4788.
+        written: the system contracts whose calls are writes (`verifier.system_contracts.written_contracts`).
 
     Raises:
         Invalid: there are more than can be proved.
@@ -88,18 +93,28 @@ def operations_of(blocks: Sequence[BlockContents], chain_id: int, beacon_roots: 
     scopes = [0]
     transactions: list[int] = []
     for block in blocks:
-        first = scopes[-1] + beacon_roots
+        first = scopes[-1] + len(start_calls(block.fork, written))
         transactions += range(first, first + len(block.transactions))
-        scopes.append(first + len(block.transactions) + len(block.withdrawals))
+        behind = len(block.withdrawals) + len(block.fork.request_contracts)
+        scopes.append(first + len(block.transactions) + behind)
     if scopes[-1] > MAX_OPERATIONS:
         raise Invalid(f"{scopes[-1]} operations, at most {MAX_OPERATIONS} can be proved")
     contexts = _block_digests(blocks, scopes, chain_id)
     digests = np.zeros((scopes[-1], 8), dtype=np.uint32)
     numbers = np.array(transactions, dtype=np.int64)
     digests[numbers] = _transaction_digests(blocks, contexts)
-    for block, scope, end in zip(blocks, scopes, scopes[1:], strict=False):
-        if beacon_roots:
-            digests[scope] = _beacon_digest(block.header, scope)
+    for block, context, scope, end in zip(blocks, contexts, scopes, scopes[1:], strict=False):
+        for number, address in enumerate(start_calls(block.fork, written), scope):
+            beacon = address == BEACON_ROOTS_ADDRESS
+            if address in written:
+                digests[number] = (_beacon_digest if beacon else _history_digest)(block.header, scope)
+            else:
+                word = block.header.parent_beacon_root if beacon else block.header.parent_hash
+                digests[number] = _call_digest(context, address, word, None)
+        end -= len(block.fork.request_contracts)
+        calls = zip(block.fork.request_contracts, block.outputs, strict=True)
+        for number, (contract, output) in enumerate(calls, end):
+            digests[number] = _call_digest(context, contract.address, b"", output)
         if block.withdrawals:
             digests[end - len(block.withdrawals) : end] = WITHDRAWAL_ITEM.digests(
                 scope=np.full(len(block.withdrawals), scope),
@@ -170,6 +185,29 @@ def _beacon_digest(header: Header, scope: int) -> Digests:
         timestamp=words_from_ints([header.timestamp]),
         root_slot=words_from_ints([slot + HISTORY_BUFFER_LENGTH]),
         root=words_from_bytes([header.parent_beacon_root]),
+    )[0]
+    return digest
+
+
+def _history_digest(header: Header, scope: int) -> Digests:
+    digest: Digests = HISTORY_ITEM.digests(
+        scope=np.array([scope]),
+        slot=words_from_ints([(header.number - 1) % HISTORY_SERVE_WINDOW]),
+        hash=words_from_bytes([header.parent_hash]),
+    )[0]
+    return digest
+
+
+def _call_digest(context: Digests, address: bytes, data: bytes, output: bytes | None) -> Digests:
+    """Of a call with this input in a block of this digest (8,); `output`: what it returns, None where it may fail."""
+    digest: Digests = SYSTEM_CALL_ITEM.digests(
+        block_digest=context[None],
+        address=addresses_from_bytes([address]),
+        returns=np.array([output is not None], dtype=np.uint32),
+        input_size=np.array([len(data)], dtype=np.uint32),
+        input_digest=buffer_digests([data]),
+        output_size=np.array([len(output or b"")], dtype=np.uint32),
+        output_digest=buffer_digests([output or b""]),
     )[0]
     return digest
 

@@ -6,14 +6,15 @@ receipts and the writes that are committed to, and lead to the root `access_out`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
+from eth_hash.auto import keccak
 
 from circuits.batch.leaves import LeafKind, LeafValues, account_digests, leaf_digests, levels, tree_depth, word_digests
 from circuits.functions.poseidon2 import compress
-from circuits.limbs import addresses_from_bytes
+from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes
 from circuits.statement import CIRCUIT_VERSION, CODE_ITEM, WRITE_ITEM, WRITES_START, SegmentPublicValues, running_chain
 from verifier.container import CodeWrites, SegmentRecord, Writes
 from verifier.errors import Invalid
@@ -21,7 +22,8 @@ from verifier.forks import Fork
 from verifier.keys import PinnedKey
 from verifier.operations import Digests, Operations
 from verifier.sizes import check_heights, check_security
-from verifier.state import BEACON_ROOTS_ADDRESS, BatchState
+from verifier.state import BatchState
+from verifier.system_contracts import is_delegation, proves_calls, system_contracts
 
 PUBLIC_TABLE: Final = "segment"
 """The table that holds the public values of a segment; no other table has any."""
@@ -75,14 +77,10 @@ def circuits_of(segments: Sequence[SegmentRecord], operations: Operations, forks
 def check_writes(segments: Sequence[SegmentRecord], operations: Operations, state: BatchState) -> None:
     """Check that every write is one to an account or a slot, at a time within its segment.
 
-    No code is written to the address of the beacon roots (EIP-4788): what stands there before the batch decides which
-    operations its blocks have.
-
     Raises:
         Invalid: naming the segment.
     """
     kinds, scopes = state.keys.kind, np.array(operations.scopes)
-    beacon_roots = (state.keys.address == addresses_from_bytes([BEACON_ROOTS_ADDRESS])).all(axis=1)
     for number, segment in enumerate(segments):
         writes, codes = segment.writes, segment.code_writes
         scope = np.concatenate([writes.scope, codes.scope]).astype(np.int64)
@@ -94,8 +92,6 @@ def check_writes(segments: Sequence[SegmentRecord], operations: Operations, stat
             raise Invalid(f"segment {number} writes to a leaf that cannot change")
         if not (kind[len(writes) :] == LeafKind.ACCOUNT).all():
             raise Invalid(f"segment {number} writes a code to a leaf that has none")
-        if beacon_roots[codes.leaf].any():
-            raise Invalid(f"segment {number} writes a code to the address of the beacon roots (EIP-4788)")
         # Of an account: the first operation of a block of which the segment has some.
         # Of blocks without operations, which share their scope with the next one, the search finds the last.
         block = np.searchsorted(scopes, scope, side="right") - 1
@@ -104,6 +100,56 @@ def check_writes(segments: Sequence[SegmentRecord], operations: Operations, stat
         of_operation = (scope >= segment.first) & (scope < segment.end)
         if not np.where(kind == LeafKind.ACCOUNT, of_block, of_operation).all():
             raise Invalid(f"segment {number} writes outside of its operations")
+
+
+def check_system_codes(
+    segments: Sequence[SegmentRecord],
+    operations: Operations,
+    state: BatchState,
+    forks: Sequence[Fork],
+    written: Collection[bytes],
+    codes: Sequence[bytes],
+) -> None:
+    """Check that what stands at the addresses of system contracts is what the operations of the batch rely on.
+
+    Their code stays where calls are writes, and in blocks that would not call a new contract: what stands there before
+    the batch decides which operations these have. None delegates (EIP-7702): the calls run what stands at the address.
+
+    Args:
+        segments: whose writes `check_writes` accepts.
+        operations: of the batch.
+        state: before it.
+        forks: of its blocks.
+        written: as for `operations_of`.
+        codes: of the leaves.
+
+    Raises:
+        Invalid: naming the segment.
+    """
+    addresses = {address for fork in forks for address in system_contracts(fork)}
+    delegations = words_from_bytes([keccak(code) for code in codes if is_delegation(code)])
+    scopes = np.array(operations.scopes)
+    calls = np.array([proves_calls(fork) for fork in forks], dtype=bool)
+    for address in sorted(addresses):
+        own = (state.keys.address == addresses_from_bytes([address])).all(axis=1) & (
+            state.keys.kind == LeafKind.ACCOUNT
+        )
+        name = f"the system contract 0x{address.hex()}"
+        if _among(state.values.code_hash[own], delegations):
+            raise Invalid(f"{name} delegates (EIP-7702)")
+        for number, segment in enumerate(segments):
+            writes = segment.code_writes
+            here = own[writes.leaf]
+            block = np.searchsorted(scopes, writes.scope[here].astype(np.int64), side="right") - 1
+            if len(block) and (address in written or not calls[block].all()):
+                raise Invalid(f"segment {number} writes a code to {name}")
+            if _among(writes.code_hash[here], delegations):
+                raise Invalid(f"segment {number} makes {name} delegate (EIP-7702)")
+
+
+def _among(words: Limbs, others: Limbs) -> bool:
+    """Whether one of the words (n, 16) is one of the others (m, 16)."""
+    return bool((words[:, None] == others[None]).all(axis=2).any())
 
 
 def ordered_code_writes(segments: Sequence[SegmentRecord]) -> CodeWrites:

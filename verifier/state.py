@@ -21,14 +21,6 @@ from verifier.container import StateKey
 from verifier.errors import Invalid
 from verifier.tries import Account, StateTrie
 
-#: The contract that keeps beacon roots and its code (EIP-4788).
-BEACON_ROOTS_ADDRESS: Final = bytes.fromhex("000F3df6D732807Ef1319fB7B8bB8522d0Beac02")
-BEACON_ROOTS_CODE: Final = bytes.fromhex(
-    "3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff810690815414603c57"
-    "5f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500"
-)
-BEACON_ROOTS_CODE_HASH: Final = keccak(BEACON_ROOTS_CODE)
-
 _NO_ADDRESS: Final = bytes(20)
 _NO_LEAVES: Final = np.zeros(0, dtype=np.uint32)
 _NO_WORDS: Final = np.zeros((0, 16), dtype=np.uint16)
@@ -64,22 +56,6 @@ def check_keys(keys: Sequence[StateKey], codes: Sequence[bytes], hashes: Mapping
     for slot, code in zip(slots, codes, strict=True):
         if not code or keccak(code) != slot.to_bytes(32, "big"):
             raise Invalid(f"code of {len(code)} bytes does not have the hash {slot:#066x} of its leaf")
-
-
-def has_beacon_roots(trie: StateTrie) -> bool:
-    """Whether the system call of EIP-4788 writes: whether the contract of the EIP stands at its address.
-
-    No block of the batch can change this: a code that is written there is refused (`verifier.segments.check_writes`).
-
-    Raises:
-        Invalid: if there is other code or an empty account, or the witness does not show what there is.
-    """
-    account = trie.read(BEACON_ROOTS_ADDRESS)
-    if account is None or (account.code_hash == Account().code_hash and not account.is_empty):
-        return False
-    if account.code_hash != BEACON_ROOTS_CODE_HASH:
-        raise Invalid("another contract than that of EIP-4788 stands at its address; its system call is not proved")
-    return True
 
 
 class BatchState:

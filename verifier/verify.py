@@ -32,6 +32,7 @@ from verifier.requests import check_requests
 from verifier.segments import (
     AccessTree,
     check_plan,
+    check_system_codes,
     check_writes,
     circuits_of,
     expected_public_values,
@@ -39,8 +40,9 @@ from verifier.segments import (
     ordered_writes,
     verify_segment,
 )
-from verifier.state import BatchState, check_keys, has_beacon_roots
+from verifier.state import BatchState, check_keys
 from verifier.statement import BatchStatement, lists_commitment
+from verifier.system_contracts import written_contracts
 from verifier.transactions import Transaction, check_inclusion, decode_transaction
 from verifier.tries import StateTrie, ordered_root
 from verifier.withdrawals import Withdrawal, check_withdrawals
@@ -245,11 +247,11 @@ def _contents(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int |
     receipts = run("receipts", _receipts, file, headers, transactions)
     run("requests", _requests, file, headers, forks)
     hashes = run("leaves", _leaves, file, parent, headers)
-    state, beacon_roots = run("pre-state", _pre_state, file, parent, hashes)
+    state, written = run("pre-state", _pre_state, file, parent, hashes, forks)
     outputs = [block.outputs for block in file.blocks]
     parts = zip(headers, transactions, withdrawals, outputs, forks, strict=True)
     contents = [BlockContents(*block) for block in parts]
-    operations, circuits, tree = run("segments", _segments, file, contents, beacon_roots, state, engine)
+    operations, circuits, tree = run("segments", _segments, file, contents, written, state, engine)
     run("state roots", _state_roots, file, headers, operations, state)
     run("statement", _statement, file, parent, headers, receipts, expected)
     return _Contents(file, transactions, circuits, run("commitments", _commitments, file, operations, tree))
@@ -353,20 +355,25 @@ def _leaves(file: ProofFile, parent: Header, headers: list[Header]) -> dict[int,
     return hashes
 
 
-def _pre_state(file: ProofFile, parent: Header, hashes: dict[int, bytes]) -> tuple[BatchState, bool]:
+def _pre_state(
+    file: ProofFile, parent: Header, hashes: dict[int, bytes], forks: list[Fork]
+) -> tuple[BatchState, frozenset[bytes]]:
+    """The state, and the system contracts whose calls are writes."""
     trie = StateTrie(parent.state_root, file.state_nodes)
-    beacon_roots = has_beacon_roots(trie) if file.blocks else False
-    return BatchState(trie, file.state_keys, file.codes, hashes), beacon_roots
+    written = written_contracts(trie, forks)
+    return BatchState(trie, file.state_keys, file.codes, hashes), written
 
 
 def _segments(
-    file: ProofFile, contents: list[BlockContents], beacon_roots: bool, state: BatchState, engine: str
+    file: ProofFile, contents: list[BlockContents], written: frozenset[bytes], state: BatchState, engine: str
 ) -> tuple[Operations, list[str], AccessTree | None]:
     """The operations, the circuit of each segment, and the access tree before them where there are any."""
-    operations = operations_of(contents, file.statement.chain_id, beacon_roots)
+    operations = operations_of(contents, file.statement.chain_id, written)
     check_plan(file.segments, len(operations))
     check_writes(file.segments, operations, state)
-    circuits = circuits_of(file.segments, operations, [block.fork for block in contents])
+    forks = [block.fork for block in contents]
+    check_system_codes(file.segments, operations, state, forks, written, file.codes)
+    circuits = circuits_of(file.segments, operations, forks)
     for segment, circuit in zip(file.segments, circuits, strict=True):
         keys.load(circuit, segment.log_stacked_height, engine)
     if len(operations) and not file.state_keys:

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from circuits.widths import WORD_BYTES
 from executor.trace import Outcome
 
-#: Bytes of a code at most (EIP-170); cancun/vm/interpreter.py MAX_CODE_SIZE.
-MAX_CODE_SIZE = 0x6000
 
-
-def deposit_words(sizes: NDArray[np.integer[Any]], outcomes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+def deposit_words(
+    sizes: NDArray[np.integer[Any]], outcomes: NDArray[np.integer[Any]], max_code: int
+) -> NDArray[np.int64]:
     """Units of time beyond the first one (n,) that RETURN takes in creations: one for each read of memory.
 
     A code that is stored is read word by word, and of one with a reserved first byte (EIP-3541) that byte.
@@ -22,8 +21,9 @@ def deposit_words(sizes: NDArray[np.integer[Any]], outcomes: NDArray[np.integer[
     Args:
         sizes: bytes that are returned.
         outcomes: how the frames end.
+        max_code: bytes of a code at most (EIP-170).
     """
     sizes = np.asarray(sizes, dtype=np.int64)
-    reserved = (outcomes == Outcome.RESERVED_CODE) & (sizes <= MAX_CODE_SIZE)
+    reserved = (outcomes == Outcome.RESERVED_CODE) & (sizes <= max_code)
     words: NDArray[np.int64] = np.where(outcomes == Outcome.SUCCESS, -(-sizes // WORD_BYTES), reserved)
     return words

@@ -183,8 +183,9 @@ class Batch:
         return tuple(CIRCUIT_FORKS[known[place].circuit] for place in self.trace.blocks.fork.tolist())
 
     def fork_of(self, operation: int) -> Fork:
-        """The fork of an operation, as far as circuits differ by it."""
-        return self.forks[int(self.operations.block[operation])]
+        """The fork of an operation, as far as circuits differ by it; of a batch that has none, that of its end."""
+        blocks = self.operations.block
+        return self.forks[int(blocks[operation]) if operation < len(blocks) else -1]
 
     def runs(self) -> list[tuple[Fork, int, int]]:
         """The longest runs of operations `first .. end - 1` that have the same circuit, with its fork."""
@@ -524,7 +525,7 @@ class Execution:
         ending = np.ones(len(runs), dtype=np.int64)
         deposits = np.flatnonzero(np.isin(last, self.deposits))
         sizes = small_integers(self.operand(last[deposits], 1))
-        ending[deposits] += deposit_words(sizes, trace.frames.outcome[frames[runs[deposits]]])
+        ending[deposits] += deposit_words(sizes, trace.frames.outcome[frames[runs[deposits]]], self.fork.max_code_bytes)
         duration[last] = ending + np.where(self.frame_parent[runs] > 0, resume[runs], 0)
         self.duration = duration
 

@@ -120,6 +120,34 @@ def _make(execution: Execution) -> FrameData:
 
 
 @dataclass(frozen=True, eq=False)
+class SystemOutputs:
+    """What system calls return to the block, of those that return some bytes; all arrays (n,).
+
+    Attributes:
+        frame: id of the frame in whose memory it lies.
+        time: when its first 32 bytes are read.
+        offset: first byte there.
+        size: bytes.
+        place: of the first one in the trace's data.
+    """
+
+    frame: Integers
+    time: Integers
+    offset: Integers
+    size: Integers
+    place: Integers
+
+    @classmethod
+    def of(cls, execution: Execution) -> SystemOutputs:
+        """Of an execution."""
+        size = execution.system_outputs
+        some = np.flatnonzero(size)
+        frame = execution.system_frames[some]
+        place = execution.trace.system_calls.output_start[execution.system_calls[some]].astype(np.int64)
+        return cls(frame, execution.answer_time[some], execution.frame_return_start[frame - 1], size[some], place)
+
+
+@dataclass(frozen=True, eq=False)
 class ReturnData:
     """Return data as steps find it, all (n,): in whose memory (0: none), first byte, bytes, place in the data."""
 

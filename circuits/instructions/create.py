@@ -22,7 +22,7 @@ from circuits.air.layout import RANGE, TraceView, allocate, bit, element, limb, 
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
 from circuits.batch.execution import OPENING, Execution, Integers, words_of
-from circuits.component import Acting
+from circuits.component import Acting, Component
 from circuits.frames.buses import CODE, CREATE2_ADDRESS, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
 from circuits.frames.frame_state import FrameState
 from circuits.frames.frames import Ending
@@ -39,14 +39,13 @@ from circuits.memory.expansion import expand
 from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import StateView
 from circuits.widths import ADDRESS, NONCE, WORD
-from executor.forks import CANCUN
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 
 #: Source: cancun/vm/gas.py; EIP-3860.
 GAS_CREATE = 32000
 GAS_INIT_CODE_WORD = 2
 GAS_KECCAK256_WORD = 6
-MAX_INIT_CODE = CANCUN.max_initcode_bytes
 
 _CREATE, _CREATE2 = OPCODES["CREATE"], OPCODES["CREATE2"]
 _LIMB = 0xFFFF
@@ -72,7 +71,15 @@ class CreationColumns(Step):
 
 
 class _Creating(InstructionTable):
-    """What all creations do, however they go on."""
+    """What all creations do, however they go on.
+
+    Args:
+        max_initcode: bytes of initcode that there may be.
+    """
+
+    def __init__(self, max_initcode: int) -> None:
+        assert max_initcode <= _LIMB, "sizes that are allowed are a limb"
+        self.max_initcode = max_initcode
 
     def create(self, air: Air) -> tuple[Expression, Expression, Expression]:
         """Returns start, size and words of the initcode."""
@@ -172,8 +179,8 @@ class Create(_Creating):
         frame_gas = Division.amount(division.counted)
         # OPERATION
         # A size whose upper limb is 0 and whose lower one leaves a limb of the most there may be.
-        air.require(row.input.size[1], "initcode of at most 49,152 bytes")
-        air.query(RANGE16, MAX_INIT_CODE - row.input.size[0], count=real)
+        air.require(row.input.size[1], "initcode that is not too large")
+        air.query(RANGE16, self.max_initcode - row.input.size[0], count=real)
         # Depths count from 0 by 1: they are integers.
         air.query(RANGE16, MAX_DEPTH - 1 - own.depth, count=real)
         SubtractWords.constrain(air, row.remaining, creator.balance, row.value)
@@ -316,7 +323,7 @@ class StoppedColumns(CreationColumns):
 
     charge = nested(Charge, "fails: the cost is above the gas left")
     large = bit("1: more initcode than there may be, which halts exceptionally")
-    excess = limb("low limb of its size - 49,153", by=RANGE)
+    excess = limb("low limb of its size - the most there may be - 1", by=RANGE)
     deep = bit("1: the frame is too deep to open another one")
     poor = bit("1: the creator has less than the value")
     worn = bit("1: its nonce is 2^64 - 1")
@@ -338,12 +345,12 @@ class CreateStopped(_Creating):
         one_hot(air, (row.charge.fails, row.large, row.deep, row.poor, row.worn), real, "reason")
         goes_on = row.deep + row.poor + row.worn
         # Sizes are below 2^26, so the difference is not negative if it is below 2^26.
-        range_check(air, (size - (MAX_INIT_CODE + 1) - row.excess) * INVERSE_2_16, 10, row.large)
+        range_check(air, (size - (self.max_initcode + 1) - row.excess) * INVERSE_2_16, 10, row.large)
         air.require((1 - row.large) * row.excess, "idle excess")
         air.require(goes_on * own.static, "a static frame creates nothing")
         # An initcode that is not too large; see `create`.
-        air.require(goes_on * row.input.size[1], "initcode of at most 49,152 bytes")
-        air.query(RANGE16, MAX_INIT_CODE - row.input.size[0], count=goes_on)
+        air.require(goes_on * row.input.size[1], "initcode that is not too large")
+        air.query(RANGE16, self.max_initcode - row.input.size[0], count=goes_on)
         # OPERATION
         air.require(row.deep * (own.depth - MAX_DEPTH), "too deep")
         looks = row.poor + row.worn
@@ -373,7 +380,7 @@ def fill_create_stopped(execution: Execution) -> Matrix | None:
     Charge.fill(rows.charge, execution.gas[steps], cost)
     large = execution.failed[steps] & (rows.charge.fails == 0)
     rows.large = large
-    rows.excess = np.where(large, size - MAX_INIT_CODE - 1, 0) & _LIMB
+    rows.excess = np.where(large, size - execution.fork.max_initcode_bytes - 1, 0) & _LIMB
     goes_on = ~execution.failed[steps]
     deep = goes_on & (rows.own.depth == MAX_DEPTH)
     rows.deep = deep
@@ -397,4 +404,7 @@ def fill_create_stopped(execution: Execution) -> Matrix | None:
     return matrix
 
 
-COMPONENTS = (Acting(Create(), fill_create), Acting(CreateStopped(), fill_create_stopped))
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The tables of creations of a fork."""
+    most = fork.max_initcode_bytes
+    return Acting(Create(most), fill_create), Acting(CreateStopped(most), fill_create_stopped)

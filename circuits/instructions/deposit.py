@@ -18,14 +18,13 @@ from circuits.air.field import MODULUS, Matrix, inverse
 from circuits.air.gadgets.basic import LessThan
 from circuits.air.layout import Layout, TraceView, allocate, bit, byte, element, limb, nested, word
 from circuits.air.table import Air
-from circuits.batch.deposits import MAX_CODE_SIZE
 from circuits.batch.execution import Execution, small_integers
-from circuits.component import Acting
+from circuits.component import Acting, Component
 from circuits.frames.buses import CODE, CONTEXT_OF
 from circuits.frames.code import CodeContents
 from circuits.frames.contexts import CREATION
 from circuits.frames.frames import Ending
-from circuits.frames.gas import Charge
+from circuits.frames.gas import MAX_COST, Charge
 from circuits.functions.bitwise_bytes import query_xor
 from circuits.functions.buses import HASH_WORD, KNOWN_CODE
 from circuits.instructions.accounts import AccountToken
@@ -36,6 +35,7 @@ from circuits.memory.buses import EXPANSION, HASH_READ, MEMORY_BYTES
 from circuits.memory.expansion import expand
 from circuits.state.state_view import StateView
 from circuits.widths import WORD
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 from executor.trace import Outcome
 
@@ -91,6 +91,11 @@ class Deposit(InstructionTable):
     name = "deposit"
     layout = Columns
 
+    def __init__(self, max_code: int) -> None:
+        # Added to the largest memory.
+        assert 2**29 + 3 * 2**19 + GAS_CODE_DEPOSIT * max_code <= MAX_COST
+        self.max_code = max_code
+
     def constraints(self, air: Air) -> None:
         row, real, stored = air.row, air.row.real, air.row.stored
         large, reserved, empty, fails = row.large.less, row.reserved, row.size.empty.zero, row.charge.fails
@@ -99,9 +104,10 @@ class Deposit(InstructionTable):
         # STACK
         self.pop(air, 0, row.offset, row.offset_then)
         self.pop(air, 1, row.size.limbs, row.size.then)
-        # GAS. Bytes that are paid for are at most 24,576: with the largest memory the cost is below 2^29 + 2^23.
+        # GAS
         size, words = Size.constrain(air, row.size)
-        LessThan.constrain(air, row.large, (real * MAX_CODE_SIZE, air.constant(0)), row.size.limbs, name="large")
+        most = (real * self.max_code, air.constant(0))
+        LessThan.constrain(air, row.large, most, row.size.limbs, name="large")
         air.require(reserved * (1 - real + empty + large), "a reserved byte is the first of some, and not of too many")
         some = real - empty - large
         end = constrain_reach(air, row.offset, row.size, some)
@@ -165,8 +171,9 @@ def fill_deposit(execution: Execution) -> Matrix | None:
     rows.offset = execution.operand(steps, 0)
     rows.offset_then = execution.operand_time(steps, 0)
     size = Size.fill(rows.size, execution, steps, 1)
-    LessThan.fill(rows.large, np.full_like(size, MAX_CODE_SIZE), size)
-    large = size > MAX_CODE_SIZE
+    most = execution.fork.max_code_bytes
+    LessThan.fill(rows.large, np.full_like(size, most), size)
+    large = size > most
     reserved = ~large & (frames.outcome[frame] == Outcome.RESERVED_CODE)
     rows.reserved = reserved
     paying = ~(large | reserved)
@@ -202,4 +209,6 @@ def fill_deposit(execution: Execution) -> Matrix | None:
     return matrix
 
 
-COMPONENTS = (Acting(Deposit(), fill_deposit),)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The table of deposits of a fork."""
+    return (Acting(Deposit(fork.max_code_bytes), fill_deposit),)

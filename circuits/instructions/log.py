@@ -16,6 +16,7 @@ from circuits.air.layout import Layout, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table, flatten
 from circuits.batch.execution import Execution, Integers, small_integers
+from circuits.batch.frame_data import SystemOutputs
 from circuits.component import Acting
 from circuits.frames.calldata import padded_words
 from circuits.frames.gas import Charge, GasLimb
@@ -161,9 +162,9 @@ class LogRead(Table):
         row = air.row
         air.require(row.partial * (1 - row.real), "padding reads nothing")
         air.receive(LOG_READ, row.frame, row.time, row.offset, row.left, row.digest, count=row.real)
-        # Who reads receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from another
-        # number that is no multiple of 32 it would pass 0 and not come back, a table has fewer rows than that takes.
-        # A chain that goes on behind 0 does the same.
+        # Who reads receives only 0 bytes left. `left` goes down by 32 unless it is 1..31, when it goes to 0: from
+        # another number that is no multiple of 32 it would pass 0 and not come back, a table has fewer rows than that
+        # takes. A chain that goes on behind 0 does the same.
         air.query(RANGE16, row.left - 1, count=row.partial)
         range_check(air, row.left, 5, row.partial)
         bytes_ = row.real * WORD_BYTES + row.partial * (row.left - WORD_BYTES)
@@ -229,16 +230,23 @@ def fill_log(execution: Execution) -> Matrix | None:
 
 
 def fill_log_read(execution: Execution) -> Matrix | None:
-    """All words of the data of logs."""
+    """All words of the data of logs, and of what system calls return to the block."""
     steps = _steps(execution)
     steps = steps[~execution.failed[steps]]
-    log = _logs(execution, steps)
-    sizes = execution.trace.logs.data_size[log].astype(np.int64)
+    logs, log, outputs = execution.trace.logs, _logs(execution, steps), SystemOutputs.of(execution)
+    # Frame, time and offset of the first word, size and place of the bytes.
+    of_logs = (
+        execution.frame[steps],
+        execution.time[steps] + 1,
+        small_integers(execution.operand(steps, 0)),
+        logs.data_size[log].astype(np.int64),
+        logs.data_start[log].astype(np.int64),
+    )
+    of_outputs = (outputs.frame, outputs.time, outputs.offset, outputs.size, outputs.place)
+    frame, time, offset, sizes, start = (np.concatenate(pair) for pair in zip(of_logs, of_outputs, strict=True))
     owner, index, left = reads(sizes)
     if not len(owner):
         return None
-    start = execution.trace.logs.data_start[log].astype(np.int64)
-    step = steps[owner]
     words = padded_words(execution.trace.data.byte, start, sizes, word_count(sizes))
     counts = BLOCKS_PER_WORD * word_count(sizes)
     states = ragged_chains(BUFFER_START, words.reshape(-1, DIGEST).astype(np.uint32), counts[counts > 0])
@@ -246,9 +254,9 @@ def fill_log_read(execution: Execution) -> Matrix | None:
     matrix, rows = allocate(ReadColumns, len(owner))
     rows.real = 1
     rows.partial = left < WORD_BYTES
-    rows.frame = execution.frame[step]
-    rows.time = execution.time[step] + 1 + index
-    rows.offset = small_integers(execution.operand(step, 0)) + WORD_BYTES * index
+    rows.frame = frame[owner]
+    rows.time = time[owner] + index
+    rows.offset = offset[owner] + WORD_BYTES * index
     rows.left = left
     rows.word = words
     rows.states = states

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.batch.blake2f_calls import SUCCEEDS, Blake2fCalls
-from circuits.batch.deposits import MAX_CODE_SIZE
 from circuits.batch.execution import (
     FRAME_BEGIN,
     MAX_AGE,
@@ -28,7 +27,14 @@ from circuits.batch.execution import (
     words_of,
 )
 from circuits.batch.field_calls import FieldCalls
-from circuits.batch.frame_data import CALLDATA_MEMORY, CalldataReads, FrameData, return_data, steps_with_calldata
+from circuits.batch.frame_data import (
+    CALLDATA_MEMORY,
+    CalldataReads,
+    FrameData,
+    SystemOutputs,
+    return_data,
+    steps_with_calldata,
+)
 from circuits.batch.modexp_plan import NUMBERS_START
 from circuits.batch.precompiles import BLAKE2F_OUTPUT, BLAKE2F_READS, HASHES, IDENTITY, field_taken
 from circuits.limbs import Limbs
@@ -453,17 +459,15 @@ def _deposits(execution: Execution) -> Moves:
     offset, size = (small_integers(execution.operand(steps, operand)) for operand in range(2))
     outcomes = execution.trace.frames.outcome[execution.frame_row(execution.frame[steps])]
     reserved = outcomes == Outcome.RESERVED_CODE
-    size = np.where(outcomes == Outcome.SUCCESS, size, reserved & (size <= MAX_CODE_SIZE))
+    size = np.where(outcomes == Outcome.SUCCESS, size, reserved & (size <= execution.fork.max_code_bytes))
     place = only_access(execution, steps)
     return Moves.make(steps, execution.frame[steps], execution.time[steps] + 1, False, offset, size, place)
 
 
 def _system_outputs(execution: Execution) -> Moves:
     """What system calls return to the block, which is hashed."""
-    frame = np.maximum(execution.system_frames, 1)
-    place = execution.trace.system_calls.output_start[execution.system_calls].astype(np.int64)
-    start = execution.frame_return_start[frame - 1] if len(frame) else frame
-    return Moves.make(-1, frame, execution.answer_time, False, start, execution.system_outputs, place)
+    read = SystemOutputs.of(execution)
+    return Moves.make(-1, read.frame, read.time, False, read.offset, read.size, read.place)
 
 
 #: Who accesses memory: functions of an execution.

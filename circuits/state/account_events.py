@@ -26,7 +26,6 @@ from circuits.state.rows import (
     TransferRows,
 )
 from circuits.widths import ADDRESS
-from executor.forks import CANCUN
 from executor.opcodes import CALLS, CREATIONS, OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import NONE, FrameKind, HashPurpose, Outcome
@@ -223,7 +222,8 @@ def account_events(
     )
     price, value = words_to_ints(table.gas_price[transactions]), words_to_ints(table.value[transactions])
     base_fee, blob_fee = words_to_ints(blocks.base_fee[block_of]), words_to_ints(blocks.blob_base_fee[block_of])
-    blob_gas = (table.blob_hashes_size[transactions].astype(np.int64) // 32 * CANCUN.blobs.gas_per_blob).tolist()
+    blobs = table.blob_hashes_size[transactions].astype(np.int64) // 32
+    blob_gas = (blobs * execution.fork.blobs.gas_per_blob).tolist()
     gas_limit, gas_used = table.gas_limit[transactions].tolist(), table.gas_used[transactions].tolist()
     status = table.status[transactions].tolist()
     entry_leaf = run.leaf(entry_address).tolist()

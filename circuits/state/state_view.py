@@ -29,8 +29,9 @@ A system call looks at its contract at begin + 1, unchanged and as warm as it wa
 survivors and the deletions of a transaction. A withdrawal pays at begin + 1. A beacon-root write writes its timestamp's
 slot at begin + 1, its root's at begin + 2, the write of the parent's hash its slot at begin + 1.
 
-Tokens: every access to an account, but that of a system call to its contract, sends warm = operation + 1. The first token of a slot is cold; every access to
-storage sends warm = 1, to transient storage warm = 0. A first token's time is 0. What a frame hands over is unchanged.
+Tokens: every access to an account, but that of a system call to its contract, sends warm = operation + 1. The first
+token of a slot is cold; every access to storage sends warm = 1, to transient storage warm = 0. A first token's time is
+0. What a frame hands over is unchanged.
 Instructions that fail for want of gas send back what they took, except those that fail before they look at the state:
 SSTORE with no more than the stipend, SELFDESTRUCT below its constant cost, EXTCODECOPY that cannot pay even for a warm
 account. These take no token at all.

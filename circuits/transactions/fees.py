@@ -24,12 +24,14 @@ from circuits.air.gadgets.words import (
 from circuits.air.layout import RANGE, Layout, TraceView, allocate, element, limb, nested
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
-from circuits.component import Answering
+from circuits.component import Answering, Component
 from circuits.statement import gas_limbs
 from circuits.transactions.buses import BLOB_FEE, GAS_PRODUCT
 from circuits.widths import U64, WORD
+from executor.forks import Fork
 
-GAS_PER_BLOB = 1 << 17
+#: Blobs of a transaction at most; the schedules of all forks allow a block fewer.
+MAX_BLOBS = 1 << 8
 
 #: Limbs of prices in the small table: 80 bits. Times gas, 144 bits, that is a product of 9 limbs.
 SMALL_LIMBS = 5
@@ -121,11 +123,16 @@ class BlobFee(Table):
     selector = None
     row_order = "rows meet others only on buses"
 
+    def __init__(self, gas_per_blob: int) -> None:
+        # Multiples of 2^16, and of 2^8 blobs below 2^32: the gas is one limb.
+        assert gas_per_blob & 0xFFFF == 0
+        assert MAX_BLOBS * gas_per_blob < 1 << 32
+        self.gas_per_blob = gas_per_blob
+
     def constraints(self, air: Air) -> None:
         row = air.row
         constrain_decrease(air, row.margin, row.max_fee, row.base_fee, name="margin")
-        # 2^17 gas each, in limbs.
-        gas = [air.constant(0), row.blobs * (GAS_PER_BLOB >> 16), air.constant(0), air.constant(0)]
+        gas = [air.constant(0), row.blobs * (self.gas_per_blob >> 16), air.constant(0), air.constant(0)]
         air.query(GAS_PRODUCT, row.max_fee, gas, row.required, count=1)
         air.query(GAS_PRODUCT, row.base_fee, gas, row.fee, count=1)
         air.provide(
@@ -147,8 +154,14 @@ def _fill_blob_fee(execution: Execution, asked: NDArray[np.uint32]) -> Matrix | 
     return matrix
 
 
-COMPONENTS = (
-    Answering(BlobFee(), BLOB_FEE, _fill_blob_fee),
-    Answering(SMALL_PRODUCT, GAS_PRODUCT, lambda execution, asked: _fill_products(SMALL_PRODUCT, asked, small=True)),
-    Answering(LARGE_PRODUCT, GAS_PRODUCT, lambda execution, asked: _fill_products(LARGE_PRODUCT, asked, small=False)),
-)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The tables of products and of the fees of blobs of a fork."""
+    return (
+        Answering(BlobFee(fork.blobs.gas_per_blob), BLOB_FEE, _fill_blob_fee),
+        Answering(
+            SMALL_PRODUCT, GAS_PRODUCT, lambda execution, asked: _fill_products(SMALL_PRODUCT, asked, small=True)
+        ),
+        Answering(
+            LARGE_PRODUCT, GAS_PRODUCT, lambda execution, asked: _fill_products(LARGE_PRODUCT, asked, small=False)
+        ),
+    )

@@ -18,7 +18,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import HISTORY_TIME, Execution
 from circuits.batch.operation_items import count_asked, operation_items
 from circuits.batch.operations import OperationKind
-from circuits.component import Answering
+from circuits.component import Answering, Component
 from circuits.limbs import addresses_from_bytes
 from circuits.state.buses import LIFE
 from circuits.state.state_view import StateView
@@ -26,7 +26,7 @@ from circuits.statement import HISTORY_ITEM
 from circuits.transactions.beacon import Write
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.widths import ADDRESS, DIGEST, WORD
-from executor.forks import HISTORY_STORAGE_ADDRESS
+from executor.forks import HISTORY_STORAGE_ADDRESS, Fork
 
 _COMMITTED = "the operation's commitment: the verifier hashes canonical limbs"
 _CONTRACT = [int(x) for x in addresses_from_bytes([HISTORY_STORAGE_ADDRESS])[0]]
@@ -77,4 +77,7 @@ def fill(execution: Execution, life_asked: NDArray[np.uint32]) -> Matrix | None:
     return matrix
 
 
-COMPONENTS = (Answering(History(), LIFE, fill),)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The table, where the fork's blocks call the contract."""
+    calls = any(call.address == HISTORY_STORAGE_ADDRESS for call in fork.block_start_calls)
+    return (Answering(History(), LIFE, fill),) if calls else ()

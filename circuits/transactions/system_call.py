@@ -3,8 +3,8 @@
 A call runs the code that the contract has, as the system address, with 30,000,000 gas and without value; nobody pays
 for it. It warms nothing and has its own transient storage, refunds that nobody gets, and logs that are in no receipt.
 A contract without code answers nothing. Where the call has to give a request of the block (EIP-7002, EIP-7251) there
-is code and it succeeds; what it returns is part of the commitment, so that the verifier knows it. Otherwise the call may
-fail: then all it did is undone, and the block goes on.
+is code and it succeeds; what it returns is part of the commitment, so that the verifier knows it. Otherwise the call
+may fail: then all it did is undone, and the block goes on.
 
 Accesses, by their times: the contract at begin + 1. After the last step (`end`) come those of accounts that the call
 destroys, as for a transaction, and then the words that it returns are read, one by one.
@@ -26,7 +26,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import SYSTEM_CALL_BEGIN, TRANSACTION_END, Execution, words_of
 from circuits.batch.frame_data import CALLDATA_BUFFER
 from circuits.batch.operation_items import count_asked, operation_items
-from circuits.component import Answering
+from circuits.component import Answering, Component
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, MESSAGE, RESULT
 from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
 from circuits.limbs import addresses_from_bytes, words_from_bytes
@@ -37,7 +37,7 @@ from circuits.statement import BUFFER_START, EMPTY_DIGEST, RECEIPTS_START, SYSTE
 from circuits.transactions.buses import BLOCK, RECEIPTS
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
-from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS
+from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork
 from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 
@@ -301,4 +301,6 @@ def _last_logs(execution: Execution) -> NDArray[np.int64]:
     return time
 
 
-COMPONENTS = (Answering(SystemCall(), (LIFE, DESTROYING, CONTEXT), fill),)
+def components(fork: Fork) -> tuple[Component, ...]:
+    """The table, where the fork's blocks make calls that are not writes alone: those which return requests."""
+    return (Answering(SystemCall(), (LIFE, DESTROYING, CONTEXT), fill),) if fork.block_end_calls else ()

@@ -56,7 +56,7 @@ from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUC
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.transactions.floor import TOKENS_PER_NONZERO_BYTE, CalldataFloor
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
-from executor.forks import CANCUN, Fork
+from executor.forks import Fork
 from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import Outcome
@@ -470,7 +470,8 @@ class Transaction(Table):
 
     def _spared(self, air: Air) -> Sequence[Expression]:
         """Limbs of the gas limit minus the gas that the execution has used, its refund subtracted."""
-        return air.row.unused
+        unused: Sequence[Expression] = air.row.unused
+        return unused
 
     def _balances(self, air: Air) -> None:
         """The sender can afford the worst case; what it pays, what moves, and what is paid back."""
@@ -596,7 +597,8 @@ class FloorTransaction(Transaction):
         tokens = row.zero_bytes + TOKENS_PER_NONZERO_BYTE * row.nonzero_bytes
         floor = TRANSACTION_BASE_GAS * row.real + self.fork.floor_gas_per_token * tokens
         CalldataFloor.constrain(air, row.floor, floor, row.gas_used, row.unused)
-        return row.floor.spared
+        spared: Sequence[Expression] = row.floor.spared
+        return spared
 
 
 class LoneColumns(FloorColumns):
@@ -655,7 +657,7 @@ def fill(
 
     _fill_execution(rows, execution)
     _fill_gas(rows, execution, table.fork)
-    _fill_fees(rows, execution, blobs)
+    _fill_fees(rows, execution, blobs * table.fork.blobs.gas_per_blob)
     _fill_accounts(rows, execution)
     rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])
     rows.destroying_asked = count_asked(numbers, destroying_asked[:, 0])
@@ -799,7 +801,7 @@ def _fill_gas(rows: Any, execution: Execution, fork: Fork) -> None:
         CalldataFloor.fill(rows.floor, floor, spent - refund, table.gas_limit[of_trace])
 
 
-def _fill_fees(rows: Any, execution: Execution, blobs: NDArray[np.int64]) -> None:
+def _fill_fees(rows: Any, execution: Execution, blob_gas: NDArray[np.int64]) -> None:
     table, of_trace = execution.trace.transactions, execution.transactions
     limit, used = table.gas_limit[of_trace], table.gas_used[of_trace]
     price, max_fee, max_priority = (
@@ -817,8 +819,8 @@ def _fill_fees(rows: Any, execution: Execution, blobs: NDArray[np.int64]) -> Non
     rows.prepaid = fees.gas_products(price, limit)
     rows.returned = fees.gas_products(price, limit - used)
     rows.reward = fees.gas_products(tip, used)
-    rows.blob_required = fees.gas_products(rows.max_blob_fee, blobs * fees.GAS_PER_BLOB)
-    rows.blob_fee = fees.gas_products(rows.blob_base_fee, blobs * fees.GAS_PER_BLOB)
+    rows.blob_required = fees.gas_products(rows.max_blob_fee, blob_gas)
+    rows.blob_fee = fees.gas_products(rows.blob_base_fee, blob_gas)
 
 
 def _fill_accounts(rows: Any, execution: Execution) -> None:
@@ -850,7 +852,4 @@ def components(fork: Fork) -> tuple[Component, ...]:
     """The table of transactions of a fork, and what it looks up."""
     has_lone = precompile_range(fork)[1] is not None
     table = (LoneTransaction if has_lone else FloorTransaction if fork.floor_gas_per_token else Transaction)(fork)
-    return Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)), *fees.COMPONENTS
-
-
-COMPONENTS = components(CANCUN)
+    return Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)), *fees.components(fork)

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from executor.forks import (
-    BEACON_ROOTS_ADDRESS,
-    BEACON_ROOTS_CODE,
     CANCUN,
     CONSOLIDATION_REQUESTS_ADDRESS,
-    HISTORY_STORAGE_ADDRESS,
-    HISTORY_STORAGE_CODE,
     WITHDRAWAL_REQUESTS_ADDRESS,
     Fork,
+    SystemCall,
 )
 
 #: Queue of requests for withdrawals (EIP-7002).
@@ -42,8 +39,6 @@ CONSOLIDATION_REQUESTS_CODE = bytes.fromhex(
 )
 
 _CODES: Mapping[bytes, bytes] = {
-    BEACON_ROOTS_ADDRESS: BEACON_ROOTS_CODE,
-    HISTORY_STORAGE_ADDRESS: HISTORY_STORAGE_CODE,
     WITHDRAWAL_REQUESTS_ADDRESS: WITHDRAWAL_REQUESTS_CODE,
     CONSOLIDATION_REQUESTS_ADDRESS: CONSOLIDATION_REQUESTS_CODE,
 }
@@ -59,7 +54,11 @@ def system_contracts(fork: Fork, since: Fork | None = CANCUN) -> dict[str, dict[
     """The system contracts of a fork with empty storage, as ``alloc`` of a genesis; those of `since` left out."""
     known = since.system_contracts if since else ()
     return {
-        "0x" + address.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + _CODES[address].hex()}
-        for address in fork.system_contracts
-        if address not in known
+        "0x" + call.address.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + _code(call).hex()}
+        for call in (*fork.block_start_calls, *fork.block_end_calls)
+        if call.address not in known
     }
+
+
+def _code(call: SystemCall) -> bytes:
+    return call.code or _CODES[call.address]

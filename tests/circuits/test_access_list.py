@@ -12,6 +12,7 @@ from circuits.batch.operation_items import operation_items
 from circuits.state import state
 from circuits.statement import access_list_digest
 from circuits.transactions import access_list, transaction
+from executor.forks import CANCUN
 from executor.transactions import access_list_of, decode_transaction
 from scripts.batches.builder import Builder
 from scripts.batches.programs import OTHER
@@ -20,7 +21,7 @@ from scripts.batches.transactions import entry, execution, small
 from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import RANGES, objections
 
-FAMILY = (*access_list.COMPONENTS, *state.COMPONENTS, *transaction.COMPONENTS)
+FAMILY = (*access_list.COMPONENTS, *state.COMPONENTS, *transaction.components(CANCUN))
 
 
 @pytest.mark.parametrize("make", [execution, small])

@@ -29,8 +29,12 @@ from circuits.programs.program import INSTANCE_TIME
 from circuits.segment import Segment, fill, segment_circuit
 from circuits.state.buses import DELETION
 from circuits.transactions.buses import ACCESS_LIST, CHAIN
+from circuits.transactions.fees import MAX_BLOBS
+from circuits.transactions.floor import TOKENS_PER_NONZERO_BYTE
+from circuits.transactions.transaction import TRANSACTION_BASE_GAS
 from circuits.widths import WORD_BYTES
-from executor.forks import CANCUN
+from executor.forks import CANCUN, FORKS, Fork
+from executor.provable import MAX_CALLDATA_BYTES
 from scripts.batches import everything
 from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
@@ -217,3 +221,12 @@ def _element(table: Table, product: tuple[Any, ...]) -> int:
         column = list(table.layout.cells())[cell]
         most *= 1 if column.column.type is CellType.BIT else _CELLS[table.name, column.name]
     return most
+
+
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_what_a_fork_allows_fits_the_columns(fork: Fork) -> None:
+    """The blobs of a block, of which a transaction has all perhaps, and the floor of the largest calldata."""
+    assert fork.blobs.max_gas_per_block <= MAX_BLOBS * fork.blobs.gas_per_blob
+    floor = TRANSACTION_BASE_GAS + fork.floor_gas_per_token * TOKENS_PER_NONZERO_BYTE * MAX_CALLDATA_BYTES
+    # A counted gas of less than 2^30 minus it is no amount below 2^30 where it is negative.
+    assert floor < 2**28

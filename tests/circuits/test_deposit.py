@@ -25,6 +25,7 @@ from circuits.memory.buses import EXPANSION, MEMORY_BYTES
 from circuits.memory.expansion import memory_cost
 from circuits.state.buses import ACCOUNT
 from circuits.widths import NONCE, WORD
+from executor.forks import CANCUN
 from executor.state_keys import EMPTY_CODE_HASH
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
@@ -34,7 +35,8 @@ from tests.circuits.family import check_family, mutate_family, open_messages
 from tests.circuits.lying import FUNCTIONS, objections
 
 #: The instruction, what reads the memory, and what knows the words, the sizes and the hashes of codes.
-FAMILY = (*deposit.COMPONENTS, keccak.COMPONENTS[2], code.COMPONENTS[0], code.COMPONENTS[3])
+DEPOSIT = deposit.components(CANCUN)
+FAMILY = (*DEPOSIT, keccak.COMPONENTS[2], code.COMPONENTS[0], code.COMPONENTS[3])
 CHECKED = (*FAMILY, *FUNCTIONS)
 
 _EMPTY = words_from_bytes([EMPTY_CODE_HASH])[0]
@@ -86,7 +88,7 @@ def the_row(execution: Execution) -> Any:
 
 
 def test_size() -> None:
-    statistics = Circuit("alone", [Deposit()]).statistics[0]
+    statistics = Circuit("alone", [Deposit(CANCUN.max_code_bytes)]).statistics[0]
     assert (statistics.columns, statistics.interactions, statistics.degree) == (132, 30, 2)
 
 
@@ -104,7 +106,7 @@ def test_honest_ends_are_accepted(name: str) -> None:
     frames = execution.trace.frames
     assert frames.gas_left[0] == gas
     size = int(execution.operand(np.array([last]), 1)[0, :2] @ [1, 1 << 16])
-    assert 1 + deposit_words(np.array([size]), frames.outcome[:1])[0] == duration
+    assert 1 + deposit_words(np.array([size]), frames.outcome[:1], CANCUN.max_code_bytes)[0] == duration
     account = open_messages(FAMILY, execution, ACCOUNT)
     assert bool(account) == (code is not None)
     if code is not None:
@@ -189,7 +191,7 @@ Lie = Callable[[Any], None]
 
 def objecting(source: str, lie: Lie, gas: int = 6_000_000) -> set[str]:
     """What objects to a lie, when the world follows it as far as it is the prover's to choose."""
-    return objections(deposit.COMPONENTS, creating(source, gas=gas), {"deposit": lie}, follows=True)
+    return objections(DEPOSIT, creating(source, gas=gas), {"deposit": lie}, follows=True)
 
 
 def test_following_worlds_accept_the_truth() -> None:
@@ -231,9 +233,9 @@ def test_a_reserved_byte_is_read_and_not_claimed() -> None:
 
     # Another byte stands in memory than the one that the row says it has read.
     execution = creating(returning(40))
-    honest = open_messages(deposit.COMPONENTS, execution, MEMORY_BYTES)
+    honest = open_messages(DEPOSIT, execution, MEMORY_BYTES)
     assert honest == []
-    assert "memory_bytes" in objections(deposit.COMPONENTS, execution, {"deposit": lie})
+    assert "memory_bytes" in objections(DEPOSIT, execution, {"deposit": lie})
 
     def of_nothing(rows: Any) -> None:
         lie(rows)

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.air.checker import check_circuit
 from circuits.air.gadgets.words import sum_carries
 from circuits.batch.execution import MAX_GAS, Execution
 from circuits.component import Component
 from circuits.frames.gas import total_carries
 from circuits.instructions import storage
-from circuits.segment import segment_circuit
+from circuits.segment import fill, segment_circuit
 from circuits.state import deletion, state, transfer, undo
 from circuits.statement import gas_limbs
-from circuits.transactions import access_list, beacon, transaction, withdrawal
+from circuits.transactions import access_list, beacon, history, system_call, transaction, withdrawal
 from executor.errors import BatchError
-from executor.forks import BEACON_ROOTS_ADDRESS, CANCUN, OSAKA, PRAGUE
-from executor.provable import BEACON_ROOTS_CODE
+from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
 from scripts.batches.transactions import BLOB_HASH, entry
@@ -38,6 +38,8 @@ FAMILY: tuple[Component, ...] = (
     *state.COMPONENTS,
     *deletion.COMPONENTS,
     *beacon.COMPONENTS,
+    *history.COMPONENTS,
+    *system_call.COMPONENTS,
     *transaction.components(PRAGUE),
 )
 ONES = "0x" + "01" * 400
@@ -63,11 +65,8 @@ CLEARING, SPENDING, REVERTING, INVALID = (bytes([0xA0 + number]) * 20 for number
 ) = range(11)
 
 
-def building(fork: Any = PRAGUE) -> Builder:
+def building(fork: Fork = PRAGUE) -> Builder:
     building = Builder(fork, gasLimit=GAS_LIMIT)
-    for address in fork.system_contracts:
-        building.alloc(address, code="0x00")
-    building.alloc(BEACON_ROOTS_ADDRESS, code="0x" + BEACON_ROOTS_CODE.hex(), nonce=1)
     slots = {hex(slot): "0x1" for slot in range(1, 4)}
     building.alloc(CLEARING, code="0x" + assemble("0 1 sstore 0 2 sstore 0 3 sstore").hex(), storage=slots)
     building.alloc(SPENDING, code="0x" + assemble("0 1 sstore 9 5 sstore 9 6 sstore").hex(), storage=slots)
@@ -119,7 +118,8 @@ def test_the_batch_has_what_it_says() -> None:
 
 def test_honest_transactions() -> None:
     assert check_family((*FAMILY, *FUNCTIONS), execution()) == []
-    assert check_family((*FAMILY[:-4], *transaction.components(OSAKA), *FUNCTIONS), execution()) == []
+    filled = fill(execution())
+    assert check_circuit(filled.circuit, filled.traces, filled.public_lists) == []
 
 
 def test_mutations() -> None:
@@ -181,10 +181,10 @@ def test_the_largest_calldata(size: int) -> None:
     assert check_family((*transaction.components(PRAGUE), RANGES), execution) == []
 
 
-def test_cancun_has_none() -> None:
-    (table,) = (t for t in segment_circuit(CANCUN).tables if t.name == "transaction")
-    assert table.layout is transaction.Columns
-    assert not any("floor" in name for name in table.layout.names())
+@pytest.mark.parametrize("fork", [CANCUN, PRAGUE, OSAKA], ids=lambda fork: fork.name)
+def test_which_forks_have_one(fork: Fork) -> None:
+    (table,) = (t for t in segment_circuit(fork).tables if t.name == "transaction")
+    assert any(name.startswith("floor.") for name in table.layout.names()) == (fork is not CANCUN)
 
 
 def spared(rows: Any, row: int) -> int:

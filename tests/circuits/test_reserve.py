@@ -41,7 +41,7 @@ FAMILY: tuple[Component, ...] = (
     *expansion.COMPONENTS,
     *frames.COMPONENTS,
     *push_sites.COMPONENTS,
-    *transaction.COMPONENTS,
+    *transaction.components(CANCUN),
     *code.COMPONENTS,
 )
 

@@ -19,6 +19,7 @@ from circuits.instructions import storage
 from circuits.state import deletion, state, transfer, undo
 from circuits.statement import gas_limbs, running_chain
 from circuits.transactions import access_list, beacon, fees, transaction, withdrawal
+from executor.forks import CANCUN
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
 from scripts.batches.segment import execution_of
@@ -36,7 +37,7 @@ FAMILY: tuple[Component, ...] = (
     *state.COMPONENTS,
     *deletion.COMPONENTS,
     *beacon.COMPONENTS,
-    *transaction.COMPONENTS,
+    *transaction.components(CANCUN),
 )
 
 #: Rows of `execution()`: what its transactions do.
@@ -97,7 +98,7 @@ def large() -> Execution:
 @pytest.mark.parametrize("make", [execution, small, large])
 def test_honest_transactions(make: Callable[[], Any]) -> None:
     assert check_family(FAMILY, make()) == []
-    assert check_family(transaction.COMPONENTS, make()) == []
+    assert check_family(transaction.components(CANCUN), make()) == []
 
 
 def test_segments() -> None:
@@ -109,7 +110,7 @@ def test_segments() -> None:
 
 @pytest.mark.parametrize(("make", "rows"), [(execution, 6), (small, 3), (large, 3)])
 def test_mutations(make: Callable[[], Execution], rows: int) -> None:
-    assert mutate_family([*transaction.COMPONENTS, RANGES], make(), rows_per_table=rows).survivors == []
+    assert mutate_family([*transaction.components(CANCUN), RANGES], make(), rows_per_table=rows).survivors == []
 
 
 def test_digests() -> None:

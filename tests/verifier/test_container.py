@@ -17,6 +17,7 @@ from verifier.container import (
     MAGIC,
     MAX_CODE_BYTES,
     MAX_FILE_BYTES,
+    MAX_OUTPUT_BYTES,
     MAX_PARENT_HEADER_BYTES,
     MAX_SEGMENTS,
     MAX_WRITES,
@@ -147,7 +148,7 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"Z", MAGIC, b"ZKEVN\x03", MAGIC + b"\x00", MAGIC + b"\x02", MAGIC + b"\x04", bytes(100)]
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x04", MAGIC + b"\x00", MAGIC + b"\x03", MAGIC + b"\x05", bytes(100)]
 )
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):
@@ -161,14 +162,18 @@ def test_other_files_are_unusable(start: bytes) -> None:
         (lambda body: body.pop(), "segments: missing"),
         (lambda body: body[0].append(b""), "statement: 1 bytes too many"),
         (lambda body: body[0].__setitem__(1, "müller".encode()), "not ASCII"),
-        (lambda body: body[0].__setitem__(1, b"x" * 33), "at most 32"),
+        (lambda body: body[0].__setitem__(1, b"x" * 257), "at most 256"),
         (lambda body: body[0].__setitem__(0, b"\1" * 9), "chain id"),
         (lambda body: body[0].__setitem__(2, b"\1" * 31), "pre-state root"),
         (lambda body: body.__setitem__(1, b"\1" * (MAX_PARENT_HEADER_BYTES + 1)), "parent header"),
         (lambda body: body[2][0].append(b""), "block 0: 1 bytes too many"),
         (lambda body: body[2][0].__setitem__(0, b"\1" * 1025), "block 0: header"),
         (lambda body: body[2][0][1].append([]), "block 0, transaction 4"),
-        (lambda body: body[2][0].pop(), "block 0: withdrawals: missing"),
+        (lambda body: body[2][0].pop(), "block 0: outputs: missing"),
+        (lambda body: body[2][0].__delitem__(slice(2, 4)), "block 0: withdrawals: missing"),
+        (lambda body: body[2][0].__setitem__(3, b""), "block 0: outputs: a string"),
+        (lambda body: body[2][0][3].append([]), "block 0, output 0: a list"),
+        (lambda body: body[2][0][3].extend([b"", bytes(MAX_OUTPUT_BYTES + 1)]), "block 0, output 1: .* at most"),
         (lambda body: body[2][0][2].append([]), "block 0, withdrawal 2: a list"),
         (lambda body: body[2][0][2].append(bytes(65)), "block 0, withdrawal 2: 65 bytes"),
         (lambda body: body.__setitem__(3, body[3] + b"\0"), "multiple of 53"),

@@ -1,5 +1,6 @@
 """Header decoding, and one lie for each rule between a header and its parent."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,10 +12,12 @@ from eth.vm.forks.cancun.state import fake_exponential
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.batches.chain import GAS_LIMIT, GWEI, child_header, encode_header, genesis_header, sealed
+from executor import blobs
+from executor.forks import FORKS as THEIRS
+from scripts.batches.chain import GAS_LIMIT, GWEI, NO_REQUESTS, child_header, encode_header, genesis_header, sealed
 from verifier.errors import Invalid
+from verifier.forks import BPO1, BPO3, BPO4, CANCUN, FORKS, GAS_PER_BLOB, OSAKA, PRAGUE, Fork
 from verifier.headers import (
-    MAX_EXCESS_BLOB_GAS,
     Header,
     blob_base_fee,
     check_header,
@@ -28,7 +31,7 @@ HEADER = child_header(PARENT)
 
 
 def test_honest_header_passes() -> None:
-    check_header(HEADER, PARENT)
+    check_header(HEADER, PARENT, CANCUN)
 
 
 @pytest.mark.parametrize(
@@ -48,31 +51,32 @@ def test_honest_header_passes() -> None:
         ({"ommers_hash": bytes(32)}, "ommers"),
         ({"blob_gas_used": 7 * 131072}, "blob gas used is above"),
         ({"excess_blob_gas": 1}, "excess blob gas"),
+        ({"requests_hash": NO_REQUESTS}, "a header of 21 fields, which cancun does not have"),
     ],
 )
 def test_each_rule(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(Invalid, match=f"block .*{reason}"):
-        check_header(sealed(replace(HEADER, **changes)), PARENT)
+        check_header(sealed(replace(HEADER, **changes)), PARENT, CANCUN)
 
 
 @pytest.mark.parametrize("step", [GAS_LIMIT // 1024 - 1, 1 - GAS_LIMIT // 1024])
 def test_largest_steps_of_the_gas_limit(step: int) -> None:
-    check_header(sealed(replace(HEADER, gas_limit=GAS_LIMIT + step)), PARENT)
+    check_header(sealed(replace(HEADER, gas_limit=GAS_LIMIT + step)), PARENT, CANCUN)
 
 
 def test_gas_limit_bounds() -> None:
     parent = genesis_header(bytes(32), gas_limit=5000)
-    check_header(child_header(parent), parent)
+    check_header(child_header(parent), parent, CANCUN)
     with pytest.raises(Invalid, match="below 5000"):
-        check_header(child_header(parent, gas_limit=4999), parent)
+        check_header(child_header(parent, gas_limit=4999), parent, CANCUN)
     parent = genesis_header(bytes(32), gas_limit=2**64 - 1)
-    check_header(child_header(parent), parent)
+    check_header(child_header(parent), parent, CANCUN)
 
 
 def test_a_parent_without_gas_target_is_refused() -> None:
     parent = genesis_header(bytes(32), gas_limit=1)
     with pytest.raises(Invalid, match="gas target"):
-        check_header(replace(HEADER, parent_hash=parent.hash, number=1), parent)
+        check_header(replace(HEADER, parent_hash=parent.hash, number=1), parent, CANCUN)
 
 
 @given(
@@ -95,7 +99,7 @@ def test_fees_follow_py_evm(base_fee: int, limit: int, share: float, excess: int
         rlp.decode(encode_header(parent), CancunBlockHeader), timestamp=parent.timestamp + 1
     )
     assert expected_base_fee(parent) == theirs.base_fee_per_gas
-    assert expected_excess_blob_gas(parent) == theirs.excess_blob_gas
+    assert expected_excess_blob_gas(parent, CANCUN) == theirs.excess_blob_gas
 
 
 def test_decoding_is_the_inverse_of_encoding() -> None:
@@ -144,15 +148,15 @@ def test_bytes_behind_a_header_are_refused() -> None:
 
 
 def test_every_field_is_decoded() -> None:
-    assert len(fields(Header)) == 21  # twenty fields of a Cancun header and the hash
+    assert len(fields(Header)) == 22  # 21 fields and the hash
 
 
 class TestBlobBaseFee:
     @staticmethod
     def fee(excess: int) -> int:
-        return blob_base_fee(genesis_header(bytes(32), excess_blob_gas=excess))
+        return blob_base_fee(genesis_header(bytes(32), excess_blob_gas=excess), CANCUN)
 
-    @given(st.integers(min_value=0, max_value=MAX_EXCESS_BLOB_GAS))
+    @given(st.integers(min_value=0, max_value=CANCUN.blobs.max_excess))
     def test_follows_py_evm(self, excess: int) -> None:
         assert self.fee(excess) == fake_exponential(1, excess, 3338477)
 
@@ -160,7 +164,104 @@ class TestBlobBaseFee:
         """From EIP-4844's own test vectors."""
         assert [self.fee(excess) for excess in (0, 2314057, 2314058, 10 * 1024 * 1024)] == [1, 1, 2, 23]
 
-    def test_the_bound_is_inclusive_and_fits_in_a_word(self) -> None:
-        assert 2**200 < self.fee(MAX_EXCESS_BLOB_GAS) < 2**256
+    @pytest.mark.parametrize("fork", FORKS.values(), ids=list(FORKS))
+    def test_the_bound_is_inclusive_and_fits_in_a_word(self, fork: Fork) -> None:
+        header = genesis_header(bytes(32), excess_blob_gas=fork.blobs.max_excess)
+        assert 2**255 < blob_base_fee(header, fork) < 2**256
         with pytest.raises(Invalid, match="excess blob gas is above"):
-            self.fee(MAX_EXCESS_BLOB_GAS + 1)
+            blob_base_fee(replace(header, excess_blob_gas=fork.blobs.max_excess + 1), fork)
+
+
+FORK = pytest.mark.parametrize("fork", FORKS.values(), ids=list(FORKS))
+
+
+class TestForks:
+    """Rules that differ between forks; what the executor goes by is another reading of them."""
+
+    @FORK
+    @given(excess=st.integers(min_value=0, max_value=2**34))
+    def test_the_fee_of_blobs_follows_the_executor(self, fork: Fork, excess: int) -> None:
+        excess %= fork.blobs.max_excess + 1
+        header = genesis_header(bytes(32), excess_blob_gas=excess)
+        assert blob_base_fee(header, fork) == blobs.blob_base_fee(excess, THEIRS[fork.name].blobs)
+
+    @FORK
+    @given(
+        excess=st.integers(min_value=0, max_value=2**28) | st.integers(min_value=0, max_value=2**64 - 1),
+        used=st.integers(min_value=0, max_value=32),
+        base_fee=st.integers(min_value=0, max_value=2**20) | st.integers(min_value=0, max_value=2**256 - 1),
+    )
+    def test_the_excess_follows_the_executor(self, fork: Fork, excess: int, used: int, base_fee: int) -> None:
+        parent = genesis_header(bytes(32), excess_blob_gas=excess, blob_gas_used=used * GAS_PER_BLOB, base_fee=base_fee)
+        theirs = blobs.next_excess_blob_gas(excess, used * GAS_PER_BLOB, base_fee, THEIRS[fork.name].blobs)
+        assert expected_excess_blob_gas(parent, fork) == theirs
+
+    def test_the_reserve_price_is_that_of_eip_7918(self) -> None:
+        """By hand: six blobs of a target of six; a blob costs 2**17 wei, and 2**13 units of gas at 16 wei as much."""
+        parent = genesis_header(bytes(32), excess_blob_gas=6 * GAS_PER_BLOB, blob_gas_used=6 * GAS_PER_BLOB)
+        for base_fee, grown in ((16, 0), (17, 2 * GAS_PER_BLOB)):
+            before = replace(parent, base_fee=base_fee)
+            assert expected_excess_blob_gas(before, OSAKA) == 6 * GAS_PER_BLOB + grown
+            assert expected_excess_blob_gas(before, PRAGUE) == 6 * GAS_PER_BLOB
+
+    def test_beyond_the_bound_no_reserve_price_is_above(self) -> None:
+        """What `expected_excess_blob_gas` relies on where it does not compute the fee."""
+        for fork in FORKS.values():
+            fee = blob_base_fee(genesis_header(bytes(32), excess_blob_gas=fork.blobs.max_excess), fork)
+            assert fork.blob_base_cost * (2**256 - 1) < GAS_PER_BLOB * fee
+
+    #: A block of a fork, its parent of the one before with so many blobs, and its base fee: above the reserve price of
+    #: blobs or below.
+    CROSSINGS: Mapping[str, tuple[Fork, Fork, int, int]] = {
+        "prague": (CANCUN, PRAGUE, 6, GWEI),
+        "osaka": (PRAGUE, OSAKA, 6, GWEI),
+        "bpo1": (OSAKA, BPO1, 9, 8),
+        "bpo4": (BPO3, BPO4, 32, GWEI),
+    }
+
+    @staticmethod
+    def parent_of(fork: Fork, used: int, base_fee: int) -> Header:
+        genesis = genesis_header(bytes(32), excess_blob_gas=40 * GAS_PER_BLOB)
+        return child_header(genesis, fork, blob_gas_used=used * GAS_PER_BLOB, base_fee=base_fee)
+
+    @pytest.mark.parametrize("name", CROSSINGS)
+    def test_at_the_boundary_the_rules_are_those_of_the_block(self, name: str) -> None:
+        before, fork, used, base_fee = self.CROSSINGS[name]
+        parent = self.parent_of(before, used, base_fee)
+        header = child_header(parent, fork)
+        check_header(header, parent, fork)
+        stale = expected_excess_blob_gas(parent, before)
+        assert stale != header.excess_blob_gas
+        with pytest.raises(Invalid, match="excess blob gas is not the one"):
+            check_header(sealed(replace(header, excess_blob_gas=stale)), parent, fork)
+
+    @pytest.mark.parametrize("name", CROSSINGS)
+    def test_a_block_has_no_more_blobs_than_its_fork_allows(self, name: str) -> None:
+        before, fork, used, base_fee = self.CROSSINGS[name]
+        parent = self.parent_of(before, used, base_fee)
+        most = fork.blobs.most
+        check_header(child_header(parent, fork, blob_gas_used=most * GAS_PER_BLOB), parent, fork)
+        with pytest.raises(Invalid, match="blob gas used is above"):
+            check_header(child_header(parent, fork, blob_gas_used=(most + 1) * GAS_PER_BLOB), parent, fork)
+
+    @FORK
+    def test_a_header_has_as_many_fields_as_its_fork(self, fork: Fork) -> None:
+        header = child_header(PARENT, fork)
+        check_header(header, PARENT, fork)
+        assert decode_header(encode_header(header)) == header
+        assert len(rlp.decode(encode_header(header))) == (21 if fork.has_requests_hash else 20)
+        other = sealed(replace(header, requests_hash=None if fork.has_requests_hash else NO_REQUESTS))
+        with pytest.raises(Invalid, match=f"a header of .* fields, which {fork.name} does not have"):
+            check_header(other, PARENT, fork)
+
+    def test_no_chain_goes_back_behind_prague(self) -> None:
+        parent = child_header(PARENT, PRAGUE)
+        check_header(child_header(parent, OSAKA), parent, OSAKA)
+        with pytest.raises(Invalid, match="a parent with a requests hash"):
+            check_header(child_header(parent, CANCUN), parent, CANCUN)
+
+    def test_the_requests_hash_has_32_bytes_and_nothing_follows_it(self) -> None:
+        items: list[Any] = rlp.decode(encode_header(child_header(PARENT, PRAGUE)))
+        for lie in ([*items[:-1], b""], [*items[:-1], bytes(31)], [*items[:-1], bytes(33)], [*items, bytes(32)]):
+            with pytest.raises(Invalid, match="requests hash|bytes too many"):
+                decode_header(rlp.encode(lie))

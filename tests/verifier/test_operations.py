@@ -10,7 +10,7 @@ from circuits.statement import OPERATIONS_START, RECEIPTS_START
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, Chain
 from verifier.container import LogRecord, ReceiptRecord
 from verifier.errors import Invalid
-from verifier.forks import CANCUN
+from verifier.forks import CANCUN, OSAKA
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.transactions import Transaction, decode_transaction
 from verifier.withdrawals import decode_withdrawal
@@ -129,9 +129,12 @@ def test_every_field_of_a_block_counts(contents: list[BlockContents]) -> None:
         seen.append(tuple(chain[-1].tolist()))
     blobs = replace(contents[2], header=replace(header, excess_blob_gas=2314058))
     seen.append(tuple(operations_of([*contents[:2], blobs], CHAIN_ID, True).chain[-1].tolist()))
+    # The excess is the same, the fee another one.
+    blobs = replace(blobs, fork=OSAKA)
+    seen.append(tuple(operations_of([*contents[:2], blobs], CHAIN_ID, True).chain[-1].tolist()))
     seen.append(tuple(operations_of(contents, CHAIN_ID + 1, True).chain[-1].tolist()))
     seen.append(tuple(operations_of(contents, CHAIN_ID, False).chain[-1].tolist()))
-    assert len(set(seen)) == len(seen) == 11
+    assert len(set(seen)) == len(seen) == 12
 
 
 def test_withdrawals_and_the_order_of_operations_count(contents: list[BlockContents]) -> None:

@@ -15,6 +15,7 @@ from tests.verifier.swirl.small import Small, fibonacci
 from verifier.container import CodeWrites, ProofFile, SegmentRecord, Writes
 from verifier.engines import ENGINES
 from verifier.errors import Invalid
+from verifier.forks import BPO1, CANCUN, OSAKA, PRAGUE
 from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import PinnedKey
 from verifier.operations import Operations
@@ -22,6 +23,7 @@ from verifier.segments import (
     AccessTree,
     check_plan,
     check_writes,
+    circuits_of,
     expected_public_values,
     ordered_code_writes,
     ordered_writes,
@@ -106,6 +108,36 @@ class TestPlan:
 #: Four blocks: of the operations 0 to 3, none, 4, and none.
 SCOPES = (0, 4, 4, 5, 5)
 OPERATIONS = Operations(SCOPES, np.zeros((6, 8), dtype=np.uint32), np.arange(5))
+
+
+class TestCircuits:
+    """Of blocks of the operations 0 to 3, none, 4, and none."""
+
+    def test_the_circuit_is_that_of_the_fork_of_the_operations(self) -> None:
+        records = [segment(0, 2), segment(2, 4), segment(4, 5)]
+        # What no segment has operations of does not matter.
+        for second, last in ((CANCUN, OSAKA), (PRAGUE, PRAGUE), (OSAKA, BPO1)):
+            assert circuits_of(records, OPERATIONS, [CANCUN, second, PRAGUE, last]) == ["cancun", "cancun", "prague"]
+        assert circuits_of([], OPERATIONS, [CANCUN] * 4) == []
+
+    def test_forks_that_change_blobs_alone_share_the_circuit(self) -> None:
+        assert circuits_of([segment(0, 5)], OPERATIONS, [OSAKA, OSAKA, BPO1, BPO1]) == ["osaka"]
+
+    def test_a_segment_has_one_circuit(self) -> None:
+        forks = [CANCUN, CANCUN, PRAGUE, PRAGUE]
+        for records in ([segment(0, 5)], [segment(0, 3), segment(3, 5)]):
+            with pytest.raises(
+                Invalid, match=f"segment {len(records) - 1} has operations of the circuits of cancun and"
+            ):
+                circuits_of(records, OPERATIONS, forks)
+
+    def test_blocks_without_operations_between(self) -> None:
+        """Two blocks of no operations before the first one that has some, between such, and at the end."""
+        operations = Operations((0, 0, 0, 2, 2, 3, 3), np.zeros((4, 8), dtype=np.uint32), np.arange(3))
+        forks = [CANCUN, CANCUN, PRAGUE, PRAGUE, OSAKA, BPO1]
+        assert circuits_of([segment(0, 2), segment(2, 3)], operations, forks) == ["prague", "osaka"]
+        with pytest.raises(Invalid, match="segment 0 has operations of the circuits of prague and osaka"):
+            circuits_of([segment(0, 3)], operations, forks)
 
 
 class TestWrites:

@@ -12,6 +12,7 @@ from eth_keys import keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from executor.transactions import Authorization as ExecutorsAuthorization
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, GAS_LIMIT, NEWCOMER, SECRETS, SENDERS, Transfer, genesis_header
 from verifier.errors import Invalid
 from verifier.forks import CANCUN
@@ -237,14 +238,14 @@ def test_the_upper_half_of_s_gives_the_same_key_and_is_refused() -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_a_changed_byte_changes_the_sender_or_is_refused(data: st.DataObject) -> None:
-    kind = data.draw(st.sampled_from([0, 1, 2, 3]))
+    kind = data.draw(st.sampled_from([0, 1, 2, 3, 4]))
     blobs = (BLOB_HASH,) if kind == 3 else ()
     transfer = Transfer(0, NEWCOMER, kind=kind, access_list=ACCESS_LIST if kind else (), blob_hashes=blobs)
-    raw = bytearray(transfer.sign(3))
+    raw = bytearray(signed(4, TYPE_4) if kind == 4 else transfer.sign(3))
     position = data.draw(st.integers(min_value=0, max_value=len(raw) - 1))
     raw[position] ^= data.draw(st.integers(min_value=1, max_value=255))
     try:
-        transaction = decode_transaction(bytes(raw), CHAIN_ID, CANCUN)
+        transaction = decode_transaction(bytes(raw), CHAIN_ID, PRAGUE)
     except Invalid:
         return
     assert transaction.sender != SENDERS[0]
@@ -313,3 +314,182 @@ class TestInclusion:
         self.check_blobs([1], 2, blob_gas_used=2**17, excess_blob_gas=2314058)
         with pytest.raises(Invalid, match="transaction 0: max fee per blob gas below"):
             self.check_blobs([1], 1, blob_gas_used=2**17, excess_blob_gas=2314058)
+
+
+def authorized(
+    chain_id: Any = CHAIN_ID, address: Any = NEWCOMER, nonce: Any = 5, secret: bytes = SECRETS[1]
+) -> tuple[Any, ...]:
+    """A signed authorization (EIP-7702): chain id, address, nonce, y parity, r, s."""
+    digest = keccak(AUTHORIZATION_MAGIC + rlp.encode([chain_id, address, nonce]))
+    signature = keys.PrivateKey(secret).sign_msg_hash(digest)
+    return chain_id, address, nonce, signature.v, signature.r, signature.s
+
+
+TYPE_4: list[Any] = [CHAIN_ID, 0, 1, 2, 21000, NEWCOMER, 0, b"", [], [authorized()]]
+
+
+class TestSetCode:
+    """Transactions of type 4 (EIP-7702)."""
+
+    @staticmethod
+    def decode(*authorizations: Any) -> tuple[Authorization, ...]:
+        raw = signed(4, changed(TYPE_4, 9, list(authorizations)))
+        return decode_transaction(raw, CHAIN_ID, PRAGUE).authorizations
+
+    def test_decodes(self) -> None:
+        items = changed(changed(TYPE_4, 8, [[address, list(slots)] for address, slots in ACCESS_LIST]), 7, DATA)
+        transaction = decode_transaction(signed(4, items), CHAIN_ID, PRAGUE)
+        assert (transaction.type, transaction.sender, transaction.to) == (4, SENDERS[0], NEWCOMER)
+        assert (transaction.max_priority, transaction.max_fee, transaction.data) == (1, 2, DATA)
+        assert len(transaction.access_list) == 6
+        assert transaction.authorizations == (Authorization(NEWCOMER, 5, SENDERS[1]),)
+
+    def test_agrees_with_eth_account(self) -> None:
+        signer = Signer.from_key(SECRETS[2])
+        authorization = signer.sign_authorization({"chainId": 0, "address": NEWCOMER, "nonce": 7})
+        document = {
+            "type": 4,
+            "chainId": CHAIN_ID,
+            "to": NEWCOMER,
+            "nonce": 300,
+            "value": 2,
+            "data": DATA,
+            "gas": 100_000,
+            "maxFeePerGas": 9,
+            "maxPriorityFeePerGas": 7,
+            "authorizationList": [authorization],
+        }
+        raw = bytes(Signer.from_key(SECRETS[0]).sign_transaction(document).raw_transaction)
+        transaction = decode_transaction(raw, CHAIN_ID, OSAKA)
+        assert (transaction.sender, transaction.nonce, transaction.value) == (SENDERS[0], 300, 2)
+        assert transaction.authorizations == (Authorization(NEWCOMER, 7, SENDERS[2]),)
+
+    def test_authorizations_are_kept_in_order(self) -> None:
+        entries = [authorized(secret=SECRETS[n % 4], nonce=n, chain_id=(n % 3) * CHAIN_ID) for n in range(6)]
+        assert self.decode(*entries) == tuple(
+            Authorization(NEWCOMER, n, None if n % 3 == 2 else SENDERS[n % 4]) for n in range(6)
+        )
+
+    @pytest.mark.parametrize(
+        ("entry", "authority"),
+        [
+            (authorized(chain_id=0), SENDERS[1]),
+            (authorized(address=bytes(20)), SENDERS[1]),
+            (authorized(nonce=0), SENDERS[1]),
+            (authorized(nonce=2**64 - 2), SENDERS[1]),
+            (authorized(nonce=2**64 - 1), None),
+            (authorized(chain_id=CHAIN_ID + 1), None),
+            (authorized(chain_id=2**256 - 1), None),
+            ((*authorized()[:3], 2, *authorized()[4:]), None),
+            ((*authorized()[:3], 27, *authorized()[4:]), None),
+            ((*authorized()[:3], 255, *authorized()[4:]), None),
+            ((*authorized()[:4], 0, 1), None),
+            ((*authorized()[:4], SECP256K1_ORDER, 1), None),
+            ((*authorized()[:4], 2**256 - 1, 1), None),
+            ((*authorized()[:4], 1, 0), None),
+            ((*authorized()[:4], 5, 1), None),
+            ((*authorized()[:5], SECP256K1_ORDER), None),
+            ((*authorized()[:3], 1 - authorized()[3], authorized()[4], SECP256K1_ORDER - authorized()[5]), None),
+        ],
+    )
+    def test_what_authorizes_nobody_is_passed_over(self, entry: tuple[Any, ...], authority: bytes | None) -> None:
+        (found,) = self.decode(entry)
+        assert found == Authorization(entry[1], entry[2], authority)
+
+    @settings(max_examples=60)
+    @given(
+        chain_id=st.sampled_from([0, CHAIN_ID]) | st.integers(0, 2**256 - 1),
+        nonce=st.integers(0, 2**64 - 1),
+        parity=st.integers(0, 3) | st.integers(0, 255),
+        r=st.integers(0, 3) | st.integers(0, 2**256 - 1),
+        s=st.integers(0, 3) | st.integers(0, 2**256 - 1),
+        signature=st.booleans(),
+    )
+    def test_agrees_with_the_executor(
+        self, chain_id: int, nonce: int, parity: int, r: int, s: int, signature: bool
+    ) -> None:
+        entry = authorized(chain_id=chain_id, nonce=nonce) if signature else (chain_id, NEWCOMER, nonce, parity, r, s)
+        (found,) = self.decode(entry)
+        theirs = ExecutorsAuthorization(*entry)
+        counts = chain_id in (0, CHAIN_ID) and nonce < 2**64 - 1
+        assert found == Authorization(NEWCOMER, nonce, theirs.authority if counts else None)
+
+    @pytest.mark.parametrize(
+        ("items", "reason"),
+        [
+            (changed(TYPE_4, 5, b""), "a transaction of type 4 that creates a contract"),
+            (changed(TYPE_4, 0, CHAIN_ID + 1), "another chain"),
+            (changed(TYPE_4, 9, []), "without authorizations"),
+            (changed(TYPE_4, 9, b""), "authorizations: a string"),
+            (changed(TYPE_4, 9, [b""]), "authorization: a string"),
+            (changed(TYPE_4, 9, [authorized()[:-1]]), "authorization: s: missing"),
+            (changed(TYPE_4, 9, [(*authorized(), b"")]), "authorization: 1 bytes too many"),
+            (changed(TYPE_4, 9, [authorized(), (2**256, *authorized()[1:])]), "authorization: chain id"),
+            (changed(TYPE_4, 9, [(b"\0", *authorized()[1:])]), "authorization: chain id: integer with a leading zero"),
+            (changed(TYPE_4, 9, [(CHAIN_ID, bytes(19), *authorized()[2:])]), "authorization: address"),
+            (changed(TYPE_4, 9, [(CHAIN_ID, b"", *authorized()[2:])]), "authorization: address"),
+            (changed(TYPE_4, 9, [(*authorized()[:2], 2**64, *authorized()[3:])]), "authorization: nonce"),
+            (changed(TYPE_4, 9, [(*authorized()[:2], b"\0\5", *authorized()[3:])]), "nonce: integer with a leading"),
+            (changed(TYPE_4, 9, [(*authorized()[:3], 256, *authorized()[4:])]), "authorization: y parity"),
+            (changed(TYPE_4, 9, [(*authorized()[:3], b"\0", *authorized()[4:])]), "y parity: integer with a leading"),
+            (changed(TYPE_4, 9, [(*authorized()[:4], 2**256, 1)]), "authorization: r"),
+            (changed(TYPE_4, 9, [(*authorized()[:5], 2**256)]), "authorization: s"),
+            (changed(TYPE_4, 9, [(*authorized()[:5], b"\0\1")]), "s: integer with a leading zero"),
+            (changed(TYPE_4, 3, 0), "max fee: below the max priority fee"),
+            ([*TYPE_4, b""], "bytes too many"),
+            (TYPE_4[:-1], "authorizations: a string"),
+        ],
+    )
+    def test_refuses(self, items: list[Any], reason: str) -> None:
+        with pytest.raises(Invalid, match=reason):
+            decode_transaction(signed(4, items), CHAIN_ID, PRAGUE)
+
+    def test_authorizations_are_bounded(self) -> None:
+        lists = changed(TYPE_4, 9, [(0, bytes(20), 0, 0, 0, 0)] * MAX_AUTHORIZATIONS)
+        assert len(decode_transaction(signed(4, lists), CHAIN_ID, PRAGUE).authorizations) == MAX_AUTHORIZATIONS
+        lists[9].append((0, bytes(20), 0, 0, 0, 0))
+        with pytest.raises(Invalid, match=f"more than {MAX_AUTHORIZATIONS} authorizations"):
+            decode_transaction(signed(4, lists), CHAIN_ID, PRAGUE)
+
+
+class TestForks:
+    @pytest.mark.parametrize("fork", FORKS.values(), ids=list(FORKS))
+    def test_types(self, fork: Fork) -> None:
+        for kind, items in enumerate((TYPE_0, TYPE_1, TYPE_2, TYPE_3, TYPE_4)):
+            if kind in fork.transaction_types:
+                assert decode_transaction(signed(kind, items), CHAIN_ID, fork).type == kind
+            else:
+                with pytest.raises(Invalid, match=f"transaction type {kind}, which {fork.name} does not have"):
+                    decode_transaction(signed(kind, items), CHAIN_ID, fork)
+        with pytest.raises(Invalid, match="transaction type 5"):
+            decode_transaction(signed(5, TYPE_4), CHAIN_ID, fork)
+
+    @pytest.mark.parametrize(
+        ("fork", "most"),
+        [(CANCUN, 6), (PRAGUE, 9), (OSAKA, 6), (BPO1, 6), (BPO3, 6)],
+        ids=lambda x: getattr(x, "name", ""),
+    )
+    def test_blobs_of_a_transaction(self, fork: Fork, most: int) -> None:
+        """As many as a block may have, until EIP-7594 bounds them whatever the blob schedule is."""
+        decode_transaction(signed(3, changed(TYPE_3, 10, [BLOB_HASH] * most)), CHAIN_ID, fork)
+        with pytest.raises(Invalid, match=f"{most + 1} blobs, 1 to {most} are allowed"):
+            decode_transaction(signed(3, changed(TYPE_3, 10, [BLOB_HASH] * (most + 1))), CHAIN_ID, fork)
+
+    @pytest.mark.parametrize(
+        ("kind", "items", "place"), [(0, TYPE_0, 2), (1, TYPE_1, 3), (2, TYPE_2, 4), (4, TYPE_4, 4)]
+    )
+    def test_gas_of_a_transaction(self, kind: int, items: list[Any], place: int) -> None:
+        """EIP-7825."""
+        assert decode_transaction(signed(kind, changed(items, place, 2**24)), CHAIN_ID, OSAKA).gas_limit == 2**24
+        above = signed(kind, changed(items, place, 2**24 + 1))
+        assert decode_transaction(above, CHAIN_ID, PRAGUE).gas_limit == 2**24 + 1
+        with pytest.raises(Invalid, match="gas limit: 16777217, at most 16777216"):
+            decode_transaction(above, CHAIN_ID, OSAKA)
+
+    def test_the_fee_of_blobs_is_that_of_the_fork(self) -> None:
+        """The same excess is 2 wei in Cancun and 1 in Prague, which lets the fee grow more slowly."""
+        header = genesis_header(bytes(32), gas_used=21000, blob_gas_used=2**17, excess_blob_gas=2314058)
+        transaction = decode_transaction(signed(3, changed(TYPE_3, 9, 1)), CHAIN_ID, PRAGUE)
+        check_inclusion(header, [transaction], [21000], PRAGUE)
+        with pytest.raises(Invalid, match="max fee per blob gas below"):
+            check_inclusion(header, [transaction], [21000], CANCUN)

@@ -26,6 +26,7 @@ from scripts.batches.chain import (
     CONTRACT_CODE,
     NEWCOMER,
     NO_ADDRESS,
+    NO_REQUESTS,
     OTHER,
     SENDERS,
     STORAGE,
@@ -33,9 +34,11 @@ from scripts.batches.chain import (
     Chain,
     Transfer,
     Withdrawn,
+    deposit_log,
     list_root,
     refit_receipts,
     reheader,
+    requests_digest,
     sample_chain,
 )
 from tests.verifier.conftest import Expected
@@ -51,7 +54,7 @@ from verifier.container import (
     Writes,
     encode_proof,
 )
-from verifier.forks import CANCUN
+from verifier.forks import CANCUN, FORKS, Schedule
 from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import SUPPORTED_HEIGHTS
 from verifier.operations import BlockContents, operations_of
@@ -59,6 +62,7 @@ from verifier.segments import ordered_code_writes, ordered_writes
 from verifier.state import BEACON_ROOTS_ADDRESS, BatchState
 from verifier.transactions import decode_transaction
 from verifier.tries import Account, StateTrie
+from verifier.verify import circuits_of_segments
 from verifier.withdrawals import decode_withdrawal
 
 TRANSACTIONS, SEGMENTS = 6, 4
@@ -266,6 +270,9 @@ LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
     ("format", "receipt's status", lambda f: change_receipt(f, 0, status=2)),
     ("format", "five topics", lambda f: change_log(f, 3, 2, topics=(bytes(32),) * 5)),
     ("headers", "fork", lambda f: replace(f, statement=replace(f.statement, fork="prague"))),
+    ("headers", "fork of no block", lambda f: replace(f, statement=replace(f.statement, fork="cancun, prague from 9999"))),
+    ("headers", "no fork", lambda f: replace(f, statement=replace(f.statement, fork=""))),
+    ("headers", "requests hash", lambda f: reheader(f, 1, requests_hash=NO_REQUESTS)),
     ("headers", "parent", lambda f: replace(f, parent_header=f.blocks[0].header)),
     ("headers", "timestamp", lambda f: reheader(f, 0, timestamp=0)),
     ("headers", "base fee", lambda f: reheader(f, 1, base_fee=1)),
@@ -305,6 +312,8 @@ LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
     ("receipts", "log added", lambda f: change_receipt(f, 3, logs=f.receipts[3].logs + f.receipts[3].logs[:1])),
     ("receipts", "logs in another order", lambda f: change_receipt(f, 3, logs=f.receipts[3].logs[::-1])),
     ("receipts", "log moved", lambda f: _moved_log(f)),
+    ("requests", "an output", lambda f: change_block(f, 1, outputs=(b"",))),
+    ("requests", "two outputs", lambda f: change_block(f, 0, outputs=(b"", b""))),
     ("leaves", "order", lambda f: replace(f, state_keys=f.state_keys[::-1])),
     ("leaves", "repeated", lambda f: replace(f, state_keys=put(f.state_keys, 1, f.state_keys[0]))),
     ("leaves", "unknown kind", lambda f: replace(f, state_keys=(*f.state_keys, (6, NO_ADDRESS, 0)))),
@@ -491,6 +500,8 @@ def restated(file: ProofFile) -> ProofFile:
             header,
             [decode_transaction(raw, file.statement.chain_id, CANCUN) for raw in block.transactions],
             [decode_withdrawal(data) for data in block.withdrawals],
+            block.outputs,
+            CANCUN,
         )
         for header, block in zip(headers, file.blocks, strict=True)
     ]
@@ -860,3 +871,151 @@ def test_the_verifier_loads_neither_executor_nor_prover() -> None:
     assert "circuits.statement" in loaded
     foreign = {name for name in loaded if name.partition(".")[0] in ("executor", "prover", "eth", "ray")}
     assert foreign <= {f"executor{name}" for name in ("", ".limbs", ".state_keys", ".tables", ".trace")}
+
+
+CROSSING = "cancun, prague from 1024, osaka from 1036, bpo1 from 1060"
+DEPOSIT = bytes(range(192))
+
+
+def crossing_chain(operations: bool = True) -> Chain:
+    """Blocks of the times 1012 to 1060: one of Cancun, one of Prague, two of Osaka and one of BPO1.
+
+    Args:
+        operations: whether there are any: one transaction in each but the first block of Osaka, and in Prague a
+            deposit and what both request contracts return.
+    """
+    chain = Chain(schedule=Schedule.parse(CROSSING))
+    blocks: list[dict[str, Any]] = [{} for _ in range(5)]
+    transfers = [Transfer(n, NEWCOMER) for n in (0, 1, 2, 3)]
+    if operations:
+        transfers[1] = replace(transfers[1], execution_gas=30_000, logs=(deposit_log(DEPOSIT),))
+        blocks[1] = {"deposits": DEPOSIT, "outputs": (b"w" * 76, b"c" * 116)}
+        blocks[4]["blob_gas_used"] = 0
+    for number, block in enumerate(blocks):
+        own = [transfers[number - (number > 2)]] if operations and number != 2 else []
+        chain.block(*own, **block)
+    return chain
+
+
+class TestForks:
+    """Blocks of other forks than Cancun, and batches that cross them."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def crossing() -> ProofFile:
+        """A segment for each circuit, and two of Osaka's."""
+        return crossing_chain().file(1, 2, 3)
+
+    @pytest.mark.parametrize("name", FORKS)
+    def test_each_fork_alone(self, name: str) -> None:
+        chain = Chain(schedule=Schedule(FORKS[name]))
+        chain.block()
+        chain.block()
+        assert verify(encode_proof(chain.file())).statement.fork == name
+
+    def test_a_batch_that_crosses_forks(self) -> None:
+        report = verify(encode_proof(crossing_chain(operations=False).file()))
+        assert (report.blocks, report.statement.fork) == (5, CROSSING)
+
+    def test_without_blocks_there_is_no_fork(self) -> None:
+        for name in FORKS:
+            assert verify(encode_proof(Chain(schedule=Schedule(FORKS[name])).file())).statement.fork == ""
+
+    def test_operations_of_several_circuits(self, crossing: ProofFile, expected: Expected) -> None:
+        assert len(expected(crossing)) == 4
+        assert circuits_of_segments(encode_proof(crossing)) == ["cancun", "prague", "osaka", "osaka"]
+        # Osaka and BPO1 may share a segment.
+        whole = crossing_chain().file(1, 2)
+        assert len(expected(whole)) == 3
+        assert circuits_of_segments(encode_proof(whole)) == ["cancun", "prague", "osaka"]
+
+    @pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 3)])
+    def test_a_segment_does_not_cross_circuits(self, cuts: tuple[int, ...]) -> None:
+        error = rejection(crossing_chain().file(*cuts))
+        assert error.check == "segments"
+        assert "has operations of the circuits of" in error.reason
+
+    @pytest.mark.parametrize(
+        "stated",
+        [
+            "cancun",
+            "prague",
+            "bpo1",
+            "",
+            "cancun, prague from 1025, osaka from 1036, bpo1 from 1060",
+            "cancun, prague from 1012, osaka from 1036, bpo1 from 1060",
+            "cancun, prague from 1024, osaka from 1024, bpo1 from 1060",
+            "cancun, prague from 1024, osaka from 1036, bpo1 from 1060, bpo2 from 1061",
+            "prague, osaka from 1036, bpo1 from 1060",
+            "cancun,prague from 1024,osaka from 1036,bpo1 from 1060",
+            "cancun, prague from 01024, osaka from 1036, bpo1 from 1060",
+        ],
+    )
+    def test_another_schedule_is_refused(self, crossing: ProofFile, stated: str) -> None:
+        lie = replace(crossing, statement=replace(crossing.statement, fork=stated))
+        assert rejection(lie).check == "headers"
+
+    @pytest.mark.parametrize(
+        "stated",
+        [
+            "cancun, prague from 1013, osaka from 1036, bpo1 from 1060",
+            "cancun, prague from 1024, osaka from 1037, bpo1 from 1060",
+            "cancun, prague from 1024, osaka from 1036, bpo1 from 1048",
+            "cancun, prague from 1024, osaka from 1036",
+        ],
+    )
+    def test_a_schedule_that_the_blocks_follow_too_is_another_statement(self, crossing: ProofFile, stated: str) -> None:
+        """Times without blocks between them, a block without transactions, blocks without blobs: it is true of these
+        blocks, and says so. Who knows the chain compares."""
+        file = replace(crossing, statement=replace(crossing.statement, fork=stated))
+        assert rejection(file).check == "proofs"
+        assert file.statement.digest != crossing.statement.digest
+        with pytest.raises(Rejected, match=f"statement: fork is {stated}, expected is {CROSSING}"):
+            verify(encode_proof(file), expected={"fork": CROSSING})
+
+    def test_what_is_known_of_the_chain_is_compared(self) -> None:
+        proof = encode_proof(crossing_chain(operations=False).file())
+        later = f"{CROSSING}, bpo2 from 1061"
+        for known in (CROSSING, later, "cancun, prague from 1024, osaka from 1036, bpo1 from 1060, bpo4 from 2000"):
+            verify(proof, expected={"fork": known})
+        others = (
+            "cancun",
+            "prague",
+            "cancun, prague from 1023, osaka from 1036, bpo1 from 1060",
+            "cancun, bpo1 from 1024",
+        )
+        for known in others:
+            with pytest.raises(Rejected, match=f"statement: fork is {CROSSING}, expected is {known}"):
+                verify(proof, expected={"fork": known})
+
+    @pytest.mark.parametrize(
+        ("check", "lie"),
+        [
+            ("headers", lambda f: reheader(f, 1, requests_hash=None)),
+            ("headers", lambda f: reheader(f, 0, requests_hash=NO_REQUESTS)),
+            ("requests", lambda f: reheader(f, 1, requests_hash=NO_REQUESTS)),
+            ("requests", lambda f: reheader(f, 1, requests_hash=requests_digest(DEPOSIT, b"w" * 76))),
+            ("requests", lambda f: reheader(f, 1, requests_hash=requests_digest(b"", b"w" * 76, b"c" * 116))),
+            ("requests", lambda f: reheader(f, 2, requests_hash=bytes(32))),
+            ("requests", lambda f: change_block(f, 1, outputs=(b"w" * 76, b""))),
+            ("requests", lambda f: change_block(f, 1, outputs=(b"c" * 116, b"w" * 76))),
+            ("requests", lambda f: change_block(f, 1, outputs=())),
+            ("requests", lambda f: change_block(f, 1, outputs=(b"w" * 76, b"c" * 116, b""))),
+            ("requests", lambda f: change_block(f, 0, outputs=(b"", b""))),
+            ("requests", lambda f: refit_receipts(f, put(f.receipts, 1, replace(f.receipts[1], logs=())))),
+            (
+                "requests",
+                lambda f: refit_receipts(change_log(f, 1, 0, data=b""), change_log(f, 1, 0, data=b"").receipts),
+            ),
+            ("receipts", lambda f: change_log(f, 1, 0, data=deposit_log(bytes(192)).data)),
+            ("transactions", lambda f: change_block(f, 4, transactions=(b"\x02" + bytes(2**23),))),
+        ],
+    )
+    def test_lies_are_refused(self, crossing: ProofFile, check: str, lie: Callable[[ProofFile], ProofFile]) -> None:
+        assert rejection(lie(crossing)).check == check
+
+    def test_a_long_block_is_refused_before_anything_in_it_is_looked_at(self, crossing: ProofFile) -> None:
+        """Each transaction is within its own bound."""
+        block = change_block(crossing, 4, transactions=(b"\x02" + bytes(2**22),) * 2)
+        receipts = (*crossing.receipts, ReceiptRecord(1, 21_000))
+        assert "bytes, at most 8388608" in rejection(replace(block, receipts=receipts)).reason
