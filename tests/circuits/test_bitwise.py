@@ -336,7 +336,7 @@ def test_no_fork_before_osaka_has_clz() -> None:
         assert "clz" not in {c.table.name for c in components(fork)}
         facts = opcode_facts(fork)
         assert facts.undefined[CLZ]
-        assert not (facts.reach[CLZ] or facts.operands[CLZ] or facts.results[CLZ] or facts.gas[CLZ])
+        assert [int(fact[CLZ]) for fact in (facts.reach, facts.operands, facts.results, facts.gas)] == [0] * 4
     facts = opcode_facts(OSAKA)
     assert not facts.undefined[CLZ]
     assert (facts.reach[CLZ], facts.operands[CLZ], facts.results[CLZ], facts.gas[CLZ], facts.grows[CLZ]) == (
