@@ -35,8 +35,8 @@ from circuits.programs.precompiles import PRECOMPILES, Precompile, listed_progra
 from circuits.programs.program import PART, WRITTEN, Variant
 from circuits.programs.runs import Runs, signed_digits
 
-#: The engine takes 1,000 interactions of one table.
-MAX_MESSAGES = 960
+#: The engine takes 4,000 interactions of one table.
+MAX_MESSAGES = 4_000
 
 _PROGRAM_FIELDS = tuple(field.name for field in PROGRAM_LISTED.fields)
 _BUSES = (PROGRAM_LISTED, NARROW_LISTED, WIDE_LISTED, SELECTED_LISTED, BITS_LISTED, WORD_LISTED, *REGISTERS.values())

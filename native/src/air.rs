@@ -15,12 +15,13 @@ use serde::Deserialize;
 use crate::MODULUS;
 use crate::errors::{Kind, Outcome};
 
-/// Bounds under which the engine's parameters are meant to reach 100 bits. It names 100 tables; its analysis, which
-/// every key must pass, counts them by the bits of their number.
+/// Bounds under which the engine's parameters are meant to reach 100 bits. It names 100 tables and 1,000 interactions of
+/// each; its analysis, which every key must pass, counts tables by the bits of their number, and interactions of all rows
+/// together.
 pub const MAX_TABLES: usize = 256;
 pub const MAX_COLUMNS: usize = 60_000;
 pub const MAX_CONSTRAINTS: usize = 5_000;
-pub const MAX_INTERACTIONS: usize = 1_000;
+pub const MAX_INTERACTIONS: usize = 4_000;
 pub const MAX_DEGREE: usize = APP_MAX_CONSTRAINT_DEGREE;
 /// Fields of one message together with its bus number (`2^log_max_message_length`).
 pub const MAX_MESSAGE: usize = 128;

@@ -857,7 +857,7 @@ BROKEN: dict[str, Callable[[dict[str, Any]], None]] = {
     "weight negative": message(weight=-1),
     "weight too large": message(weight=P),
     "message entry missing": changed(interactions=[{"bus": 0, "count": 0, "fields": [0]}]),
-    "too many interactions": changed(interactions=[{"bus": 0, "count": 0, "fields": [0], "weight": 0}] * 1001),
+    "too many interactions": changed(interactions=[{"bus": 0, "count": 0, "fields": [0], "weight": 0}] * 4001),
     "weights too large together": changed(
         interactions=[{"bus": 0, "count": 0, "fields": [0], "weight": P // 2 + 1}] * 2
     ),
