@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from executor.transactions import Authorization as ExecutorsAuthorization
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, GAS_LIMIT, NEWCOMER, SECRETS, SENDERS, Transfer, genesis_header
 from verifier.errors import Invalid
-from verifier.forks import CANCUN
+from verifier.forks import BPO1, BPO3, CANCUN, FORKS, OSAKA, PRAGUE, Fork
 from verifier.rlp_bounded import RlpError, list_header
 from verifier.transactions import (
+    AUTHORIZATION_MAGIC,
     MAX_ACCESS_ENTRIES,
+    MAX_AUTHORIZATIONS,
     MAX_CALLDATA_BYTES,
     SECP256K1_ORDER,
+    Authorization,
     Transaction,
     check_inclusion,
     decode_transaction,
