@@ -48,6 +48,11 @@ def _intrinsic(data: bytes, creates: bool) -> int:
     return 21_000 + 4 * zeros + 16 * (len(data) - zeros) + creates * (32_000 + 2 * -(-len(data) // 32))
 
 
+def _floor(data: bytes, fork: Fork) -> int:
+    """The least gas limit of a transaction (EIP-7623)."""
+    return 21_000 + fork.floor_gas_per_token * (4 * len(data) - 3 * data.count(0))
+
+
 def _program(random: Random, number: int, data: bytes, prologue: str, paid: bool, fork: Fork) -> bytes:
     """A program that makes the call. `prologue` copies the input to the memory, from a place on."""
     start = random.choice((0, 0, 32, random.randrange(80)))
@@ -83,7 +88,7 @@ def _transaction(random: Random, building: Builder, index: int, number: int, dat
     fields: dict[str, Any] = {"value": 0, "gasPrice": gas_price}
     way = random.choices((TRANSACTION, "calldata", "code", "creation"), (2, 3, 2, 1))[0]
     if way == TRANSACTION:
-        gas = _intrinsic(data, creates=False) + _gas(random, cost, paid)
+        gas = max(_intrinsic(data, creates=False) + _gas(random, cost, paid), _floor(data, building.fork))
         fields |= {"value": random.choice((0, 0, 3)), "gas": gas, "data": "0x" + data.hex()}
         return building.transfer(sender, number.to_bytes(20, "big"), **fields)
     given = data if way == "calldata" else b""
@@ -98,7 +103,8 @@ def _transaction(random: Random, building: Builder, index: int, number: int, dat
         building.alloc(address, code="0x" + code.hex(), balance=BALANCE)
         fields |= {"to": address, "data": "0x" + given.hex()}
     # A frame keeps a 64th for itself (EIP-150).
-    gas = _intrinsic(given, way == "creation") + SPARE + (cost if paid else min(cost, MAX_COST)) * 64 // 63
+    spare = max(SPARE, _floor(given, building.fork) - _intrinsic(given, way == "creation"))
+    gas = _intrinsic(given, way == "creation") + spare + (cost if paid else min(cost, MAX_COST)) * 64 // 63
     return building.transfer(sender, gas=gas, **fields)
 
 
