@@ -33,7 +33,8 @@ from scripts.batches.precompiles import words
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
-from tests.circuits.lying import objections, row_where
+from tests.circuits.family import mutate_family
+from tests.circuits.lying import RANGES, objections, row_where
 
 G1_ADD, G1_MSM, G2_ADD, G2_MSM, PAIRING, MAP_G1, MAP_G2, P256VERIFY = (*range(0x0B, 0x12), 0x100)
 
@@ -499,3 +500,18 @@ def test_the_columns_that_a_fork_adds() -> None:
     widths = np.array([layout.width for layout in layouts])
     flags = [len(precompiles_of(fork)) for fork in (CANCUN, PRAGUE, OSAKA)]
     assert (widths - flags - widths[0] + flags[0]).tolist() == [0, 2, 3]
+
+
+@cache
+def _paid_multiples() -> Execution:
+    """One part, many, none, and one that is unpaid; a program answers with failure and with success."""
+    counts = ((1, 12_000), (130, 130 * 6_228), (0, 10), (2, 5))
+    return _contract(PRAGUE, "".join(f"0 0 {160 * n} 0 {G1_MSM} {gas} staticcall pop " for n, gas in counts))
+
+
+def test_mutations_of_calls_and_prices() -> None:
+    cases = ((PRAGUE, _paid_multiples(), G1_MSM), (PRAGUE, _priced(), G1_MSM), (OSAKA, _signed(), P256VERIFY))
+    for fork, execution, precompile in cases:
+        family = [c for c in _family(fork, precompile) if c.table.name in (_CALLS, _INSTANCES, "part_prices")]
+        report = mutate_family([*family, RANGES], execution, rows_per_table=8)
+        assert report.survivors == [], str(report)
