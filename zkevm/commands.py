@@ -111,7 +111,6 @@ def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] 
     content = json.dumps(fetched.document).encode()
     write_atomically(out, content)
     batch = fetched.batch
-    forks = dict.fromkeys(batch.schedule.at(block.context.timestamp).name for block in batch.blocks)
     facts = {
         "blocks": len(batch.blocks),
         "first_block_number": fetched.first,
@@ -119,7 +118,7 @@ def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] 
         "last_block_hash": fetched.last_hash,
         "transactions": batch.transactions,
         "chain_id": batch.chain_id,
-        "fork": " to ".join(forks),
+        "fork": batch.schedule.of_blocks(block.context.timestamp for block in batch.blocks),
         "bytes": len(content),
         "batch": str(out),
         "seconds": time.perf_counter() - start,
