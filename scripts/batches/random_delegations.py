@@ -65,6 +65,7 @@ def document(seed: int, programs: int = 8, fork: Fork = PRAGUE) -> dict[str, Any
                     alloc.pop(address)
             elif rng.random() < 0.2:
                 account["code"] = "0x00"
+            account.setdefault("nonce", 1)
             nonces.append(int(alloc.get(address, {}).get("nonce", 0)))
     for wallet in sorted(wallets)[:1]:
         if rng.random() < 0.5:

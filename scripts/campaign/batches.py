@@ -11,7 +11,7 @@ import numpy as np
 
 from executor.forks import CANCUN, Fork
 from executor.system_contracts import under
-from scripts.batches import calls, everything, worlds
+from scripts.batches import calls, everything, random_delegations, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
@@ -31,6 +31,8 @@ _KINDS = {
 }  # fmt: skip
 #: How many small batches call and create in every way: random programs do much else.
 _OF_CALLS = 0.4
+#: How many have set-code transactions, where a fork has these (EIP-7702).
+_OF_DELEGATIONS = 0.3
 #: Batches of programs that call and create (`scripts.batches.programs`).
 _CALLING = ("calls", "return data", "logs", "failures", "creations", "destruction", "deep")
 #: Programs of a batch, and of a small one.
@@ -40,6 +42,9 @@ _FEW_PROGRAMS = (1, 2, 3)
 
 def random_document(rng: np.random.Generator, fork: Fork = CANCUN, *, small: bool = False) -> Document:
     """A batch: of random programs mostly, of everything there is, or of real contracts; `small`: filled fast."""
+    if fork.sets_codes and rng.random() < _OF_DELEGATIONS:
+        programs = int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS))
+        return random_delegations.document(int(rng.integers(1 << 40)), programs, fork)
     return under(_random_document(rng, small), fork)
 
 

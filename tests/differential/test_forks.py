@@ -11,6 +11,7 @@ from hypothesis import given
 
 from executor.execute import ExecutedBatch
 from executor.forks import BPO1, BPO2, OSAKA, PRAGUE, Fork
+from scripts.batches import random_delegations
 from scripts.batches.builder import Builder
 from scripts.batches.random_programs import documents
 from tests.differential.agreement import Tally, assert_agreement
@@ -18,6 +19,7 @@ from tests.differential.comparison import examples
 from tests.differential.specs import Specs
 
 FEW, MANY = 6, 300
+PROGRAMS = 8  # of a batch of accounts that have delegated
 CONTRACT, OTHER, POINTER = (bytes([byte]) * 20 for byte in (0xCC, 0xDD, 0xEE))
 FEES = {"maxFeePerGas": 1_000, "maxPriorityFeePerGas": 1}
 NO_REQUESTS = "0x00"
@@ -108,6 +110,17 @@ def test_set_code_transactions(specs_of_fork: Specs, fork: Fork) -> None:
     ]
     executed = agreed(specs_of_fork, fork, building.block(*requests, *calls))
     assert executed.post_state.code_hash(wallets[0]) == keccak(b"\xef\x01\x00" + CONTRACT)
+
+
+def test_random_programs_of_accounts_that_have_delegated(specs_of_fork: Specs, fork: Fork) -> None:
+    for seed in range(FEW):
+        assert_agreement(specs_of_fork, random_delegations.document(seed, PROGRAMS, fork), Tally())
+
+
+@pytest.mark.deep
+def test_many_random_programs_of_accounts_that_have_delegated(specs_of_fork: Specs, fork: Fork) -> None:
+    for seed in range(1_000, 1_000 + MANY // 4):
+        assert_agreement(specs_of_fork, random_delegations.document(seed, PROGRAMS, fork), Tally())
 
 
 def test_calldata_between_its_price_and_its_floor(specs_of_fork: Specs, fork: Fork) -> None:
