@@ -12,6 +12,7 @@ from typing import Any
 
 from eth.constants import BLANK_ROOT_HASH
 from eth.exceptions import InsufficientStack, InvalidInstruction, OutOfGas
+from eth.vm.forks.shanghai.computation import ShanghaiComputation
 from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.memory import Memory
 from eth.vm.message import Message
@@ -80,8 +81,12 @@ def confined_machine(confined: Confined) -> Any:
         memory_class = ConfinedMemory
         _precompiles = precompiles_of(fork, computation.get_precompiles())
 
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, state: Any, message: Any, context: Any) -> None:
+            if context.origin == SYSTEM_ADDRESS:
+                # py-evm warms the coinbase for whatever runs, EIP-3651 for transactions alone.
+                super(ShanghaiComputation, self).__init__(state, message, context)  # type: ignore[misc]
+            else:
+                super().__init__(state, message, context)
             self._memory = self.memory_class()
 
         @classmethod

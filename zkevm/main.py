@@ -145,7 +145,7 @@ def fetch(
             "--fork",
             metavar="NAME[=TIME]",
             help="Fork of the blocks, or forks with the times from which they are; may be given several times.",
-            show_default="what the headers say",
+            show_default="what headers or node say",
         ),
     ] = None,
     as_json: AsJson = False,

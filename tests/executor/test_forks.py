@@ -272,6 +272,18 @@ def test_a_block_needs_the_contracts_of_requests() -> None:
         building.alloc(PRAGUE.block_end_calls[0].address, code="0xfe").execute()
 
 
+def test_a_system_call_does_not_know_the_coinbase() -> None:
+    """EIP-3651 is about transactions: nothing of the account is needed for a block without any."""
+    contract = PRAGUE.block_end_calls[0].address
+    for code, cost in (("0x00", 0), ("0x5a4131505a90035f5500", 2 + 2_600 + 2 + 2)):
+        # COINBASE, BALANCE, POP, GAS: what they cost goes into slot 0.
+        executed = building_of("prague").alloc(contract, code=code).block().execute()
+        assert executed.post_state.storage(contract, 0) == cost
+        assert executed.trace is not None
+        check_trace(executed.trace)
+        assert (Builder.COINBASE in {key.address for key in executed.trace.state_keys()}) == bool(cost)
+
+
 def test_sender_with_a_delegation_may_send_from_prague_on() -> None:
     for fork, is_valid in (("cancun", False), ("prague", True)):
         building = building_of(fork)

@@ -514,6 +514,9 @@ def test_blocks_are_fetched_from_a_node_and_checked(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.stderr
         assert the_object(result) | {"seconds": 0} == {
             "blocks": 2,
+            "first_block_number": 1,
+            "last_block_number": 2,
+            "last_block_hash": "0x" + executed.last_block_hash.hex(),
             "transactions": 2,
             "chain_id": Builder.CHAIN_ID,
             "fork": "cancun",
@@ -572,6 +575,7 @@ def test_a_batch_that_crosses_forks_is_proved_and_verified(tmp_path: Path) -> No
         (("inspect", "none.json"), "No such file"),
         (("verify", "none.proof"), "No such file"),
         (("prove", "none.json", "--out", "none/x.proof"), "folder of the output does not exist"),
+        (("fetch", "1", "--rpc", "http://127.0.0.1:9", "--out", "none/x.json"), "folder of the output does not exist"),
         (("bench", "none"), "no workload 'none'"),
         (("bench", "none", "--fork", "osaka"), "no workload 'none'"),
         (("bench", "--fork", "paris"), "no fork 'paris'"),
