@@ -24,6 +24,7 @@ from executor.errors import BatchError
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.opcodes import NAMES
 from executor.provable import check_provable, proved_precompiles
+from executor.system_contracts import under
 from executor.trace import NONE, ExecutionTrace, Outcome
 from prover.assemble import assemble
 from prover.planner import SegmentPlan
@@ -41,6 +42,8 @@ FEW, MANY = 3, 50  # batches
 CALLING = 20  # programs of a batch that call each other
 FEW_DELEGATED = 8  # programs of a batch of accounts that have delegated
 FEW_CALLING, PARTS, PART = 4, 10, 25  # batches; those of the deep test come in parts
+LATER = pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
+FEW_LATER, MANY_LATER = 1, 10  # batches of each kind and later fork
 
 
 class Counting(Protocol):
@@ -173,3 +176,27 @@ def test_many_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPat
     assert set(happened.precompiles) == set(proved_precompiles(CANCUN))
     rare = {"PRECOMPILE_FAILURE", "STACK_OVERFLOW", "COLLISION"}
     assert {outcome.name for outcome in Outcome} - set(happened.outcomes) <= rare
+
+
+def later(seeds: range, fork: Fork, monkeypatch: pytest.MonkeyPatch) -> tuple[Ran, Happened]:
+    """Batches of a later fork: programs by themselves; and ones that call each other, with accounts that delegate."""
+    ran, happened = Ran(), Happened()
+    for seed in seeds:
+        check(seed, under(single_frames.document(seed, PROGRAMS), fork), ran, monkeypatch)
+        check(seed, random_delegations.document(seed, CALLING, fork), happened, monkeypatch)
+    print(ran, happened, sep="\n")
+    assert ran.programs == len(seeds) * PROGRAMS
+    assert ran.outcomes["SUCCESS"] > ran.programs / 4
+    assert happened.frames.total() > len(seeds) * CALLING
+    return ran, happened
+
+
+@LATER
+def test_random_programs_of_later_forks(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    later(range(FEW_LATER), fork, monkeypatch)
+
+
+@pytest.mark.deep
+@LATER
+def test_many_random_programs_of_later_forks(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    later(range(1_000, 1_000 + MANY_LATER), fork, monkeypatch)
