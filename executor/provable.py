@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import BEACON_ROOTS_ADDRESS, FORKS, Fork
+from executor.forks import BEACON_ROOTS_ADDRESS, DEVELOPMENT_FORKS, EXECUTED_FORKS, FORKS, Fork
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
 from executor.state_keys import EMPTY_CODE_HASH, StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
+from executor.transactions import delegates
 
 if TYPE_CHECKING:
     from executor.execute import ExecutedBatch
@@ -25,6 +26,7 @@ MAX_GAS_LIMIT = 2**64 - 1
 MAX_OPERATIONS = 2**24 - 1  # transactions, withdrawals and calls of system contracts
 MAX_CALLDATA_BYTES = 2**22
 MAX_ACCESS_LIST = 2**16  # addresses and storage keys together
+MAX_AUTHORIZATIONS = 2**13  # of a transaction
 MAX_CHAIN_ID = 2**64 - 1
 MAX_CODE_BYTES = 2**20
 MAX_MEMORY_BYTES = 2**24
@@ -107,6 +109,8 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         ValueError: the batch was executed without a trace.
     """
     for number, fork in enumerate(executed.forks):
+        if fork.name in DEVELOPMENT_FORKS:
+            raise UnsupportedFeature(f"fork {fork.name}, which is in development", number)
         if fork != FORKS[fork.name]:
             raise UnsupportedFeature(f"fork {fork.name} with another blob schedule", number)
     trace = executed.trace
@@ -126,6 +130,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
+            *_coded_precompiles(executed, trace),
             *_new_beacon_roots(executed, trace),
         ),
         default=None,
@@ -199,6 +204,8 @@ def _transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Re
             reason = f"calldata of more than {MAX_CALLDATA_BYTES} bytes"
         elif entries[row] > MAX_ACCESS_LIST:
             reason = f"access list of more than {MAX_ACCESS_LIST} entries"
+        elif table.authorizations[row] > MAX_AUTHORIZATIONS:
+            reason = f"more than {MAX_AUTHORIZATIONS} authorizations"
         if reason:
             yield Refusal(place_of_transaction(trace, row), reason)
 
@@ -222,9 +229,9 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     # What grows in the last step of a frame shows in no step behind it.
     endings = np.flatnonzero(of_own & (steps.failed == 0) & np.isin(steps.opcode, _ENDINGS))
     offset, size = (_small(trace.operands.word[trace.operands_start[endings] + k]) for k in range(2))
-    wide = endings[(size > 0) & (offset + size > MAX_MEMORY_BYTES)]
-    if len(wide):
-        yield Refusal(_place_of_step(trace, int(wide[0])), "memory of more than 16 MiB")
+    returning = endings[(size > 0) & (offset + size > MAX_MEMORY_BYTES)]
+    if len(returning):
+        yield Refusal(_place_of_step(trace, int(returning[0])), "memory of more than 16 MiB")
 
 
 def _blake2f(trace: ExecutionTrace) -> Iterator[Refusal]:
@@ -273,7 +280,7 @@ def _modexp(trace: ExecutionTrace, calls: NDArray[np.int64], forks: Sequence[For
 
 def forks_of(trace: ExecutionTrace) -> list[Fork]:
     """The fork of each block."""
-    known = list(FORKS.values())
+    known = list(EXECUTED_FORKS.values())
     return [known[place] for place in trace.blocks.fork.tolist()]
 
 
@@ -287,13 +294,13 @@ def precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
     frames = trace.frames
     address = frames.code_address
     number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)
-    created = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    none = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2)) | (frames.delegates == 1)
     is_known = np.zeros(len(number), dtype=bool)
-    for place, fork in enumerate(FORKS.values()):
+    for place, fork in enumerate(EXECUTED_FORKS.values()):
         own = np.flatnonzero(trace.blocks.fork == place)
         if len(own):
             is_known |= np.isin(number, proved_precompiles(fork)) & np.isin(frames.block, own)
-    return np.where(created | ~is_known, 0, number)
+    return np.where(none | ~is_known, 0, number)
 
 
 def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
@@ -313,7 +320,9 @@ def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
     used = large & (counted < GAS_MARGIN + np.where(np.isin(steps.opcode, OPENERS), cost, 0))
     lacks = own & (steps.failed != 0) & (frames.outcome[steps.frame] == Outcome.OUT_OF_GAS)
     beyond = np.zeros(len(steps), dtype=bool)
-    max_initcode = np.array([fork.max_initcode_bytes for fork in FORKS.values()])[trace.blocks.fork[frames.block]]
+    max_initcode = np.array([fork.max_initcode_bytes for fork in EXECUTED_FORKS.values()])[
+        trace.blocks.fork[frames.block]
+    ]
     for step in np.flatnonzero(lacks).tolist():
         reach = _reach(trace, step)
         paid = 0 if reach <= MAX_MEMORY_BYTES else int(_memory_gas(trace, np.array([step]))[0])
@@ -410,12 +419,18 @@ def proved_frames(trace: ExecutionTrace) -> NDArray[np.bool_]:
 
 
 def _system_calls(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
-    """Calls of other contracts than those of the EIPs, in forks whose circuit has no system calls."""
-    calls = trace.system_calls
+    """Calls of other contracts than those of the EIPs, in forks whose circuit has no system calls; and delegations.
+
+    Nobody knows the key of a system contract's address, so that none delegates on any chain that has them.
+    """
+    calls, codes = trace.system_calls, trace.codes
     for call in np.flatnonzero((calls.is_write == 0) & (calls.end_frame > calls.first_frame)).tolist():
+        frame = int(calls.first_frame[call])
         if not executed.forks[int(calls.block[call])].block_end_calls:
-            what = "another contract than that of EIP-4788 at its address"
-            yield Refusal(_place_of_frame(trace, int(calls.first_frame[call])), what)
+            yield Refusal(_place_of_frame(trace, frame), "another contract than that of EIP-4788 at its address")
+        code = trace.frames.code[frame]
+        if delegates(trace.bytes_at(codes.start[code], codes.size[code])):
+            yield Refusal(_place_of_frame(trace, frame), "a system contract that delegates (EIP-7702)")
 
 
 def _codes(trace: ExecutionTrace) -> Iterator[Refusal]:
@@ -456,6 +471,22 @@ def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
     )
     for address in sorted(found):
         yield Refusal(_first_access(trace, address), f"empty account 0x{address.hex()} in the pre-state")
+
+
+def _coded_precompiles(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
+    """Accounts of precompiles that have code, where accounts can delegate (EIP-7702): nothing ever puts one there.
+
+    And the account 0 with code, as that which a recipient's code names: no authorization does.
+    """
+    empty = np.frombuffer(EMPTY_CODE_HASH[::-1], dtype="<u2")
+    coded = _addresses(trace, StateKind.CODE_HASH, (trace.keys.first != empty).any(axis=1))
+    addresses = {address for fork in executed.forks if fork.sets_codes for address in fork.precompiles}
+    for address in sorted(coded & addresses):
+        yield Refusal(_first_access(trace, address), f"code at the address of a precompile, 0x{address.hex()}")
+    frames = trace.frames
+    named = (frames.kind == FrameKind.MESSAGE) & (frames.delegates == 1) & ~frames.code_address.any(axis=1)
+    for frame in np.flatnonzero(named & (frames.end_step > frames.first_step))[:1].tolist():
+        yield Refusal(_place_of_frame(trace, frame), "a delegation to the address 0, which has code")
 
 
 def _new_beacon_roots(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:

@@ -26,7 +26,7 @@ from circuits.functions.keccak_sponge import RATE
 from circuits.programs.precompiles import PRECOMPILES
 from executor.modexp import ModexpInput
 from executor.opcodes import OPCODES
-from executor.provable import MODEXP, blake2f_calls, precompile_numbers
+from executor.provable import MODEXP, blake2f_calls, precompile_numbers, proved_frames
 from executor.trace import NONE, ExecutionTrace, HashPurpose, Outcome
 
 Integers = NDArray[np.int64]
@@ -100,24 +100,22 @@ class Estimator:
         of_step = _operations(operations.first_step, len(steps))
         transactions = np.flatnonzero(operations.kind == OperationKind.TRANSACTION)
         rows = operations.row[transactions]
-        of_transaction = np.zeros(len(trace.transactions), dtype=np.int64)
-        of_transaction[rows] = transactions
+        of_frame = _frame_operations(batch)
 
         each = np.full(count, PER_OPERATION, dtype=np.float64)
         each += PER_STEP * np.bincount(of_step, minlength=count)
         each += PER_PRODUCT * np.bincount(of_step[np.isin(steps.opcode, _PRODUCTS)], minlength=count)
-        own = frames.transaction != NONE
-        each += PER_FRAME * np.bincount(of_transaction[frames.transaction[own]], minlength=count)
+        each += PER_FRAME * np.bincount(of_frame[proved_frames(trace)], minlength=count)
         memory = trace.memory
         words = -(-memory.size.astype(np.int64) // _WORD_BYTES)
         each += PER_WORD * np.bincount(of_step[memory.step], weights=words, minlength=count)
-        for number, cost in _powers(trace):
-            each[of_transaction[number]] += cost
+        for frame, cost in _powers(trace):
+            each[of_frame[frame]] += cost
         calldata = -(-trace.transactions.input_size.astype(np.int64) // _WORD_BYTES)
         each[transactions] += PER_CALLDATA_WORD * calldata[rows]
         self._bytes = np.append(0.0, np.cumsum(each))
 
-        self._equations = _equations(batch, of_transaction, count)
+        self._equations = _equations(batch, of_frame, count)
 
         of_access = _operations(operations.first_access, len(trace.accesses))
         key = trace.accesses.key.astype(np.int64)
@@ -147,7 +145,7 @@ class Estimator:
 
         calls, rounds, _ = blake2f_calls(trace)
         rounds = np.where(frames.outcome[calls] == Outcome.SUCCESS, rounds, 0)
-        of_call = of_transaction[frames.transaction[calls]]
+        of_call = of_frame[calls]
         # Fewer than 2^53 in all: counted exactly.
         self._rounds = np.append(0, np.cumsum(np.bincount(of_call, weights=rounds, minlength=count))).astype(np.int64)
 
@@ -166,10 +164,10 @@ class Estimator:
         return Estimate(rest, rows)
 
 
-def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[str, Integers]:
+def _equations(batch: Batch, of_frame: Integers, operations: int) -> dict[str, Integers]:
     """Rows of the tables of equations before each operation, (operations + 1,): each call as large as it can be."""
     frames = batch.trace.frames
-    called = np.where(frames.transaction == NONE, 0, precompile_numbers(batch.trace))
+    called = precompile_numbers(batch.trace)
     size = frames.input_size.astype(np.int64)
     tables = {
         (kind, limbs): table.name
@@ -186,22 +184,36 @@ def _equations(batch: Batch, of_transaction: Integers, operations: int) -> dict[
         for (kind, limbs), name in tables.items():
             part = max((p.rows[kind] for p in programs if p.limbs == limbs and p.is_part), default=0)
             rest = max((p.rows[kind] for p in programs if p.limbs == limbs and not p.is_part), default=0)
-            rows = np.bincount(
-                of_transaction[frames.transaction[calls]], weights=rest + part * parts, minlength=operations
-            )
+            rows = np.bincount(of_frame[calls], weights=rest + part * parts, minlength=operations)
             sums[name][1:] += np.cumsum(rows.astype(np.int64))
     return sums
 
 
 def _powers(trace: ExecutionTrace) -> Iterator[tuple[int, int]]:
-    """Transactions that call MODEXP with success, and what each call takes."""
+    """Frames that are calls of MODEXP with success, and what each takes."""
     frames = trace.frames
-    found = (frames.transaction != NONE) & (frames.outcome == Outcome.SUCCESS) & (precompile_numbers(trace) == MODEXP)
+    found = (frames.outcome == Outcome.SUCCESS) & (precompile_numbers(trace) == MODEXP)
     for frame in np.flatnonzero(found).tolist():
         given = ModexpInput(trace.bytes_at(frames.input_start[frame], frames.input_size[frame]))
         if given.computes:
             cost = sum(rows * each for rows, each in zip(given.rows, PER_POWER_ROW, strict=True))
-            yield int(frames.transaction[frame]), cost
+            yield frame, cost
+
+
+def _frame_operations(batch: Batch) -> Integers:
+    """Operation of each frame, (frames,); those of calls that are writes count to the next one."""
+    trace, operations = batch.trace, batch.operations
+    starts = np.full(len(operations), len(trace.frames), dtype=np.int64)
+    for kind, table in (
+        (OperationKind.TRANSACTION, trace.transactions),
+        (OperationKind.SYSTEM_CALL, trace.system_calls),
+    ):
+        own = np.flatnonzero(operations.kind == kind)
+        starts[own] = table.first_frame[operations.row[own]]
+    # What opens no frame begins where the next operation does, which has them.
+    starts = np.minimum.accumulate(starts[::-1])[::-1]
+    found: Integers = np.searchsorted(starts, np.arange(len(trace.frames)), side="right") - 1
+    return np.maximum(found, 0)
 
 
 def _operations(first: Integers, count: int) -> Integers:

@@ -59,7 +59,7 @@ class Fork:
         transaction_types: that a block may have (EIP-2718).
         blobs: its blob schedule.
         max_blobs_per_transaction: blobs; no more than a block may have where the fork has no bound of its own.
-        blob_base_cost: gas (EIP-7918): what the gas of a blob costs at least is the price of so much gas; 0 for nothing.
+        blob_base_cost: gas (EIP-7918): a blob is to cost at least as much as so much gas; 0 for nothing.
         max_transaction_gas: the largest gas limit of a transaction; None for any.
         max_block_bytes: the longest RLP of a block, bytes; None for any.
         has_requests_hash: whether a header has the hash of the requests, its 21st field.
@@ -173,7 +173,7 @@ class Schedule:
         return next((fork for start, fork in reversed(self.later) if time >= start), self.first)
 
     def of_blocks(self, times: Sequence[int]) -> str:
-        """What a statement says of blocks of these times: the schedule without forks that none is of; "" of no blocks."""
+        """What a statement says of blocks of these times: the schedule without forks that none is of; "" of none."""
         if not times:
             return ""
         first, *later = dict.fromkeys(self.at(time) for time in sorted(times))

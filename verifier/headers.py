@@ -61,8 +61,8 @@ class Header:
 
 
 def decode_header(data: bytes, max_extra_data: int = MAX_EXTRA_DATA_BYTES) -> Header:
-    """Decode the RLP of a header: exactly the twenty fields of Cancun or the 21 of later forks, canonical, extra data of
-    so many bytes at most. Which it must be is a rule of its fork (`check_header`), which its time decides.
+    """Decode the RLP of a header: exactly the twenty fields of Cancun or the 21 of later forks, canonical, extra data
+    of so many bytes at most. Which it must be is a rule of its fork (`check_header`), which its time decides.
 
     Raises:
         Invalid: if it is anything else.
@@ -118,7 +118,7 @@ def expected_excess_blob_gas(parent: Header, fork: Fork) -> int:
 
     All constants are those of the block, also where its parent is of another fork (EIP-7691, EIP-7892).
     """
-    target, most = fork.blobs.target * GAS_PER_BLOB, fork.blobs.most * GAS_PER_BLOB
+    target = fork.blobs.target * GAS_PER_BLOB
     excess, used = parent.excess_blob_gas, parent.blob_gas_used
     if excess + used < target:
         return 0

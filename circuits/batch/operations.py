@@ -3,8 +3,8 @@
 A block's operations are the calls of system contracts at its start, its transactions, its withdrawals, and the calls
 of system contracts at its end. Calls of the contracts of EIP-4788 and EIP-2935 that have these EIPs' codes before the
 batch are writes to slots which follow from the block (`BEACON`, `HISTORY`); in a block of Cancun there is no other
-call. A segment is a run of operations; it may begin at any operation but a withdrawal that follows another operation of its
-block.
+call. A segment is a run of operations; it may begin at any operation but a withdrawal that follows another operation
+of its block.
 """
 
 from __future__ import annotations

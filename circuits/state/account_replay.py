@@ -66,6 +66,16 @@ class AccountReplay:
         self._codes.append(code_hash)
         return len(self._before.nonce) + len(self._codes) - 1
 
+    def code_hash(self, operation: int, leaf: int, world: int = 0) -> Limbs:
+        """The code hash (16,) that an access of the operation in this world would find."""
+        number, leaves = self._token(operation, leaf, world).code, len(self._before.nonce)
+        found: Limbs = self._before.code_hash[number] if number < leaves else self._codes[number - leaves]
+        return found
+
+    def warm(self, operation: int, leaf: int, world: int = 0) -> bool:
+        """Whether the operation has touched the account before such an access."""
+        return self._token(operation, leaf, world).warm == operation + 1
+
     def peek(self, operation: int, leaf: int, world: int = 0) -> tuple[int, int, int]:
         """Balance, nonce and life of an account, as an access of the operation in this world would find them."""
         token = self._token(operation, leaf, world)
@@ -81,13 +91,8 @@ class AccountReplay:
         world: int = 0,
         life: int | None = None,
         code: int | None = None,
-        *,
-        warms: bool = True,
     ) -> int:
-        """Add to balance and nonce, and leave another life or code if there is one; returns the access's number.
-
-        `warms`: the account is touched by the operation afterwards (EIP-2929).
-        """
+        """Add to balance and nonce, and leave another life or code if there is one; returns the access's number."""
         token = self._token(operation, leaf, world)
         balance = token.balance + amount
         if balance < 0:
@@ -95,7 +100,7 @@ class AccountReplay:
         life = token.life if life is None else life
         code = token.code if code is None else code
         scope = int(self._scopes[operation])
-        warm = operation + 1 if warms else token.warm
+        warm = operation + 1
         self._accesses.append(
             (leaf, operation, scope, world, time, token.time, token.warm, warm, token.life, life, token.code, code)
         )

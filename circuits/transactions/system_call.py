@@ -1,7 +1,8 @@
 """Calls of system contracts outside of transactions: what happens before their first step and after their last one.
 
 A call runs the code that the contract has, as the system address, with 30,000,000 gas and without value; nobody pays
-for it. It warms nothing and has its own transient storage, refunds that nobody gets, and logs that are in no receipt.
+for it. Its contract is warm, and nothing else but precompiles; it has a transient storage of its own, refunds that
+nobody gets, and logs that are in no receipt.
 A contract without code answers nothing. Where the call has to give a request of the block (EIP-7002, EIP-7251) there
 is code and it succeeds; what it returns is part of the commitment, so that the verifier knows it. Otherwise the call
 may fail: then all it did is undone, and the block goes on.
@@ -84,7 +85,7 @@ class Columns(OperationColumns):
     balance = limb("balance", WORD, by=_ACCOUNT)
     nonce = limb("nonce", NONCE, by=_ACCOUNT)
     code_hash = limb("code hash", WORD, by=_ACCOUNT)
-    warm = element("warm mark, which stays", by=_ACCOUNT)
+    warm = element("warm mark before", by=_ACCOUNT)
     life = element("life", by=_ACCOUNT)
     order = nested(TimeOrder, "the contract's last access")
     coded = bit("1: it has code")
@@ -137,13 +138,13 @@ class SystemCall(Table):
 
     @staticmethod
     def _contract(air: Air) -> None:
-        """The contract has this code; looking at it leaves it as it was, and as cold."""
+        """The contract has this code. It is warm, as the recipient of a transaction is."""
         row, real = air.row, air.row.real
         now = row.time + 1
         TimeOrder.constrain(air, row.order, now, real)
-        token = (row.scope, 0, row.address, row.balance, row.nonce, row.code_hash, row.warm, row.life)
-        air.receive(ACCOUNT, *token, row.order.before, count=real)
-        air.send(ACCOUNT, *token, now, count=real)
+        account = (row.scope, 0, row.address, row.balance, row.nonce, row.code_hash)
+        air.receive(ACCOUNT, *account, row.warm, row.life, row.order.before, count=real)
+        air.send(ACCOUNT, *account, row.operation + 1, row.life, now, count=real)
         # The empty code has no leaf in the access tree.
         air.require(row.coded * (1 - real), "padding has no code")
         air.require_equal(row.code_hash, _EMPTY_CODE, "no code", when=real - row.coded)
@@ -289,7 +290,7 @@ def _fill_result(rows: Any, execution: Execution) -> None:
 def _last_logs(execution: Execution) -> NDArray[np.int64]:
     """When the last log of each system call is made that counts, or the call begins, (calls,)."""
     logs, numbers = execution.trace.logs, execution.system_operations
-    time = execution.begin_time[numbers - execution.first].copy()
+    time: NDArray[np.int64] = execution.begin_time[numbers - execution.first].copy()
     kept = np.flatnonzero(logs.reverted == 0)
     step = np.searchsorted(execution.step, logs.step[kept])
     there = step < len(execution.step)

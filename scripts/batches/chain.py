@@ -34,8 +34,14 @@ from verifier.headers import (
     expected_excess_blob_gas,
 )
 from verifier.keys import manifest
-from verifier.state import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from verifier.statement import BatchStatement, lists_commitment
+from verifier.system_contracts import (
+    BEACON_ROOTS_ADDRESS,
+    BEACON_ROOTS_CODE,
+    HISTORY_CODE,
+    start_calls,
+    system_contracts,
+)
 from verifier.tries import Account
 
 CHAIN_ID = 1337
@@ -52,6 +58,7 @@ NEWCOMER = bytes.fromhex("ab" * 20)
 CONTRACT = bytes.fromhex("cc" * 20)
 CONTRACT_CODE = bytes.fromhex("600160005500")
 OTHER = bytes.fromhex("dd" * 20)
+HISTORY_ADDRESS = bytes.fromhex("0000f90827f1c53a10cb7a02335b175320002935")
 DEPOSIT_CONTRACT = bytes.fromhex("00000000219ab540356cbb839cbe05303d7705fa")
 OTHER_CODE = bytes.fromhex("60006000a000")
 BLOB_HASH = b"\x01" + b"\xbb" * 31
@@ -105,8 +112,8 @@ def genesis_header(state_root: bytes, **changes: Any) -> Header:
 
 
 def child_header(parent: Header, fork: Fork = CANCUN, **changes: Any) -> Header:
-    """A header that follows `parent` by every rule of its fork, as that of a block without transactions, withdrawals and
-    requests.
+    """A header that follows `parent` by every rule of its fork, as that of a block without transactions, withdrawals
+    and requests.
     """
     values: dict[str, Any] = {
         "parent_hash": parent.hash,
@@ -282,11 +289,12 @@ class Chain:
     """A parent block with accounts, and blocks on top of it.
 
     Args:
-        schedule: which forks the blocks are of; the parent's time is 1000 where `parent` has no other, and a block comes
-            12 seconds after the one before.
+        schedule: which forks the blocks are of; the parent's time is 1000 where `parent` has no other, and a block
+            comes 12 seconds after the one before.
         accounts: of the pre-state; their storage roots follow from `storage`.
         storage: slots of the pre-state, by address.
-        beacon_roots: whether the contract of EIP-4788 is there.
+        beacon_roots, history: whether the contracts of EIP-4788 and EIP-2935 are there. Calls of other system
+            contracts are declared to do nothing.
         parent: fields of the parent's header.
     """
 
@@ -295,16 +303,19 @@ class Chain:
         accounts: Mapping[bytes, Account] | None = None,
         storage: Mapping[bytes, Mapping[int, int]] | None = None,
         beacon_roots: bool = False,
+        history: bool = False,
         schedule: Schedule = Schedule(CANCUN),  # noqa: B008 - it cannot change
         **parent: Any,
     ) -> None:
         default = {sender: Account(nonce=n, balance=100 * ETHER) for n, sender in enumerate(SENDERS)}
         self.accounts = dict(default if accounts is None else accounts)
         self.storage = {address: dict(slots) for address, slots in (storage or {}).items()}
-        self.beacon_roots = beacon_roots
-        if beacon_roots:
-            self.accounts[BEACON_ROOTS_ADDRESS] = Account(nonce=1, code_hash=keccak(BEACON_ROOTS_CODE))
-            self.storage.setdefault(BEACON_ROOTS_ADDRESS, {})
+        contracts = ((BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, beacon_roots), (HISTORY_ADDRESS, HISTORY_CODE, history))
+        self.written = {address for address, _, is_there in contracts if is_there}
+        for address, code, is_there in contracts:
+            if is_there:
+                self.accounts[address] = Account(nonce=1, code_hash=keccak(code))
+                self.storage.setdefault(address, {})
         self._update_roots()
         self.pre_storage = {address: storage_trie(slots) for address, slots in self.storage.items()}
         self.pre_trie: Any = state_trie(self.accounts)
@@ -359,8 +370,8 @@ class Chain:
         new = child_header(before, fork, coinbase=coinbase)
         outputs = (b"",) * len(fork.request_contracts) if outputs is None else outputs
         scope = len(self.operations)
-        if self.beacon_roots:
-            self._beacon(scope, new)
+        for address in start_calls(fork, self.written):
+            self._call(scope, address, new)
         body, receipts = [], []
         for transfer in transfers:
             body.append(transfer.sign(self._account(SENDERS[transfer.sender]).nonce))
@@ -369,6 +380,8 @@ class Chain:
         for withdrawal in withdrawals:
             operation = self._operation(scope)
             self._pay(operation, withdrawal.address, withdrawal.amount * GWEI)
+        for contract in fork.request_contracts:
+            self._call(scope, contract.address, new)
         self._update_roots()
         encoded = encode_receipts([t.kind for t in transfers], receipts)
         paid = [withdrawal.encode() for withdrawal in withdrawals]
@@ -407,11 +420,17 @@ class Chain:
         operation.slots.append((address, slot, value))
         self.keys.add((STORAGE, address, slot))
 
-    def _beacon(self, scope: int, header: Header) -> None:
+    def _call(self, scope: int, address: bytes, header: Header) -> None:
         operation = self._operation(scope)
-        slot = header.timestamp % 8191
-        self._store(operation, BEACON_ROOTS_ADDRESS, slot, header.timestamp)
-        self._store(operation, BEACON_ROOTS_ADDRESS, slot + 8191, int.from_bytes(header.parent_beacon_root, "big"))
+        if address not in self.written:
+            self.keys.add((ACCOUNT, address, 0))
+        elif address == BEACON_ROOTS_ADDRESS:
+            slot = header.timestamp % 8191
+            self._store(operation, address, slot, header.timestamp)
+            self._store(operation, address, slot + 8191, int.from_bytes(header.parent_beacon_root, "big"))
+        else:
+            slot = (header.number - 1) % 8191
+            self._store(operation, address, slot, int.from_bytes(header.parent_hash, "big"))
 
     def _apply(self, scope: int, transfer: Transfer, header: Header, fork: Fork) -> None:
         operation = self._operation(scope)
@@ -451,10 +470,11 @@ class Chain:
         )
 
     def witness(self) -> list[bytes]:
-        """The nodes on the paths to all touched accounts, to the beacon roots contract, and to all their slots."""
+        """The nodes on the paths to all touched accounts, to all system contracts, and to all their slots."""
         nodes = set()
         touched = {address for kind, address, _ in self.keys if kind in (ACCOUNT, STORAGE)}
-        for address in {BEACON_ROOTS_ADDRESS, *touched}:
+        forks = (self.schedule.first, *(fork for _, fork in self.schedule.later))
+        for address in touched.union(*map(system_contracts, forks)):
             nodes |= {rlp.encode(node) for node in self.pre_trie.get_proof(keccak(address))}
             trie = self.pre_storage.get(address)
             nodes |= set(trie.db.values()) & _reachable(trie) if trie else set()
@@ -615,4 +635,25 @@ def sample_chain() -> Chain:
     chain.show_block_hash(0)
     chain.show_block_hash(2)
     chain.keys.add((TRANSIENT, CONTRACT, 1))
+    return chain
+
+
+CROSSING = "cancun, prague from 1024, osaka from 1036, bpo1 from 1060"
+DEPOSIT = bytes(range(192))
+
+
+def crossing_chain() -> Chain:
+    """Blocks of the times 1012 to 1060: one of Cancun, one of Prague, two of Osaka and one of BPO1.
+
+    There is a transaction in each but the first block of Osaka, and in Prague a deposit and what both request contracts
+    return. The operations of the blocks begin at 0, 2, 7, 11 and 16, and end at 21: beacon root, transaction; from
+    Prague on beacon root, hash of the parent, transaction, the calls of two contracts.
+    """
+    chain = Chain(beacon_roots=True, history=True, schedule=Schedule.parse(CROSSING))
+    chain.block(Transfer(0, NEWCOMER))
+    deposit = Transfer(1, NEWCOMER, execution_gas=30_000, logs=(deposit_log(DEPOSIT),))
+    chain.block(deposit, deposits=DEPOSIT, outputs=(b"w" * 76, b"c" * 116))
+    chain.block()
+    chain.block(Transfer(2, NEWCOMER))
+    chain.block(Transfer(3, NEWCOMER))
     return chain

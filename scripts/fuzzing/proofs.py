@@ -25,6 +25,7 @@ from scripts.batches.chain import (
     Withdrawn,
     bloom,
     child_header,
+    crossing_chain,
     encode_header,
     encode_receipts,
     list_root,
@@ -48,12 +49,15 @@ from verifier.container import (
     encode_proof,
 )
 from verifier.errors import Invalid, Rejected, UnusableInput
+from verifier.forks import CANCUN, GAS_PER_BLOB, Fork, Schedule
 from verifier.headers import Header, decode_header
 from verifier.operations import BlockContents, operations_of
+from verifier.requests import DEPOSIT_TYPE, deposits_of, requests_hash
 from verifier.segments import check_plan, check_writes, ordered_code_writes, ordered_writes
-from verifier.state import BatchState, has_beacon_roots
+from verifier.state import BatchState
 from verifier.statement import BatchStatement, lists_commitment
-from verifier.transactions import GAS_PER_BLOB, Transaction, decode_transaction
+from verifier.system_contracts import written_contracts
+from verifier.transactions import Transaction, decode_transaction
 from verifier.tries import Account, StateTrie
 from verifier.verify import verify
 from verifier.withdrawals import Withdrawal, decode_withdrawal
@@ -79,7 +83,8 @@ def _small_chain() -> Chain:
 
 @cache
 def _trees() -> list[Tree]:
-    return [proof_tree(file) for file in (sample_chain().file(4), _small_chain().file(1), Chain().file())]
+    files = (sample_chain().file(4), _small_chain().file(1), crossing_chain().file(2, 7, 16), Chain().file())
+    return [proof_tree(file) for file in files]
 
 
 def proof_tree(file: ProofFile) -> Tree:
@@ -89,7 +94,10 @@ def proof_tree(file: ProofFile) -> Tree:
     parent = embedded(body[PARENT])
     parent[-1][STATE_ROOT] = trie_tree(parent[-1][STATE_ROOT], nodes)
     body[PARENT], body[NODES] = parent, []
-    body[BLOCKS] = [[embedded(h), *([embedded(raw) for raw in items] for items in lists)] for h, *lists in body[BLOCKS]]
+    body[BLOCKS] = [
+        [embedded(header), *([embedded(raw) for raw in items] for items in lists), outputs]
+        for header, *lists, outputs in body[BLOCKS]
+    ]
     body[KEYS] = _records(body[KEYS], 1, 20, 32)
     for segment in body[SEGMENTS]:
         segment[WRITES] = _records(segment[WRITES], 4, 4, 32, 8)
@@ -135,13 +143,15 @@ def _fitted(file: ProofFile, effort: int) -> ProofFile:
     total = sum(len(record.transactions) for record in file.blocks)
     receipts = (*file.receipts, *[ReceiptRecord(1, 21_000)] * total)[:total]
     file = replace(file, receipts=receipts)
-    headers = _headers(file, parent)
+    schedule = _schedule(file)
+    file, headers = _headers(file, parent, schedule)
+    forks = [schedule.at(header.timestamp) for header in headers]
     if effort > 1:
         file = _with_leaves(file, {header.number for header in (parent, *headers)})
     if effort > 2:
         # Whatever goes wrong here goes wrong in the verifier, too, which is to be seen there.
         with suppress(Exception):
-            file, roots = _with_segments(file, parent, headers)
+            file, roots = _with_segments(file, parent, headers, forks)
             headers = _linked_headers(parent, headers, roots)
     records = tuple(
         replace(record, header=encode_header(header)) for record, header in zip(file.blocks, headers, strict=True)
@@ -149,7 +159,7 @@ def _fitted(file: ProofFile, effort: int) -> ProofFile:
     first, last = (headers[0], headers[-1]) if headers else (parent, parent)
     statement = BatchStatement(
         chain_id=file.statement.chain_id,
-        fork=file.statement.fork,
+        fork=schedule.of_blocks([header.timestamp for header in headers]),
         pre_state_root=parent.state_root,
         post_state_root=last.state_root,
         first_block_number=first.number,
@@ -171,41 +181,68 @@ def _encoded_receipts(file: ProofFile) -> list[list[bytes]]:
     return lists
 
 
-def _headers(file: ProofFile, parent: Header) -> list[Header]:
+def _schedule(file: ProofFile) -> Schedule:
+    """What the statement says of forks, if it says anything that can be understood."""
+    try:
+        return Schedule.parse(file.statement.fork)
+    except Invalid:
+        return Schedule(CANCUN)
+
+
+def _requests_hash(receipts: Sequence[ReceiptRecord], outputs: Sequence[bytes], fork: Fork) -> bytes | None:
+    if fork.deposit_contract is None:
+        return None
+    deposits = b""
+    with suppress(Invalid):
+        deposits = deposits_of((log for receipt in receipts for log in receipt.logs), fork.deposit_contract)
+    typed = zip(fork.request_contracts, outputs, strict=True)
+    return requests_hash([DEPOSIT_TYPE + deposits, *(bytes([c.request_type]) + output for c, output in typed)])
+
+
+def _headers(file: ProofFile, parent: Header, schedule: Schedule) -> tuple[ProofFile, list[Header]]:
+    """The file with as many outputs of system calls as its forks have, and headers that commit to all contents."""
     headers: list[Header] = []
+    records: list[BlockRecord] = []
     receipts = iter(file.receipts)
     for record, encoded in zip(file.blocks, _encoded_receipts(file), strict=True):
         own = [next(receipts) for _ in record.transactions]
         claimed = decode_header(record.header)
         before = headers[-1] if headers else parent
+        timestamp = max(claimed.timestamp, before.timestamp + 1)
+        fork = schedule.at(timestamp)
+        calls = len(fork.request_contracts)
+        record = replace(record, outputs=(*record.outputs, *[b""] * calls)[:calls])
         header = child_header(
             before,
+            fork,
             coinbase=claimed.coinbase,
             prev_randao=claimed.prev_randao,
             extra_data=claimed.extra_data,
             parent_beacon_root=claimed.parent_beacon_root,
-            timestamp=max(claimed.timestamp, before.timestamp + 1),
+            timestamp=timestamp,
             transactions_root=list_root(record.transactions),
             receipts_root=list_root(encoded),
             withdrawals_root=list_root(record.withdrawals),
             logs_bloom=bloom(log for receipt in own for log in receipt.logs),
             gas_used=sum(receipt.gas_used for receipt in own),
-            blob_gas_used=GAS_PER_BLOB * sum(map(_blobs, _decoded(record, file.statement.chain_id))),
+            blob_gas_used=GAS_PER_BLOB * sum(map(_blobs, _decoded(record, file.statement.chain_id, fork))),
+            requests_hash=_requests_hash(own, record.outputs, fork),
         )
         headers.append(header)
-    return headers
+        records.append(record)
+    return replace(file, blocks=tuple(records)), headers
 
 
 def _blobs(transaction: Transaction) -> int:
     return len(transaction.blob_hashes)
 
 
-def _decoded(record: BlockRecord, chain_id: int) -> list[Transaction]:
+def _decoded(record: BlockRecord, chain_id: int, fork: Fork) -> list[Transaction]:
     """The transactions that are such."""
     transactions = []
     for raw in record.transactions:
         with suppress(Invalid):
-            transactions.append(decode_transaction(raw, chain_id))
+            transactions.append(decode_transaction(raw, chain_id, fork))
     return transactions
 
 
@@ -223,17 +260,19 @@ def _with_leaves(file: ProofFile, numbers: set[int]) -> ProofFile:
     return replace(file, state_keys=tuple(sorted(keys)), codes=tuple(codes[code_hash] for code_hash in sorted(codes)))
 
 
-def _with_segments(file: ProofFile, parent: Header, headers: list[Header]) -> tuple[ProofFile, list[bytes]]:
+def _with_segments(
+    file: ProofFile, parent: Header, headers: list[Header], forks: list[Fork]
+) -> tuple[ProofFile, list[bytes]]:
     """The file with other bounds of segments, and without writes where they cannot be; and the state roots."""
     trie = StateTrie(parent.state_root, file.state_nodes)
-    has_beacon = bool(headers) and has_beacon_roots(trie)
+    written = written_contracts(trie, forks)
     hashes = {header.number: header.hash for header in (parent, *headers)}
     state = BatchState(trie, file.state_keys, file.codes, hashes)
     contents = [
-        BlockContents(header, _decoded(record, file.statement.chain_id), _paid(record))
-        for header, record in zip(headers, file.blocks, strict=True)
+        BlockContents(header, _decoded(record, file.statement.chain_id, fork), _paid(record), record.outputs, fork)
+        for header, record, fork in zip(headers, file.blocks, forks, strict=True)
     ]
-    operations = operations_of(contents, file.statement.chain_id, has_beacon)
+    operations = operations_of(contents, file.statement.chain_id, written)
     segments: list[SegmentRecord] = []
     for number, segment in enumerate(file.segments):
         first, last = segments[-1].end if segments else 0, number + 1 == len(file.segments)
@@ -315,7 +354,7 @@ def proof_files(draw: DrawFn) -> ProofFile:
         gas_used=u64,
     )
     several = st.lists(data, max_size=3).map(tuple)
-    block = st.builds(BlockRecord, data, several, st.lists(st.binary(max_size=64), max_size=3).map(tuple))
+    block = st.builds(BlockRecord, data, several, st.lists(st.binary(max_size=64), max_size=3).map(tuple), several)
     log = st.builds(LogRecord, address, st.lists(word, max_size=4).map(tuple), data)
     receipt = st.builds(ReceiptRecord, st.integers(0, 1), u64, st.lists(log, max_size=3).map(tuple))
     u32 = st.integers(0, 2**32 - 1)

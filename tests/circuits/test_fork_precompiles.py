@@ -22,7 +22,7 @@ from circuits.instructions import accounts
 from circuits.programs import bls12_381 as bls
 from circuits.programs.precompiles import PRECOMPILES, precompiles_of
 from circuits.segment import fill, segment_circuit
-from circuits.transactions import transaction
+from circuits.transactions import set_code, transaction
 from executor.forks import CANCUN, CIRCUIT_FORKS, OSAKA, PRAGUE, Fork
 from executor.precompiles import P256_GENERATOR, P256_ORDER
 from executor.provable import PARTED_PRECOMPILES, PRECOMPILE_NAMES
@@ -146,7 +146,12 @@ def test_a_transaction_to_what_is_no_precompile(fork: Fork, address: int) -> Non
     def lie(rows: Any) -> None:
         rows.precompiled[0] = 1
 
-    assert "range16" in objections(transaction.components(fork), _to(fork, address), {"transaction": lie}, follows=True)
+    assert "range16" in objections(
+        (*set_code.components(fork), *transaction.components(fork)),
+        _to(fork, address),
+        {"transaction": lie},
+        follows=True,
+    )
 
 
 @pytest.mark.parametrize(("fork", "address"), [(CANCUN, 10), (PRAGUE, 17), (OSAKA, 17), (OSAKA, 0x100)])
@@ -156,7 +161,12 @@ def test_a_transaction_to_a_precompile(fork: Fork, address: int) -> None:
     def lie(rows: Any) -> None:
         rows.precompiled[0] = 0
 
-    found = objections(transaction.components(fork), _to(fork, address), {"transaction": lie}, follows=True)
+    found = objections(
+        (*set_code.components(fork), *transaction.components(fork)),
+        _to(fork, address),
+        {"transaction": lie},
+        follows=True,
+    )
     assert ("the lone precompile is one" if address == 0x100 else "range16") in found
     if address != 0x100:
         return
@@ -169,7 +179,12 @@ def test_a_transaction_to_a_precompile(fork: Fork, address: int) -> None:
         lie(rows)
 
     for other in (near, neither):
-        found = objections(transaction.components(fork), _to(fork, address), {"transaction": other}, follows=True)
+        found = objections(
+            (*set_code.components(fork), *transaction.components(fork)),
+            _to(fork, address),
+            {"transaction": other},
+            follows=True,
+        )
         assert "lone: value * inverse = 1 - zero" in found
 
 

@@ -18,7 +18,9 @@ from executor.forks import BEACON_ROOTS_ADDRESS
 from executor.inputs import read_batch
 from executor.opcodes import OPCODES
 from executor.provable import MAX_MEMORY_GAS, check_provable
-from executor.trace import FrameKind
+from executor.trace import FrameKind, Outcome
+from executor.transactions import DELEGATION_PREFIX
+from scripts.batches.builder import Builder
 from scripts.workloads.assembler import assemble
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -515,3 +517,22 @@ def test_odd_values_anywhere_give_typed_errors_only(builder: Any, data: st.DataO
 def test_a_batch_without_a_trace_cannot_be_proved(builder: Any) -> None:
     with pytest.raises(ValueError, match="without a trace"):
         check_provable(execute(builder().read(), trace=False))
+
+
+def test_calls_of_other_contracts_are_proved_from_prague_on() -> None:
+    for address in (BEACON_ROOTS_ADDRESS, forks.HISTORY_STORAGE_ADDRESS):
+        building = Builder(forks.PRAGUE).alloc(address, code=CODE, nonce=1).block()
+        assert not building.provable().trace.system_calls.is_write[int(address == forks.HISTORY_STORAGE_ADDRESS)]
+        delegating = "0x" + (DELEGATION_PREFIX + bytes(20)).hex()
+        building = Builder(forks.PRAGUE).alloc(address, code=delegating, nonce=1).block()
+        assert refusal(building, UnsupportedFeature) == "a system contract that delegates (EIP-7702) in block 0"
+
+
+def test_memory_of_a_system_call_beyond_the_bound_is_not_supported() -> None:
+    """30,000,000 gas pay for less, so that this one halts and its block is invalid, or nothing comes of it."""
+    building = Builder(forks.PRAGUE).alloc(BEACON_ROOTS_ADDRESS, code="0x" + assemble(f"1 {2**24} mstore").hex())
+    trace = building.block().provable().trace
+    assert trace.frames.outcome[trace.frames.kind == FrameKind.SYSTEM].tolist()[0] == Outcome.OUT_OF_GAS
+    code = "0x" + assemble(f"1 {2**24} mstore").hex()
+    building = Builder(forks.PRAGUE).alloc(forks.WITHDRAWAL_REQUESTS_ADDRESS, code=code, nonce=1).block()
+    assert "failed" in refusal(building, BatchError)

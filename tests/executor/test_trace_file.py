@@ -121,7 +121,7 @@ def test_files_of_other_kinds_and_sizes_are_refused(
     with pytest.raises(TraceFileError, match=f"trace file of {size} bytes, more than {size - 1}"):
         load_trace(path, max_bytes=size - 1)
     assert load_trace(path, max_bytes=size).chain_id == 1337
-    monkeypatch.setattr(trace_file, "FORMAT", "zkevm-trace/2")
+    monkeypatch.setattr(trace_file, "FORMAT", "zkevm-trace/3")
     with pytest.raises(TraceFileError, match="format b'zkevm-trace/2' is not 'zkevm-trace/3'"):
         load_trace(path)
 

@@ -263,5 +263,5 @@ class TestForks:
     def test_the_requests_hash_has_32_bytes_and_nothing_follows_it(self) -> None:
         items: list[Any] = rlp.decode(encode_header(child_header(PARENT, PRAGUE)))
         for lie in ([*items[:-1], b""], [*items[:-1], bytes(31)], [*items[:-1], bytes(33)], [*items, bytes(32)]):
-            with pytest.raises(Invalid, match="requests hash|bytes too many"):
+            with pytest.raises(Invalid, match=r"requests hash|bytes too many"):
                 decode_header(rlp.encode(lie))

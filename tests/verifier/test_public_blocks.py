@@ -1,4 +1,4 @@
-"""Blocks of the public tests of later forks: the valid ones pass all that the verifier checks of blocks without a proof,
+"""Blocks of the public tests of later forks: valid ones pass all that the verifier checks without proofs,
 and those that break one of its rules are refused for it."""
 
 from __future__ import annotations

@@ -35,11 +35,11 @@ class TestDeposits:
     def test_a_deposit_is_what_was_encoded(self, deposit: bytes) -> None:
         assert deposit_of(deposit_log(deposit).data) == deposit
 
-    @pytest.mark.parametrize("position", [*range(160), *range(160, 192), *range(256, 288), *range(512, 544)])
+    @pytest.mark.parametrize("position", [*range(192), *range(256, 288), *range(512, 544)])
     def test_every_place_and_size_counts(self, position: int) -> None:
         data = bytearray(LOG.data)
         data[position] ^= 1
-        with pytest.raises(Invalid, match="a deposit with a field of another size|in another place"):
+        with pytest.raises(Invalid, match=r"a deposit with a field (of another size|in another place)"):
             deposit_of(bytes(data))
 
     @given(st.integers(0, 575), st.integers(1, 255))

@@ -30,7 +30,7 @@ from scripts.batches.chain import (
 from verifier.container import StateKey
 from verifier.errors import Invalid
 from verifier.headers import EMPTY_TRIE_ROOT
-from verifier.state import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE_HASH, BatchState, check_keys, has_beacon_roots
+from verifier.state import BatchState, check_keys
 from verifier.tries import Account, StateTrie
 
 HASH = b"\x11" * 32
@@ -406,39 +406,6 @@ class TestKeys:
 
     def test_the_empty_code_has_no_leaf(self) -> None:
         self.refused([code_key(b"")], "code of 0 bytes", [b""])
-
-
-class TestBeaconRoots:
-    @staticmethod
-    def trie(account: Account | None) -> StateTrie:
-        state = {address: Account(balance=1) for address in SENDERS} | (
-            {BEACON_ROOTS_ADDRESS: account} if account else {}
-        )
-        return StateTrie(state_trie(state).root_hash, paths(state_trie(state), BEACON_ROOTS_ADDRESS))
-
-    def test_absent_or_without_code(self) -> None:
-        assert not has_beacon_roots(self.trie(None))
-        assert not has_beacon_roots(self.trie(Account(balance=5)))
-
-    def test_the_code_of_the_eip(self) -> None:
-        """Its hash as the EIP's deployment gives it."""
-        assert BEACON_ROOTS_CODE_HASH.hex() == "f57acd40259872606d76197ef052f3d35588dadf919ee1f0e3cb9b62d3f4b02c"
-        assert has_beacon_roots(self.trie(Account(nonce=1, code_hash=BEACON_ROOTS_CODE_HASH)))
-        assert has_beacon_roots(self.trie(Account(code_hash=BEACON_ROOTS_CODE_HASH)))
-
-    def test_other_code_is_refused(self) -> None:
-        with pytest.raises(Invalid, match="another contract"):
-            has_beacon_roots(self.trie(Account(nonce=1, code_hash=HASH)))
-
-    def test_an_empty_account_is_refused(self) -> None:
-        with pytest.raises(Invalid, match="stands at its address"):
-            has_beacon_roots(self.trie(Account(storage_root=HASH)))
-
-    def test_it_must_be_shown(self) -> None:
-        state = {bytes([n]) * 20: Account(balance=1) for n in range(40)}
-        state[BEACON_ROOTS_ADDRESS] = Account(balance=1)
-        with pytest.raises(Invalid, match="does not show"):
-            has_beacon_roots(StateTrie(state_trie(state).root_hash, paths(state_trie(state), bytes(20))))
 
 
 def nonces(*values: int) -> np.ndarray:

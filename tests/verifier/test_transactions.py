@@ -202,9 +202,8 @@ def test_refuses(raw: bytes, reason: str) -> None:
 )
 def test_creations(kind: int, items: list[Any], to: int, data: int) -> None:
     """Of all types but blob transactions; the initcode may have just as many bytes as EIP-3860 allows."""
-    transaction = decode_transaction(
-        signed(kind, changed(changed(items, to, b""), data, LONG_INITCODE[1:])), CHAIN_ID, CANCUN
-    )
+    raw = signed(kind, changed(changed(items, to, b""), data, LONG_INITCODE[1:]))
+    transaction = decode_transaction(raw, CHAIN_ID, CANCUN)
     assert (transaction.to, transaction.data) == (b"", LONG_INITCODE[1:])
     # To an account any calldata may be sent.
     assert decode_transaction(signed(kind, changed(items, data, LONG_INITCODE)), CHAIN_ID, CANCUN).data == LONG_INITCODE
@@ -467,11 +466,7 @@ class TestForks:
         with pytest.raises(Invalid, match="transaction type 5"):
             decode_transaction(signed(5, TYPE_4), CHAIN_ID, fork)
 
-    @pytest.mark.parametrize(
-        ("fork", "most"),
-        [(CANCUN, 6), (PRAGUE, 9), (OSAKA, 6), (BPO1, 6), (BPO3, 6)],
-        ids=lambda x: getattr(x, "name", ""),
-    )
+    @pytest.mark.parametrize(("fork", "most"), [(CANCUN, 6), (PRAGUE, 9), (OSAKA, 6), (BPO1, 6), (BPO3, 6)])
     def test_blobs_of_a_transaction(self, fork: Fork, most: int) -> None:
         """As many as a block may have, until EIP-7594 bounds them whatever the blob schedule is."""
         decode_transaction(signed(3, changed(TYPE_3, 10, [BLOB_HASH] * most)), CHAIN_ID, fork)

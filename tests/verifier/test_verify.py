@@ -24,6 +24,8 @@ from scripts.batches.chain import (
     CODE,
     CONTRACT,
     CONTRACT_CODE,
+    CROSSING,
+    DEPOSIT,
     NEWCOMER,
     NO_ADDRESS,
     NO_REQUESTS,
@@ -34,6 +36,7 @@ from scripts.batches.chain import (
     Chain,
     Transfer,
     Withdrawn,
+    crossing_chain,
     deposit_log,
     list_root,
     refit_receipts,
@@ -59,7 +62,8 @@ from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import SUPPORTED_HEIGHTS
 from verifier.operations import BlockContents, operations_of
 from verifier.segments import ordered_code_writes, ordered_writes
-from verifier.state import BEACON_ROOTS_ADDRESS, BatchState
+from verifier.state import BatchState
+from verifier.system_contracts import BEACON_ROOTS_ADDRESS, written_contracts
 from verifier.transactions import decode_transaction
 from verifier.tries import Account, StateTrie
 from verifier.verify import circuits_of_segments
@@ -103,6 +107,10 @@ def put(items: tuple[Any, ...], number: int, item: Any) -> tuple[Any, ...]:
 
 def change_block(file: ProofFile, number: int, **changes: Any) -> ProofFile:
     return replace(file, blocks=put(file.blocks, number, replace(file.blocks[number], **changes)))
+
+
+def restate(file: ProofFile, **changes: Any) -> ProofFile:
+    return replace(file, statement=replace(file.statement, **changes))
 
 
 def change_segment(file: ProofFile, number: int, **changes: Any) -> ProofFile:
@@ -269,9 +277,9 @@ def test_however_the_segments_are_cut(chain: Chain, expected: Expected, cuts: tu
 LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
     ("format", "receipt's status", lambda f: change_receipt(f, 0, status=2)),
     ("format", "five topics", lambda f: change_log(f, 3, 2, topics=(bytes(32),) * 5)),
-    ("headers", "fork", lambda f: replace(f, statement=replace(f.statement, fork="prague"))),
-    ("headers", "fork of no block", lambda f: replace(f, statement=replace(f.statement, fork="cancun, prague from 9999"))),
-    ("headers", "no fork", lambda f: replace(f, statement=replace(f.statement, fork=""))),
+    ("headers", "fork", lambda f: restate(f, fork="prague")),
+    ("headers", "fork of no block", lambda f: restate(f, fork="cancun, prague from 9999")),
+    ("headers", "no fork", lambda f: restate(f, fork="")),
     ("headers", "requests hash", lambda f: reheader(f, 1, requests_hash=NO_REQUESTS)),
     ("headers", "parent", lambda f: replace(f, parent_header=f.blocks[0].header)),
     ("headers", "timestamp", lambda f: reheader(f, 0, timestamp=0)),
@@ -506,7 +514,7 @@ def restated(file: ProofFile) -> ProofFile:
         for header, block in zip(headers, file.blocks, strict=True)
     ]
     trie = StateTrie(parent.state_root, file.state_nodes)
-    scopes = operations_of(contents, file.statement.chain_id, trie.read(BEACON_ROOTS_ADDRESS) is not None).scopes
+    scopes = operations_of(contents, file.statement.chain_id, written_contracts(trie, [CANCUN])).scopes
     state = BatchState(trie, file.state_keys, file.codes, hashes)
     writes, codes = ordered_writes(file.segments), ordered_code_writes(file.segments)
     for number in range(len(headers)):
@@ -763,7 +771,7 @@ class TestUntrustedBytes:
         with pytest.raises(Rejected, match="bytes too many"):
             verify(data + b"\0")
 
-    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x02", b"ZKEVM\x04", b"{}"])
+    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x03", b"ZKEVM\x05", b"{}"])
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):
             verify(data)
@@ -873,30 +881,6 @@ def test_the_verifier_loads_neither_executor_nor_prover() -> None:
     assert foreign <= {f"executor{name}" for name in ("", ".limbs", ".state_keys", ".tables", ".trace")}
 
 
-CROSSING = "cancun, prague from 1024, osaka from 1036, bpo1 from 1060"
-DEPOSIT = bytes(range(192))
-
-
-def crossing_chain(operations: bool = True) -> Chain:
-    """Blocks of the times 1012 to 1060: one of Cancun, one of Prague, two of Osaka and one of BPO1.
-
-    Args:
-        operations: whether there are any: one transaction in each but the first block of Osaka, and in Prague a
-            deposit and what both request contracts return.
-    """
-    chain = Chain(schedule=Schedule.parse(CROSSING))
-    blocks: list[dict[str, Any]] = [{} for _ in range(5)]
-    transfers = [Transfer(n, NEWCOMER) for n in (0, 1, 2, 3)]
-    if operations:
-        transfers[1] = replace(transfers[1], execution_gas=30_000, logs=(deposit_log(DEPOSIT),))
-        blocks[1] = {"deposits": DEPOSIT, "outputs": (b"w" * 76, b"c" * 116)}
-        blocks[4]["blob_gas_used"] = 0
-    for number, block in enumerate(blocks):
-        own = [transfers[number - (number > 2)]] if operations and number != 2 else []
-        chain.block(*own, **block)
-    return chain
-
-
 class TestForks:
     """Blocks of other forks than Cancun, and batches that cross them."""
 
@@ -904,32 +888,31 @@ class TestForks:
     @staticmethod
     def crossing() -> ProofFile:
         """A segment for each circuit, and two of Osaka's."""
-        return crossing_chain().file(1, 2, 3)
+        return crossing_chain().file(2, 7, 16)
 
     @pytest.mark.parametrize("name", FORKS)
-    def test_each_fork_alone(self, name: str) -> None:
-        chain = Chain(schedule=Schedule(FORKS[name]))
+    def test_each_fork_alone(self, name: str, expected: Expected) -> None:
+        chain = Chain(beacon_roots=True, history=True, schedule=Schedule(FORKS[name]))
         chain.block()
-        chain.block()
-        assert verify(encode_proof(chain.file())).statement.fork == name
-
-    def test_a_batch_that_crosses_forks(self) -> None:
-        report = verify(encode_proof(crossing_chain(operations=False).file()))
-        assert (report.blocks, report.statement.fork) == (5, CROSSING)
+        chain.block(Transfer(0, NEWCOMER))
+        file = chain.file()
+        assert len(expected(file)) == 1
+        assert circuits_of_segments(encode_proof(file)) == [FORKS[name].circuit]
+        assert file.statement.fork == name
 
     def test_without_blocks_there_is_no_fork(self) -> None:
         for name in FORKS:
             assert verify(encode_proof(Chain(schedule=Schedule(FORKS[name])).file())).statement.fork == ""
 
     def test_operations_of_several_circuits(self, crossing: ProofFile, expected: Expected) -> None:
-        assert len(expected(crossing)) == 4
+        assert [stated[1:3] for stated in expected(crossing)] == [[0, 2], [2, 7], [7, 16], [16, 21]]
         assert circuits_of_segments(encode_proof(crossing)) == ["cancun", "prague", "osaka", "osaka"]
         # Osaka and BPO1 may share a segment.
-        whole = crossing_chain().file(1, 2)
+        whole = crossing_chain().file(2, 7)
         assert len(expected(whole)) == 3
         assert circuits_of_segments(encode_proof(whole)) == ["cancun", "prague", "osaka"]
 
-    @pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 3)])
+    @pytest.mark.parametrize("cuts", [(), (2,), (7,), (2, 8), (1, 7)])
     def test_a_segment_does_not_cross_circuits(self, cuts: tuple[int, ...]) -> None:
         error = rejection(crossing_chain().file(*cuts))
         assert error.check == "segments"
@@ -952,41 +935,43 @@ class TestForks:
         ],
     )
     def test_another_schedule_is_refused(self, crossing: ProofFile, stated: str) -> None:
-        lie = replace(crossing, statement=replace(crossing.statement, fork=stated))
-        assert rejection(lie).check == "headers"
+        assert rejection(restate(crossing, fork=stated)).check == "headers"
 
     @pytest.mark.parametrize(
         "stated",
         [
             "cancun, prague from 1013, osaka from 1036, bpo1 from 1060",
-            "cancun, prague from 1024, osaka from 1037, bpo1 from 1060",
+            "cancun, prague from 1024, osaka from 1025, bpo1 from 1060",
             "cancun, prague from 1024, osaka from 1036, bpo1 from 1048",
             "cancun, prague from 1024, osaka from 1036",
         ],
     )
     def test_a_schedule_that_the_blocks_follow_too_is_another_statement(self, crossing: ProofFile, stated: str) -> None:
-        """Times without blocks between them, a block without transactions, blocks without blobs: it is true of these
-        blocks, and says so. Who knows the chain compares."""
-        file = replace(crossing, statement=replace(crossing.statement, fork=stated))
+        """Times without blocks between them, blocks without blobs: it is true of these blocks, and says so. Who knows
+        the chain compares.
+        """
+        file = restate(crossing, fork=stated)
         assert rejection(file).check == "proofs"
         assert file.statement.digest != crossing.statement.digest
         with pytest.raises(Rejected, match=f"statement: fork is {stated}, expected is {CROSSING}"):
             verify(encode_proof(file), expected={"fork": CROSSING})
 
     def test_what_is_known_of_the_chain_is_compared(self) -> None:
-        proof = encode_proof(crossing_chain(operations=False).file())
+        proof = encode_proof(crossing_chain().file(2, 7))
         later = f"{CROSSING}, bpo2 from 1061"
         for known in (CROSSING, later, "cancun, prague from 1024, osaka from 1036, bpo1 from 1060, bpo4 from 2000"):
-            verify(proof, expected={"fork": known})
-        others = (
-            "cancun",
-            "prague",
-            "cancun, prague from 1023, osaka from 1036, bpo1 from 1060",
-            "cancun, bpo1 from 1024",
-        )
-        for known in others:
+            with pytest.raises(Rejected, match="proofs: segment 0"):
+                verify(proof, expected={"fork": known})
+        for known in ("cancun", "prague", CROSSING.replace("1024", "1023"), "cancun, bpo1 from 1024"):
             with pytest.raises(Rejected, match=f"statement: fork is {CROSSING}, expected is {known}"):
                 verify(proof, expected={"fork": known})
+
+    def test_an_output_that_the_header_commits_to_is_what_must_be_proved(
+        self, crossing: ProofFile, expected: Expected
+    ) -> None:
+        lie = change_block(crossing, 1, outputs=(b"w" * 76, b"d" * 116))
+        lie = reheader(lie, 1, requests_hash=requests_digest(DEPOSIT, b"w" * 76, b"d" * 116))
+        demands_another_proof(expected, crossing, lie)
 
     @pytest.mark.parametrize(
         ("check", "lie"),
