@@ -29,7 +29,17 @@ from circuits.batch.operation_items import operation_chain
 from circuits.component import Acting, Answering, Component
 from circuits.fields import calls as field_calls
 from circuits.fields import listings
-from circuits.frames import buffer, call_gas, calldata, code, create_address, frames, init_code, push_sites
+from circuits.frames import (
+    buffer,
+    call_gas,
+    calldata,
+    code,
+    create_address,
+    delegation,
+    frames,
+    init_code,
+    push_sites,
+)
 from circuits.functions import bitwise_bytes, poseidon2, range
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2, RANGE15
 from circuits.instructions import (
@@ -42,6 +52,7 @@ from circuits.instructions import (
     control_flow,
     copies,
     create,
+    deep_stack,
     deposit,
     environment,
     exceptional,
@@ -63,10 +74,20 @@ from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
 from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
-from circuits.transactions import access_list, beacon, block, history, system_call, transaction, withdrawal
+from circuits.transactions import (
+    access_list,
+    authorization,
+    beacon,
+    block,
+    history,
+    set_code,
+    system_call,
+    transaction,
+    withdrawal,
+)
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
-from executor.forks import CIRCUIT_FORKS, Fork
+from executor.forks import EXECUTED_FORKS, Fork
 
 
 class Columns(Layout):
@@ -106,6 +127,8 @@ def _fill_segment(execution: Execution) -> Matrix:
 
 _MODULES = (
     transaction,
+    set_code,
+    authorization,
     access_list,
     withdrawal,
     beacon,
@@ -118,6 +141,7 @@ _MODULES = (
     create_address,
     init_code,
     stack,
+    deep_stack,
     control_flow,
     arithmetic,
     sign_extend,
@@ -150,6 +174,7 @@ _MODULES = (
     buffer,
     calldata,
     push_sites,
+    delegation,
     code,
     transfer,
     undo,
@@ -263,7 +288,7 @@ def segment_components(fork: Fork) -> tuple[Component, ...]:
 
 @cache
 def _segment_components(circuit: str) -> tuple[Component, ...]:
-    fork = CIRCUIT_FORKS[circuit]
+    fork = EXECUTED_FORKS[circuit]
     components, known = _components(fork), stored(store_of(fork))
     if known is None:
         return tuple(in_order(components))
@@ -278,7 +303,7 @@ def segment_circuit(fork: Fork) -> Circuit:
 
 @cache
 def _segment_circuit(circuit: str) -> Circuit:
-    fork = CIRCUIT_FORKS[circuit]
+    fork = EXECUTED_FORKS[circuit]
     return Circuit("segment", [c.table for c in segment_components(fork)], stored(store_of(fork)))
 
 

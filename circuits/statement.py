@@ -119,6 +119,14 @@ TRANSACTION_ITEM = Item(
     ),
 )
 
+#: A transaction of a fork that has set-code transactions (EIP-7702): what it is without them, and the list of
+#: authorizations, committed to by `authorization_digest`, with the number of its entries; at most 2^13.
+SET_CODE_ITEM = Item(14, (*TRANSACTION_ITEM.fields, ("authorization_digest", DIGEST), ("authorizations", 1)))
+
+#: An entry of a list of authorizations: the account that has signed it, the one whose code it wants to have, and the
+#: nonce that the first one must have. All are 0 where `valid` is: the entry has no effect, whatever the state is.
+AUTHORIZATION_ITEM = Item(15, (("valid", 1), ("authority", ADDRESS), ("address", ADDRESS), ("nonce", NONCE)))
+
 #: A withdrawal (EIP-4895); `amount` in wei.
 WITHDRAWAL_ITEM = Item(3, (("scope", 1), ("address", ADDRESS), ("amount", WORD)))
 
@@ -175,12 +183,14 @@ TAG_WRITES = 18
 TAG_KEY = 19
 TAG_BUFFER = 21
 TAG_ACCESS_LIST = 22
+TAG_AUTHORIZATIONS = 26
 
 OPERATIONS_START = initial(TAG_OPERATIONS)
 RECEIPTS_START = initial(TAG_RECEIPTS)
 WRITES_START = initial(TAG_WRITES)
 BUFFER_START = initial(TAG_BUFFER)
 ACCESS_LIST_START = initial(TAG_ACCESS_LIST)
+AUTHORIZATIONS_START = initial(TAG_AUTHORIZATIONS)
 
 #: The two halves of a word of a buffer are absorbed one after the other.
 BLOCKS_PER_WORD = 2
@@ -233,6 +243,12 @@ def access_list_digest(is_key: NDArray[Any], address: NDArray[Any], slot: NDArra
     digest: Digests = running_chain(ACCESS_LIST_START, ACCESS_ITEM.digests(is_key=is_key, address=address, slot=slot))[
         -1
     ]
+    return digest
+
+
+def authorizations_digest(**columns: Any) -> Digests:
+    """Digest (8,) of a list of authorizations: the fields of `AUTHORIZATION_ITEM` of its entries in order."""
+    digest: Digests = running_chain(AUTHORIZATIONS_START, AUTHORIZATION_ITEM.digests(**columns))[-1]
     return digest
 
 

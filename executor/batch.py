@@ -44,7 +44,7 @@ from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
 from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
-from executor.forks import CANCUN, FORKS, Fork, Schedule
+from executor.forks import CANCUN, EXECUTED_FORKS, FORKS, Fork, Schedule
 from executor.genesis_file import chain_id_of, normalized
 from executor.json_values import parse_data, parse_object, parse_quantity
 from executor.rlp_lists import decode_list
@@ -179,16 +179,16 @@ class _WitnessFile(_Model):
     codes: Annotated[list[Bytes], FailFast()] = []
 
 
-def _activations(value: Any) -> tuple[tuple[int, Fork], ...]:
+def _activations(value: Any, known: Mapping[str, Fork] = EXECUTED_FORKS) -> tuple[tuple[int, Fork], ...]:
     """Forks with their times, in the order in which a chain comes to them."""
     if isinstance(value, str):
         value = {value: 0}
     if not isinstance(value, dict) or not value:
         raise ValueError("neither the name of a fork nor an object of forks with their times")
     for name in value:
-        if name not in FORKS:
+        if name not in known:
             raise ValueError(f"unknown fork {name!r}; known: {', '.join(FORKS)}")
-    found = tuple((parse_quantity(value[name]), fork) for name, fork in FORKS.items() if name in value)
+    found = tuple((parse_quantity(value[name]), fork) for name, fork in known.items() if name in value)
     if any(later < earlier for (earlier, _), (later, _) in pairwise(found)):
         raise ValueError("a fork before one that it follows on")
     return found
@@ -383,7 +383,8 @@ def _configured(config: Any, last: int) -> tuple[tuple[int, Fork], ...]:
             times[fork] = time
     if CANCUN.name not in times:
         raise ValueError(f"neither this field nor {CANCUN.name}{_TIME_SUFFIX} in the configuration of the genesis")
-    activations = _activations(times)
+    # A chain is of whole forks, not of what is in development here.
+    activations = _activations(times, FORKS)
     try:
         blobs = _BLOB_SCHEDULES.validate_python(config.get("blobSchedule") or {})
     except ValidationError as error:

@@ -119,7 +119,11 @@ def decode_header(encoded: bytes, schedule: Schedule, field: str, block: int | N
         BatchError: it is no header of the fork that it is of by its timestamp.
     """
     try:
-        header_class = schedule.at(_time_of(encoded)).header_class()
+        fork = schedule.at(_time_of(encoded))
+        header_class = fork.header_class()
+        fields, known = len(rlp.decode(encoded)), len(header_class._meta.fields)
+        if fields != known:
+            raise ValueError(f"{fields} fields, where one of {fork.name} has {known}")
         header: BlockHeaderAPI = rlp.decode(encoded, sedes=header_class)
         # py-evm's class also takes empty ones.
         roots = (header.state_root, header.transaction_root, header.receipt_root, header.mix_hash)
@@ -240,10 +244,10 @@ def check_header(header: BlockHeaderAPI, claimed: bytes, schedule: Schedule, ind
     """Compare the header that execution gives with the one that the batch claims for block ``index``.
 
     Raises:
-        BatchError: they differ; names the first field that does.
+        BatchError: they differ; names the first field that does, the gas before the roots that depend on it.
     """
     expected = decode_header(claimed, schedule, "header", index)
-    for key, value in expected.as_dict().items():
+    for key, value in sorted(expected.as_dict().items(), key=lambda item: item[0] != "gas_used"):
         name = str(key)
         executed = getattr(header, name)
         if value != executed:

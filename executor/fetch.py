@@ -1,8 +1,8 @@
 """A batch from a node: its blocks, and what their execution needs of the state, over the JSON-RPC API.
 
-Sources: the execution APIs (``eth_chainId``, ``eth_getBlockByNumber``); ``debug_executionWitness`` of geth and reth.
-What a node says is not believed: blocks and headers must have the hashes they carry, each block's parent must be the
-one before it, and whoever executes the batch compares state roots.
+Sources: the execution APIs (``eth_chainId``, ``eth_getBlockByNumber``); ``debug_executionWitness`` of geth and reth;
+EIP-7910 (``eth_config``). What a node says is not believed: blocks and headers must have the hashes they carry, each
+block's parent must be the one before it, and whoever executes the batch compares state roots.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import requests
 
 from executor.batch import MAX_FILE_BYTES, Batch
 from executor.errors import BatchError
-from executor.inputs import FORMAT, batch_of_file, fork_of
-from executor.json_values import parse_json, parse_quantity
+from executor.forks import FORKS, Fork
+from executor.inputs import FORMAT, AmbiguousFork, batch_of_file, fork_of
+from executor.json_values import parse_data, parse_json, parse_quantity
 
 MAX_BLOCKS = 4_096
 TAGS = ("latest", "safe", "finalized", "earliest")
@@ -32,9 +33,13 @@ _MAX_WAIT = 30.0
 _PART = 1 << 20
 _METHOD_NOT_FOUND = -32601
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
+_WITNESS = "debug_executionWitness"
 _WITNESS_HINT = (
-    "geth needs --http.api=eth,debug (1.16 or later, the blocks within its history), reth --http.api=eth,debug; "
-    "hosted nodes rarely offer it"
+    "geth needs --http.api=eth,debug (1.16 or later), reth --http.api=eth,debug; hosted nodes rarely offer it"
+)
+_STATE_HINT = (
+    "the state before the block may be gone: geth keeps those of its last 128 blocks, and all of them with --gcmode "
+    "archive --state.scheme hash"
 )
 
 Progress = Callable[[int, int], None]
@@ -46,10 +51,18 @@ class NodeError(BatchError):
 
 @dataclass(frozen=True)
 class Fetched:
-    """A batch file, and the batch that it is."""
+    """A batch file, and the batch that it is.
+
+    Attributes:
+        first, last: numbers of its blocks.
+        last_hash: of the last one, in hexadecimal.
+    """
 
     document: dict[str, Any]
     batch: Batch
+    first: int
+    last: int
+    last_hash: str
 
 
 class Node:
@@ -82,7 +95,9 @@ class Node:
                 reason = _first_line(error)
             except (requests.RequestException, ValueError) as error:
                 # An address that is none, and what is no HTTP: trying again does not help.
-                raise NodeError(f"{self._url}: {_first_line(error)}") from None
+                what = "where an address such as http://localhost:8545 is expected"
+                is_schema = isinstance(error, (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema))
+                raise NodeError(f"{self._url}: {what if is_schema else _first_line(error)}") from None
         raise NodeError(f"{self._url} does not answer {method} in {_TRIES} tries: {reason}")
 
     def _result(self, method: str, response: requests.Response) -> Any:
@@ -105,9 +120,10 @@ class Node:
         error = answer["error"]
         code, message = error.get("code"), str(error.get("message"))[:200]
         if code == _METHOD_NOT_FOUND:
-            hint = f": {_WITNESS_HINT}" if method.startswith("debug_") else ""
+            hint = f": {_WITNESS_HINT}" if method == _WITNESS else ""
             raise NodeError(f"the node does not offer {method}{hint}")
-        raise NodeError(f"{method}: the node says {message!r} (code {code})")
+        hint = f"; {_STATE_HINT}" if method == _WITNESS else ""
+        raise NodeError(f"{method}: the node says {message!r} (code {code}){hint}")
 
 
 def parse_range(text: str) -> tuple[str, str]:
@@ -140,7 +156,7 @@ def fetch(
     Args:
         node: where they are.
         first, last: as :func:`parse_range` gives them.
-        fork: of a batch file, where the headers do not say which one it is.
+        fork: as in a batch file; asked of the node where it is left out and the headers do not say it.
         progress: called with how many blocks are there, and of how many.
 
     Raises:
@@ -153,17 +169,19 @@ def fetch(
     start = _quantity(first if first.startswith("0x") else _block(node, first).get("number"), "number of a block")
     if start == 0:
         raise NodeError("block 0 is the genesis, which is not executed: begin at block 1")
-    if not start <= end or end - start >= MAX_BLOCKS:
-        raise NodeError(f"blocks {start} to {end}: from 1 to {MAX_BLOCKS} blocks can be fetched, in their order")
+    if start > end:
+        raise NodeError(f"block {start} comes after block {end}, the last one that is wanted")
+    if end - start >= MAX_BLOCKS:
+        raise NodeError(f"blocks {start} to {end} are {end - start + 1}: up to {MAX_BLOCKS} can be fetched at once")
     blocks: list[dict[str, Any]] = []
     witness: dict[str, dict[str, Any]] = {"state": {}, "codes": {}, "headers": {}}
     for number in range(start, end + 1):
         block = _block(node, hex(number))
         if blocks and block.get("parentHash") != blocks[-1].get("hash"):
             raise NodeError(f"block {number} does not follow the one before it: the chain changed; fetch it again")
-        found = node.call("debug_executionWitness", hex(number))
+        found = node.call(_WITNESS, hex(number))
         if not isinstance(found, dict):
-            raise NodeError(f"debug_executionWitness of block {number} is no object")
+            raise NodeError(f"{_WITNESS} of block {number} is no object")
         for name, items in witness.items():
             items.update((json.dumps(item, sort_keys=True), item) for item in _items(found.get(name), name, number))
         blocks.append(block)
@@ -174,18 +192,84 @@ def fetch(
     document = {
         "format": FORMAT,
         "chainId": chain_id,
-        "fork": fork_of(blocks, chain_id) if fork is None else fork,
+        "fork": _fork(node, blocks, chain_id) if fork is None else fork,
         "witness": {name: list(items.values()) for name, items in witness.items()},
         "blocks": blocks,
     }
-    return Fetched(document, batch_of_file(document, "what the node gives"))
+    return Fetched(document, batch_of_file(document, "what the node gives"), start, end, blocks[-1]["hash"])
+
+
+def _fork(node: Node, blocks: list[dict[str, Any]], chain_id: int) -> str | Mapping[str, int]:
+    """The fork of blocks: what their headers say, or else the rules that the node has now.
+
+    Raises:
+        AmbiguousFork: neither says it.
+        NodeError: the rules are of no fork that is known.
+        BatchError: a block is malformed, or they are of several forks.
+    """
+    try:
+        return fork_of(blocks, chain_id)
+    except AmbiguousFork:
+        rules = _rules_now(node)
+        if rules is None or rules.since > parse_quantity(blocks[0].get("timestamp")):
+            raise
+    differences = {name: rules.differences(_rules_of(fork)) for name, fork in FORKS.items()}
+    nearest, found = min(differences.items(), key=lambda item: len(item[1]))
+    if not found:
+        return nearest
+    raise NodeError(
+        f"the node's rules (eth_config) are of no fork that is known: they are nearest to {nearest}, but differ in "
+        f"{' and '.join(found)}; if the blocks are of a known one all the same, say so with --fork"
+    )
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What EIP-7910 tells of a fork, but for the contract of deposits, which is another on each chain."""
+
+    since: int  # Unix time in seconds
+    precompiles: frozenset[bytes]
+    system_contracts: frozenset[bytes]
+    blobs: tuple[int, int, int]  # target and maximum in a block, update fraction
+
+    def differences(self, other: _Rules) -> list[str]:
+        """What is not the same, in words."""
+        names = ("precompiles", "system_contracts", "blobs")
+        return [name.replace("_", " ") for name in names if getattr(self, name) != getattr(other, name)]
+
+
+def _rules_of(fork: Fork) -> _Rules:
+    blobs = fork.blobs
+    target, most = (gas // blobs.gas_per_blob for gas in (blobs.target_gas_per_block, blobs.max_gas_per_block))
+    contracts = frozenset(fork.system_contracts)
+    return _Rules(0, fork.precompiles, contracts, (target, most, blobs.base_fee_update_fraction))
+
+
+def _rules_now(node: Node) -> _Rules | None:
+    """The node's rules; None where it does not tell: many do not know the method, and nobody needs it."""
+    try:
+        rules = node.call("eth_config")["current"]
+        precompiles, contracts, blobs = (rules[name] for name in ("precompiles", "systemContracts", "blobSchedule"))
+        target, most, fraction = (parse_quantity(blobs[name]) for name in _BLOBS)
+        return _Rules(
+            parse_quantity(rules["activationTime"]),
+            frozenset(parse_data(address, 20) for address in precompiles.values()),
+            frozenset(parse_data(address, 20) for name, address in contracts.items() if name != _DEPOSITS),
+            (target, most, fraction),
+        )
+    except (NodeError, TypeError, KeyError, ValueError, AttributeError):
+        return None
+
+
+_BLOBS = ("target", "max", "baseFeeUpdateFraction")
+_DEPOSITS = "DEPOSIT_CONTRACT_ADDRESS"
 
 
 def _items(value: Any, name: str, number: int) -> list[Any]:
     """Of a list, or of an object by hash."""
     items = list(value.values()) if isinstance(value, dict) else [] if value is None else value
     if not isinstance(items, list):
-        raise NodeError(f"debug_executionWitness of block {number}: {name} is no list")
+        raise NodeError(f"{_WITNESS} of block {number}: {name} is no list")
     return items
 
 
@@ -195,6 +279,8 @@ def _block(node: Node, place: str) -> dict[str, Any]:
         raise NodeError(f"the node has no block {int(place, 16) if place.startswith('0x') else place}")
     if not isinstance(block, dict):
         raise NodeError(f"eth_getBlockByNumber of {place} is no object")
+    if not isinstance(block.get("hash"), str):
+        raise NodeError(f"eth_getBlockByNumber of {place} has no hash: it is no block of the chain yet")
     return block
 
 

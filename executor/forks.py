@@ -93,13 +93,21 @@ class ModexpRules:
 
 @dataclass(frozen=True)
 class AddedInstruction:
-    """An instruction that a fork after Cancun has, with a fixed price."""
+    """An instruction that a fork after Cancun has, with a fixed price.
+
+    Attributes:
+        operands, results: words.
+        places: of an instruction that moves words, by the byte that stands behind it (which it passes over): how far
+            below the top they lie, each another one. It puts a copy of one on the top, or exchanges two. None for a
+            byte with which it halts exceptionally. Of any other instruction: ().
+    """
 
     name: str
     opcode: int
-    operands: int  # words
-    results: int  # words
+    operands: int
+    results: int
     gas: int
+    places: tuple[tuple[int, ...] | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,11 @@ class Fork:
     added_instructions: tuple[AddedInstruction, ...] = ()
     max_transaction_gas: int | None = None  # EIP-7825
     max_block_bytes: int | None = None  # EIP-7934: of the RLP of a block
+
+    @property
+    def sets_codes(self) -> bool:
+        """Whether accounts can let the code of other accounts run for them (EIP-7702)."""
+        return SET_CODE_TYPE in self.transaction_types
 
     @property
     def system_contracts(self) -> tuple[bytes, ...]:
@@ -248,10 +261,45 @@ BPO2 = replace(OSAKA, name="bpo2", blobs=_scheduled(OSAKA.blobs, 14, 21, 11_684_
 BPO3 = replace(OSAKA, name="bpo3", blobs=_scheduled(OSAKA.blobs, 21, 32, 20_609_697))
 BPO4 = replace(OSAKA, name="bpo4", blobs=_scheduled(OSAKA.blobs, 14, 21, 13_739_630))
 
+
+def _single(byte: int) -> int | None:
+    """``decode_single`` of EIP-8024: n of a byte, 17 to 235; None where it may not stand."""
+    return None if 90 < byte < 128 else (byte + 145) % 256
+
+
+def _pair(byte: int) -> tuple[int, int] | None:
+    """``decode_pair`` of EIP-8024: n and m of a byte, 1 <= n < m <= 30 - n; None where it may not stand."""
+    q, r = divmod(byte ^ 143, 16)
+    return None if 81 < byte < 128 else (q + 1, r + 1) if q < r else (r + 1, 29 - q)
+
+
+_SINGLES = tuple(map(_single, range(256)))
+
+# In development: of its EIPs only 8024 is here.
+AMSTERDAM = replace(
+    OSAKA,
+    name="amsterdam",
+    circuit="amsterdam",
+    added_instructions=(
+        *OSAKA.added_instructions,
+        AddedInstruction("DUPN", 0xE6, 1, 1, gas=3, places=tuple(None if n is None else (n - 1,) for n in _SINGLES)),
+        AddedInstruction("SWAPN", 0xE7, 2, 2, gas=3, places=tuple(None if n is None else (0, n) for n in _SINGLES)),
+        AddedInstruction("EXCHANGE", 0xE8, 2, 2, gas=3, places=tuple(map(_pair, range(256)))),
+    ),
+)
+
 #: By name, in the order in which a chain comes to them.
 FORKS: Mapping[str, Fork] = {fork.name: fork for fork in (CANCUN, PRAGUE, OSAKA, BPO1, BPO2, BPO3, BPO4)}
 
-#: Those which have a circuit of their own, by name.
+#: Forks of the future of which a part is here, by name. Batches of them are executed, and their circuits are filled and
+#: checked like others'. But no keys are pinned for them, nothing of them is proved, no public test is taken for one of
+#: theirs, and the verifier does not know them.
+DEVELOPMENT_FORKS: Mapping[str, Fork] = {AMSTERDAM.name: AMSTERDAM}
+
+#: All that batches may be of.
+EXECUTED_FORKS: Mapping[str, Fork] = {**FORKS, **DEVELOPMENT_FORKS}
+
+#: Those of `FORKS` which have a circuit of their own, by name.
 CIRCUIT_FORKS: Mapping[str, Fork] = {name: fork for name, fork in FORKS.items() if fork.circuit == name}
 
 

@@ -61,6 +61,10 @@ class InputError(BatchError):
     """The documents that were given make no batch; the message says what is missing and how to supply it."""
 
 
+class AmbiguousFork(InputError):  # noqa: N818 - nothing is wrong with what was given
+    """The headers are as those of several forks."""
+
+
 class Kind(StrEnum):
     """What a document is, in words."""
 
@@ -127,7 +131,8 @@ def fork_of(blocks: Sequence[Mapping[str, Any]], chain_id: int) -> str | Mapping
     """The fork of blocks of the JSON-RPC API, or the forks of their chain with their times, as a batch file has it.
 
     Raises:
-        BatchError: a block is malformed, they are of several forks, or several have such headers.
+        AmbiguousFork: several forks have such headers.
+        BatchError: a block is malformed, or they are of several forks.
     """
     outlines = [_outline(encode_block(block, block=index)) for index, block in enumerate(blocks)]
     return _forks_of(outlines, chain_id)
@@ -428,6 +433,12 @@ def _after_witnesses(documents: Sequence[_Document], outlines: list[_Outline]) -
     )
 
 
+_SAY_FORKS = (
+    "say which forks blocks are of, as fork of a batch file, with --fork where they are fetched, or as times in config "
+    "of the genesis file"
+)
+
+
 def _forks_of(outlines: Sequence[_Outline], chain_id: int | None) -> str | Mapping[str, int]:
     return MAINNET_FORKS if chain_id == MAINNET else _only(_fitting(outlines), outlines)
 
@@ -440,7 +451,7 @@ def _fitting(outlines: Sequence[_Outline]) -> list[str]:
     """
     counts = sorted({outline.fields for outline in outlines})
     if len(counts) > 1:
-        raise InputError(f"the headers have {' and '.join(map(str, counts))} fields: give blocks of one fork at a time")
+        raise InputError(f"the headers have {' and '.join(map(str, counts))} fields: {_SAY_FORKS}", field="fork")
     found = [fork.name for fork in FORKS.values() if len(fork.header_class()._meta.fields) == counts[0]]
     if not found:
         raise InputError(f"the headers have {counts[0]} fields, as those of none of {', '.join(FORKS)}")
@@ -449,9 +460,5 @@ def _fitting(outlines: Sequence[_Outline]) -> list[str]:
 
 def _only(forks: Sequence[str], outlines: Sequence[_Outline]) -> str:
     if len(forks) > 1:
-        raise InputError(
-            f"block {outlines[0].number} may be of {', '.join(forks)}: say which, as fork of a batch file, "
-            "with --fork where it is fetched, or as times in config of the genesis file",
-            field="fork",
-        )
+        raise AmbiguousFork(f"block {outlines[0].number} may be of {', '.join(forks)}: {_SAY_FORKS}", field="fork")
     return forks[0]

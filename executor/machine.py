@@ -11,7 +11,8 @@ from inspect import unwrap
 from typing import Any
 
 from eth.constants import BLANK_ROOT_HASH
-from eth.exceptions import OutOfGas
+from eth.exceptions import InsufficientStack, InvalidInstruction, OutOfGas
+from eth.vm.forks.shanghai.computation import ShanghaiComputation
 from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.memory import Memory
 from eth.vm.message import Message
@@ -24,7 +25,7 @@ from executor.batch import MAX_ANCESTORS
 from executor.blobs import blob_base_fee
 from executor.chain import Ancestors
 from executor.errors import BatchError, LimitExceeded
-from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork, SystemCall
+from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, AddedInstruction, Fork, SystemCall
 from executor.limits import Watch
 from executor.opcodes import CREATIONS
 from executor.precompiles import precompiles_of
@@ -80,8 +81,12 @@ def confined_machine(confined: Confined) -> Any:
         memory_class = ConfinedMemory
         _precompiles = precompiles_of(fork, computation.get_precompiles())
 
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, state: Any, message: Any, context: Any) -> None:
+            if context.origin == SYSTEM_ADDRESS:
+                # py-evm warms the coinbase for whatever runs, EIP-3651 for transactions alone.
+                super(ShanghaiComputation, self).__init__(state, message, context)  # type: ignore[misc]
+            else:
+                super().__init__(state, message, context)
             self._memory = self.memory_class()
 
         @classmethod
@@ -142,7 +147,7 @@ def confined_machine(confined: Confined) -> Any:
                 authority = Address(signer)
                 self.mark_address_warm(authority)
                 code = self.get_code(authority)
-                if (code and not delegates(code)) or self.get_nonce(authority) != authorization.nonce:
+                if not gets_code(code, self.get_nonce(authority), authorization):
                     continue
                 if self.account_exists(authority):
                     refund += REFUND_AUTHORIZATION
@@ -234,6 +239,11 @@ def confined_machine(confined: Confined) -> Any:
     return ConfinedMachine
 
 
+def gets_code(code: bytes, nonce: int, authorization: Authorization) -> bool:
+    """Whether an account with this code and nonce, which has signed an authorization, gets the code (EIP-7702)."""
+    return (not code or delegates(code)) and nonce == authorization.nonce
+
+
 def instructions(fork: Fork) -> dict[int, Instruction]:
     """The instructions of a fork by opcode: py-evm's without the warnings it puts around some, and with its one mistake
     about the order of checks put right, and those that it lacks.
@@ -241,7 +251,9 @@ def instructions(fork: Fork) -> dict[int, Instruction]:
     opcodes = fork.vm_class().get_state_class().computation_class.opcodes
     plain = {opcode: unwrap(instruction) for opcode, instruction in opcodes.items()}
     added = {
-        instruction.opcode: as_opcode(_ADDED[instruction.name], instruction.name, instruction.gas)
+        instruction.opcode: as_opcode(
+            _moving(instruction) if instruction.places else _ADDED[instruction.name], instruction.name, instruction.gas
+        )
         for instruction in fork.added_instructions
     }
     return plain | added | {opcode: _bounded(plain[opcode], fork.max_initcode_bytes) for opcode in CREATIONS}
@@ -253,6 +265,25 @@ def _count_leading_zeros(computation: Any) -> None:
 
 
 _ADDED: dict[str, Instruction] = {"CLZ": _count_leading_zeros}
+
+
+def _moving(instruction: AddedInstruction) -> Instruction:
+    """What an instruction does that moves words by the byte behind it, which is 0 behind the end of the code."""
+
+    def move(computation: Any) -> None:
+        (byte,) = computation.code.read(1) or b"\0"
+        places, words = instruction.places[byte], computation._stack.values
+        if places is None:
+            raise InvalidInstruction(f"{instruction.name} with {byte:#04x} behind it")
+        if max(places) >= len(words):
+            raise InsufficientStack(f"{instruction.name} of a word {max(places)} below the top of {len(words)}")
+        if len(places) == 1:
+            computation.stack_dup(1 + places[0])
+        else:
+            one, other = (-1 - place for place in places)
+            words[one], words[other] = words[other], words[one]
+
+    return move
 
 
 def _bounded(instruction: Any, max_initcode_bytes: int) -> Instruction:

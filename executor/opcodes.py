@@ -167,12 +167,16 @@ class InstructionSet:
     Attributes:
         names: by opcode.
         operands, results, reach: (256,) as `OPERANDS`, `RESULTS` and `REACH`.
+        moves: of instructions that move words by the byte behind them (`AddedInstruction.places`): the places below
+            the top by that byte, (256, operands), -1 where they halt exceptionally. Like DUP and SWAP they count as
+            reading what they move, and writing it where it goes.
     """
 
     names: Mapping[int, str]
     operands: NDArray[np.uint8]
     results: NDArray[np.uint8]
     reach: NDArray[np.uint8]
+    moves: Mapping[int, NDArray[np.int16]]
 
 
 @cache
@@ -184,7 +188,12 @@ def instruction_set(added: tuple[AddedInstruction, ...]) -> InstructionSet:
         results[instruction.opcode] = instruction.results
     for column in (operands, results, reach):
         column.setflags(write=False)
-    return InstructionSet(NAMES | {i.opcode: i.name for i in added}, operands, results, reach)
+    moves = {
+        i.opcode: np.array([(-1,) * i.operands if p is None else p for p in i.places], dtype=np.int16)
+        for i in added
+        if i.places
+    }
+    return InstructionSet(NAMES | {i.opcode: i.name for i in added}, operands, results, reach, moves)
 
 
 def is_dup(opcode: int) -> bool:

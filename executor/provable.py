@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.errors import UnsupportedFeature
-from executor.forks import BEACON_ROOTS_ADDRESS, FORKS, Fork
+from executor.forks import BEACON_ROOTS_ADDRESS, DEVELOPMENT_FORKS, EXECUTED_FORKS, FORKS, Fork
 from executor.limbs import addresses_to_bytes, words_to_ints
 from executor.modexp import ModexpInput
 from executor.opcodes import CREATIONS, MEMORY_OPERANDS, OPCODES, OPENERS
@@ -26,6 +26,7 @@ MAX_GAS_LIMIT = 2**64 - 1
 MAX_OPERATIONS = 2**24 - 1  # transactions, withdrawals and calls of system contracts
 MAX_CALLDATA_BYTES = 2**22
 MAX_ACCESS_LIST = 2**16  # addresses and storage keys together
+MAX_AUTHORIZATIONS = 2**13  # of a transaction
 MAX_CHAIN_ID = 2**64 - 1
 MAX_CODE_BYTES = 2**20
 MAX_MEMORY_BYTES = 2**24
@@ -108,6 +109,8 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
         ValueError: the batch was executed without a trace.
     """
     for number, fork in enumerate(executed.forks):
+        if fork.name in DEVELOPMENT_FORKS:
+            raise UnsupportedFeature(f"fork {fork.name}, which is in development", number)
         if fork != FORKS[fork.name]:
             raise UnsupportedFeature(f"fork {fork.name} with another blob schedule", number)
     trace = executed.trace
@@ -127,6 +130,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_codes(trace),
             *_ancestors(trace),
             *_empty_accounts(trace),
+            *_coded_precompiles(executed, trace),
             *_new_beacon_roots(executed, trace),
         ),
         default=None,
@@ -200,6 +204,8 @@ def _transactions(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Re
             reason = f"calldata of more than {MAX_CALLDATA_BYTES} bytes"
         elif entries[row] > MAX_ACCESS_LIST:
             reason = f"access list of more than {MAX_ACCESS_LIST} entries"
+        elif table.authorizations[row] > MAX_AUTHORIZATIONS:
+            reason = f"more than {MAX_AUTHORIZATIONS} authorizations"
         if reason:
             yield Refusal(place_of_transaction(trace, row), reason)
 
@@ -274,7 +280,7 @@ def _modexp(trace: ExecutionTrace, calls: NDArray[np.int64], forks: Sequence[For
 
 def forks_of(trace: ExecutionTrace) -> list[Fork]:
     """The fork of each block."""
-    known = list(FORKS.values())
+    known = list(EXECUTED_FORKS.values())
     return [known[place] for place in trace.blocks.fork.tolist()]
 
 
@@ -288,13 +294,13 @@ def precompile_numbers(trace: ExecutionTrace) -> NDArray[np.int64]:
     frames = trace.frames
     address = frames.code_address
     number = np.where(address[:, 1:].any(axis=1), 0, address[:, 0]).astype(np.int64)
-    created = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    none = np.isin(frames.kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2)) | (frames.delegates == 1)
     is_known = np.zeros(len(number), dtype=bool)
-    for place, fork in enumerate(FORKS.values()):
+    for place, fork in enumerate(EXECUTED_FORKS.values()):
         own = np.flatnonzero(trace.blocks.fork == place)
         if len(own):
             is_known |= np.isin(number, proved_precompiles(fork)) & np.isin(frames.block, own)
-    return np.where(created | ~is_known, 0, number)
+    return np.where(none | ~is_known, 0, number)
 
 
 def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
@@ -314,7 +320,9 @@ def _gas(trace: ExecutionTrace) -> Iterator[Refusal]:
     used = large & (counted < GAS_MARGIN + np.where(np.isin(steps.opcode, OPENERS), cost, 0))
     lacks = own & (steps.failed != 0) & (frames.outcome[steps.frame] == Outcome.OUT_OF_GAS)
     beyond = np.zeros(len(steps), dtype=bool)
-    max_initcode = np.array([fork.max_initcode_bytes for fork in FORKS.values()])[trace.blocks.fork[frames.block]]
+    max_initcode = np.array([fork.max_initcode_bytes for fork in EXECUTED_FORKS.values()])[
+        trace.blocks.fork[frames.block]
+    ]
     for step in np.flatnonzero(lacks).tolist():
         reach = _reach(trace, step)
         paid = 0 if reach <= MAX_MEMORY_BYTES else int(_memory_gas(trace, np.array([step]))[0])
@@ -463,6 +471,22 @@ def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:
     )
     for address in sorted(found):
         yield Refusal(_first_access(trace, address), f"empty account 0x{address.hex()} in the pre-state")
+
+
+def _coded_precompiles(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
+    """Accounts of precompiles that have code, where accounts can delegate (EIP-7702): nothing ever puts one there.
+
+    And the account 0 with code, as that which a recipient's code names: no authorization does.
+    """
+    empty = np.frombuffer(EMPTY_CODE_HASH[::-1], dtype="<u2")
+    coded = _addresses(trace, StateKind.CODE_HASH, (trace.keys.first != empty).any(axis=1))
+    addresses = {address for fork in executed.forks if fork.sets_codes for address in fork.precompiles}
+    for address in sorted(coded & addresses):
+        yield Refusal(_first_access(trace, address), f"code at the address of a precompile, 0x{address.hex()}")
+    frames = trace.frames
+    named = (frames.kind == FrameKind.MESSAGE) & (frames.delegates == 1) & ~frames.code_address.any(axis=1)
+    for frame in np.flatnonzero(named & (frames.end_step > frames.first_step))[:1].tolist():
+        yield Refusal(_place_of_frame(trace, frame), "a delegation to the address 0, which has code")
 
 
 def _new_beacon_roots(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:

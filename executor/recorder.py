@@ -28,7 +28,6 @@ from executor.forks import CANCUN, Fork, SystemCall
 from executor.limbs import ADDRESS_LIMBS, Limbs
 from executor.opcodes import (
     DUP1,
-    MAX_DUP,
     MAX_SWAP,
     OPCODES,
     OPENERS,
@@ -131,6 +130,7 @@ class Recorder:
         self._step_rows = self.steps.rows
         self._fork = CANCUN  # of the steps in the buffers
         self._stack_words = OPERANDS, RESULTS
+        self._by_byte: tuple[int, ...] = ()  # opcodes of instructions that move words by the byte behind them
         self._operand_counts: list[NDArray[np.uint8]] = []
         self._result_counts: list[NDArray[np.uint8]] = []
         self._operand_words: list[Limbs] = []
@@ -145,6 +145,7 @@ class Recorder:
         self._frame_numbers = array("Q")
         self._frame_count = 0
         self._open: list[_OpenFrame] = []
+        self._recipient_delegates_to = b""
         self._switch_steps = array("Q", [0])
         self._switch_frames = array("Q", [0])
 
@@ -192,7 +193,7 @@ class Recorder:
         if fork.added_instructions != self._fork.added_instructions:
             self.flush()
             own = instruction_set(fork.added_instructions)
-            self._stack_words = own.operands, own.results
+            self._stack_words, self._by_byte = (own.operands, own.results), tuple(own.moves)
         self._fork = fork
 
     def flush(self) -> None:
@@ -201,11 +202,16 @@ class Recorder:
         block = self.steps.flush()
         height, opcode = block[:, 2], block[:, 4].astype(np.uint8)
         popped, pushed = self._stack_words
+        failed = np.zeros(len(block), dtype=bool)
+        failed[np.array(self._failed_in_chunk, dtype=np.int64) - first] = True
+        by_byte = np.isin(opcode, self._by_byte)
         moving = (opcode >= DUP1) & (opcode < SWAP1 + MAX_SWAP)
         enough = height >= REACH[opcode]
         operands = np.where(moving, popped[opcode] * enough, np.minimum(popped[opcode], height)).astype(np.uint8)
+        operands[by_byte] = popped[opcode[by_byte]] * ~failed[by_byte]
+        moving |= by_byte
         results = pushed[opcode]
-        results[np.array(self._failed_in_chunk, dtype=np.int64) - first] = 0
+        results[failed] = 0
         results[np.isin(opcode, OPENERS)] = 0  # they come with `call_results`, when they are known
         self._failed_in_chunk.clear()
 
@@ -216,8 +222,8 @@ class Recorder:
         read_at, written_at = _starts(operands), _starts(results)
         computed = np.repeat(~moving, results)
         written[computed] = self.results.take()
-        dup = (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP) & (results > 0)
-        swap = moving & (opcode >= SWAP1) & (results > 0)
+        dup = moving & (results == 1)
+        swap = moving & (results == 2)
         written[written_at[dup]] = read[read_at[dup]]
         written[written_at[swap]] = read[read_at[swap] + 1]
         written[written_at[swap] + 1] = read[read_at[swap]]
@@ -263,7 +269,10 @@ class Recorder:
         frame = self._open.pop()
         message = computation.msg
         output = computation.output
-        is_precompile = not message.is_create and message.code_address in computation.precompiles
+        runs_at = b"" if message.is_create else message.code_address
+        if message.is_delegation and frame.parent == NONE:
+            runs_at = self._recipient_delegates_to  # the message of a transaction names its recipient alone
+        is_precompile = not message.is_delegation and runs_at in computation.precompiles
         self._frame_numbers.append(frame.number)
         self._frames.append(
             kind=frame.kind,
@@ -275,7 +284,8 @@ class Recorder:
             is_static=message.is_static,
             caller=message.sender,
             address=message.storage_address,
-            code_address=b"" if message.is_create else message.code_address,
+            code_address=runs_at,
+            delegates=int(message.is_delegation),
             code=self.code(message.code),
             value=message.value,
             input_start=self.put(message.data_as_bytes),
@@ -292,6 +302,10 @@ class Recorder:
         self._resumed, self._resumed_at = frame.call_step, len(self.steps)
         if self._open:
             self._switch(self._open[-1].number)
+
+    def recipient_delegates(self, address: bytes) -> None:
+        """The recipient of the transaction that begins has a code that points to this address (EIP-7702)."""
+        self._recipient_delegates_to = address
 
     def add_collision(self, computation: Any) -> None:
         """A contract creation by a transaction that failed before it began."""

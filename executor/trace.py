@@ -94,7 +94,9 @@ class Steps(Table):
 
     The stack accesses of a step follow from its row: it reads operand ``i`` from slot ``stack_height - 1 - i`` (DUPn:
     slot ``stack_height - n``; SWAPn: its second operand from slot ``stack_height - 1 - n``), and writes its result to
-    the slot on top of what remains (SWAPn: result ``i`` where operand ``i`` was). Slot 0 is the lowest.
+    the slot on top of what remains (SWAPn: result ``i`` where operand ``i`` was). Slot 0 is the lowest. Instructions
+    that move words by the byte behind them (:class:`executor.forks.AddedInstruction`) do so like DUP and SWAP; those
+    that fail have read nothing.
     """
 
     pc: U32  # bytes from the start of the code
@@ -120,6 +122,9 @@ class Words(Table):
 class Frames(Table):
     """One row per message call or contract creation that began, precompiled contracts included.
 
+    The account that is called is ``code_address``, unless it ``delegates``: then the operand of the call, or the
+    recipient of the transaction, names it, and ``code_address`` is where its code points, once.
+
     The steps from ``first_step`` to ``end_step`` are those of the frame and of the frames it calls; there are none for
     precompiles and accounts without code.
     """
@@ -134,6 +139,7 @@ class Frames(Table):
     caller: Address
     address: Address  # account whose storage the frame works on; the new account of a creation
     code_address: Address  # account whose code runs; 0 for a creation
+    delegates: U8  # 1: the account that is called has delegated to that one (EIP-7702); a precompile does not run then
     code: U32  # what runs: row in Codes; for a creation the initcode
     value: Word  # CALLVALUE; transferred except by DELEGATECALL
     input_start: U64  # calldata; empty for a creation
@@ -244,6 +250,7 @@ class Transactions(Table):
     input_size: U32
     access_addresses: U32  # entries of the access list, repetitions counted
     access_keys: U32  # storage keys in the access list, repetitions counted
+    authorizations: U32  # entries of the list of authorizations, those of no effect counted (EIP-7702)
     blob_hashes_start: U64  # versioned hashes, 32 bytes each
     blob_hashes_size: U32
     intrinsic_gas: U64
@@ -268,7 +275,7 @@ class Blocks(Table):
     """One row per block of the batch; ranges include the system calls around transactions, and the withdrawals."""
 
     number: U64
-    fork: U8  # place in executor.forks.FORKS
+    fork: U8  # place in executor.forks.EXECUTED_FORKS
     timestamp: U64
     coinbase: Address
     base_fee: Word

@@ -9,7 +9,7 @@ from eth.abc import BlockHeaderAPI, ReceiptAPI
 
 from executor.batch import Block
 from executor.chain import Ancestors, base_fee, excess_blob_gas
-from executor.forks import FORKS, Fork
+from executor.forks import EXECUTED_FORKS, Fork
 from executor.recorder import Position, Recorder
 from executor.state_keys import StateKey
 from executor.tables import TableBuffer
@@ -33,7 +33,7 @@ class TraceBuilder:
     def begin_block(self, number: int, fork: Fork) -> None:
         """Block ``number`` of the batch begins, with its system calls."""
         self.recorder.follow(fork)
-        self._fork = list(FORKS).index(fork.name)
+        self._fork = list(EXECUTED_FORKS).index(fork.name)
         self.recorder.block, self.recorder.transaction = number, NONE
         self.recorder.after_transactions = False
         self._block_start = self.recorder.position, len(self._transactions)
@@ -80,6 +80,7 @@ class TraceBuilder:
             input_size=len(transaction.data),
             access_addresses=transaction.access_addresses,
             access_keys=transaction.access_keys,
+            authorizations=len(transaction.authorization_list),
             blob_hashes_start=recorder.put(blob_hashes),
             blob_hashes_size=len(blob_hashes),
             intrinsic_gas=transaction.intrinsic_gas,

@@ -126,6 +126,12 @@ def traced_machine(confined: Confined, recorder: Recorder) -> Any:
             recorder.write(StateKind.DESTROYED, self.msg.storage_address, 0, 1)
 
     class TracedExecutor(executor):  # type: ignore[misc, valid-type]
+        def get_code_at_address(self, code_address: Any) -> Any:
+            code, delegate = super().get_code_at_address(code_address)
+            if delegate is not None:
+                recorder.recipient_delegates(delegate)
+            return code, delegate
+
         def build_computation(self, message: Any, transaction: Any) -> Any:
             frames = recorder.position.frames
             if message.is_create:
@@ -158,8 +164,11 @@ class _TracedInstructions(dict[int, Instruction]):
     def __init__(self, confined: Confined, recorder: Recorder) -> None:
         own = instruction_set(confined.fork.added_instructions)
         operands, results = own.operands, own.results
+        places = {added.opcode: added.places for added in confined.fork.added_instructions if added.places}
 
         def traced(opcode: int, instruction: Any) -> Instruction:
+            if opcode in places:
+                return _traced_move(opcode, instruction, places[opcode], recorder)
             words = int(operands[opcode]), int(results[opcode])
             return _traced(opcode, instruction, words, recorder, confined.watch)
 
@@ -303,6 +312,28 @@ def _traced_swap(opcode: int, instruction: _FastOpcode, recorder: Recorder) -> I
         run(computation)
 
     return swap
+
+
+def _traced_move(
+    opcode: int, instruction: _FastOpcode, places: tuple[tuple[int, ...] | None, ...], recorder: Recorder
+) -> Instruction:
+    """An instruction that moves words by the byte behind it; of one that fails no operands are recorded."""
+    record, operands = recorder.steps.rows.extend, recorder.operands.values.extend
+    cost, run, name = instruction.gas_cost, instruction.logic_fn, instruction.mnemonic
+
+    def move(computation: Any) -> None:
+        meter, code, stack = computation._gas_meter, computation.code, computation.stack_values
+        gas, pc, height = meter.gas_remaining, code.program_counter, len(stack)
+        record((pc - 1, gas, height, len(computation._memory._bytes), opcode))
+        if cost > gas:
+            _charge(computation, cost, name)
+        meter.gas_remaining = gas - cost
+        chosen = places[code[pc] if pc < len(code) else 0] or ()
+        words = [stack[-1 - place] for place in chosen if place < height]
+        run(computation)
+        operands(words)
+
+    return move
 
 
 def _traced_object(opcode: int, instruction: Instruction, words: tuple[int, int], recorder: Recorder) -> Instruction:

@@ -164,6 +164,24 @@ def access_list_of(raw: bytes) -> AccessList:
     return _access_list(decode_list(raw[1:], MAX_NESTING)[place])
 
 
+def authorizations_of(raw: bytes, chain_id: int) -> tuple[tuple[bytes | None, Authorization], ...]:
+    """The authorizations of a transaction that :func:`decode_transaction` accepts, each with its authority.
+
+    The authority is None where the entry is void whatever the state is (EIP-7702): it is signed for another chain, its
+    nonce cannot be counted further, or nobody has signed it.
+    """
+    if raw[0] != SET_CODE_TYPE:
+        return ()
+    # Chain id, nonce, two fees, gas limit, recipient, value, data and access list stand before it.
+    entries = _authorization_list(decode_list(raw[1:], MAX_NESTING)[9])
+    return tuple((_authority(entry, chain_id), entry) for entry in entries)
+
+
+def _authority(entry: Authorization, chain_id: int) -> bytes | None:
+    void = entry.chain_id not in (0, chain_id) or entry.nonce > MAX_NONCE
+    return None if void else entry.authority
+
+
 def _decode(raw: bytes) -> Transaction:
     if not raw:
         raise _Malformed("raw", "empty transaction")

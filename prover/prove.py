@@ -14,7 +14,7 @@ from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ProverError
 from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.segment import SegmentProof, segment_jobs
-from prover.store import SegmentStore, write_atomically
+from prover.store import SegmentStore, check_folder, write_atomically
 from prover.workers import Workers
 from verifier.container import encode_proof
 from verifier.errors import Rejected
@@ -108,8 +108,7 @@ def prove(
         OSError: the output or the store cannot be written to.
     """
     progress = progress or Progress()
-    if not out.parent.is_dir():
-        raise ProverError(f"the folder of the output does not exist: {out.parent}")
+    check_folder(out)
     clock = _Clock()
     executed = execute(read_batch(batch_files), progress=progress.executed)
     clock.lap("execute")

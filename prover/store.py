@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from prover.errors import ProverError
+
 logger = logging.getLogger(__name__)
 
 #: Stored proofs larger than this are not read back.
@@ -14,6 +16,16 @@ MAX_PROOF_BYTES = 256 << 20
 
 _SUFFIX = ".segment"
 _DIGEST_BYTES = 32
+
+
+def check_folder(out: Path) -> None:
+    """Refuse an output whose folder does not exist, before anything is made for it.
+
+    Raises:
+        ProverError.
+    """
+    if not out.parent.is_dir():
+        raise ProverError(f"the folder of the output does not exist: {out.parent}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from circuits.limbs import addresses_from_bytes, u64_from_ints, words_from_bytes, words_from_ints
 from circuits.statement import (
     ACCESS_LIST_START,
+    AUTHORIZATIONS_START,
     BEACON_ITEM,
     BLOCK_ITEM,
     HISTORY_ITEM,
@@ -24,17 +25,19 @@ from circuits.statement import (
     OPERATIONS_START,
     RECEIPT_ITEM,
     RECEIPTS_START,
+    SET_CODE_ITEM,
     SYSTEM_CALL_ITEM,
     TRANSACTION_ITEM,
     WITHDRAWAL_ITEM,
     access_list_digest,
+    authorizations_digest,
     buffer_digests,
     gas_limbs,
     running_chain,
 )
 from verifier.container import ReceiptRecord
 from verifier.errors import Invalid
-from verifier.forks import Fork
+from verifier.forks import SET_CODE, Fork
 from verifier.headers import Header, blob_base_fee
 from verifier.system_contracts import BEACON_ROOTS_ADDRESS, start_calls
 from verifier.transactions import Transaction
@@ -144,26 +147,34 @@ def _transaction_digests(blocks: Sequence[BlockContents], contexts: Digests) -> 
     counts = [len(block.transactions) for block in blocks]
     lists = [_access_list_digest(t) for t in flat]
     addresses = [sum(key is None for _, key in t.access_list) for t in flat]
-    return TRANSACTION_ITEM.digests(
-        block_digest=np.repeat(contexts, counts, axis=0),
-        sender=addresses_from_bytes([t.sender for t in flat]),
-        to=addresses_from_bytes([t.to.rjust(20, b"\0") for t in flat]),
-        creates=np.array([not t.to for t in flat], dtype=np.uint32),
-        nonce=u64_from_ints([t.nonce for t in flat]),
-        gas_limit=gas_limbs(np.array([t.gas_limit for t in flat], dtype=np.uint64)),
-        value=words_from_ints([t.value for t in flat]),
-        max_fee=words_from_ints([t.max_fee for t in flat]),
-        max_priority=words_from_ints([t.max_priority for t in flat]),
-        zero_bytes=np.array([t.data.count(0) for t in flat], dtype=np.uint32),
-        nonzero_bytes=np.array([len(t.data) - t.data.count(0) for t in flat], dtype=np.uint32),
-        calldata_digest=buffer_digests([t.data for t in flat]),
-        access_digest=np.array(lists, dtype=np.uint32).reshape(-1, 8),
-        access_addresses=np.array(addresses, dtype=np.uint32),
-        access_keys=np.array([len(t.access_list) - n for t, n in zip(flat, addresses, strict=True)], dtype=np.uint32),
-        blobs=np.array([len(t.blob_hashes) for t in flat], dtype=np.uint32),
-        blob_digest=buffer_digests([b"".join(t.blob_hashes) for t in flat]),
-        max_blob_fee=words_from_ints([t.max_blob_fee for t in flat]),
-    )
+    fields = {
+        "block_digest": np.repeat(contexts, counts, axis=0),
+        "sender": addresses_from_bytes([t.sender for t in flat]),
+        "to": addresses_from_bytes([t.to.rjust(20, b"\0") for t in flat]),
+        "creates": np.array([not t.to for t in flat], dtype=np.uint32),
+        "nonce": u64_from_ints([t.nonce for t in flat]),
+        "gas_limit": gas_limbs(np.array([t.gas_limit for t in flat], dtype=np.uint64)),
+        "value": words_from_ints([t.value for t in flat]),
+        "max_fee": words_from_ints([t.max_fee for t in flat]),
+        "max_priority": words_from_ints([t.max_priority for t in flat]),
+        "zero_bytes": np.array([t.data.count(0) for t in flat], dtype=np.uint32),
+        "nonzero_bytes": np.array([len(t.data) - t.data.count(0) for t in flat], dtype=np.uint32),
+        "calldata_digest": buffer_digests([t.data for t in flat]),
+        "access_digest": np.array(lists, dtype=np.uint32).reshape(-1, 8),
+        "access_addresses": np.array(addresses, dtype=np.uint32),
+        "access_keys": np.array([len(t.access_list) - n for t, n in zip(flat, addresses, strict=True)], np.uint32),
+        "blobs": np.array([len(t.blob_hashes) for t in flat], dtype=np.uint32),
+        "blob_digest": buffer_digests([b"".join(t.blob_hashes) for t in flat]),
+        "max_blob_fee": words_from_ints([t.max_blob_fee for t in flat]),
+    }
+    digests = TRANSACTION_ITEM.digests(**fields)
+    # Forks with transactions of type 4 commit to a list of authorizations for all types (EIP-7702).
+    later = np.repeat([SET_CODE in block.fork.transaction_types for block in blocks], counts).astype(bool)
+    if later.any():
+        fields["authorization_digest"] = np.array([_authorizations_digest(t) for t in flat]).reshape(-1, 8)
+        fields["authorizations"] = np.array([len(t.authorizations) for t in flat], dtype=np.uint32)
+        digests[later] = SET_CODE_ITEM.digests(**{name: column[later] for name, column in fields.items()})
+    return digests
 
 
 def _access_list_digest(transaction: Transaction) -> Digests:
@@ -174,6 +185,20 @@ def _access_list_digest(transaction: Transaction) -> Digests:
         is_key=np.array([key is not None for _, key in entries]),
         address=addresses_from_bytes([address for address, _ in entries]),
         slot=words_from_bytes([key or bytes(32) for _, key in entries]),
+    )
+
+
+def _authorizations_digest(transaction: Transaction) -> Digests:
+    """Of one that is passed over nothing else is committed to."""
+    entries = transaction.authorizations
+    if not entries:
+        return AUTHORIZATIONS_START
+    valid = [entry.authority is not None for entry in entries]
+    return authorizations_digest(
+        valid=np.array(valid, dtype=np.uint32),
+        authority=addresses_from_bytes([entry.authority or bytes(20) for entry in entries]),
+        address=addresses_from_bytes([e.address if v else bytes(20) for e, v in zip(entries, valid, strict=True)]),
+        nonce=u64_from_ints([e.nonce if v else 0 for e, v in zip(entries, valid, strict=True)]),
     )
 
 

@@ -1,5 +1,6 @@
-"""Measurement of workloads: exact costs per table, and the time and memory of one proof of everything."""
+"""Measurement of workloads: exact costs per table, also by fork, and the time and memory of one proof of everything."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from circuits.batch.execution import Batch, Execution
+from executor.batch import batch_from_document
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
+from executor.forks import CANCUN, FORKS, Fork
 from executor.inputs import read_batch
 from executor.provable import check_provable
+from executor.system_contracts import under
 from prover.assemble import assemble, check_assembled
-from prover.costs import costs_of
+from prover.costs import Costs, costs_of
 from prover.errors import CostError
 from prover.planner import plan_whole
 from prover.segment import Device, SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
@@ -62,12 +66,93 @@ def bench_workloads(names: list[str], plot: Path | None, output: Output, device:
         UsageError: there is no such workload, or it has no transactions.
         BatchError, ProverError.
     """
+    files = _files(names)
+    output.result({"workloads": {name: _bench(name, file, plot, output, device) for name, file in files.items()}})
+
+
+def bench_forks(names: list[str], forks: list[str], output: Output) -> None:
+    """What workloads cost under forks, one segment each, beside what they cost under Cancun; nothing is proved.
+
+    Raises:
+        UsageError: there is no such workload or fork, or the workload has no genesis that could be of another fork.
+        BatchError, UnsupportedFeature.
+    """
+    unknown = [name for name in forks if name not in FORKS]
+    if unknown:
+        raise UsageError(f"no fork {unknown[0]!r}", f"known forks: {', '.join(FORKS)}")
+    chosen = [CANCUN, *(FORKS[name] for name in dict.fromkeys(forks) if name != CANCUN.name)]
+    output.result(
+        {"workloads": {name: _bench_forks(name, file, chosen, output) for name, file in _files(names).items()}}
+    )
+
+
+def costs_under(file: Path, fork: Fork) -> Costs:
+    """The costs of all of a workload as one segment, if its blocks are of this fork.
+
+    Its genesis is given the system contracts that the fork has and Cancun has not.
+
+    Raises:
+        UsageError: the workload has no genesis.
+        BatchError, UnsupportedFeature.
+    """
+    document = json.loads(file.read_text())
+    if "genesis" not in document:
+        raise UsageError(f"{file.stem} is of its own fork alone", "name workloads that begin with a genesis")
+    batch = Batch.of(check_provable(execute(batch_from_document(under(document, fork)))))
+    return costs_of(Execution(batch, 0, len(batch.operations)))
+
+
+def _bench_forks(name: str, file: Path, forks: list[Fork], output: Output) -> dict[str, Any]:
+    found: dict[str, Costs] = {}
+    with output.progress("Filling tables") as (advance,):
+        for number, fork in enumerate(forks):
+            found[fork.name] = costs_under(file, fork)
+            advance(number + 1, len(forks))
+    before = found[CANCUN.name]
+    header = ("fork", "operations", "cells", "more", "interactions", "more")
+    lines = [
+        (name_, costs.operations, costs.cells, _more(costs.cells, before.cells), costs.messages,
+         _more(costs.messages, before.messages))
+        for name_, costs in found.items()
+    ]  # fmt: skip
+    output.table(f"{name}: one segment, by fork", header, lines)
+    document = {}
+    for of, costs in found.items():
+        if differences := _differences(before, costs):
+            output.table(f"{name}: what {of} adds, by table", ("table", "cells", "interactions"), differences)
+        document[of] = costs_document(costs) | {
+            "more_than_cancun": {
+                "cells": costs.cells - before.cells,
+                "interactions": costs.messages - before.messages,
+                "tables": {table: {"cells": cells, "interactions": messages} for table, cells, messages in differences},
+            }
+        }
+    return {"forks": document}
+
+
+def _more(now: int, before: int) -> str:
+    """How much more, in units and per cent."""
+    return f"{now - before:+,} ({100 * (now - before) / before:+.2f} %)" if now != before else ""
+
+
+def _differences(before: Costs, now: Costs) -> list[tuple[str, int, int]]:
+    """Tables whose costs differ, with the cells and the interactions that they have more; the largest first."""
+    old, new = ({table.name: (table.cells, table.messages) for table in costs.tables} for costs in (before, now))
+    found = []
+    for name in dict.fromkeys([*new, *old]):
+        (cells, messages), (cells_before, messages_before) = new.get(name, (0, 0)), old.get(name, (0, 0))
+        found.append((name, cells - cells_before, messages - messages_before))
+    return sorted((entry for entry in found if any(entry[1:])), key=lambda entry: -abs(entry[1]))
+
+
+def _files(names: list[str]) -> dict[str, Path]:
+    """The batch files of workloads; raises `UsageError` where there is none."""
     files = {name: EXAMPLES / f"{name}.json" for name in names}
     missing = [name for name, file in files.items() if not file.is_file()]
     if missing:
         known = ", ".join(sorted(file.stem for file in EXAMPLES.glob("*.json")))
         raise UsageError(f"no workload {missing[0]!r}", f"known workloads: {known}")
-    output.result({"workloads": {name: _bench(name, file, plot, output, device) for name, file in files.items()}})
+    return files
 
 
 def _bench(name: str, file: Path, plot: Path | None, output: Output, device: Device) -> dict[str, Any]:

@@ -28,12 +28,12 @@ from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.prove import Progress
 from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
-from prover.store import write_atomically
+from prover.store import check_folder, write_atomically
 from prover.workers import Workers
 from verifier.verify import CHECKS
 from zkevm.console import Output
 from zkevm.plots import plot_costs
-from zkevm.proofs import statement_facts
+from zkevm.proofs import readable, statement_facts
 from zkevm.stages import SECONDS_PER_CASE, judge
 
 
@@ -98,30 +98,33 @@ def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] 
     """Fetch a batch from a node, write its file and report.
 
     Raises:
-        BatchError, OSError.
+        BatchError, ProverError, OSError.
     """
     # Loads what speaks HTTP.
     from executor.fetch import Node, fetch, parse_range
 
     start = time.perf_counter()
     first, last = parse_range(blocks)
+    check_folder(out)
     with output.progress("Fetching") as (progress,):
         fetched = fetch(Node(url), first, last, fork, progress)
     content = json.dumps(fetched.document).encode()
     write_atomically(out, content)
     batch = fetched.batch
-    forks = dict.fromkeys(batch.schedule.at(block.context.timestamp).name for block in batch.blocks)
-    facts = [
-        ("blocks", len(batch.blocks)),
-        ("transactions", batch.transactions),
-        ("chain_id", batch.chain_id),
-        ("fork", " to ".join(forks)),
-        ("bytes", len(content)),
-        ("batch", str(out)),
-        ("seconds", time.perf_counter() - start),
-    ]
-    output.facts("Fetched", facts)
-    output.result(dict(facts))
+    facts = {
+        "blocks": len(batch.blocks),
+        "first_block_number": fetched.first,
+        "last_block_number": fetched.last,
+        "last_block_hash": fetched.last_hash,
+        "transactions": batch.transactions,
+        "chain_id": batch.chain_id,
+        "fork": batch.schedule.of_blocks(block.context.timestamp for block in batch.blocks),
+        "bytes": len(content),
+        "batch": str(out),
+        "seconds": time.perf_counter() - start,
+    }
+    output.facts("Fetched", readable(facts))
+    output.result(facts)
 
 
 def prove_batch(

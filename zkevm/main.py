@@ -145,7 +145,7 @@ def fetch(
             "--fork",
             metavar="NAME[=TIME]",
             help="Fork of the blocks, or forks with the times from which they are; may be given several times.",
-            show_default="what the headers say",
+            show_default="what headers or node say",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -295,14 +295,29 @@ def bench(
         Device,
         typer.Option("--device", help="Also measure the engine's stock device, side by side with our own."),
     ] = Device.own,
+    fork: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fork",
+            metavar="NAME",
+            help="Costs under this fork beside those under Cancun, without a proof; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure workloads: exact cells and interactions per table, seconds, memory, proof size."""
     output = Output(as_json)
     with _errors(output):
-        from zkevm.bench import bench_workloads
+        from zkevm.bench import bench_forks, bench_workloads
+        from zkevm.errors import UsageError
 
-        bench_workloads(workload or ["erc20"], plot, output, device.value)
+        if not fork:
+            bench_workloads(workload or ["erc20"], plot, output, device.value)
+        elif plot or device is not Device.own:
+            raise UsageError("--fork proves and draws nothing", "leave out --plot and --device")
+        else:
+            bench_forks(workload or ["erc20"], fork, output)
 
 
 @app.command()

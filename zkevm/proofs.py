@@ -120,8 +120,12 @@ def inspect_proof(file: Path, output: Output) -> None:
 
 def statement_facts(statement: BatchStatement) -> list[tuple[str, Any]]:
     """For people."""
-    facts: list[tuple[str, Any]] = [
+    return [*readable(asdict(statement)), ("statement digest", statement.digest)]
+
+
+def readable(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names of words, and numbers that count nothing without separators."""
+    return [
         (name.replace("_", " "), str(value) if "number" in name or name == "chain_id" else value)
-        for name, value in asdict(statement).items()
+        for name, value in facts.items()
     ]
-    return [*facts, ("statement digest", statement.digest)]

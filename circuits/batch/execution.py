@@ -7,7 +7,7 @@ are rows of their tables.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from circuits.batch.code_trees import CodeTrees
 from circuits.batch.deposits import deposit_words
 from circuits.batch.init_codes import init_code_ids
+from circuits.batch.item_lists import Entries, authorization_entries
 from circuits.batch.leaves import BatchLeaves, LeafKind
 from circuits.batch.modexp_plan import ModexpPlan
 from circuits.batch.operations import OperationKind, Operations
@@ -25,7 +26,7 @@ from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds
 from circuits.limbs import Limbs
 from circuits.widths import WORD
-from executor.forks import CIRCUIT_FORKS, FORKS, AddedInstruction, Fork
+from executor.forks import EXECUTED_FORKS, AddedInstruction, Fork
 from executor.modexp import ModexpInput
 from executor.opcodes import (
     CALLS,
@@ -56,8 +57,12 @@ SYSTEM_CALL_BEGIN = 2
 #: Time from an instruction that opens a frame to the frame's beginning: it accesses two accounts in between, and a
 #: creation reads its initcode after that.
 OPENING = 2
-#: Time that a call takes which opens no frame: it may access two accounts as well.
+#: Where accounts can delegate (EIP-7702), a transaction's recipient and the account whose code runs for it are accessed
+#: between the last authorization, each of which takes one unit, and the outermost frame.
+RECIPIENT_TIME = 2
+#: Time that a call takes which opens no frame: it may access two accounts as well; three where accounts can delegate.
 STOPPED_TIME = 2
+DELEGATING_STOPPED_TIME = 3
 #: Time from the beginning of a frame to its first step: what is undone when it fails is set apart, and value moves.
 FRAME_BEGIN = 3
 #: Time that the writes of a beacon root and of the parent's hash take, and a withdrawal.
@@ -101,6 +106,7 @@ INVALID_JUMP = 2  # by `invalid_jump`
 OUT_OF_MEMORY = 3  # by `out_of_memory`: an access beyond MAX_MEMORY_WORDS
 RETURN_DATA_BOUNDS = 4  # by `return_data_bounds`: RETURNDATACOPY of more than there is
 STATIC_VIOLATION = 5  # by `static_violation`: what changes the state in a frame that must not
+BYTE_FAILURE = 6  # by the module of an instruction that moves words by the byte behind it: no place, or one too deep
 
 #: Instructions that a static frame does not allow (EIP-214); CALL only if it sends value, which is this operand.
 STATIC_CHANGES = (
@@ -137,6 +143,7 @@ class OpcodeFacts:
         operands, results, reach: words that are read from the stack and written to it, and that must lie on it.
         grows: whether it makes the stack higher.
         gas: as `CONSTANT_GAS`.
+        moves: by opcode, as in `InstructionSet`.
     """
 
     undefined: NDArray[np.bool_]
@@ -145,6 +152,7 @@ class OpcodeFacts:
     reach: NDArray[np.uint8]
     grows: NDArray[np.bool_]
     gas: Integers
+    moves: Mapping[int, NDArray[np.int16]]
 
 
 def opcode_facts(fork: Fork) -> OpcodeFacts:
@@ -156,11 +164,12 @@ def opcode_facts(fork: Fork) -> OpcodeFacts:
 def _opcode_facts(added: tuple[AddedInstruction, ...]) -> OpcodeFacts:
     own = instruction_set(added)
     undefined = np.array([opcode not in own.names for opcode in range(256)])
-    pops = np.array([0 if is_dup(opcode) else own.operands[opcode] for opcode in range(256)])
+    copies = {opcode for opcode, places in own.moves.items() if places.shape[1] == 1}
+    pops = np.array([0 if is_dup(opcode) or opcode in copies else own.operands[opcode] for opcode in range(256)])
     gas = CONSTANT_GAS.copy()
     for instruction in added:
         gas[instruction.opcode] = instruction.gas
-    return OpcodeFacts(undefined, own.operands, own.results, own.reach, own.results > pops, gas)
+    return OpcodeFacts(undefined, own.operands, own.results, own.reach, own.results > pops, gas, own.moves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +188,8 @@ class Batch:
     @cached_property
     def forks(self) -> tuple[Fork, ...]:
         """The fork of each block, as far as circuits differ by it."""
-        known = list(FORKS.values())
-        return tuple(CIRCUIT_FORKS[known[place].circuit] for place in self.trace.blocks.fork.tolist())
+        known = list(EXECUTED_FORKS.values())
+        return tuple(EXECUTED_FORKS[known[place].circuit] for place in self.trace.blocks.fork.tolist())
 
     def fork_of(self, operation: int) -> Fork:
         """The fork of an operation, as far as circuits differ by it; of a batch that has none, that of its end."""
@@ -192,6 +201,11 @@ class Batch:
         forks = [self.forks[block] for block in self.operations.block.tolist()]
         ends = [k + 1 for k in range(len(forks)) if k + 1 == len(forks) or forks[k + 1] is not forks[k]]
         return [(forks[end - 1], first, end) for first, end in zip([0, *ends], ends, strict=False)]
+
+    @cached_property
+    def authorizations(self) -> Entries:
+        """The authorizations of the transactions (EIP-7702)."""
+        return authorization_entries(self.trace)
 
     @cached_property
     def receipts(self) -> ReceiptChain:
@@ -215,6 +229,7 @@ class Execution:
         failed: (n,) bool: the step ends its frame by an exceptional halt.
         begin_time, frame_time, end_time: (operations,) when an operation begins; when its outermost frame does (for
             others than transactions and system calls the same); when its last step is done (see TRANSACTION_END).
+        authorization_time: (transactions,) when the first authorization is accessed, if there is one.
         next_time: time after the last operation.
         answer_time: (system calls,) when the first word is read of what it returns to the block.
         transactions: rows of the segment's transactions in the trace; transaction_operations: their numbers.
@@ -275,7 +290,7 @@ class Execution:
         counts = self.of_messages("end_frame") - first
         rows = ranges(first, counts)
         frames = self.trace.frames
-        precompile = _precompiles(frames.kind[rows], frames.code_address[rows], self.fork)
+        precompile = _precompiles(self.trace, rows, self.fork)
         acts = (frames.parent[rows] != NONE) | (frames.end_step[rows] > frames.first_step[rows]) | (precompile > 0)
         acts |= (frames.kind[rows] == FrameKind.CREATION) & (frames.outcome[rows] != Outcome.COLLISION)
         local = np.repeat(np.arange(len(first)), counts)[acts]
@@ -426,7 +441,11 @@ class Execution:
         static |= self.gas < self.facts.gas[self.opcode]
         # Where both operands and gas lack, py-evm may name the gas.
         static |= self.stack_size < self.facts.reach[self.opcode]
+        # Of what moves words by the byte behind it only that fails statically which does with any byte.
+        by_byte = np.isin(self.opcode, list(self.facts.moves)) & (self.gas >= self.facts.gas[self.opcode])
+        by_byte &= (self.stack_size >= self.facts.reach[self.opcode]) & (outcome != Outcome.STACK_OVERFLOW)
         route[self.failed & static] = STATIC_FAILURE
+        route[self.failed & by_byte] = BYTE_FAILURE
         # Where gas is short as well, though it pays the constant cost, the bounds are the reason that is proved.
         route[self.failed & (route == PLAIN) & (outcome == Outcome.RETURN_DATA_BOUNDS)] = RETURN_DATA_BOUNDS
         route[self.failed & (route == PLAIN) & (outcome == Outcome.INVALID_JUMP)] = INVALID_JUMP
@@ -463,7 +482,8 @@ class Execution:
         asked = self.rows(OPCODES["EXTCODESIZE"], OPCODES["EXTCODECOPY"])
         taken = self.transactions[trace.transactions.is_creation[self.transactions] == 1]
         addresses = trace.frames.address[trace.transactions.first_frame[taken]]
-        hashes = self._code_hashes_of(np.concatenate([self.operand(asked, 0)[:, :10], addresses]))
+        owners = [self.operand(asked, 0)[:, :10], addresses, *self._may_delegate()]
+        hashes = self._code_hashes_of(np.concatenate(owners))
         # Codes that are stored, and initcodes of CREATE2.
         made = np.isin(trace.hashes.purpose, (HashPurpose.CODE, HashPurpose.INITCODE))
         made &= np.isin(trace.hashes.step, self.step)
@@ -482,6 +502,28 @@ class Execution:
         sizes = trace.codes.size[trace.frames.code[self.frames[creating]]].astype(np.int64)
         self.frame_code[creating] = init_code_ids(sizes)
         self.code = self.frame_code[self.frame - 1] if len(self.step) else self.frame
+
+    def _may_delegate(self) -> list[Limbs]:
+        """Accounts (n, 10) of whose codes it is proved whether they stand for those of others (EIP-7702)."""
+        if not self.fork.sets_codes:
+            return []
+        table = self.trace.transactions
+        calls = self.rows(*_CALLS)
+        return [
+            self.operand(calls, 1)[:, :10],
+            table.sender[self.transactions],
+            table.to[self.transactions],
+            self.authorities,
+        ]
+
+    @cached_property
+    def authorities(self) -> Limbs:
+        """The accounts (n, 10) that have signed the authorizations of the segment, those of no effect left out."""
+        entries = self.batch.authorizations
+        rows = ranges(entries.starts[self.transactions], entries.counts[self.transactions])
+        valid = rows[entries.items.fields["valid"][rows] == 1]
+        found: Limbs = entries.items.fields["authority"][valid]
+        return found
 
     def _set_times(self) -> None:
         """See TRANSACTION_BEGIN, FRAME_BEGIN and TRANSACTION_END."""
@@ -512,7 +554,7 @@ class Execution:
         words = words_of(small_integers(self.operand(creations, 2)))
         duration[creations] += words * hashed + counts
         stopped = np.isin(self.opcode, _CALLS) & ~self.failed & (self.opened == 0)
-        duration[stopped] = STOPPED_TIME
+        duration[stopped] = DELEGATING_STOPPED_TIME if self.fork.sets_codes else STOPPED_TIME
         openers = np.flatnonzero(self.opened)
         self.lead = np.full(len(self.step), OPENING, dtype=np.int64)
         self.lead[creations] += words
@@ -540,6 +582,9 @@ class Execution:
         entries[local] = (
             table.access_addresses[self.transactions].astype(np.int64) + table.access_keys[self.transactions]
         )
+        listed = entries[local] + TRANSACTION_BEGIN
+        if self.fork.sets_codes:
+            entries[local] += table.authorizations[self.transactions].astype(np.int64) + RECIPIENT_TIME
         np.add.at(running, self.operation - self.first, duration)
         outermost = np.flatnonzero(self.frame_parent == 0)
         running[self.frame_operation[outermost] - self.first] += FRAME_BEGIN + idle[outermost]
@@ -556,6 +601,7 @@ class Execution:
         self.answer_time = (self.begin_time + total)[called] - answers
         self.frame_time = self.begin_time.copy()
         self.frame_time[messages] += (begin + entries)[messages]
+        self.authorization_time = self.begin_time[local] + listed
         self.end_time = self.frame_time + running
         self.next_time = int(total.sum())
         before = np.cumsum(duration) - duration
@@ -600,6 +646,16 @@ class Execution:
     def result(self, steps: Integers, index: int = 0) -> Limbs:
         """Words (n, 16) that these steps write; the steps must have succeeded."""
         return self.trace.results.word[self._results_start[steps] + index]
+
+    def byte_behind(self, steps: Integers) -> Integers:
+        """What stands behind the instructions (n,) of these steps; 0 behind the end of the code."""
+        codes, data = self.trace.codes, self.trace.data.byte
+        code = self.trace.frames.code[self.frame_row(self.frame[steps])]
+        start, size, place = codes.start[code].astype(np.int64), codes.size[code].astype(np.int64), self.pc[steps] + 1
+        inside = place < size
+        found = np.zeros(len(steps), dtype=np.int64)
+        found[inside] = data[(start + place)[inside]]
+        return found
 
     def operand_time(self, steps: Integers, index: int) -> Integers:
         """Times (n,) of the stack tokens that these steps take for an operand."""
@@ -777,14 +833,7 @@ class _Stack:
 
     def __init__(self, execution: Execution) -> None:
         steps, operands, words = _stack_reads(execution)
-        opcode = execution.opcode
-        height = execution.stack_size
-        slot = height[steps] - 1 - operands
-        dup = (opcode[steps] >= DUP1) & (opcode[steps] < DUP1 + MAX_DUP)
-        swap = (opcode[steps] >= SWAP1) & (opcode[steps] < SWAP1 + MAX_SWAP)
-        slot = np.where(dup, height[steps] - 1 - (opcode[steps] - DUP1), slot)
-        slot = np.where(swap & (operands == 1), height[steps] - 2 - (opcode[steps] - SWAP1), slot)
-
+        slot = execution.stack_size[steps] - 1 - _places(execution, steps, operands)
         written, written_slot, written_words = _stack_writes(execution)
         # A read comes before a write of the same step.
         frames = np.concatenate([execution.frame[steps], execution.frame[written]])
@@ -832,6 +881,18 @@ def _stack_reads(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     return steps, operands, execution.trace.operands.word[execution._operands_start[steps] + operands]
 
 
+def _places(execution: Execution, steps: Integers, operands: Integers) -> Integers:
+    """How far below the top (n,) these operands lie."""
+    opcode = execution.opcode[steps]
+    dup = (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP)
+    swap = (opcode >= SWAP1) & (opcode < SWAP1 + MAX_SWAP)
+    places: Integers = np.where(dup, opcode - DUP1, np.where(swap & (operands == 1), opcode - SWAP1 + 1, operands))
+    for own, by_byte in execution.facts.moves.items():
+        here = np.flatnonzero(opcode == own)
+        places[here] = by_byte[execution.byte_behind(steps[here]), operands[here]]
+    return places
+
+
 def out_of_memory_operands(execution: Execution, step: int) -> list[int]:
     """Operands that show that a step of the route OUT_OF_MEMORY reaches beyond the memory: offset and size.
 
@@ -851,19 +912,24 @@ def out_of_memory_operands(execution: Execution, step: int) -> list[int]:
 
 def _stack_writes(execution: Execution) -> tuple[Integers, Integers, Limbs]:
     """Steps, slots and words of all words that are put."""
-    opcode, height = execution.opcode, execution.stack_size
+    opcode, height, facts = execution.opcode, execution.stack_size, execution.facts
     success = ~execution.failed
-    dup = success & (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP)
-    swap = success & (opcode >= SWAP1) & (opcode < SWAP1 + MAX_SWAP)
-    plain = np.flatnonzero(success & ~dup & ~swap & (execution.facts.results[opcode] == 1))
+    by_byte = success & np.isin(opcode, list(facts.moves))
+    dup = success & (opcode >= DUP1) & (opcode < DUP1 + MAX_DUP) | (by_byte & (facts.results[opcode] == 1))
+    swap = success & (opcode >= SWAP1) & (opcode < SWAP1 + MAX_SWAP) | (by_byte & (facts.results[opcode] == 2))
+    plain = np.flatnonzero(success & ~dup & ~swap & (facts.results[opcode] == 1))
     dups, swaps = np.flatnonzero(dup), np.flatnonzero(swap)
+
+    def slot(steps: Integers, operand: int) -> Integers:
+        return height[steps] - 1 - _places(execution, steps, np.full(len(steps), operand))
+
     steps = [plain, dups, dups, swaps, swaps]
     slots = [
-        height[plain] - execution.facts.operands[opcode[plain]],
-        height[dups] - 1 - (opcode[dups] - DUP1),  # what is copied stays where it is
+        height[plain] - facts.operands[opcode[plain]],
+        slot(dups, 0),  # what is copied stays where it is
         height[dups],
-        height[swaps] - 1,
-        height[swaps] - 2 - (opcode[swaps] - SWAP1),
+        slot(swaps, 0),
+        slot(swaps, 1),
     ]
     words = [
         execution.result(plain),
@@ -885,11 +951,14 @@ def words_of(size: Integers) -> Integers:
     return -(-size // 32)
 
 
-def _precompiles(kind: NDArray[np.uint8], address: Limbs, fork: Fork) -> Integers:
-    """Numbers (n,) of the precompiles that frames call, 0 for others; `address` (n, 10): whose code they run."""
+def _precompiles(trace: ExecutionTrace, rows: Integers, fork: Fork) -> Integers:
+    """Numbers (n,) of the precompiles that frames, rows (n,) of the trace, call; 0 for others."""
+    frames = trace.frames
+    kind, address = frames.kind[rows], frames.code_address[rows]
     low = address[:, 0].astype(np.int64)
-    created = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
-    return np.where(~created & ~address[:, 1:].any(axis=1) & np.isin(low, precompile_numbers(fork)), low, 0)
+    none = np.isin(kind, (FrameKind.CREATION, FrameKind.CREATE, FrameKind.CREATE2))
+    none |= frames.delegates[rows] == 1  # the code there is what would run: none
+    return np.where(~none & ~address[:, 1:].any(axis=1) & np.isin(low, precompile_numbers(fork)), low, 0)
 
 
 def small_integers(words: Limbs) -> Integers:

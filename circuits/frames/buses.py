@@ -246,6 +246,31 @@ CODE = Bus(
     argument="Ids are row numbers, so an id has one row, which looks up hash and size in a leaf.",
 )
 
+DELEGATION = Bus(
+    index=77,
+    name="delegation",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("code", 1, "id of the code", "code: row number"),
+        BusField("hash", WORD, "keccak256 of the code", "delegation: code"),
+        BusField("size", 1, "bytes, at most 2^24", "delegation: code"),
+        BusField("delegates", 1, "1: the code stands for that of another account (EIP-7702)", "delegation: its bytes"),
+        BusField("address", ADDRESS, "that account, address limbs; 0 where there is none", "delegation: its bytes"),
+    ),
+    argument="A row looks up hash and size of its code, and all bytes of one that has as many as a delegation.",
+)
+
+DELEGATING = Bus(
+    index=78,
+    name="delegating",
+    kind=BusKind.LOOKUP,
+    fields=(
+        BusField("hash", WORD, "keccak256 of the code, which is not empty", "delegation: code"),
+        BusField("delegates", 1, "1: it stands for that of another account (EIP-7702)", "delegation: its bytes"),
+    ),
+    argument="As delegation; a hash has one code.",
+)
+
 BUFFER = Bus(
     index=30,
     name="buffer",

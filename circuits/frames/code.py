@@ -142,7 +142,7 @@ class CodeChunk(Table):
             air.provide(INSTRUCTION, row.id, place, row.data[i], row.start[i], multiplicity=row.instructions[i])
         for i in range(_PARTS):
             air.require((1 - row.real) * row.halves[i], f"padding answers nothing: part {i}")
-            limbs = _limbs(row.data[PART_BYTES * i : PART_BYTES * (i + 1)])
+            limbs = limbs_of_bytes(row.data[PART_BYTES * i : PART_BYTES * (i + 1)])
             air.provide(CODE_PART, row.id, row.index * _PARTS + i, limbs, multiplicity=row.halves[i])
 
 
@@ -153,9 +153,9 @@ def _element(row: Any, k: int) -> Expression:
     return total([*cells, *flags])
 
 
-def _limbs(data: Sequence[Any]) -> list[Expression]:
-    """The limbs of a big-endian number of 16 bytes, the least significant first."""
-    return [data[2 * k] * (1 << 8) + data[2 * k + 1] for k in reversed(range(_PART))]
+def limbs_of_bytes(data: Sequence[Any]) -> list[Expression]:
+    """The limbs of a big-endian number of an even number of bytes, the least significant first."""
+    return [data[2 * k] * (1 << 8) + data[2 * k + 1] for k in reversed(range(len(data) // 2))]
 
 
 class CodeWordColumns(Layout):

@@ -3,8 +3,8 @@
 A step with a small constant cost only subtracts it. Where the cost is large or depends on data, and wherever a
 frame ends successfully or gas is read, `Charge` or `GasLimb` proves that gas is in [0, 2^30). The tables that do not
 look cost at most `UNCHECKED_GAS` together for one row of each (`tests.circuits.test_bounds` adds it up), and the
-verifier admits 2^21 rows a table: unchecked steps of a frame take at most 361 * 2^20 gas, what small memories cost
-included. So gas stays above -361 * 2^20 > -2^29, and since the modulus minus 2^30 is above 2^29 a negative balance
+verifier admits 2^21 rows a table: unchecked steps of a frame take at most 369 * 2^20 gas, what small memories cost
+included. So gas stays above -369 * 2^20 > -2^29, and since the modulus minus 2^30 is above 2^29 a negative balance
 never looks like one in [0, 2^30). Running on below zero changes nothing, because such a frame can only end by an
 exceptional halt, which takes all gas and undoes all effects.
 
@@ -33,7 +33,7 @@ from circuits.widths import U64
 
 #: Gas of all tables that do not prove it to be payable, one row of each, and what small memories cost a frame
 #: (`circuits.instructions.memory`).
-UNCHECKED_GAS = 180
+UNCHECKED_GAS = 184
 MAX_SMALL_MEMORY_GAS = 3 * 2**11 + 2**22 // 512
 
 #: What `Charge` may subtract from gas that is negative perhaps.
@@ -77,7 +77,7 @@ class Charge(Layout):
 
         Costs must be at most `MAX_COST`, which pays all of the memory and moves it, unless gas is known not to be
         negative: then below 2^30 - 2^27. The modulus minus 2^30 is 2^30 - 2^27 + 1. So where it does not fail, the
-        amount in [0, 2^30) is gas - cost itself: with gas above -361 * 2^20 (see above) the difference is above
+        amount in [0, 2^30) is gas - cost itself: with gas above -369 * 2^20 (see above) the difference is above
         -(2^30 - 2^27). Where it fails, the amount in [0, 2^30 - 2^27) is cost - gas - 1, which is at least -2^30.
         """
         margin = gas - cost

@@ -5,11 +5,14 @@ Source: execution-specs `cancun/vm/instructions/system.py` (call, callcode, dele
 
 `call` is a call that opens a frame, from its first step to where its caller goes on: the row sends the message and
 receives the result. `call_stopped` is one that opens none: it lacks gas, or its caller lacks the value or is too deep.
+Where accounts can delegate (EIP-7702), both prove that the account which is called has not; `call_delegated` and
+`call_delegated_stopped` are the same of one that has: `prague/vm/eoa_delegation.py` (access_delegation).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +25,19 @@ from circuits.air.gadgets.words import SubtractWords
 from circuits.air.layout import RANGE, Layout, TraceView, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air
-from circuits.batch.execution import OPENING, STOPPED_TIME, Execution, Integers, small_integers, words_of
+from circuits.batch.delegations import DELEGATION_BYTES
+from circuits.batch.execution import (
+    DELEGATING_STOPPED_TIME,
+    OPENING,
+    STOPPED_TIME,
+    Execution,
+    Integers,
+    small_integers,
+    words_of,
+)
 from circuits.batch.precompiles import precompile_numbers
 from circuits.component import Acting, Component
-from circuits.frames.buses import CALLER, CODE, MESSAGE, RESULT
+from circuits.frames.buses import CALLER, CODE, DELEGATING, DELEGATION, MESSAGE, RESULT
 from circuits.frames.frame_state import FrameState
 from circuits.frames.gas import Charge, Division, GasLimb
 from circuits.instructions.accounts import (
@@ -35,6 +47,7 @@ from circuits.instructions.accounts import (
     Emptiness,
     PricedByColdness,
     code_of,
+    empty_code,
     layout_of,
 )
 from circuits.instructions.buses import COPY
@@ -330,11 +343,7 @@ class Call(_Calling):
         # OPERATION
         # Depths count from 0 by 1: they are integers.
         air.query(RANGE16, MAX_DEPTH - 1 - own.depth, count=real)
-        small = row.coldness.high.zero * row.coldness.low.zero
-        air.require(row.precompiled - small, "the address of a precompile")
-        has_code = real - row.emptiness.no_code.same[0]
-        air.require(row.runs - has_code * (1 - row.precompiled), "the account's code runs")
-        air.query(CODE, row.code_id, row.callee.code_hash, row.code_size, count=row.runs)
+        self._runs(air)
         air.require_equal((row.code_id, row.code_size), (0, 0), "no code", when=1 - row.runs)
         here = row.call + row.staticcall  # the frame works on the callee's account
         air.send(
@@ -369,6 +378,20 @@ class Call(_Calling):
             duration=row.end + 1 + words - row.time,
         )
 
+    def _runs(self, air: Air) -> None:
+        """Whether a precompile answers or code runs, and which code that is."""
+        row, real = air.row, air.row.real
+        small = row.coldness.high.zero * row.coldness.low.zero
+        air.require(row.precompiled - small, "the address of a precompile")
+        has_code = real - row.emptiness.no_code.same[0]
+        air.require(row.runs - has_code * (1 - row.precompiled), "the account's code runs")
+        self._code(air)
+
+    def _code(self, air: Air) -> None:
+        """Id and size of the account's code, if that runs."""
+        row = air.row
+        air.query(CODE, row.code_id, row.callee.code_hash, row.code_size, count=row.runs)
+
     @staticmethod
     def _copy(air: Air) -> Expression:
         """What is returned goes to the caller's memory, as far as there is room. Returns the words that are copied."""
@@ -396,15 +419,103 @@ class Call(_Calling):
         return words
 
 
+class PlainCall(Call):
+    """A call that opens a frame, where accounts can delegate (EIP-7702), of an account that has not."""
+
+    def _code(self, air: Air) -> None:
+        row = air.row
+        # Nothing puts a code there; a pre-state that has one is refused (`executor.provable`).
+        has_code = row.real - row.emptiness.no_code.same[0]
+        air.require(row.precompiled * has_code, "the account of a precompile has no code")
+        nobody = [air.constant(0)] * ADDRESS
+        air.query(DELEGATION, row.code_id, row.callee.code_hash, row.code_size, 0, nobody, count=row.runs)
+
+
+class Delegate(Layout):
+    """The account whose code runs where the one that is called has delegated (EIP-7702)."""
+
+    id = element("id of the code that names it", by="delegation bus")
+    address = limb("its address", ADDRESS, by="delegation bus")
+    token = nested(AccountToken)
+    coldness = nested(Coldness)
+
+    @staticmethod
+    def constrain(air: Air, cells: Any, precompiles: Sequence[int]) -> Expression:
+        """The row's callee has delegated to this account, which is looked at. Returns what that costs."""
+        row, real = air.row, air.row.real
+        named = (cells.id, row.callee.code_hash, DELEGATION_BYTES, 1, cells.address)
+        air.query(DELEGATION, *named, count=real)
+        AccountToken.constrain(air, cells.token, row.own, cells.address, row.time + 1, real)
+        Coldness.constrain(air, cells.coldness, row.own, cells.address, cells.token.warm, real, precompiles)
+        cost: Expression = GAS_WARM_ACCESS * real + (GAS_COLD_ACCOUNT - GAS_WARM_ACCESS) * cells.coldness.cold
+        return cost
+
+    @staticmethod
+    def fill(cells: Any, execution: Execution, steps: Integers) -> Integers:
+        """Returns what it costs (n,) to look at the accounts."""
+        view = StateView.of(execution)
+        callee, access = view.account_instruction(steps), view.account_instruction(steps, 2)
+        cells.id, _ = execution.codes_of(callee.code_hash)
+        cells.address = access.address
+        AccountToken.fill(cells.token, access)
+        return np.where(
+            Coldness.fill(cells.coldness, access, precompile_numbers(execution.fork)), GAS_COLD_ACCOUNT, GAS_WARM_ACCESS
+        )
+
+
+class DelegatedColumns(OpenedColumns):
+    """One call of an account that has delegated per row."""
+
+    delegate = nested(Delegate)
+
+
+class DelegatedCall(Call):
+    """A call of an account that has delegated (EIP-7702): the code of its delegate runs, even if that delegates, too.
+
+    A precompile does not run so, whatever code its account may have.
+    """
+
+    name = "call_delegated"
+    layout = DelegatedColumns
+
+    def call(self, air: Air, looks: Expression) -> tuple[Expression, Expression, Expression, Expression]:
+        cost, *others = super().call(air, looks)
+        has_value, start, size = others
+        return cost + Delegate.constrain(air, air.row.delegate, self.precompiles), has_value, start, size
+
+    def _runs(self, air: Air) -> None:
+        row = air.row
+        air.require(row.precompiled, "no precompile answers")
+        air.require(row.runs * (1 - row.real), "padding runs no code")
+        code_hash = row.delegate.token.code_hash
+        air.require_equal(code_hash, empty_code(air), "the delegate has no code", when=row.real - row.runs)
+        small = row.delegate.coldness.high.zero * row.delegate.coldness.low.zero
+        air.require(row.runs * small, "the account of a precompile has no code")
+        # The empty code has no leaf in the access tree.
+        air.query(CODE, row.code_id, code_hash, row.code_size, count=row.runs)
+
+
 def fill_call(execution: Execution) -> Matrix | None:
-    """All calls that open a frame."""
+    """All calls that open a frame, of accounts that have not delegated."""
+    return _fill_opened(execution, OpenedColumns, delegated=False)
+
+
+def fill_call_delegated(execution: Execution) -> Matrix | None:
+    """All calls that open a frame, of accounts that have delegated."""
+    return _fill_opened(execution, DelegatedColumns, delegated=True)
+
+
+def _fill_opened(execution: Execution, layout: type[OpenedColumns], *, delegated: bool) -> Matrix | None:
     steps = execution.rows(*_OPCODES)
     steps = steps[execution.opened[steps] > 0]
+    steps = steps[StateView.of(execution).delegates(steps) == delegated]
     if not len(steps):
         return None
-    layout = layout_of(OpenedColumns, execution.fork)
-    matrix, rows = allocate(OpenedColumns, len(steps), layout)
-    cost, some, _, room = _fill_calling(layout, matrix, rows, execution, steps)
+    sized = layout_of(layout, execution.fork)
+    matrix, rows = allocate(layout, len(steps), sized)
+    cost, some, _, room = _fill_calling(sized, matrix, rows, execution, steps)
+    if delegated:
+        cost = cost + Delegate.fill(rows.delegate, execution, steps)
     opened = execution.opened[steps]
     place = opened - 1
     frames, frame = execution.trace.frames, execution.frames[place]
@@ -429,7 +540,7 @@ def fill_call(execution: Execution) -> Matrix | None:
     rows.opened = opened
     precompiled, runs = execution.frame_precompile[place] > 0, execution.frame_runs[place]
     rows.precompiled, rows.runs = precompiled, runs
-    access = StateView.of(execution).account_instruction(steps)
+    access = StateView.of(execution).account_instruction(steps, 2 if delegated else 0)
     ids, sizes = code_of(execution, access)
     rows.code_id, rows.code_size = np.where(runs, ids, 0), np.where(runs, sizes, 0)
     rows.success = success
@@ -466,6 +577,8 @@ class CallStopped(_Calling):
 
     name = "call_stopped"
     layout = StoppedColumns
+    own_time: ClassVar = 1  # until the account of the frame is looked at
+    duration: ClassVar = STOPPED_TIME
 
     def constraints(self, air: Air) -> None:
         row, real, own = air.row, air.row.real, air.row.own
@@ -480,7 +593,7 @@ class CallStopped(_Calling):
         # OPERATION
         one_hot(air, (row.deep, row.poor), goes_on, "reason")
         air.require(row.deep * (own.depth - MAX_DEPTH), "too deep")
-        AccountToken.constrain(air, row.account, own, own.address, row.time + 1, row.poor)
+        AccountToken.constrain(air, row.account, own, own.address, row.time + self.own_time, row.poor)
         require_idle(air, 1 - row.poor, AccountToken.flat(row.account), "no account")
         wanted = [row.poor * x for x in row.value]
         SubtractWords.constrain(air, row.missing, row.account.balance, wanted)
@@ -495,22 +608,85 @@ class CallStopped(_Calling):
             stack=1 - self.pops(air),
             gas=cost - GAS_CALL_STIPEND * has_value,
             memory_words=row.words_after,
-            duration=STOPPED_TIME,
+            duration=self.duration,
             count=goes_on,
         )
         self.fail(air, row.charge.fails)
 
 
+class PlainStoppedColumns(StoppedColumns):
+    """One call per row that opens no frame, where accounts can delegate."""
+
+    asks = bit("1: it goes on, and the account has code: that does not stand for another account's")
+
+
+class PlainCallStopped(CallStopped):
+    """A call that opens no frame, where accounts can delegate (EIP-7702), of an account that has not.
+
+    Or of any account, if the gas does not suffice whether or not it has.
+    """
+
+    layout = PlainStoppedColumns
+    duration = DELEGATING_STOPPED_TIME
+
+    def constraints(self, air: Air) -> None:
+        super().constraints(air)
+        row = air.row
+        has_code = row.looks - row.emptiness.no_code.same[0]
+        air.require(row.asks - (row.real - row.charge.fails) * has_code, "the code is known")
+        air.query(DELEGATING, row.callee.code_hash, 0, count=row.asks)
+
+
+class DelegatedStoppedColumns(StoppedColumns):
+    """One call of an account that has delegated per row."""
+
+    delegate = nested(Delegate)
+
+
+class DelegatedCallStopped(CallStopped):
+    """A call that opens no frame, of an account that has delegated (EIP-7702)."""
+
+    name = "call_delegated_stopped"
+    layout = DelegatedStoppedColumns
+    own_time = 2
+    duration = DELEGATING_STOPPED_TIME
+
+    def call(self, air: Air, looks: Expression) -> tuple[Expression, Expression, Expression, Expression]:
+        cost, *others = super().call(air, looks)
+        air.require(looks - air.row.real, "the account is looked at")
+        has_value, start, size = others
+        return cost + Delegate.constrain(air, air.row.delegate, self.precompiles), has_value, start, size
+
+
 def fill_call_stopped(execution: Execution) -> Matrix | None:
-    """All calls that open no frame."""
+    """All calls that open no frame, where no account can delegate."""
+    return _fill_stopped(execution, StoppedColumns, delegated=False)
+
+
+def fill_call_plain_stopped(execution: Execution) -> Matrix | None:
+    """All calls that open no frame, but of accounts that are known to have delegated."""
+    return _fill_stopped(execution, PlainStoppedColumns, delegated=False)
+
+
+def fill_call_delegated_stopped(execution: Execution) -> Matrix | None:
+    """All calls that open no frame, of accounts that have delegated."""
+    return _fill_stopped(execution, DelegatedStoppedColumns, delegated=True)
+
+
+def _fill_stopped(execution: Execution, layout: type[StoppedColumns], *, delegated: bool) -> Matrix | None:
+    view = StateView.of(execution)
     steps = execution.rows(*_OPCODES)
     steps = steps[execution.opened[steps] == 0]
+    steps = steps[view.delegates(steps) == delegated]
     if not len(steps):
         return None
-    layout = layout_of(StoppedColumns, execution.fork)
-    matrix, rows = allocate(StoppedColumns, len(steps), layout)
-    cost, _, _, _ = _fill_calling(layout, matrix, rows, execution, steps)
-    rows.looks = StateView.of(execution).takes_account(steps)
+    sized = layout_of(layout, execution.fork)
+    matrix, rows = allocate(layout, len(steps), sized)
+    cost, _, _, _ = _fill_calling(sized, matrix, rows, execution, steps)
+    if delegated:
+        cost = cost + Delegate.fill(rows.delegate, execution, steps)
+    looks = view.takes_account(steps)
+    rows.looks = looks
     Charge.fill(rows.charge, execution.gas[steps], cost)
     goes_on = ~execution.failed[steps]
     deep = goes_on & (rows.own.depth == MAX_DEPTH)
@@ -519,20 +695,29 @@ def fill_call_stopped(execution: Execution) -> Matrix | None:
     here = np.flatnonzero(poor)
     if len(here):
         chosen = matrix[here]
-        block = TraceView(layout, chosen)
-        access = StateView.of(execution).account_instruction(steps[here], 1)
+        block = TraceView(sized, chosen)
+        access = view.account_instruction(steps[here], 1)
         AccountToken.fill(block.account, access)
         SubtractWords.fill(block.missing, access.balance, execution.operand(steps[here], 2))
         matrix[here] = chosen
     here = np.flatnonzero(goes_on)
     if len(here):
         chosen = matrix[here]
-        block = TraceView(layout, chosen)
+        block = TraceView(sized, chosen)
         FrameState.fill(block.state, execution, steps[here])
         matrix[here] = chosen
+    if layout is PlainStoppedColumns:
+        rows.asks = goes_on & (rows.emptiness.no_code.same[:, 0] == 0)
     return matrix
 
 
 def components(fork: Fork) -> tuple[Component, ...]:
     """The tables of a fork."""
-    return Acting(Call(fork), fill_call), Acting(CallStopped(fork), fill_call_stopped)
+    if not fork.sets_codes:
+        return Acting(Call(fork), fill_call), Acting(CallStopped(fork), fill_call_stopped)
+    return (
+        Acting(PlainCall(fork), fill_call),
+        Acting(DelegatedCall(fork), fill_call_delegated),
+        Acting(PlainCallStopped(fork), fill_call_plain_stopped),
+        Acting(DelegatedCallStopped(fork), fill_call_delegated_stopped),
+    )

@@ -10,12 +10,22 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from eth_utils.crypto import keccak
 from numpy.typing import NDArray
 
-from circuits.batch.execution import PLAIN, Execution
+from circuits.batch.delegations import MARKER, Delegates
+from circuits.batch.execution import PLAIN, RECIPIENT_TIME, Execution, ranges
 from circuits.batch.leaves import LeafKeys, LeafKind, LeafValues
 from circuits.batch.operations import OperationKind
-from circuits.limbs import Limbs, words_from_bytes, words_from_ints, words_to_ints
+from circuits.limbs import (
+    Limbs,
+    addresses_from_bytes,
+    addresses_to_bytes,
+    u64_to_ints,
+    words_from_bytes,
+    words_from_ints,
+    words_to_ints,
+)
 from circuits.state.account_replay import AccountReplay, created
 from circuits.state.rows import (
     AccountAccesses,
@@ -36,6 +46,9 @@ _MAX_DEPTH = 1024
 
 _EMPTY_CODE: Limbs = words_from_bytes([EMPTY_CODE_HASH])[0]
 
+#: What a call, or an instruction that looks at an account, costs more if that is cold (EIP-2929).
+COLD_ACCOUNT_SURCHARGE = 2500
+
 QUERIES = tuple(OPCODES[name] for name in ("BALANCE", "SELFBALANCE", "EXTCODESIZE", "EXTCODEHASH", "EXTCODECOPY"))
 SELFDESTRUCT = OPCODES["SELFDESTRUCT"]
 _OPENING_FRAMES = (FrameKind.CREATE, FrameKind.CREATE2, FrameKind.CREATION)
@@ -51,6 +64,7 @@ class Role(IntEnum):
     COINBASE_END = 4
     WITHDRAWAL = 5
     CONTRACT = 6  # that a system call calls
+    DELEGATE_BEGIN = 7  # whose code runs for the recipient, if it has delegated (EIP-7702)
 
 
 class _Event(IntEnum):
@@ -67,6 +81,8 @@ class _Event(IntEnum):
     DEPOSIT = 8
     END = 9
     SYSTEM_CALL = 10
+    AUTHORIZATION = 11
+    RECIPIENT = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +93,8 @@ class AccountEvents:
         accesses, rows, undone: in the order of time, of their first accesses and of their making.
         of_role: (roles, operations) access of an operation in a role.
         of_entry: (entries,) accesses of the access lists' addresses.
-        of_step: (2, steps) the accesses of instructions.
+        of_authorization: (authorizations,) accesses of those who have signed them.
+        of_step: (3, steps) the accesses of instructions.
         of_deposit: (frames,) accesses that store the code of a creation.
         transfers: of ether, with frames and back from transactions that fail.
         survivors: of accounts whose storage an operation has touched that destroys others; `remaining` is 0.
@@ -89,6 +106,7 @@ class AccountEvents:
     undone: AccountUndoRows
     of_role: Integers
     of_entry: Integers
+    of_authorization: Integers
     of_step: Integers
     of_deposit: Integers
     transfers: TransferRows
@@ -107,7 +125,9 @@ class _Run:
         self._events: list[NDArray[np.int64]] = []
         operations, steps = execution.end - execution.first, len(execution.step)
         self.of_role = np.full((len(Role), operations), -1, dtype=np.int64)
-        self.of_step = np.full((2, steps), -1, dtype=np.int64)
+        self.of_step = np.full((3, steps), -1, dtype=np.int64)
+        self.of_authorization = np.zeros(0, dtype=np.int64)
+        self._delegates = Delegates(execution.trace)
         self.of_deposit = np.full(len(execution.frames), -1, dtype=np.int64)
         self.transfers: list[tuple[int, int, int, int, int, int, int]] = []  # as the columns but the amount and scope
         self.amounts: list[int] = []
@@ -117,6 +137,22 @@ class _Run:
     def leaf(self, addresses: Limbs) -> Integers:
         """Leaves of accounts (n, 10)."""
         return self._keys.index(LeafKind.ACCOUNT, addresses)
+
+    def delegate(self, operation: int, leaf: int, world: int = 0) -> int | None:
+        """The leaf of the account whose code runs for this one, if that has delegated (EIP-7702)."""
+        address = self._delegates.of(self.replay.code_hash(operation, leaf, world))
+        return None if address is None else int(self.leaf(addresses_from_bytes([address]))[0])
+
+    def applies(self, code_hash: Limbs, own: int, nonce: int) -> bool:
+        """Whether an account with this code hash (16,) and its own nonce gets a code by an authorization with a nonce."""
+        free = bool((code_hash == _EMPTY_CODE).all()) or self._delegates.of(code_hash) is not None
+        return free and own == nonce
+
+    def authorize(self, operation: int, leaf: int, nonce: int, code: int, time: int) -> int:
+        """An authorization for an account of this leaf: its nonce is counted and it gets a code, if it may."""
+        replay = self.replay
+        applies = self.applies(replay.code_hash(operation, leaf), replay.peek(operation, leaf)[1], nonce)
+        return replay.access(operation, leaf, time, nonce=int(applies), code=code if applies else None)
 
     def add(self, event: _Event, time: Integers, which: Integers) -> None:
         """Events of a kind."""
@@ -164,8 +200,8 @@ class _Run:
             for rows_ in (self.survivors, self.deletions)
         )
         return AccountEvents(
-            accesses, rows, undone, self.of_role, of_entry, self.of_step, self.of_deposit, transfers, survivors,
-            deletions,
+            accesses, rows, undone, self.of_role, of_entry, self.of_authorization, self.of_step, self.of_deposit,
+            transfers, survivors, deletions,
         )  # fmt: skip
 
 
@@ -176,7 +212,7 @@ def account_events(
     scopes: Integers,
     entries: tuple[Integers, Integers, Limbs],
     touched: tuple[Integers, Limbs],
-    untouched: NDArray[np.bool_],
+    least: Integers,
 ) -> AccountEvents:
     """All accesses of a segment to accounts, one after the other: balances are 256 bits wide, and accesses few.
 
@@ -186,7 +222,8 @@ def account_events(
         scopes: (operations of the batch,) scope of each operation's block.
         entries: operation (n,), time (n,) and address (n, 10) of each address of an access list.
         touched: operation (n,) and address (n, 10) of accounts whose storage an operation touches, in any order.
-        untouched: (steps,) steps that fail before they look at an account.
+        least: (steps,) gas below which a step fails before it looks at an account: for a call what it costs if that is
+            warm, not empty and has not delegated.
     """
     run = _Run(execution, keys, before, scopes)
     replay, trace, first = run.replay, execution.trace, execution.first
@@ -205,6 +242,11 @@ def account_events(
     run.add(_Event.ENTRY, entry_time, np.arange(len(entry_time)))
     ending = execution.message_operations - first
     run.add(_Event.END, execution.end_time[ending], ending)
+    sets_codes = execution.fork.sets_codes
+    if sets_codes:
+        run.add(_Event.RECIPIENT, execution.frame_time[local] - RECIPIENT_TIME, local)
+    signed = _authorizations(execution, run)
+    run.add(_Event.AUTHORIZATION, signed.time, np.arange(len(signed.time)))
     called = execution.system_operations - first
     run.add(_Event.SYSTEM_CALL, execution.begin_time[called], called)
     contract_leaf = np.zeros(execution.end - first, dtype=np.int64)
@@ -225,7 +267,7 @@ def account_events(
     blobs = table.blob_hashes_size[transactions].astype(np.int64) // 32
     blob_gas = (blobs * execution.fork.blobs.gas_per_blob).tolist()
     gas_limit, gas_used = table.gas_limit[transactions].tolist(), table.gas_used[transactions].tolist()
-    status = table.status[transactions].tolist()
+    status, creates = table.status[transactions].tolist(), table.is_creation[transactions].tolist()
     entry_leaf = run.leaf(entry_address).tolist()
     of_entry = np.zeros(len(entry_leaf), dtype=np.int64)
     destroyed = _destroyed(execution, run)
@@ -233,7 +275,7 @@ def account_events(
 
     # Steps.
     looking = execution.rows(*QUERIES, SELFDESTRUCT, *CALLS)
-    looking = looking[~untouched[looking]]
+    looking = looking[execution.gas[looking] >= least[looking]]
     opcode = execution.opcode
     world_of = worlds[execution.frame - 1] if len(rows) else execution.frame
     own_address = frames.address[execution.frame_row(execution.frame[looking])]
@@ -290,8 +332,19 @@ def account_events(
             paid = value[number]
             upfront = gas_limit[number] * price[number] + blob_gas[number] * blob_fee[number] + paid
             role[Role.SENDER_BEGIN] = replay.access(operation, sender[number], time + 1, -upfront, nonce=1)
-            role[Role.RECIPIENT_BEGIN] = replay.access(operation, recipient[number], time + 2, paid)
+            if not sets_codes:
+                role[Role.RECIPIENT_BEGIN] = replay.access(operation, recipient[number], time + 2, paid)
             role[Role.COINBASE_BEGIN] = replay.access(operation, coinbase[number], time + 3)
+        elif event == _Event.RECIPIENT:
+            operation, number, role = first + which, int(number_of[which]), run.of_role[:, which]
+            role[Role.RECIPIENT_BEGIN] = replay.access(operation, recipient[number], time, value[number])
+            delegate = run.delegate(operation, recipient[number])
+            if delegate is not None and not creates[number]:
+                role[Role.DELEGATE_BEGIN] = replay.access(operation, delegate, time + 1)
+        elif event == _Event.AUTHORIZATION:
+            run.of_authorization[which] = run.authorize(
+                int(signed.operation[which]), signed.leaf[which], signed.nonce[which], signed.code[which], time
+            )
         elif event == _Event.SYSTEM_CALL:
             run.of_role[Role.CONTRACT, which] = replay.access(first + which, int(contract_leaf[which]), time + 1)
         elif event == _Event.ENTRY:
@@ -308,9 +361,18 @@ def account_events(
             run.of_step[1, which] = replay.access(operation, int(operand[which]), time + 1, arrives, world=world)
         elif event == _Event.CALL:
             operation, world = int(execution.operation[which]), int(world_of[which])
-            run.of_step[0, which] = replay.access(operation, int(operand[which]), time, world=world)
+            callee, delegate = int(operand[which]), None
+            if sets_codes:
+                # A delegate is looked at where the gas suffices for all else. Who has delegated is not empty.
+                cold = 0 if replay.warm(operation, callee, world) else COLD_ACCOUNT_SURCHARGE
+                if execution.gas[which] >= least[which] + cold:
+                    delegate = run.delegate(operation, callee, world)
+            run.of_step[0, which] = replay.access(operation, callee, time, world=world)
+            if delegate is not None:
+                run.of_step[2, which] = replay.access(operation, delegate, time + 1, world=world)
             if looks[which]:
-                run.of_step[1, which] = replay.access(operation, int(own[which]), time + 1, world=world)
+                then = time + 1 if delegate is None else time + 2
+                run.of_step[1, which] = replay.access(operation, int(own[which]), then, world=world)
         elif event == _Event.CREATE:
             operation, world = int(execution.operation[which]), int(world_of[which])
             attempts = bool(execution.counts_nonce[which])
@@ -346,6 +408,35 @@ def account_events(
             for place, leaf in enumerate(gone):
                 run.delete(operation, leaf, time + 6 + place, len(gone) - place)
     return run.finish(keys.address, of_entry)
+
+
+@dataclass(frozen=True, eq=False)
+class _Authorizations:
+    """Those that somebody has signed: operation and time (n,), leaf of who has, its nonce, number of the new code."""
+
+    operation: Integers
+    time: Integers
+    leaf: list[int]
+    nonce: list[int]
+    code: list[int]
+
+
+def _authorizations(execution: Execution, run: _Run) -> _Authorizations:
+    """The authorizations of the segment that are not void by themselves."""
+    entries = execution.batch.authorizations
+    counts = entries.counts[execution.transactions]
+    rows = ranges(entries.starts[execution.transactions], counts)
+    valid = entries.items.fields["valid"][rows] == 1
+    operation = np.repeat(execution.transaction_operations, counts)[valid]
+    time = ranges(execution.authorization_time, counts)[valid]
+    fields = {name: column[rows[valid]] for name, column in entries.items.fields.items()}
+    codes = []
+    for address in addresses_to_bytes(fields["address"]):
+        digest = EMPTY_CODE_HASH if not any(address) else keccak(MARKER + address)
+        codes.append(run.replay.code(words_from_bytes([digest])[0]))
+    run.of_authorization = np.full(len(codes), -1, dtype=np.int64)
+    leaf = run.leaf(fields["authority"]).tolist()
+    return _Authorizations(operation, time, leaf, u64_to_ints(fields["nonce"]), codes)
 
 
 def _new_addresses(execution: Execution) -> Limbs:

@@ -66,6 +66,16 @@ class AccountReplay:
         self._codes.append(code_hash)
         return len(self._before.nonce) + len(self._codes) - 1
 
+    def code_hash(self, operation: int, leaf: int, world: int = 0) -> Limbs:
+        """The code hash (16,) that an access of the operation in this world would find."""
+        number, leaves = self._token(operation, leaf, world).code, len(self._before.nonce)
+        found: Limbs = self._before.code_hash[number] if number < leaves else self._codes[number - leaves]
+        return found
+
+    def warm(self, operation: int, leaf: int, world: int = 0) -> bool:
+        """Whether the operation has touched the account before such an access."""
+        return self._token(operation, leaf, world).warm == operation + 1
+
     def peek(self, operation: int, leaf: int, world: int = 0) -> tuple[int, int, int]:
         """Balance, nonce and life of an account, as an access of the operation in this world would find them."""
         token = self._token(operation, leaf, world)

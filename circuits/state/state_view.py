@@ -25,6 +25,15 @@ Accesses of frames, in the frame's world; `T`: the time at which a frame begins:
     T + 1, T + 2    caller: balance - value, account: balance + value; a new account's nonce and life
     its last step   of a creation: the new account's code
 
+Where accounts can delegate (EIP-7702) the recipient is accessed later, and authorizations before it (`T`: the time at
+which the outermost frame begins, `e`: the number of entries of the access list):
+
+    begin + 4 + e + i   authorization i: nonce and code of who has signed it; unchanged where it has no effect
+    T - 2               recipient: balance + value
+    T - 1               the account that it has delegated to, unchanged
+    time of a call + 1  the account that the one which is called has delegated to; the own one, if it is looked at,
+                        one later, at time + 2
+
 A system call looks at its contract at begin + 1, unchanged; behind its last step there are the survivors and the
 deletions of a transaction. A withdrawal pays at begin + 1. A beacon-root write writes its timestamp's
 slot at begin + 1, its root's at begin + 2, the write of the parent's hash its slot at begin + 1.
@@ -49,7 +58,7 @@ from circuits.batch.execution import TRANSACTION_BEGIN, Execution, Integers, ran
 from circuits.batch.leaves import LeafKind, LeafValues
 from circuits.batch.operation_items import operation_items
 from circuits.batch.operations import OperationKind
-from circuits.limbs import Limbs, addresses_from_bytes
+from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes
 from circuits.state.account_events import Role, account_events
 from circuits.state.histories import Histories
 from circuits.state.rows import (
@@ -67,6 +76,7 @@ from circuits.widths import NONCE, WORD
 from executor.errors import ExecutionMismatch
 from executor.forks import BEACON_ROOTS_ADDRESS, HISTORY_STORAGE_ADDRESS
 from executor.opcodes import CALLS, OPCODES
+from executor.state_keys import EMPTY_CODE_HASH
 
 __all__ = ["AccountAccesses", "Role", "StateView", "Writes"]
 
@@ -82,6 +92,11 @@ GAS_COLD_SLOAD = 2100
 GAS_STORAGE_SET = 20000
 GAS_STORAGE_UPDATE = 5000
 GAS_STORAGE_CLEAR_REFUND = 4800
+
+#: Refund of an authorization for an account that exists: PER_EMPTY_ACCOUNT_COST - PER_AUTH_BASE_COST (EIP-7702).
+GAS_AUTHORIZATION_REFUND = 12500
+
+EMPTY_CODE: Limbs = words_from_bytes([EMPTY_CODE_HASH])[0]
 
 _STORAGE_OPCODES = tuple(OPCODES[name] for name in ("SLOAD", "SSTORE", "TLOAD", "TSTORE"))
 _TRANSIENT_OPCODES = (OPCODES["TLOAD"], OPCODES["TSTORE"])
@@ -148,6 +163,11 @@ class StateView:
         takes: NDArray[np.bool_] = self._account_of_step[0][steps] >= 0
         return takes
 
+    def delegates(self, steps: Integers) -> NDArray[np.bool_]:
+        """Which of these steps (n,) are calls that look at an account to which the one they call has delegated."""
+        delegates: NDArray[np.bool_] = self._account_of_step[2][steps] >= 0
+        return delegates
+
     def storage_instruction(self, steps: Integers) -> StorageAccesses:
         """The accesses of SLOAD, SSTORE, TLOAD and TSTORE (steps, (n,)) that take a token."""
         found: StorageAccesses = self._storage[self._storage_of_step[steps]]
@@ -168,6 +188,10 @@ class StateView:
         accounts: AccountAccesses = self._accounts[self._entry_accounts]
         slots: StorageAccesses = self._storage[self._entry_slots]
         return self._entry_time, accounts, slots
+
+    def authorization_accesses(self) -> AccountAccesses:
+        """Accesses of those who have signed the segment's authorizations, in order; of void ones there is none."""
+        return self._authorizations
 
     def block_writes(self, operations: Integers, which: int = 0) -> StorageAccesses:
         """The writes of operations (numbers, (n,)) that write to slots: of the parent's hash, or of a beacon root.
@@ -265,10 +289,11 @@ class StateView:
                 np.concatenate([execution.operation[self._slot_steps[lasting]], self._entry_operation[is_key]]),
                 np.concatenate([self._slot_owner[lasting], self._entries.address[is_key]]),
             ),
-            untouched=_fails_untouched(execution),
+            least=_least_gas(execution),
         )
         self._accounts, self.accounts, self.account_undo = events.accesses, events.rows, events.undone
         self._role_access, self._entry_accounts = events.of_role, events.of_entry
+        self._authorizations: AccountAccesses = events.accesses[events.of_authorization]
         self._account_of_step, self._deposit_access = events.of_step, events.of_deposit
         self.transfers, self._survivors, self._deletions = events.transfers, events.survivors, events.deletions
 
@@ -444,8 +469,14 @@ class StateView:
             execution.worlds,
             execution.frame_begin_time,
         )
-        empty = np.zeros(len(all_) + 1, dtype=np.int64)  # the last one for what is handed over
-        changes = [np.concatenate([total[steps], empty])[chains.given] for total in (refund, destructions)]
+        # Authorizations of accounts that exist are refunded from the beginning on; the last one is what is handed over.
+        given = np.zeros(len(all_) + 1, dtype=np.int64)
+        signed = self._authorizations
+        np.add.at(given, np.searchsorted(all_, signed.operation), GAS_AUTHORIZATION_REFUND * refunded(signed))
+        changes = [
+            np.concatenate([total[steps], first])[chains.given]
+            for total, first in ((refund, given), (destructions, np.zeros_like(given)))
+        ]
         sums = [chains.sums(change) for change in changes]
         (refunds, refund_opening), (destroyed, destroyed_opening) = sums
         self._substate_of_step = np.full(len(execution.step), -1, dtype=np.int64)
@@ -502,6 +533,15 @@ class StateView:
         left.code_hash[self.accounts.leaf] = self.accounts.code_hash_after
         left.value[self.slots.leaf] = self.slots.result
         return left
+
+
+def refunded(signed: AccountAccesses) -> Integers:
+    """Which of these accesses by authorizations (n,) earn a refund: the account gets its code, and has existed."""
+    applies = (signed.nonce_after != signed.nonce).any(axis=1)
+    coded = (signed.code_hash != EMPTY_CODE).any(axis=1)
+    exists = coded | signed.balance.any(axis=1) | signed.nonce.any(axis=1)
+    found: Integers = (applies & exists).astype(np.int64)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -581,15 +621,14 @@ def _expansion(
     return after, 3 * (after - before) + after * after // 512 - before * before // 512
 
 
-def _fails_untouched(execution: Execution) -> NDArray[np.bool_]:
-    """Which steps (n,) fail before they look at an account."""
-    opcode, gas = execution.opcode, execution.gas
-    least = np.where(opcode == OPCODES["SELFDESTRUCT"], GAS_SELFDESTRUCT, 0).astype(np.int64)
+def _least_gas(execution: Execution) -> Integers:
+    """Gas (n,) below which steps fail before they look at an account."""
+    least = np.where(execution.opcode == OPCODES["SELFDESTRUCT"], GAS_SELFDESTRUCT, 0).astype(np.int64)
     copies = execution.rows(OPCODES["EXTCODECOPY"])
     least[copies] = extcodecopy_costs(execution, copies)[1]
     calls = execution.rows(*CALLS)
     least[calls] = _call_costs(execution, calls)
-    return gas < least
+    return least
 
 
 def _world_of(execution: Execution, steps: Integers) -> Integers:

@@ -63,6 +63,21 @@ ACCESS_LIST = Bus(
     argument="A transaction sends the start and receives the end, whose digest and counts are those of its item.",
 )
 
+AUTHORIZATION = Bus(
+    index=47,
+    name="authorization",
+    kind=BusKind.PERMUTATION,
+    fields=(
+        BusField("operation", 1, "number of the transaction", "sender"),
+        BusField("scope", 1, "scope of the block", "sender"),
+        BusField("time", 1, "time of the next entry", "sender"),
+        BusField("digest", DIGEST, "running hash of the entries so far", "sender: poseidon2"),
+        BusField("count", 1, "entries so far", "sender"),
+        BusField("refunds", 1, "entries so far that earn a refund", "sender"),
+    ),
+    argument="A transaction sends the start and receives the end, whose digest and count are those of its item.",
+)
+
 GAS_PRODUCT = Bus(
     index=42,
     name="gas_product",

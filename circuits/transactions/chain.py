@@ -8,7 +8,8 @@ from circuits.air.expression import Expression
 from circuits.air.layout import Layout, bit, element
 from circuits.air.table import Air
 from circuits.batch.execution import Execution, Integers
-from circuits.batch.operation_items import ItemColumns, operation_items
+from circuits.batch.item_lists import ItemColumns
+from circuits.batch.operation_items import operation_items
 from circuits.hashing import constrain_compress, constrain_item
 from circuits.statement import Item
 from circuits.transactions.buses import CHAIN

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.air.expression import Expression
+from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, TimeOrder, range_check, total
 from circuits.air.gadgets.words import (
@@ -37,8 +37,9 @@ from circuits.air.gadgets.words import (
 from circuits.air.layout import RANGE, TraceView, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
-from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Execution
+from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Batch, Execution
 from circuits.batch.frame_data import CALLDATA_BUFFER, CALLDATA_MEMORY
+from circuits.batch.item_lists import ItemColumns
 from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operation_items
 from circuits.batch.precompiles import precompile_numbers, precompile_range
 from circuits.component import Answering, Component
@@ -50,7 +51,7 @@ from circuits.limbs import words_from_bytes
 from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE, SUBSTATE, TRANSFER
 from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import Role, StateView
-from circuits.statement import ACCESS_LIST_START, RECEIPT_ITEM, TRANSACTION_ITEM, gas_limbs
+from circuits.statement import ACCESS_LIST_START, RECEIPT_ITEM, TRANSACTION_ITEM, Item, gas_limbs
 from circuits.transactions import fees
 from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUCT, RECEIPTS
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
@@ -231,6 +232,13 @@ class Transaction(Table):
         assert 2 <= fork.max_refund_quotient <= 8
         self.fork = fork
 
+    #: What is hashed of a transaction; the layout has columns of these names.
+    item: ClassVar[Item] = TRANSACTION_ITEM
+
+    def items(self, batch: Batch) -> ItemColumns:
+        """The items of all transactions of a batch."""
+        return operation_items(batch).transactions
+
     def constraints(self, air: Air) -> None:
         self._chain(air)
         self._surroundings(air)
@@ -246,7 +254,7 @@ class Transaction(Table):
         """The transaction is the next operation, its logs and its receipt are the next ones of theirs."""
         row, real = air.row, air.row.real
         end = row.end_time + TRANSACTION_END + row.destructions
-        constrain_operation(air, TRANSACTION_ITEM, end, row.receipts_in, row.receipts_out)
+        constrain_operation(air, self.item, end, row.receipts_in, row.receipts_out)
         air.send(RECEIPTS, row.operation, row.time, row.receipts_in, count=real)
         air.receive(RECEIPTS, row.operation, row.logs_time, row.receipts_logs, count=real)
         constrain_item(air, RECEIPT_ITEM, row.receipt_states, count=real, status=row.success, gas_used=row.gas_used)
@@ -277,7 +285,7 @@ class Transaction(Table):
             ACCESS_LIST,
             row.operation,
             row.scope,
-            self._frame_time(air),
+            self._listed_time(air),
             row.access_digest,
             row.access_addresses,
             row.access_keys,
@@ -285,7 +293,12 @@ class Transaction(Table):
         )
 
     def _frame_time(self, air: Air) -> Expression:
-        """When the outermost frame begins: after one unit of time for each entry of the access list."""
+        """When the outermost frame begins."""
+        return self._listed_time(air)
+
+    @staticmethod
+    def _listed_time(air: Air) -> Expression:
+        """When the access list has been walked: after one unit of time for each entry."""
         row = air.row
         time: Expression = row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys
         return time
@@ -348,8 +361,7 @@ class Transaction(Table):
         air.require(row.coded * (1 - real), "padding has no code")
         air.require_equal(row.recipient_code, _EMPTY_CODE, "no code", when=real - row.coded)
         air.require(row.known - row.coded * (1 - creates), "a code that may run is known")
-        air.query(CODE, row.code_id, row.recipient_code, row.code_size, count=row.known)
-        air.require_equal((row.code_id, row.code_size), (0, 0), "no known code", when=1 - row.known)
+        self._code(air)
         constrain_same(air, row.no_code, ((row.recipient_code, [air.constant(x) for x in _EMPTY_CODE]),), creates)
         air.require(creates * (1 - row.coded - row.no_code.same[0]), "the new account of a creation has code or not")
         # As for `create`: nonce, code or storage take an address.
@@ -363,7 +375,7 @@ class Transaction(Table):
         range_check(air, row.input_slack, 5, creates)
         air.require((1 - creates) * row.input_slack, "no initcode")
         air.require(creates * size + row.input_slack - row.init_words * WORD_BYTES, "words of initcode")
-        air.require(row.runs - row.inits - row.coded * (1 - row.precompiled) * (1 - creates), "code runs")
+        air.require(row.runs - row.inits - self._runs(air), "code runs")
         air.require(row.opens * (1 - real), "padding opens nothing")
         air.require(row.opens - row.free - (1 - creates) * row.runs - row.precompiled, "a frame is opened")
         begin = self._frame_time(air)
@@ -393,6 +405,18 @@ class Transaction(Table):
         air.require(idle * (row.gas_left - kept * self._given(air)), "the gas without a frame")
         air.require(idle * (row.end_time - begin + (1 - real) * TRANSACTION_BEGIN), "without a frame it ends")
         air.require(idle * row.frame, "no frame")
+
+    def _code(self, air: Air) -> None:
+        """Id and size of the code that runs for the recipient."""
+        row = air.row
+        air.query(CODE, row.code_id, row.recipient_code, row.code_size, count=row.known)
+        air.require_equal((row.code_id, row.code_size), (0, 0), "no known code", when=1 - row.known)
+
+    def _runs(self, air: Air) -> Expression:
+        """Whether code runs for the recipient, unless that is created."""
+        row = air.row
+        runs: Expression = row.coded * (1 - row.precompiled) * (1 - row.creates)
+        return runs
 
     def _given(self, air: Air) -> Expression:
         """Counted gas minus intrinsic gas."""
@@ -447,7 +471,7 @@ class Transaction(Table):
         air.query(RANGE16, divisor - 1 - row.remainder, count=real)
 
         # What failed has earned nothing: its frame's substate is undone.
-        air.send(SUBSTATE, row.operation, 0, 0, 0, row.time, count=real)
+        air.send(SUBSTATE, row.operation, 0, self._refund(air), 0, row.time, count=real)
         last = (row.refund_counter, row.destructions, row.substate_time)
         air.receive(SUBSTATE, row.operation, 0, *last, count=real)
         GasLimb.constrain(air, row.earned, row.refund_counter, real)
@@ -463,6 +487,10 @@ class Transaction(Table):
         spared = self._spared(air)
         constrain_total(air, (left, refund, row.reserve_left), row.back_carry, spared, name="unused gas")
         constrain_sum(air, row.gas_used, row.unused, row.unused_carry, row.gas_limit, name="gas used")
+
+    def _refund(self, air: Air) -> Operand:
+        """What is refunded whatever the execution does."""
+        return 0
 
     def _near(self, air: Air, precompiled: Expression) -> Expression:
         """Whether the recipient is one of the precompiles that follow each other from 1 on, if it is a precompile."""
@@ -490,14 +518,11 @@ class Transaction(Table):
             carry = out
 
     def _accounts(self, air: Air) -> None:
-        """Accounts are read and written in the order of time; all of them are warm from their first access on.
-
-        The sender has no code (EIP-3607) and so nothing but the transaction counts its nonce.
-        """
+        """Accounts are read and written in the order of time; all of them are warm from their first access on."""
         row = air.row
-        empty = _EMPTY_CODE
         warm = row.operation + 1
-        sender = (row.sender, empty)
+        sender_code, (sender_ended_code, sender_ended_nonce) = self._sender(air)
+        sender, sender_ended = (row.sender, sender_code), (row.sender, sender_ended_code)
         recipient = (row.recipient, row.recipient_code)
         coinbase = (row.coinbase, row.coinbase_code)
         coinbase_ended = (row.coinbase, row.coinbase_ended_code)
@@ -514,7 +539,7 @@ class Transaction(Table):
                 recipient,
                 (row.recipient_balance, row.recipient_nonce, row.recipient_warm),
                 (row.recipient_begun.after, row.recipient_nonce),
-                row.time + 2,
+                self._recipient_time(air),
             ),
             (
                 Role.COINBASE_BEGIN,
@@ -525,9 +550,9 @@ class Transaction(Table):
             ),
             (
                 Role.SENDER_END,
-                sender,
-                (row.sender_ended, row.nonce_after, warm),
-                (row.sender_after.after, row.nonce_after),
+                sender_ended,
+                (row.sender_ended, sender_ended_nonce, warm),
+                (row.sender_after.after, sender_ended_nonce),
                 row.end_time + 3,
             ),
             (
@@ -549,6 +574,18 @@ class Transaction(Table):
         failed = row.real - row.success
         back = (row.recipient, row.sender, row.value)
         air.send(TRANSFER, 0, row.operation, row.scope, *back, 0, row.end_time, count=failed)
+
+    def _sender(self, air: Air) -> tuple[Sequence[Any], tuple[Sequence[Any], Sequence[Any]]]:
+        """The sender's code hash before, and code hash and nonce at the end.
+
+        The sender has no code (EIP-3607) and so nothing but the transaction counts its nonce.
+        """
+        return _EMPTY_CODE, (_EMPTY_CODE, air.row.nonce_after)
+
+    def _recipient_time(self, air: Air) -> Expression:
+        """When the recipient is accessed."""
+        time: Expression = air.row.time + 2
+        return time
 
     def _destructions(self, air: Air) -> None:
         """Accounts that the transaction has destroyed are deleted behind all that it does (EIP-6780)."""
@@ -639,7 +676,7 @@ def fill(
     batch, trace = execution.batch, execution.trace
     transactions = trace.transactions
     matrix, rows = allocate(Columns, len(numbers), table.layout)
-    fill_operation(rows, execution, numbers, operation_items(batch).transactions, of_trace)
+    fill_operation(rows, execution, numbers, table.items(batch), of_trace)
     rows.end_time = execution.end_time[numbers - execution.first]
     receipts = batch.receipts
     rows.receipts_in, rows.receipts_out = receipts.before_operation[numbers], receipts.before_operation[numbers + 1]
@@ -849,7 +886,9 @@ def _fill_accounts(rows: Any, execution: Execution) -> None:
 
 
 def components(fork: Fork) -> tuple[Component, ...]:
-    """The table of transactions of a fork, and what it looks up."""
+    """The table of transactions of a fork without set-code transactions, and what it looks up."""
+    if fork.sets_codes:  # see `circuits.transactions.set_code`
+        return fees.components(fork)
     has_lone = precompile_range(fork)[1] is not None
     table = (LoneTransaction if has_lone else FloorTransaction if fork.floor_gas_per_token else Transaction)(fork)
     return Answering(table, (LIFE, DESTROYING, CONTEXT), partial(fill, table)), *fees.components(fork)

@@ -11,7 +11,7 @@ from executor.batch import Batch, batch_from_document
 from executor.execute import ExecutedBatch, execute
 from executor.forks import CANCUN, Fork
 from executor.provable import check_provable
-from scripts.workloads.system_contracts import system_contracts
+from executor.system_contracts import system_contracts
 
 ETHER = 10**18
 CHAIN_ID = 1337

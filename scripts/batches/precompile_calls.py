@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from executor.forks import CANCUN, Fork
 from scripts.batches.builder import Builder
 from scripts.batches.precompile_inputs import MAX_COST, gas_of, random_input
 from scripts.workloads.assembler import assemble
@@ -19,7 +20,10 @@ from scripts.workloads.assembler import assemble
 INSTRUCTIONS = {"call": True, "callcode": True, "delegatecall": False, "staticcall": False}
 TRANSACTION = "transaction"
 #: Bytes that a precompiled contract returns; the others return as many as their input says.
-RETURNED = {1: 32, 2: 32, 3: 32, 6: 64, 7: 64, 8: 32, 9: 64, 10: 64}
+RETURNED = {
+    1: 32, 2: 32, 3: 32, 6: 64, 7: 64, 8: 32, 9: 64, 10: 64,
+    0x0B: 128, 0x0C: 128, 0x0D: 256, 0x0E: 256, 0x0F: 32, 0x10: 128, 0x11: 256, 0x100: 32,
+}  # fmt: skip
 STIPEND = 2_300
 #: Gas of a transaction besides that of the call: programs are short.
 SPARE = 250_000
@@ -44,7 +48,12 @@ def _intrinsic(data: bytes, creates: bool) -> int:
     return 21_000 + 4 * zeros + 16 * (len(data) - zeros) + creates * (32_000 + 2 * -(-len(data) // 32))
 
 
-def _program(random: Random, number: int, data: bytes, prologue: str, paid: bool) -> bytes:
+def _floor(data: bytes, fork: Fork) -> int:
+    """The least gas limit of a transaction (EIP-7623)."""
+    return 21_000 + fork.floor_gas_per_token * (4 * len(data) - 3 * data.count(0))
+
+
+def _program(random: Random, number: int, data: bytes, prologue: str, paid: bool, fork: Fork) -> bytes:
     """A program that makes the call. `prologue` copies the input to the memory, from a place on."""
     start = random.choice((0, 0, 32, random.randrange(80)))
     size = len(data)
@@ -54,7 +63,7 @@ def _program(random: Random, number: int, data: bytes, prologue: str, paid: bool
     behind = 32 * -(-max(start + size, to + room) // 32)
     name = random.choice(list(INSTRUCTIONS))
     value = random.choice((0, 0, 0, 0, 1, BALANCE)) if INSTRUCTIONS[name] else 0
-    gas = max(0, _gas(random, gas_of(number, data), paid) - STIPEND * (value > 0))
+    gas = max(0, _gas(random, gas_of(number, data, fork), paid) - STIPEND * (value > 0))
     copied = random.choice(("returndatasize 0", "returndatasize 0", "0 returndatasize", "0 0", f"{output // 2} 0"))
     if random.randrange(16) == 0:  # often beyond what there is
         copied = f"{1 + output // 2} {output // 2}"
@@ -75,15 +84,15 @@ _OF_CODE = "{size} dup1 codesize sub {start} codecopy"
 
 def _transaction(random: Random, building: Builder, index: int, number: int, data: bytes, paid: bool) -> dict[str, Any]:
     sender, gas_price = random.randrange(len(building.KEYS)), 1_000
-    cost = gas_of(number, data)
+    cost = gas_of(number, data, building.fork)
     fields: dict[str, Any] = {"value": 0, "gasPrice": gas_price}
     way = random.choices((TRANSACTION, "calldata", "code", "creation"), (2, 3, 2, 1))[0]
     if way == TRANSACTION:
-        gas = _intrinsic(data, creates=False) + _gas(random, cost, paid)
+        gas = max(_intrinsic(data, creates=False) + _gas(random, cost, paid), _floor(data, building.fork))
         fields |= {"value": random.choice((0, 0, 3)), "gas": gas, "data": "0x" + data.hex()}
         return building.transfer(sender, number.to_bytes(20, "big"), **fields)
     given = data if way == "calldata" else b""
-    code = _program(random, number, data, _OF_CALLDATA if way == "calldata" else _OF_CODE, paid)
+    code = _program(random, number, data, _OF_CALLDATA if way == "calldata" else _OF_CODE, paid, building.fork)
     if way != "calldata":
         code += data
     if way == "creation":
@@ -94,24 +103,29 @@ def _transaction(random: Random, building: Builder, index: int, number: int, dat
         building.alloc(address, code="0x" + code.hex(), balance=BALANCE)
         fields |= {"to": address, "data": "0x" + given.hex()}
     # A frame keeps a 64th for itself (EIP-150).
-    gas = _intrinsic(given, way == "creation") + SPARE + (cost if paid else min(cost, MAX_COST)) * 64 // 63
+    spare = max(SPARE, _floor(given, building.fork) - _intrinsic(given, way == "creation"))
+    gas = _intrinsic(given, way == "creation") + spare + (cost if paid else min(cost, MAX_COST)) * 64 // 63
     return building.transfer(sender, gas=gas, **fields)
 
 
-def document(seed: int, number: int, calls: int, wanted: Callable[[bytes], bool] = lambda _: True) -> dict[str, Any]:
-    """A batch file with so many calls of a precompiled contract, with inputs that are `wanted`."""
+def document(
+    seed: int, number: int, calls: int, wanted: Callable[[bytes], bool] = lambda _: True, fork: Fork = CANCUN
+) -> dict[str, Any]:
+    """A batch file with so many calls of a precompiled contract of a fork, with inputs that are `wanted`."""
     random = Random(f"{seed} {number}")
     inputs: list[bytes] = []
     while len(inputs) < calls:
-        data = random_input(random, number)
+        data = random_input(random, number, fork)
         if wanted(data):
             inputs.append(data)
-    return of_inputs(random, [(number, data) for data in inputs])
+    return of_inputs(random, [(number, data) for data in inputs], fork=fork)
 
 
-def of_inputs(random: Random, inputs: Sequence[tuple[int, bytes]], paid: bool = False) -> dict[str, Any]:
+def of_inputs(
+    random: Random, inputs: Sequence[tuple[int, bytes]], paid: bool = False, fork: Fork = CANCUN
+) -> dict[str, Any]:
     """A batch file with a call for each of these precompiled contracts and inputs; `paid`: none lacks gas."""
-    building = Builder(gasLimit=GAS_LIMIT)
+    building = Builder(fork, gasLimit=GAS_LIMIT)
     for first in range(0, len(inputs), IN_BLOCK):
         chosen = enumerate(inputs[first : first + IN_BLOCK], first)
         requests = [_transaction(random, building, index, number, data, paid) for index, (number, data) in chosen]

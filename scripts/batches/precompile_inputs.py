@@ -13,9 +13,12 @@ from py_ecc.optimized_bls12_381.optimized_curve import G1, add, multiply, neg
 
 from circuits.programs import alt_bn128_pairing, bls12_381
 from circuits.programs.alt_bn128_pairing import FIELD as BN_TOWER
-from circuits.programs.curves import BN254, SECP256K1, Affine
-from circuits.programs.extensions import Point
+from circuits.programs.curves import BN254, P256, SECP256K1, Affine
+from circuits.programs.extensions import Extension, Point
+from circuits.programs.precompiles import PRECOMPILES
+from executor.forks import CANCUN, Fork
 from executor.modexp import ModexpInput
+from scripts.batches.precompiled import bls_g1, bls_g2, element, p256_signature
 from scripts.batches.precompiles import BN_FIELD, BN_G2, BN_ORDER, SECP256K1_ORDER, words
 
 ALL_ONES = (1 << 256) - 1
@@ -24,6 +27,7 @@ BLS_ORDER, BLS_FIELD = bls12_381.R, bls12_381.P
 EDGES = (
     0, 1, 2, 27, 28, ALL_ONES, 1 << 255, (1 << 128) - 1,
     *(n + k for n in (BN_FIELD, BN_ORDER, SECP256K1_ORDER, SECP256K1.field.value, BLS_ORDER) for k in (-1, 0, 1)),
+    *(n + k for n in (P256.field.value, P256.order.value) for k in (-1, 0, 1)),
 )  # fmt: skip
 #: Sizes of inputs around the blocks of hash functions and the words of memory.
 SIZES = (0, 1, 31, 32, 33, 54, 55, 56, 57, 63, 64, 65, 95, 96, 118, 119, 120, 127, 128, 129, 191, 192, 255, 256, 300)
@@ -36,7 +40,7 @@ MODEXP = 5
 MAX_COST = 3_000_000
 
 
-def gas_of(number: int, data: bytes) -> int:
+def gas_of(number: int, data: bytes, fork: Fork = CANCUN) -> int:
     """What a call costs (execution-specs `cancun/vm/gas.py`); nothing where an input fails before it is paid for."""
     size = -(-len(data) // 32)
     costs: dict[int, Callable[[], int]] = {
@@ -44,14 +48,22 @@ def gas_of(number: int, data: bytes) -> int:
         2: lambda: 60 + 12 * size,
         3: lambda: 600 + 120 * size,
         4: lambda: 15 + 3 * size,
-        5: lambda: ModexpInput(data).gas,
+        5: lambda: _modexp_gas(data, fork),
         6: lambda: 150,
         7: lambda: 6_000,
         8: lambda: 45_000 + 34_000 * (len(data) // 192),
         9: lambda: int.from_bytes(data[:4], "big") if len(data) == 213 else 0,
         10: lambda: 50_000,
     }
+    if number not in costs:
+        precompile = PRECOMPILES[number]
+        return precompile.cost(len(data) // precompile.stride if precompile.stride else 0)
     return costs[number]()
+
+
+def _modexp_gas(data: bytes, fork: Fork) -> int:
+    given, most = ModexpInput(data), fork.modexp.max_number_bytes
+    return given.gas(fork.modexp) if most is None or max(given.lengths) <= most else 0
 
 
 def _spoiled(random: Random, data: bytes) -> bytes:
@@ -293,6 +305,102 @@ def _content(random: Random) -> bytes:
     return random.choice((random.randbytes(size), random.randbytes(size), bytes(size), b"\xff" * size))
 
 
+def _bls_scalar(random: Random) -> int:
+    """A scalar of which multiples are quickly made."""
+    return random.choice((0, 1, 2, 3, 5, BLS_ORDER - 1, BLS_ORDER - 2, random.randrange(40)))
+
+
+def _beyond(random: Random, point: bytes) -> bytes:
+    """A point one of whose numbers is another one: of the same residue, no number of the field, or any."""
+    at = 64 * random.randrange(len(point) // 64)
+    value = int.from_bytes(point[at : at + 64], "big")
+    other = random.choice((value + BLS_FIELD, BLS_FIELD, value + 1, (1 << 384) - 1, value | 1 << 400, 0))
+    return point[:at] + element(other) + point[at + 64 :]
+
+
+@cache
+def _outside_g1(seed: int) -> bytes:
+    """A point of the curve that is not in the subgroup."""
+    x = seed
+    while True:
+        x += 1
+        y = bls12_381.square_root(x**3 + bls12_381.CURVE_B)
+        if y is not None and not bls12_381.in_subgroup(bls12_381.g1_point(x, y)):
+            return element(x) + element(y)
+
+
+@cache
+def _outside_g2(seed: int) -> bytes:
+    """A point of the twist that is not in the subgroup."""
+    field: Extension = bls12_381.FIELD
+    x, b = seed, bls12_381.TWIST_B
+    while True:
+        x += 1
+        cube = field.multiply2(field.multiply2((x, 1), (x, 1)), (x, 1))
+        y = field.square_root2(((cube[0] + b[0]) % BLS_FIELD, (cube[1] + b[1]) % BLS_FIELD))
+        if y is not None:
+            return b"".join(map(element, (x, 1, *y)))
+
+
+def _bls_g1(random: Random) -> bytes:
+    kind = random.randrange(12)
+    if kind == 0:
+        return _outside_g1(random.randrange(8))
+    point = bls_g1(_bls_scalar(random))
+    return _beyond(random, point) if kind == 1 else point
+
+
+def _bls_g2(random: Random) -> bytes:
+    kind = random.randrange(12)
+    if kind == 0:
+        return _outside_g2(random.randrange(8))
+    point = bls_g2(_bls_scalar(random))
+    return _beyond(random, point) if kind == 1 else point
+
+
+def _two(random: Random, point: Callable[[Random], bytes]) -> bytes:
+    first = point(random)
+    return first + (first if random.randrange(4) == 0 else point(random))
+
+
+def _multiples(random: Random, point: Callable[[Random], bytes]) -> bytes:
+    count = random.choices(range(4), (1, 6, 3, 1))[0]
+    scalars = (random.choice((random.getrandbits(256), _scalar(random, BLS_ORDER), *EDGES[:8])) for _ in range(count))
+    return b"".join(point(random) + words(scalar) for scalar in scalars)
+
+
+def _bls_pairs(random: Random) -> bytes:
+    """One pair or two, of which the product is often 1."""
+    first, second = _bls_scalar(random), _bls_scalar(random)
+    match random.randrange(6):
+        case 0:
+            return _bls_g1(random) + _bls_g2(random)
+        case 1:
+            return bls_g1(0) + _bls_g2(random)
+        case 2:
+            return _bls_g1(random) + bls_g2(0)
+        case 3:
+            return bls_g1(first) + bls_g2(second) + _bls_g1(random) + bls_g2(second)
+    return bls_g1(first) + bls_g2(second) + bls_g1(-first % BLS_ORDER) + bls_g2(second)
+
+
+def _bls_number(random: Random) -> bytes:
+    values = (random.randrange(BLS_FIELD), random.randrange(BLS_FIELD), random.randrange(20))
+    return element(random.choice((*values, *values, 0, BLS_FIELD - 1, BLS_FIELD, BLS_FIELD + 1, (1 << 512) - 1)))
+
+
+def _p256(random: Random) -> bytes:
+    """A signature, most of them valid, and those that are not for every reason there is."""
+    order = P256.order.value
+    valid = p256_signature(_scalar(random, order) or 1, random.randbytes(32), 1 + _scalar(random, order) % (order - 1))
+    if random.randrange(2):
+        return valid
+    at = 32 * random.randrange(5)
+    value = int.from_bytes(valid[at : at + 32], "big")
+    other = random.choice((0, 1, value ^ 1, order - value % order, order, P256.field.value, *EDGES[-6:], ALL_ONES))
+    return valid[:at] + words(other & ALL_ONES) + valid[at + 32 :]
+
+
 _INPUTS: dict[int, Callable[[Random], bytes]] = {
     1: _recovery,
     2: _content,
@@ -304,12 +412,23 @@ _INPUTS: dict[int, Callable[[Random], bytes]] = {
     8: _pairs,
     9: _compression,
     10: _evaluation,
+    0x0B: lambda random: _two(random, _bls_g1),
+    0x0C: lambda random: _multiples(random, _bls_g1),
+    0x0D: lambda random: _two(random, _bls_g2),
+    0x0E: lambda random: _multiples(random, _bls_g2),
+    0x0F: _bls_pairs,
+    0x10: _bls_number,
+    0x11: lambda random: _bls_number(random) + _bls_number(random),
+    0x100: _p256,
 }
 
 
-def random_input(random: Random, number: int) -> bytes:
+def random_input(random: Random, number: int, fork: Fork = CANCUN) -> bytes:
     """An input of the precompiled contract of this number, that can be proved if nobody pays more than `MAX_COST`."""
     while True:
         data = _spoiled(random, _INPUTS[number](random))
-        if number != MODEXP or ModexpInput(data).gas > MAX_COST or ModexpInput(data).refusal is None:
+        if number == MODEXP and fork.modexp.max_number_bytes is not None and random.randrange(8) == 0:
+            lengths = [random.choice((0, 1, 33, 1_023, 1_024, 1_025)) for _ in range(3)]
+            data = words(*lengths) + data[96:]
+        if number != MODEXP or gas_of(number, data, fork) > MAX_COST or ModexpInput(data).refusal is None:
             return data

@@ -8,8 +8,7 @@ take. Steps around the call are left out, and so is what a segment has once howe
 programs and range tables, printed beside it. An interaction counts as 6.5 cells, the gas as the precompile's with the
 100 of a call.
 
-P256VERIFY and the precompiles on BLS12-381 are not Cancun's, and no call runs them: what is printed are the rows of
-their programs in the tables of the field machine.
+Each is measured in the circuit of the first fork that has it, MODEXP in that of Osaka, too, where it has other prices.
 """
 
 from __future__ import annotations
@@ -34,25 +33,24 @@ from circuits.functions.keccak_f import ROUNDS, KeccakF
 from circuits.functions.keccak_sponge import Keccak
 from circuits.instructions.call import CallColumns
 from circuits.instructions.step import Step
-from circuits.programs import bls12_381_g1, bls12_381_pairing, p256verify
 from circuits.programs.alt_bn128_pairing import FIELD
 from circuits.programs.bls12_381 import R
 from circuits.programs.precompiles import PRECOMPILES
-from circuits.programs.program import END, PART, Program, Variant
+from circuits.programs.program import Program, Variant
 from circuits.segment import heights_of, segment_circuit
-from executor.forks import CANCUN
+from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.modexp import ModexpInput
 from executor.provable import check_provable
 from prover.costs import weight
 from scripts.batches.builder import Builder
-from scripts.batches.precompiled import bn128_point, constant_blob, signed
+from scripts.batches.precompiled import bls_g1, bls_g2, bn128_point, constant_blob, element, p256_signature, signed
 from scripts.batches.precompiles import BN_G2, BN_ORDER, words
 from scripts.workloads.assembler import assemble
 
 #: Gas of a call of an account that is warm (EIP-2929), as precompiles are.
 CALL_GAS = 100
 #: What tables that the segment has once are called: constants of the circuit, and the lists of all limbs and bytes.
-_ONCE = ("listing_", "range15", "range16", "bitwise_bytes")
+_ONCE = ("listing_", "part_prices", "range15", "range16", "bitwise_bytes")
 _TESTER = bytes.fromhex("7e57" * 10)
 _WORD_BYTES = 32
 
@@ -85,12 +83,14 @@ class Call:
         input: the input of the first and of the second call; different ones, because equal inputs are hashed once.
         price: gas that the precompile takes.
         output: bytes that it returns.
+        fork: whose circuit proves it.
     """
 
     number: int
     input: Callable[[int], bytes]
     price: int
     output: int
+    fork: Fork = CANCUN
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Case:
         call: the call.
         without: the shorter call to compare it with.
         units: that it has more than that one.
+        unit_gas: what a unit costs, where that is not what the calls differ by.
         tables: the only ones that count, or all.
         bound: of its cell equivalents.
     """
@@ -110,30 +111,33 @@ class Case:
     call: Call
     without: Call | None = None
     units: int = 1
+    unit_gas: int | None = None
     tables: tuple[str, ...] = ()
     bound: int | None = None
 
     @property
     def gas(self) -> float:
         """What a unit costs, or a call with the 100 gas of the instruction."""
+        if self.unit_gas is not None:
+            return self.unit_gas
         if self.without is None:
             return self.call.price + CALL_GAS
         return (self.call.price - self.without.price) / self.units
 
 
 @cache
-def _weights() -> dict[str, Cost]:
+def _weights(fork: Fork) -> dict[str, Cost]:
     """A row of each table."""
-    sizes = zip(segment_circuit(CANCUN).tables, segment_circuit(CANCUN).statistics, strict=True)
+    sizes = zip(segment_circuit(fork).tables, segment_circuit(fork).statistics, strict=True)
     return {table.name: Cost(size.columns, size.interactions) for table, size in sizes}
 
 
 @cache
-def _foreign_steps() -> frozenset[str]:
+def _foreign_steps(fork: Fork) -> frozenset[str]:
     """Tables of instructions that are no calls."""
     return frozenset(
         t.name
-        for t in segment_circuit(CANCUN).tables
+        for t in segment_circuit(fork).tables
         if issubclass(t.layout, Step) and not issubclass(t.layout, CallColumns)
     )
 
@@ -159,8 +163,8 @@ def _code(call: Call) -> bytes:
 def _execution(call: Call, count: int) -> Execution:
     inputs = [call.input(k) for k in range(2)]
     data = words(count) + b"".join(i.ljust(-(-len(i) // _WORD_BYTES) * _WORD_BYTES, b"\0") for i in inputs)
-    building = Builder().alloc(_TESTER, code="0x" + _code(call).hex(), balance="0x0")
-    batch = building.block(building.transfer(0, _TESTER, 0, gas=20_000_000, data="0x" + data.hex()))
+    building = Builder(call.fork).alloc(_TESTER, code="0x" + _code(call).hex(), balance="0x0")
+    batch = building.block(building.transfer(0, _TESTER, 0, gas=16_000_000, data="0x" + data.hex()))
     made = Batch.of(check_provable(batch.execute()))
     return Execution(made, 0, len(made.operations))
 
@@ -186,13 +190,13 @@ def _is_once(table: str) -> bool:
 
 
 @cache
-def _always() -> frozenset[str]:
+def _always(fork: Fork) -> frozenset[str]:
     """Tables of a segment without calls of precompiles."""
-    return frozenset(_rows(Call(4, lambda k: bytes(32), 18, 32), 0))
+    return frozenset(_rows(Call(4, lambda k: bytes(32), 18, 32, fork), 0))
 
 
-def _total(rows: dict[str, int]) -> Cost:
-    of = _weights()
+def _total(rows: dict[str, int], fork: Fork) -> Cost:
+    of = _weights(fork)
     return Cost(sum(n * of[t].cells for t, n in rows.items()), sum(n * of[t].interactions for t, n in rows.items()))
 
 
@@ -200,9 +204,10 @@ def _total(rows: dict[str, int]) -> Cost:
 def measure(call: Call) -> Measured:
     """The cost of one more call; the tables of two segments are filled to find out."""
     one, two = _rows(call, 1), _rows(call, 2)
-    kept = {t: n - one.get(t, 0) for t, n in two.items() if t not in _foreign_steps() and not _is_once(t)}
-    once = {t: n for t, n in two.items() if _is_once(t) and t not in _always()}
-    return Measured({t: n for t, n in kept.items() if n}, _total(once))
+    foreign, always = _foreign_steps(call.fork), _always(call.fork)
+    kept = {t: n - one.get(t, 0) for t, n in two.items() if t not in foreign and not _is_once(t)}
+    once = {t: n for t, n in two.items() if _is_once(t) and t not in always}
+    return Measured({t: n for t, n in kept.items() if n}, _total(once, call.fork))
 
 
 def cost_of(case: Case) -> Cost:
@@ -210,7 +215,7 @@ def cost_of(case: Case) -> Cost:
 
     def counted(call: Call) -> Cost:
         rows = measure(call).rows
-        return _total({t: n for t, n in rows.items() if not case.tables or t in case.tables})
+        return _total({t: n for t, n in rows.items() if not case.tables or t in case.tables}, call.fork)
 
     own = counted(case.call)
     return own if case.without is None else (own - counted(case.without)) / case.units
@@ -219,7 +224,7 @@ def cost_of(case: Case) -> Cost:
 def program_cost(program: Program) -> Cost:
     """The rows of an instance of a program in the tables of the field machine."""
     rows = {f"field_{kind}_{program.limbs}": n for kind, n in program.rows.items()}
-    return _total({**rows, "field_instances": 1})
+    return _total({**rows, "field_instances": 1}, CANCUN)
 
 
 def heaviest(variants: Sequence[Variant]) -> Variant:
@@ -242,14 +247,14 @@ def _hash(number: int, size: int) -> Call:
     )
 
 
-def _powers(base: int, exponent: bytes, modulus: int) -> Call:
+def _powers(base: int, exponent: bytes, modulus: int, fork: Fork = CANCUN) -> Call:
     """Powers with a base and a modulus of so many bytes."""
 
     def given(k: int) -> bytes:
         numbers = _bytes(k, base) + exponent + b"\xff" + _bytes(k + 2, modulus - 1)
         return words(base, len(exponent), modulus) + numbers
 
-    return Call(5, given, ModexpInput(given(0)).gas(CANCUN.modexp), modulus)
+    return Call(5, given, ModexpInput(given(0)).gas(fork.modexp), modulus, fork)
 
 
 def _blake2f(rounds: int) -> Call:
@@ -306,6 +311,44 @@ def _opened(k: int) -> bytes:
     return b"".join((versioned, point, value, commitment, proof))
 
 
+def _bls_pairs(count: int, holds: bool) -> Call:
+    """Pairs of finite points of BLS12-381, of which the product of pairings is 1 or not."""
+
+    def given(k: int) -> bytes:
+        factors = [7 + k + i for i in range(count - 1)]
+        factors.append(-sum(factors) % R if holds else 3)
+        return b"".join(bls_g1(factor) + bls_g2(5 + k) for factor in factors)
+
+    return Call(0x0F, given, PRECOMPILES[0x0F].cost(count), 32, PRAGUE)
+
+
+def _multiples(number: int, count: int) -> Call:
+    """A sum of multiples of so many points of BLS12-381's G1 or G2."""
+    point, output = (bls_g1, 128) if number == 0x0C else (bls_g2, 256)
+
+    def given(k: int) -> bytes:
+        scalars = (int.from_bytes(_bytes(k + i, 32), "big") for i in range(count))
+        return b"".join(point(5 + k + i) + words(scalar) for i, scalar in enumerate(scalars))
+
+    return Call(number, given, PRECOMPILES[number].cost(count), output, PRAGUE)
+
+
+def _call(number: int, given: Callable[[int], bytes], output: int) -> Call:
+    """Of a precompile of Prague whose input has no parts."""
+    return Call(number, given, PRECOMPILES[number].cost(0), output, PRAGUE)
+
+
+def _another_signature(k: int) -> bytes:
+    """That of another hash."""
+    valid = p256_signature(5 + k, _bytes(k, 32))
+    return _bytes(k + 9, 32) + valid[32:]
+
+
+def _more(name: str, number: int) -> Case:
+    """A point more, at the price of one of many."""
+    return Case(name, _multiples(number, 3), _multiples(number, 2), unit_gas=PRECOMPILES[number].steady_gas)
+
+
 @cache
 def cases() -> dict[str, Case]:
     """What is measured, by short names."""
@@ -344,51 +387,36 @@ def cases() -> dict[str, Case]:
         "blake2f-round": Case("BLAKE2F, a round more", _blake2f(22), _blake2f(12), 10, bound=3_000),
         "point-evaluation": Case("point evaluation, valid", Call(10, _opened, 50_000, 64)),
         "point-evaluation-fails": Case("point evaluation, not valid", Call(10, _false_opening, 50_000, 0)),
+        "bls12-381-g1-add": Case("BLS12_G1ADD", _call(0x0B, lambda k: bls_g1(5 + k) + bls_g1(11 + k), 128)),
+        "bls12-381-g1-msm": Case("BLS12_G1MSM, one point", _multiples(0x0C, 1)),
+        "bls12-381-g1-msm-point": _more("BLS12_G1MSM, a point more", 0x0C),
+        "bls12-381-g2-add": Case("BLS12_G2ADD", _call(0x0D, lambda k: bls_g2(5 + k) + bls_g2(11 + k), 256)),
+        "bls12-381-g2-msm": Case("BLS12_G2MSM, one point", _multiples(0x0E, 1)),
+        "bls12-381-g2-msm-point": _more("BLS12_G2MSM, a point more", 0x0E),
+        "bls12-381-pairing": Case("BLS12_PAIRING_CHECK, two pairs: 1", _bls_pairs(2, True), bound=25_000_000),
+        "bls12-381-pairing-not-one": Case("BLS12_PAIRING_CHECK, two pairs: 0", _bls_pairs(2, False), bound=25_000_000),
+        "bls12-381-pairing-pair": Case("BLS12_PAIRING_CHECK, a pair more", _bls_pairs(3, False), _bls_pairs(2, False)),
+        "bls12-381-map-g1": Case("BLS12_MAP_FP_TO_G1", _call(0x10, lambda k: element(5 + k), 128)),
+        "bls12-381-map-g2": Case("BLS12_MAP_FP2_TO_G2", _call(0x11, lambda k: element(5 + k) + element(6 + k), 256)),
+        "p256verify": Case(
+            "P256VERIFY, valid", Call(0x100, lambda k: p256_signature(5 + k, _bytes(k, 32)), 6_900, 32, OSAKA)
+        ),
+        "p256verify-not": Case("P256VERIFY, not valid", Call(0x100, _another_signature, 6_900, 0, OSAKA)),
+        **{
+            f"modexp-osaka-{n}": Case(f"MODEXP of Osaka, all of {n} bytes", _powers(n, _bytes(n, n), n, OSAKA))
+            for n in (32, 64, 128)
+        },
+        "modexp-osaka-byte": Case(
+            "MODEXP of Osaka, of 8 bytes, a byte of the exponent more",
+            _powers(8, b"\xff" * 384, 8, OSAKA),
+            _powers(8, b"\xff" * 128, 8, OSAKA),
+            256,
+        ),
     }
 
 
-@dataclass(frozen=True)
-class Listed:
-    """Programs that no call of Cancun runs.
-
-    Attributes:
-        name: what they answer.
-        programs: one for each instance.
-        bound: of their cell equivalents.
-    """
-
-    name: str
-    programs: Callable[[], Sequence[Program]]
-    bound: int | None = None
-
-
-def _bls12_381_pairs() -> list[Program]:
-    pairing = bls12_381_pairing
-    numbers = (pairing.FINITE, pairing.FINITE + 1, pairing.NOT_ONE)
-    return [pairing.variant(number).program for number in numbers]
-
-
-def _multiple_of_g1() -> list[Program]:
-    variants = bls12_381_g1.multiply_variants()
-    return [heaviest([v for v in variants if v.role == role]).program for role in (PART, END)]
-
-
-#: By short names.
-LISTED: dict[str, Listed] = {
-    "p256verify": Listed("P256VERIFY", lambda: [heaviest(p256verify.variants()).program]),
-    "bls12-381-g1-add": Listed("BLS12_G1ADD", lambda: [heaviest(bls12_381_g1.add_variants()).program]),
-    "bls12-381-g1-msm": Listed("BLS12_G1MSM, one point", _multiple_of_g1),
-    "bls12-381-pairing": Listed("BLS12_PAIRING_CHECK, two pairs: 0", _bls12_381_pairs, bound=25_000_000),
-}
-
-
 def figures(name: str) -> dict[str, Any]:
-    """The figures of a case, or of what is listed: all that is printed of it."""
-    if name in LISTED:
-        listed = LISTED[name]
-        costs = [program_cost(program) for program in listed.programs()]
-        cost = Cost(sum(c.cells for c in costs), sum(c.interactions for c in costs))
-        return {"what": listed.name, **_figures(cost), "bound": listed.bound}
+    """The figures of a case: all that is printed of it."""
     case = cases()[name]
     cost = cost_of(case)
     per_gas = None if case.tables else round(cost.weight / case.gas, 1)
@@ -455,7 +483,7 @@ def markdown(found: dict[str, dict[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; `--json` prints one JSON object, `--write` makes it the budget and the document's table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = (*cases(), *LISTED)
+    known = tuple(cases())
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(known)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--write", action="store_true", help="write budget and document")

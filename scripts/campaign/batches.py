@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from executor.forks import CANCUN, Fork
+from executor.system_contracts import under
 from scripts.batches import calls, everything, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
 from scripts.batches.single_frames import document as single_frames
 from scripts.batches.state import several_blocks
-from scripts.workloads.system_contracts import under
 
 #: The document of a batch file.
 Document = dict[str, Any]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from eth.vm import opcode_values
 
+from executor.forks import FORKS
+
 _OPCODES: dict[str, int] = {
     name.lower(): value
     for name, value in vars(opcode_values).items()
     if name.isupper() and isinstance(value, int) and 0 <= value <= 255
-}
+} | {added.name.lower(): added.opcode for fork in FORKS.values() for added in fork.added_instructions}
 
 
 def assemble(source: str) -> bytes:

@@ -49,7 +49,8 @@ def transfer_batch(transactions: int = 100, seed: int = 0) -> dict[str, Any]:
     """A batch of value transfers between 24 senders and 16 recipients, in rounds of five blocks, one of them empty.
 
     Transactions of types 0, 1 and 2, with calldata and access lists, zero values, transfers to oneself, to new accounts
-    and to the recipient of the fees, tips cut by the fee cap, and a sender that spends its whole balance.
+    and to the recipient of the fees, tips cut by the fee cap, and a sender that spends its whole balance. Gas limits
+    and fee caps suffice under Prague's rules, too, where calldata has a floor (EIP-7623) and base fees are higher.
 
     Args:
         transactions: number of transactions, at least 1.
@@ -79,7 +80,7 @@ class _TransferWorkload:
         funded = self._senders + self._recipients[:FUNDED_RECIPIENTS]
         self.ledger = _Ledger({address: (1 + number) * 1_000 * ETHER for number, address in enumerate(funded)})
         self._genesis_balance = dict(self.ledger.balance)
-        self._base_fee = _next_base_fee(GENESIS_BASE_FEE, gas_used=0)
+        self._base_fee = self._highest_base_fee = _next_base_fee(GENESIS_BASE_FEE, gas_used=0)
 
     def document(self) -> dict[str, Any]:
         """The batch file's JSON object."""
@@ -109,12 +110,14 @@ class _TransferWorkload:
     def _block(self, number: int, size: int, drain: bool) -> dict[str, Any]:
         coinbase = self._senders[0] if number % len(ROUND) == 3 else FEE_RECIPIENT
         signed = []
-        gas_used = 0
+        gas_used = most_gas_used = 0
         for position in range(size):
-            raw, gas = self._transfer(coinbase, drain=drain and position == size - 1)
+            raw, gas, most_gas = self._transfer(coinbase, drain=drain and position == size - 1)
             signed.append("0x" + raw.hex())
             gas_used += gas
+            most_gas_used += most_gas
         self._base_fee = _next_base_fee(self._base_fee, gas_used)
+        self._highest_base_fee = _next_base_fee(self._highest_base_fee, most_gas_used)
         return {
             "coinbase": "0x" + coinbase.hex(),
             "timestamp": hex(GENESIS_TIME + (number + 1) * SECONDS_PER_BLOCK),
@@ -123,8 +126,8 @@ class _TransferWorkload:
             "transactions": signed,
         }
 
-    def _transfer(self, coinbase: bytes, drain: bool) -> tuple[bytes, int]:
-        """Sign one transfer and enter it in the book; returns the raw transaction and the gas it uses."""
+    def _transfer(self, coinbase: bytes, drain: bool) -> tuple[bytes, int, int]:
+        """Sign one transfer and enter it in the book; returns the raw transaction, its gas, and that in Prague."""
         chance = self._random
         # The first sender, which also receives the fees of a block, sends more often than the others.
         index = SENDERS - 1 if drain else max(chance.randrange(-2, SENDERS - 1), 0)
@@ -136,15 +139,19 @@ class _TransferWorkload:
         access_list = self._access_list() if kind and not drain and chance.random() < 0.5 else []
         slots = sum(len(entry["storageKeys"]) for entry in access_list)
         gas = 21_000 + sum(16 if byte else 4 for byte in data) + 2_400 * len(access_list) + 1_900 * slots
+        most_gas = max(gas, 21_000 + 10 * sum(4 if byte else 1 for byte in data))
         tip_cap = chance.choice((0, 1, GWEI, 2 * GWEI))
         # A third of the caps leave less than the tip above the base fee.
         max_fee = self._base_fee + (tip_cap // 2 if chance.random() < 1 / 3 else 3 * tip_cap + GWEI)
+        max_fee = max(max_fee, self._highest_base_fee)
         if kind < 2:
             tip_cap = max_fee
         tip_cap = min(tip_cap, max_fee)
-        gas_limit = gas + chance.choice((0, 0, 1_000, 50_000))
+        gas_limit = max(gas + chance.choice((0, 0, 1_000, 50_000)), most_gas)
         if drain:
-            max_fee, gas_limit = self._base_fee + tip_cap, gas
+            # The tip is all that the cap leaves, whatever the base fee is.
+            max_fee, gas_limit = self._highest_base_fee + tip_cap, gas
+            tip_cap = max_fee
             value = self.ledger.balance[sender] - gas * max_fee
         fields: dict[str, Any] = {
             "chainId": CHAIN_ID,
@@ -162,7 +169,7 @@ class _TransferWorkload:
             fields |= {"gasPrice": max_fee}
         tip = min(tip_cap, max_fee - self._base_fee)
         self.ledger.move(sender, to, value, coinbase, gas * (self._base_fee + tip), gas * tip)
-        return bytes(Account.from_key(self._keys[index]).sign_transaction(fields).raw_transaction), gas
+        return bytes(Account.from_key(self._keys[index]).sign_transaction(fields).raw_transaction), gas, most_gas
 
     def _access_list(self) -> list[dict[str, Any]]:
         chance = self._random

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from circuits.batch.execution import Execution
 from circuits.component import Component
 from circuits.instructions import stack
+from executor.forks import CANCUN, Fork
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
@@ -15,17 +16,17 @@ from tests.circuits.family import closed, fill_family
 from tests.circuits.lying import FUNCTIONS
 
 
-def run(source: str) -> Execution:
+def run(source: str, fork: Fork = CANCUN) -> Execution:
     """The execution of one call of this program."""
-    building = Builder().alloc(CONTRACT, code="0x" + assemble(source).hex())
-    building.block(call_contract(building, gas=20_000_000))
+    building = Builder(fork).alloc(CONTRACT, code="0x" + assemble(source).hex())
+    building.block(call_contract(building, gas=16_000_000))
     return execution_of(building.execute())
 
 
-def run_each(cases: Iterable[tuple[str, Sequence[int]]]) -> Execution:
+def run_each(cases: Iterable[tuple[str, Sequence[int]]], fork: Fork = CANCUN) -> Execution:
     """The execution of instructions with these operands, the upper one first, whose results are popped."""
     words = [[*(hex(value % (1 << 256)) for value in reversed(operands)), name, "pop"] for name, operands in cases]
-    return run(" ".join(word for case in words for word in case) + " stop")
+    return run(" ".join(word for case in words for word in case) + " stop", fork)
 
 
 def has_results_of(components: Sequence[Component], execution: Execution) -> bool:

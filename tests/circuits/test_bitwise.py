@@ -5,11 +5,17 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
+from circuits.air.checker import check_circuit
+from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import MODULUS
+from circuits.batch.execution import opcode_facts
 from circuits.instructions.bitwise import AND, OR, SAR, SHL, SHR, XOR, components
-from executor.forks import CANCUN
+from circuits.segment import fill
+from executor.forks import CANCUN, OSAKA, PRAGUE
+from executor.limbs import words_to_ints
 from tests.circuits.family import check_family, fill_family, mutate_family
 from tests.circuits.instructions import has_results_of, run_each
 from tests.circuits.lying import FUNCTIONS, objections
@@ -24,6 +30,7 @@ LARGE_SHIFTS = (0xFFFF, 1 << 16, (1 << 16) + 1, (1 << 40) + 3, 1 << 128, 1 << 25
 VALUES = (0, 1, 2, 3, 0x8000, 0xFFFF, 1 << 16, (1 << 255) - 1, 1 << 255, -1, -2, MIXED, OTHER)
 
 COMPONENTS = components(CANCUN)
+CLZ = next(added.opcode for added in OSAKA.added_instructions if added.name == "CLZ")
 
 LOGIC = ("and", "or", "xor")
 DIRECTIONS = ("shl", "shr", "sar")
@@ -299,3 +306,92 @@ def test_a_large_shift_that_is_not() -> None:
     assert objections(COMPONENTS, execution, {"shift_out": change}, follows=True) == {
         "shift of 256 or more: value * inverse = 1 - zero"
     }
+
+
+# CLZ.
+
+COUNTING = components(OSAKA)
+#: Every number of leading zeros, with a single bit and with all bits below it; 0, and words with full limbs.
+COUNTED = (0, *(1 << k for k in range(256)), *((1 << k) - 1 for k in range(1, 257)), MIXED, OTHER, 0xFFFF << 16)
+
+
+def test_clz() -> None:
+    execution = run_each([("clz", (word,)) for word in COUNTED], OSAKA)
+    steps = execution.rows(CLZ)
+    assert words_to_ints(execution.result(steps)) == [256 - word.bit_length() for word in COUNTED]
+    assert check_family((*COUNTING, *FUNCTIONS), execution) == []
+    filled = fill(execution)
+    assert not check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+
+
+def test_mutations_of_clz() -> None:
+    execution = run_each([("clz", (word,)) for word in (0, 1, 0x8000, 1 << 16, 1 << 255, MIXED, OTHER)], OSAKA)
+    report = mutate_family((*COUNTING, *FUNCTIONS), execution, rows_per_table=8)
+    assert report.survivors == [], str(report)
+
+
+def test_no_fork_before_osaka_has_clz() -> None:
+    """The opcode is undefined there, and no table of a circuit proves anything else of it."""
+    for fork in (CANCUN, PRAGUE):
+        assert "clz" not in {c.table.name for c in components(fork)}
+        facts = opcode_facts(fork)
+        assert facts.undefined[CLZ]
+        assert [int(fact[CLZ]) for fact in (facts.reach, facts.operands, facts.results, facts.gas)] == [0] * 4
+    facts = opcode_facts(OSAKA)
+    assert not facts.undefined[CLZ]
+    assert (facts.reach[CLZ], facts.operands[CLZ], facts.results[CLZ], facts.gas[CLZ], facts.grows[CLZ]) == (
+        1,
+        1,
+        1,
+        5,
+        0,
+    )
+    assert np.flatnonzero(facts.undefined != opcode_facts(CANCUN).undefined).tolist() == [CLZ]
+
+
+def _counted(word: int, change: Any) -> set[str]:
+    return objections(COUNTING, run_each([("clz", (word,))], OSAKA), {"clz": change}, follows=True)
+
+
+def _claim(rows: Any, at: int | None, bit_: int | None) -> None:
+    """Another place of the highest bit; None: the word is 0."""
+    rows.top.none[0], rows.top.at[0], rows.top.bits[0] = at is None, 0, 0
+    if at is not None:
+        rows.top.at[0, at], rows.top.bits[0, bit_] = 1, 1
+
+
+@pytest.mark.parametrize(
+    ("word", "at", "bit_", "objection"),
+    [
+        # A bit that is 1, but not the highest one: of the limb, and of the word.
+        (0b1010, 0, 1, "range16"),
+        (1 << 200 | 1 << 20, 1, 4, "limb 12 above the highest one is 0"),
+        # A higher bit, of the limb and of a limb that is 0.
+        (0b1010, 0, 4, "range16"),
+        (1 << 20, 2, 0, "range16"),
+        # A word that is not 0, said to be; and 0 said not to be.
+        (1 << 255, None, None, "the word is 0"),
+        (1, None, None, "the word is 0"),
+        (0, 0, 0, "range16"),
+        (0, 15, 15, "range16"),
+    ],
+)
+def test_another_highest_bit(word: int, at: int | None, bit_: int | None, objection: str) -> None:
+    assert objection in _counted(word, lambda rows: _claim(rows, at, bit_))
+
+
+def test_two_highest_bits_and_none() -> None:
+    def two(rows: Any) -> None:
+        rows.top.bits[0, 0] = 1
+
+    def none(rows: Any) -> None:
+        rows.top.at[0], rows.top.bits[0] = 0, 0
+
+    assert "highest bit: exactly one flag" in _counted(0b1010, two)
+    assert "highest limb: exactly one flag" in _counted(0b1010, none)
+    execution = run_each([("clz", (word,)) for word in (1, 2, 3)], OSAKA)
+
+    def last(rows: Any) -> None:
+        rows.top.none[3] = 1
+
+    assert "padding has no word" in objections(COUNTING, execution, {"clz": last}, follows=True)

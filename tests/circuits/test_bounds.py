@@ -33,15 +33,16 @@ from circuits.transactions.fees import MAX_BLOBS
 from circuits.transactions.floor import TOKENS_PER_NONZERO_BYTE
 from circuits.transactions.transaction import TRANSACTION_BASE_GAS
 from circuits.widths import WORD_BYTES
-from executor.forks import CANCUN, FORKS, Fork
+from executor.forks import CANCUN, CIRCUIT_FORKS, FORKS, PRAGUE, Fork
 from executor.provable import MAX_CALLDATA_BYTES
 from scripts.batches import everything
 from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
+from scripts.workloads.assembler import assemble
 from tests.circuits.polynomials import Expander, Polynomial
 from verifier.sizes import MAX_LOG_HEIGHT
 
-TABLES = {table.name: table for table in segment_circuit(CANCUN).tables}
+CIRCUITS = pytest.mark.parametrize("fork", CIRCUIT_FORKS.values(), ids=CIRCUIT_FORKS)
 ROWS = 1 << MAX_LOG_HEIGHT
 
 #: Buses on which time goes on. The rows between the segment's first message and its last one are a path, on which time
@@ -64,6 +65,7 @@ PER_WORD = {
     "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "create": 1, "deposit": 1, "extcodecopy": 1,
     "field_calls": 1 + max(-(-WORD_BYTES * INSTANCE_TIME // p.stride) for p in PRECOMPILES.values() if p.stride),
     "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "modexp": 2, "returndatacopy": 1,
+    "system_call": 1,
 }  # fmt: skip
 
 #: What each row of a table takes beside that, where it is not a product of bits: a call's last instance.
@@ -119,18 +121,25 @@ def _parts(table: Table, expression: Expression) -> tuple[Polynomial, Polynomial
 
 
 @cache
-def _clocked() -> dict[str, tuple[int, bool]]:
+def _tables(fork: Fork) -> dict[str, Table]:
+    """The tables of a fork's circuit."""
+    return {table.name: table for table in segment_circuit(fork).tables}
+
+
+@cache
+def _clocked(fork: Fork) -> dict[str, tuple[int, bool]]:
     """What a row of a table adds to time at most, words aside, and whether there are words."""
     found = {}
-    for table in TABLES.values():
+    for table in _tables(fork).values():
         if table.name != Segment.name and any(i.bus in CLOCK for i in table.air.interactions):
             of_bits, others = _parts(table, _advance(table))
             found[table.name] = _at_most(of_bits) + ONCE.get(table.name, 0), bool(others)
     return found
 
 
-def test_time_stays_below_its_bound() -> None:
-    weights = {name: weight for name, (weight, _) in _clocked().items()}
+@CIRCUITS
+def test_time_stays_below_its_bound(fork: Fork) -> None:
+    weights = {name: weight for name, (weight, _) in _clocked(fork).items()}
     # Rows that read or copy words are paid for by those who send for them.
     weights |= dict.fromkeys(READERS.values(), 1) | {"copy": max(PER_WORD.values())}
     weights |= dict.fromkeys(("modexp_numbers", "modexp_exponents"), PER_WORD["modexp"])
@@ -138,23 +147,44 @@ def test_time_stays_below_its_bound() -> None:
         "call": 1 + OPENING, "frame": FRAME_BEGIN, "transaction": TRANSACTION_BEGIN + TRANSACTION_END, "add": 1
     }  # fmt: skip
     assert sum(weights.values()) * ROWS < 1 << TIME_BITS
-    assert {name for name, (_, words) in _clocked().items() if words} == set(PER_WORD)
+    assert {name for name, (_, words) in _clocked(fork).items() if words} == set(PER_WORD) & set(_tables(fork))
 
 
 @cache
 def _segment() -> dict[str, Any]:
-    traces = fill(everything.execution(waits=False)).traces
-    found = {table.name: trace for table, trace in zip(TABLES.values(), traces, strict=True) if trace is not None}
-    # Pairs of points at infinity, whose parts take most time for a word; no words at all.
-    building = Builder()
-    for number, data in ((8, bytes(3 * 192)), (1, b""), (1, bytes(200))):
+    tables, traces = _tables(CANCUN).values(), fill(everything.execution(waits=False)).traces
+    return {table.name: trace for table, trace in zip(tables, traces, strict=True) if trace is not None}
+
+
+def _field_calls(fork: Fork) -> Any:
+    """Points at infinity, whose parts take most time for a word; no words at all."""
+    building = Builder(fork)
+    given = ((8, bytes(3 * 192)), (1, b""), (1, bytes(200)), (0x0C, bytes(3 * 160)), (0x100, bytes(9)))
+    for number, data in given:
         building.block(building.transfer(0, number.to_bytes(20, "big"), 0, gas=300_000, data="0x" + data.hex()))
-    return found | {"field_calls": fill_calls(execution_of(building.provable()))}
+    return fill_calls(execution_of(building.provable()))
+
+
+def _system_calls(fork: Fork) -> Any:
+    """Contracts that return some words to the block, and that return nothing."""
+    building = Builder(fork).alloc(fork.block_end_calls[0].address, code="0x" + assemble("200 0 return").hex())
+    execution = execution_of(building.block().provable())
+    return dict(zip(_tables(fork), fill(execution).traces, strict=True))["system_call"]
 
 
 @pytest.mark.parametrize("name", sorted(PER_WORD))
 def test_words_take_as_much_time_as_there_are_rows_for_them(name: str) -> None:
-    table, trace = TABLES[name], _segment()[name]
+    if name == "field_calls":
+        for fork in CIRCUIT_FORKS.values():
+            _check_words(fork, name, _field_calls(fork))
+    elif name == "system_call":
+        _check_words(PRAGUE, name, _system_calls(PRAGUE))
+    else:
+        _check_words(CANCUN, name, _segment()[name])
+
+
+def _check_words(fork: Fork, name: str, trace: Any) -> None:
+    table = _tables(fork)[name]
     advance = _advance(table)
     tokens = [i for i in table.air.interactions if i.bus in READERS and _is_sent(table, i.count)]
     named = [SIZES.get(i.bus, ("left", 1)) for i in tokens]
@@ -167,17 +197,18 @@ def test_words_take_as_much_time_as_there_are_rows_for_them(name: str) -> None:
         for i, size in zip(tokens, sizes, strict=True)
     )
     assert np.any(words)
-    assert (values[advance.index].astype(np.int64) <= _clocked()[name][0] + PER_WORD[name] * words).all()
+    assert (values[advance.index].astype(np.int64) <= _clocked(fork)[name][0] + PER_WORD[name] * words).all()
 
 
 def _is_sent(table: Table, count: Expression) -> bool:
     return table.air.graph.nodes[count.index][0] != Op.NEG
 
 
-def test_gas_that_nobody_checks() -> None:
+@CIRCUITS
+def test_gas_that_nobody_checks(fork: Fork) -> None:
     """Steps that prove nothing of their gas take at most `UNCHECKED_GAS` together, one of each table."""
     costs = {}
-    for table in TABLES.values():
+    for table in _tables(fork).values():
         if not isinstance(table, InstructionTable):
             continue
         names = table.layout.names()

@@ -1,4 +1,4 @@
-"""The buses of all rooms: each declared once, and the circuit has no others."""
+"""The buses of all rooms: each declared once, and the circuits have no others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import circuits
 from circuits.air import range_buses
 from circuits.air.bus import Bus
 from circuits.segment import segment_circuit
-from executor.forks import CANCUN
+from executor.forks import CIRCUIT_FORKS
 
 ROOMS = sorted(path.parent.name for path in Path(circuits.__file__).parent.glob("*/buses.py"))
 
@@ -25,6 +25,7 @@ def test_indices_and_names_are_unique() -> None:
     assert len({bus.name for bus in buses}) == len(buses)
 
 
-def test_the_circuit_uses_all_of_them_and_no_others() -> None:
-    used = {i.bus for table in segment_circuit(CANCUN).tables for i in table.air.interactions}
+def test_the_circuits_use_all_of_them_and_no_others() -> None:
+    tables = [table for fork in CIRCUIT_FORKS.values() for table in segment_circuit(fork).tables]
+    used = {i.bus for table in tables for i in table.air.interactions}
     assert used == set(_declared())

@@ -19,7 +19,7 @@ from circuits.frames.gas import Charge
 from circuits.functions import range as range_table
 
 #: What unchecked steps of a frame can take at most, and the costs that are charged then (see `circuits.frames.gas`).
-UNCHECKED = 361 << 20
+UNCHECKED = 369 << 20
 MOST = (1 << 29) + (1 << 23)
 
 

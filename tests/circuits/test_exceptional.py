@@ -11,12 +11,12 @@ import pytest
 from circuits.air.checker import check_table
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
-from circuits.batch.execution import CONSTANT_GAS, RETURN_DATA_BOUNDS, STATIC_FAILURE, Execution
+from circuits.batch.execution import CONSTANT_GAS, RETURN_DATA_BOUNDS, STATIC_FAILURE, Execution, opcode_facts
 from circuits.frames import code, push_sites
 from circuits.frames.buses import EXEC, HALT
 from circuits.frames.frames import Ending
 from circuits.instructions import control_flow, exceptional, return_data, stack
-from executor.forks import CANCUN
+from executor.forks import CANCUN, CIRCUIT_FORKS, OSAKA, PRAGUE, Fork
 from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPERANDS, REACH, RESULTS
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
@@ -39,9 +39,12 @@ INTRINSIC = 21_000
 BIG = "0x" + "ff" * 32
 
 
-def of_codes(*codes: tuple[bytes, int]) -> Execution:
+FORKS = pytest.mark.parametrize("fork", CIRCUIT_FORKS.values(), ids=CIRCUIT_FORKS)
+
+
+def of_codes(*codes: tuple[bytes, int], fork: Fork = CANCUN) -> Execution:
     """A batch that runs each of these codes with so much gas."""
-    building = Builder()
+    building = Builder(fork)
     transactions = []
     for number, (bytes_, gas) in enumerate(codes):
         address = (0xA000 + number).to_bytes(20, "big")
@@ -56,22 +59,29 @@ def of_program(source: str, gas: int = 100_000) -> Execution:
     return of_codes((assemble(source.removesuffix("invalid")) + end, gas))
 
 
+def names_of(fork: Fork) -> set[int]:
+    """The opcodes of a fork's instructions."""
+    return set(NAMES) | {added.opcode for added in fork.added_instructions}
+
+
 @cache
-def everything() -> Execution:
+def everything(fork: Fork = CANCUN) -> Execution:
     """Every opcode that is undefined, with too few words by one, on a full stack, and without the gas it costs."""
     cases = []
+    names, facts = names_of(fork), opcode_facts(fork)
+    reach, cost = facts.reach, facts.gas
     for opcode in range(256):
-        if opcode not in NAMES:
+        if opcode not in names:
             cases.append((bytes([opcode]), 100_000))
             continue
-        if REACH[opcode]:
+        if reach[opcode]:
             # As many words as nearly suffice.
-            cases.append((bytes([0x3D] * (int(REACH[opcode]) - 1) + [opcode]), 100_000))
-        if CONSTANT_GAS[opcode]:
+            cases.append((bytes([0x3D] * (int(reach[opcode]) - 1) + [opcode]), 100_000))
+        if cost[opcode]:
             # STOP costs nothing; RETURNDATASIZE makes words for 2 gas each.
-            words = int(REACH[opcode])
-            cases.append((bytes([0x3D] * words + [opcode]), 2 * words + int(CONSTANT_GAS[opcode]) - 1))
-    return of_codes(*cases)
+            words = int(reach[opcode])
+            cases.append((bytes([0x3D] * words + [opcode]), 2 * words + int(cost[opcode]) - 1))
+    return of_codes(*cases, fork=fork)
 
 
 def full_stack(opcode: int) -> Execution:
@@ -85,19 +95,44 @@ def steps_of(execution: Execution) -> tuple[set[int], set[int]]:
     return set(execution.opcode[static].tolist()), set(execution.opcode[execution.failed & ~static].tolist())
 
 
-def test_every_opcode_fails_for_its_own_reason() -> None:
-    execution = everything()
+@FORKS
+def test_every_opcode_fails_for_its_own_reason(fork: Fork) -> None:
+    execution = everything(fork)
     failing, others = steps_of(execution)
-    assert failing == set(range(256)) - {op for op in NAMES if not REACH[op] and not CONSTANT_GAS[op]}
+    names, facts = sorted(names_of(fork)), opcode_facts(fork)
+    reach, cost = facts.reach[names] > 0, facts.gas[names] > 0
+    free = {name for name, fails in zip(names, reach | cost, strict=True) if not fails}
+    assert failing == set(range(256)) - free
     assert not others
     matrix = exceptional.fill_exceptional(execution)
     assert matrix is not None
-    assert not check_table(exceptional.Exceptional(), matrix)
+    assert not check_table(exceptional.Exceptional(fork), matrix)
     rows = TraceView(exceptional.ExceptionalColumns, matrix)
-    undefined = 256 - len(NAMES)
-    assert rows.undefined.sum() == undefined
-    assert rows.underflow.sum() == sum(1 for op in NAMES if REACH[op])
-    assert rows.unpaid.sum() == sum(1 for op in NAMES if CONSTANT_GAS[op])
+    assert rows.undefined.sum() == 256 - len(names)
+    assert rows.underflow.sum() == reach.sum()
+    assert rows.unpaid.sum() == cost.sum()
+
+
+@pytest.mark.parametrize(("fork", "is_defined"), [(CANCUN, False), (PRAGUE, False), (OSAKA, True)])
+def test_an_instruction_that_a_fork_has_not(fork: Fork, is_defined: bool) -> None:
+    """CLZ fails as undefined before Osaka, and cannot be said to be undefined from Osaka on."""
+    clz = OSAKA.added_instructions[0].opcode
+    execution = of_codes((bytes([0x5F, clz]), 4 if is_defined else 100_000), fork=fork)
+    matrix = exceptional.fill_exceptional(execution)
+    assert matrix is not None
+    rows = TraceView(exceptional.ExceptionalColumns, matrix)
+    assert (rows.undefined[0], rows.unpaid[0]) == (not is_defined, is_defined)
+    table = exceptional.Exceptional(fork)
+    assert not check_table(table, matrix)
+    if is_defined:
+        rows.undefined[0], rows.unpaid[0], rows.excess[0] = 1, 0, 0
+        assert "the opcode is undefined" in {getattr(f, "constraint", None) for f in check_table(table, matrix)}
+    else:
+        rows.undefined[0], rows.underflow[0] = 0, 1
+        assert "too few words" in {getattr(f, "constraint", None) for f in check_table(table, matrix)}
+        # Osaka's table would refuse what this one proves.
+        rows.undefined[0], rows.underflow[0] = 1, 0
+        assert check_table(exceptional.Exceptional(OSAKA), matrix)
 
 
 def test_without_operands_and_gas_operands_are_the_reason() -> None:
@@ -130,7 +165,7 @@ def test_a_full_stack_refuses_what_makes_it_higher() -> None:
         matrix = exceptional.fill_exceptional(execution)
         assert matrix is not None
         assert TraceView(exceptional.ExceptionalColumns, matrix).overflow[0] == 1
-        assert not check_table(exceptional.Exceptional(), matrix)
+        assert not check_table(exceptional.Exceptional(CANCUN), matrix)
     for name in ("JUMPDEST", "SWAP16", "STOP", "POP"):
         assert not steps_of(full_stack(OPCODES[name]))[0]
 

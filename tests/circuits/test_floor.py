@@ -18,7 +18,7 @@ from circuits.instructions import storage
 from circuits.segment import fill, segment_circuit
 from circuits.state import deletion, state, transfer, undo
 from circuits.statement import gas_limbs
-from circuits.transactions import access_list, beacon, history, system_call, transaction, withdrawal
+from circuits.transactions import access_list, beacon, history, set_code, system_call, transaction, withdrawal
 from executor.errors import BatchError
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from scripts.batches.builder import Builder
@@ -29,6 +29,7 @@ from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import FUNCTIONS, RANGES, objections
 from tests.circuits.test_transaction import gas_amount, set_gas_used
 
+TRANSACTION = (*set_code.components(PRAGUE), *transaction.components(PRAGUE))
 FAMILY: tuple[Component, ...] = (
     *storage.COMPONENTS,
     *access_list.COMPONENTS,
@@ -38,9 +39,9 @@ FAMILY: tuple[Component, ...] = (
     *state.COMPONENTS,
     *deletion.COMPONENTS,
     *beacon.COMPONENTS,
-    *history.COMPONENTS,
-    *system_call.COMPONENTS,
-    *transaction.components(PRAGUE),
+    *history.components(PRAGUE),
+    *system_call.components(PRAGUE),
+    *TRANSACTION,
 )
 ONES = "0x" + "01" * 400
 FLOOR = 21_000 + 40 * 400
@@ -123,7 +124,7 @@ def test_honest_transactions() -> None:
 
 
 def test_mutations() -> None:
-    report = mutate_family([*transaction.components(PRAGUE), RANGES], execution(), rows_per_table=11)
+    report = mutate_family([*TRANSACTION, RANGES], execution(), rows_per_table=11)
     assert report.survivors == []
 
 
@@ -162,7 +163,7 @@ def test_random_transactions(seed: int) -> None:
     execution = execution_of(made.execute())
     floored = execution.trace.transactions.gas_used == np.array(applies)
     assert 5 < floored.sum() < 35
-    assert check_family((*transaction.components(PRAGUE), RANGES), execution) == []
+    assert check_family((*TRANSACTION, RANGES), execution) == []
 
 
 def test_a_gas_limit_below_the_floor_is_refused() -> None:
@@ -178,7 +179,7 @@ def test_the_largest_calldata(size: int) -> None:
     made.block(made.transfer(gas=floor, data="0x" + "01" * size, gasPrice=10**6), gasLimit=GAS_LIMIT)
     execution = execution_of(made.execute())
     assert execution.trace.transactions.gas_used[0] == floor < 2**28
-    assert check_family((*transaction.components(PRAGUE), RANGES), execution) == []
+    assert check_family((*TRANSACTION, RANGES), execution) == []
 
 
 @pytest.mark.parametrize("fork", [CANCUN, PRAGUE, OSAKA], ids=lambda fork: fork.name)

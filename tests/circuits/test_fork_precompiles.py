@@ -22,7 +22,7 @@ from circuits.instructions import accounts
 from circuits.programs import bls12_381 as bls
 from circuits.programs.precompiles import PRECOMPILES, precompiles_of
 from circuits.segment import fill, segment_circuit
-from circuits.transactions import transaction
+from circuits.transactions import set_code, transaction
 from executor.forks import CANCUN, CIRCUIT_FORKS, OSAKA, PRAGUE, Fork
 from executor.precompiles import P256_GENERATOR, P256_ORDER
 from executor.provable import PARTED_PRECOMPILES, PRECOMPILE_NAMES
@@ -33,7 +33,8 @@ from scripts.batches.precompiles import words
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
-from tests.circuits.lying import objections, row_where
+from tests.circuits.family import mutate_family
+from tests.circuits.lying import RANGES, objections, row_where
 
 G1_ADD, G1_MSM, G2_ADD, G2_MSM, PAIRING, MAP_G1, MAP_G2, P256VERIFY = (*range(0x0B, 0x12), 0x100)
 
@@ -145,7 +146,12 @@ def test_a_transaction_to_what_is_no_precompile(fork: Fork, address: int) -> Non
     def lie(rows: Any) -> None:
         rows.precompiled[0] = 1
 
-    assert "range16" in objections(transaction.components(fork), _to(fork, address), {"transaction": lie}, follows=True)
+    assert "range16" in objections(
+        (*set_code.components(fork), *transaction.components(fork)),
+        _to(fork, address),
+        {"transaction": lie},
+        follows=True,
+    )
 
 
 @pytest.mark.parametrize(("fork", "address"), [(CANCUN, 10), (PRAGUE, 17), (OSAKA, 17), (OSAKA, 0x100)])
@@ -155,7 +161,12 @@ def test_a_transaction_to_a_precompile(fork: Fork, address: int) -> None:
     def lie(rows: Any) -> None:
         rows.precompiled[0] = 0
 
-    found = objections(transaction.components(fork), _to(fork, address), {"transaction": lie}, follows=True)
+    found = objections(
+        (*set_code.components(fork), *transaction.components(fork)),
+        _to(fork, address),
+        {"transaction": lie},
+        follows=True,
+    )
     assert ("the lone precompile is one" if address == 0x100 else "range16") in found
     if address != 0x100:
         return
@@ -168,7 +179,12 @@ def test_a_transaction_to_a_precompile(fork: Fork, address: int) -> None:
         lie(rows)
 
     for other in (near, neither):
-        found = objections(transaction.components(fork), _to(fork, address), {"transaction": other}, follows=True)
+        found = objections(
+            (*set_code.components(fork), *transaction.components(fork)),
+            _to(fork, address),
+            {"transaction": other},
+            follows=True,
+        )
         assert "lone: value * inverse = 1 - zero" in found
 
 
@@ -484,3 +500,18 @@ def test_the_columns_that_a_fork_adds() -> None:
     widths = np.array([layout.width for layout in layouts])
     flags = [len(precompiles_of(fork)) for fork in (CANCUN, PRAGUE, OSAKA)]
     assert (widths - flags - widths[0] + flags[0]).tolist() == [0, 2, 3]
+
+
+@cache
+def _paid_multiples() -> Execution:
+    """One part, many, none, and one that is unpaid; a program answers with failure and with success."""
+    counts = ((1, 12_000), (130, 130 * 6_228), (0, 10), (2, 5))
+    return _contract(PRAGUE, "".join(f"0 0 {160 * n} 0 {G1_MSM} {gas} staticcall pop " for n, gas in counts))
+
+
+def test_mutations_of_calls_and_prices() -> None:
+    cases = ((PRAGUE, _paid_multiples(), G1_MSM), (PRAGUE, _priced(), G1_MSM), (OSAKA, _signed(), P256VERIFY))
+    for fork, execution, precompile in cases:
+        family = [c for c in _family(fork, precompile) if c.table.name in (_CALLS, _INSTANCES, "part_prices")]
+        report = mutate_family([*family, RANGES], execution, rows_per_table=8)
+        assert report.survivors == [], str(report)

@@ -18,7 +18,7 @@ import pytest
 from circuits.air.checker import check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.batch.execution import Batch, Execution
-from circuits.segment import fill, segment_circuit
+from circuits.segment import fill
 from circuits.statement import PublicColumns
 from executor.errors import BatchError
 from executor.forks import CANCUN
@@ -83,7 +83,7 @@ def problems(request: dict[str, Any], ran: Counting, monkeypatch: pytest.MonkeyP
     found, plans, stated = [], [], []
     for index, (first, end) in enumerate(pairwise(borders)):
         filled = fill(Execution(batch, first, end))
-        circuit = segment_circuit(CANCUN)
+        circuit = filled.circuit
         found += check_circuit(circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
         heights = {t.name: len(m) for t, m in zip(circuit.tables, filled.traces, strict=True) if m is not None}
         plans.append(SegmentPlan(index, first, end, heights, 0, 0, SUPPORTED_HEIGHTS[-1]))

@@ -7,7 +7,8 @@ py-evm's results; the verifier expects what the segments state. `tests.different
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,8 +16,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.modexp import HEADER_BYTES, ModexpInput
-from executor.provable import MODEXP, PROVED_PRECOMPILES, precompile_numbers
+from executor.provable import MODEXP, precompile_numbers, proved_precompiles
 from executor.trace import ExecutionTrace, FrameKind, Outcome
 from scripts.batches.precompile_calls import document, of_inputs
 from scripts.batches.precompile_inputs import random_input
@@ -30,8 +32,15 @@ CALLS = 300  # of each, in the deep tests
 IN_BATCH = 20
 PARTS = range(CALLS // IN_BATCH)
 #: What takes seconds to be checked once; the fast test leaves it out.
-SLOW = (8, 10)
+SLOW = (8, 10, 0x0E, 0x0F, 0x11)
 SAMPLE = 3  # calls of each other one in the fast test
+#: Each where it comes first, and MODEXP again where it has other prices and a bound.
+OF_FORKS: dict[Fork, tuple[int, ...]] = {
+    CANCUN: proved_precompiles(CANCUN),
+    PRAGUE: tuple(sorted(set(proved_precompiles(PRAGUE)) - set(proved_precompiles(CANCUN)))),
+    OSAKA: (MODEXP, *sorted(set(proved_precompiles(OSAKA)) - set(proved_precompiles(PRAGUE)))),
+}
+EACH = [pytest.param(f, n, id=f"{f.name}-{n}") for f, numbers in OF_FORKS.items() for n in numbers]
 #: Calls that public tests make, and what came of them.
 PUBLISHED = read(Path(__file__).with_name("published_calls.json"))
 
@@ -72,32 +81,40 @@ class Called:
         return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _check(seed: int, number: int, calls: int, called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = document(seed, number, calls)
+def _check(fork: Fork, seed: int, number: int, called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = document(seed, number, IN_BATCH, fork=fork)
     wrong = problems(request, called, monkeypatch, cut=bool(seed % 2))
     assert not wrong, "\n".join([f"seed {seed}, precompile {number}:", *wrong[:10], report(request, [])])
 
 
-def test_random_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fork", OF_FORKS, ids=lambda fork: fork.name)
+def test_random_calls(monkeypatch: pytest.MonkeyPatch, fork: Fork) -> None:
     """A few of each that is not slow, in one batch."""
     random, called = Random(1), Called()
-    numbers = [number for number in PROVED_PRECOMPILES if number not in SLOW] * SAMPLE
-    inputs = [(number, random_input(random, number)) for number in numbers]
-    assert problems(of_inputs(random, inputs), called, monkeypatch, cut=True) == []
+    numbers = [number for number in OF_FORKS[fork] if number not in SLOW] * SAMPLE
+    inputs = [(number, random_input(random, number, fork)) for number in numbers]
+    assert problems(of_inputs(random, inputs, fork=fork), called, monkeypatch, cut=True) == []
     print(called)
     assert called.calls == len(inputs)
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("number", PROVED_PRECOMPILES)
-def test_many_random_calls(monkeypatch: pytest.MonkeyPatch, number: int, part: int) -> None:
+@pytest.mark.parametrize(("fork", "number"), EACH)
+def test_many_random_calls(monkeypatch: pytest.MonkeyPatch, fork: Fork, number: int, part: int) -> None:
     called = Called()
-    _check(part, number, IN_BATCH, called, monkeypatch)
+    _check(fork, part, number, called, monkeypatch)
     print(f"precompile {number}: {called}")
     assert called.calls == IN_BATCH
     assert called.outcomes["SUCCESS"]
     assert called.returned
+
+
+@pytest.fixture(scope="module")
+def specs_of() -> Iterator[dict[Fork, Specs]]:
+    """The specs of each fork."""
+    with ExitStack() as stack:
+        yield {fork: stack.enter_context(Specs(fork)) for fork in OF_FORKS}
 
 
 def _specs_run(data: bytes) -> bool:
@@ -107,12 +124,12 @@ def _specs_run(data: bytes) -> bool:
 
 @pytest.mark.deep
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("number", PROVED_PRECOMPILES)
-def test_the_specs_agree(specs: Specs, number: int, part: int) -> None:
+@pytest.mark.parametrize(("fork", "number"), EACH)
+def test_the_specs_agree(specs_of: dict[Fork, Specs], fork: Fork, number: int, part: int) -> None:
     """On the same batches, but for inputs of MODEXP on which the specs stop with an error of their own."""
     tally = Tally()
-    request = document(part, number, IN_BATCH, _specs_run if number == MODEXP else lambda _: True)
-    assert_agreement(specs, request, tally)
+    request = document(part, number, IN_BATCH, _specs_run if number == MODEXP else lambda _: True, fork)
+    assert_agreement(specs_of[fork], request, tally)
     assert tally.transactions == IN_BATCH
 
 

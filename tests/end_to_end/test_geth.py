@@ -2,134 +2,155 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import rlp
-from eth_account import Account
 from eth_utils.crypto import keccak
 
 from executor.execute import execute
-from executor.fetch import Node, fetch
-from executor.forks import BEACON_ROOTS_ADDRESS
-from executor.inputs import read_batch
+from executor.fetch import NodeError, fetch
+from executor.inputs import InputError, read_batch
 from prover.prove import prove
 from prover.workers import Workers
-from verifier.system_contracts import BEACON_ROOTS_CODE
+from scripts.workloads.traffic import call_data
+from scripts.workloads.traffic_tokens import SOLIDITY
+from scripts.workloads.transfers import ETHER
+from tests.end_to_end.geth import (
+    ALICE,
+    BOB,
+    CHAINS,
+    CROSSING_TIMES,
+    OSAKA_TIMES,
+    TRANSFERRED,
+    Geth,
+    mine_crossing,
+    recorded,
+    running,
+)
+from tests.scripts.examples import RecordedCode
 from verifier.verify import verify_file
 
-FIXTURES = Path(__file__).parent.parent / "executor" / "fixtures"
-KEY = "0x" + "00" * 31 + "01"
-CHAIN_ID = 1337
-PATIENCE = 60.0
-#: Stores the word that it is called with, and logs it.
-CODE = bytes.fromhex("6000356000556020600060003760206000a0600160005260206000f3")
-INIT_CODE = bytes([0x60, len(CODE), 0x60, 12, 0x60, 0, 0x39, 0x60, len(CODE), 0x60, 0, 0xF3]) + CODE
-
-GENESIS: dict[str, Any] = {
-    "config": dict.fromkeys(
-        [
-            *(f"{name}Block" for name in ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople")),
-            *(f"{name}Block" for name in ("petersburg", "istanbul", "berlin", "london", "mergeNetsplit")),
-            "terminalTotalDifficulty",
-            "shanghaiTime",
-            "cancunTime",
-        ],
-        0,
-    )
-    | {
-        "chainId": CHAIN_ID,
-        "blobSchedule": {"cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477}},
-    },
-    "difficulty": "0x0",
-    "gasLimit": hex(30_000_000),
-    "baseFeePerGas": hex(10**9),
-    "timestamp": "0x0",
-    "extraData": "0x",
-    "alloc": {
-        Account.from_key(KEY).address: {"balance": hex(10**20)},
-        "0x" + BEACON_ROOTS_ADDRESS.hex(): {"balance": "0x0", "nonce": "0x1", "code": "0x" + BEACON_ROOTS_CODE.hex()},
-    },
+FORKS_OF_BLOCKS = {
+    "geth_cancun": ["cancun"] * 3,
+    "geth_osaka": ["osaka"] * 7,
+    "geth_crossing": ["cancun", "prague", "osaka", "bpo1", "bpo2"],
 }
 
 
+def hashes(document: Mapping[str, Any]) -> list[str]:
+    """Of blocks, as the node says them."""
+    return [block["hash"] for block in document["blocks"]]
+
+
+def prove_to(last: str, batch: Path, proof: Path) -> None:
+    """Prove and verify: the statement must end with this block."""
+    prove([batch], proof, workers=Workers(1))
+    assert "0x" + verify_file(proof).statement.last_block_hash.hex() == last
+
+
+@pytest.mark.parametrize("name", FORKS_OF_BLOCKS)
+def test_what_geth_answered_is_executed_to_its_hashes(name: str) -> None:
+    executed = execute(read_batch(recorded(name)))
+    assert [fork.name for fork in executed.forks] == FORKS_OF_BLOCKS[name]
+    expected = hashes(json.loads(gzip.decompress(recorded(name).read_bytes())))
+    assert ["0x" + keccak(header).hex() for header, _ in executed.blocks] == expected
+
+
 @pytest.mark.parametrize(
-    ("name", "fork", "last"),
-    [
-        ("geth_cancun", "cancun", "2d3ef472d344abc0a421af375e767600c0c45188f5e89cd6d75c20578fad45f7"),
-        ("geth_osaka", "osaka", "ca58ea229ae7042b2c763518c08a3f2a6b404ee8cfbc8f309230871f9b80e9ed"),
-    ],
+    "name", ["geth_cancun", *(pytest.param(name, marks=pytest.mark.deep) for name in ("geth_osaka", "geth_crossing"))]
 )
-def test_what_geth_answered_is_executed_to_its_hash(name: str, fork: str, last: str) -> None:
-    """Of geth 1.17.10, with a genesis of Cancun and as `geth --dev` is."""
-    executed = execute(read_batch(FIXTURES / f"{name}.json"))
-    assert [item.name for item in executed.forks] == [fork] * len(executed.blocks)
-    assert executed.last_block_hash.hex() == last
-
-
-def test_what_geth_answered_is_proved(tmp_path: Path) -> None:
-    prove([FIXTURES / "geth_cancun.json"], tmp_path / "proof", workers=Workers(1))
-    statement = verify_file(tmp_path / "proof").statement
-    assert statement.last_block_hash.hex() == "2d3ef472d344abc0a421af375e767600c0c45188f5e89cd6d75c20578fad45f7"
+def test_what_geth_answered_is_proved(name: str, tmp_path: Path) -> None:
+    last = hashes(json.loads(gzip.decompress(recorded(name).read_bytes())))[-1]
+    prove_to(last, recorded(name), tmp_path / "proof")
 
 
 @pytest.fixture
-def geth(tmp_path: Path) -> Iterator[Node]:
-    """A node that makes a block for each transaction."""
-    program = shutil.which("geth")
-    if program is None:
+def program() -> str:
+    """A geth that is installed."""
+    found = shutil.which("geth")
+    if found is None:
         pytest.skip("geth is not installed")
-    genesis, data = tmp_path / "genesis.json", tmp_path / "data"
-    genesis.write_text(json.dumps(GENESIS))
-    subprocess.run([program, "init", "--datadir", data, genesis], check=True, capture_output=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [program, "--dev", "--datadir", str(data), "--ipcdisable", "--nodiscover", "--port", "0"]
-    command += ["--http", "--http.port", str(port), "--http.api", "eth,debug"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    node = Node(f"http://127.0.0.1:{port}")
-    try:
-        # It is asked again until it listens.
-        node.call("eth_blockNumber")
-        yield node
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+    return found
+
+
+@pytest.fixture
+def osaka(program: str, tmp_path: Path) -> Iterator[Geth]:
+    with running(program, tmp_path, OSAKA_TIMES) as geth:
+        yield geth
 
 
 @pytest.mark.deep
-def test_blocks_of_geth_are_fetched_and_proved(geth: Node, tmp_path: Path) -> None:
-    address = bytes.fromhex(Account.from_key(KEY).address[2:])
-    contract = keccak(rlp.encode([address, 1]))[12:]
-    wanted: list[dict[str, Any]] = [
-        {"to": bytes(19) + b"\xaa", "value": 5, "gas": 21_000},
-        {"data": INIT_CODE, "gas": 200_000},
-        {"to": contract, "data": b"\x11" * 32, "gas": 100_000},
-    ]
-    for nonce, fields in enumerate(wanted):
-        fees = {"maxFeePerGas": 3 * 10**9, "maxPriorityFeePerGas": 10**9}
-        transaction = {"chainId": CHAIN_ID, "nonce": nonce, "value": 0, "type": 2} | fees | fields
-        signed = Account.sign_transaction(transaction, KEY)
-        geth.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
-        deadline = time.monotonic() + PATIENCE
-        while int(geth.call("eth_blockNumber"), 16) <= nonce:
-            assert time.monotonic() < deadline, "no block"
-            time.sleep(0.1)
-    assert geth.call("eth_getCode", "0x" + contract.hex(), "latest") == "0x" + CODE.hex()
-    fetched = fetch(geth, "0x1", "latest")
-    assert fetched.batch.transactions == len(wanted)
-    batch, proof = tmp_path / "batch.json", tmp_path / "batch.proof"
+@pytest.mark.parametrize("name", CHAINS)
+def test_geth_still_answers_what_was_recorded(program: str, name: str, tmp_path: Path) -> None:
+    times, mine = CHAINS[name]
+    with running(program, tmp_path, times) as geth:
+        mine(geth)
+        fetched = fetch(geth.node, "0x1", "latest", times)
+    assert execute(fetched.batch).last_block_hash.hex() == hashes(fetched.document)[-1][2:]
+    before = json.loads(gzip.decompress(recorded(name).read_bytes()))
+    assert hashes(fetched.document) == hashes(before)
+    # Each time in another order.
+    assert all(
+        sorted(fetched.document["witness"][kind]) == sorted(before["witness"][kind]) for kind in ("state", "codes")
+    )
+
+
+@pytest.mark.deep
+def test_blocks_of_geth_are_fetched_and_proved(osaka: Geth, tmp_path: Path) -> None:
+    """As users do it: transactions go into its pool, it mines them, and says itself which fork the blocks are of."""
+    creation, token = osaka.create(ALICE, SOLIDITY.creation_code(RecordedCode()))
+    sent = osaka.sign(ALICE, token, call_data("transfer(address,uint256)", BOB.address, ETHER))
+    osaka.send(creation)
+    (log,) = osaka.send(sent)
+    assert (log["address"], log["topics"][0]) == ("0x" + token.hex(), "0x" + TRANSFERRED.hex())
+    fetched = fetch(osaka.node, "0x1", "latest")
+    assert (fetched.document["fork"], fetched.batch.transactions) == ("osaka", 2)
+    batch = tmp_path / "batch.json"
     batch.write_text(json.dumps(fetched.document))
-    prove([batch], proof, workers=Workers(1))
-    statement = verify_file(proof).statement
-    last = geth.call("eth_getBlockByNumber", "latest", False)
-    assert "0x" + statement.last_block_hash.hex() == last["hash"]
-    assert "0x" + statement.post_state_root.hex() == last["stateRoot"]
+    prove_to(osaka.node.call("eth_getBlockByNumber", "latest", False)["hash"], batch, tmp_path / "proof")
+
+
+@pytest.mark.deep
+def test_names_of_blocks(osaka: Geth) -> None:
+    for _ in range(3):
+        osaka.mine()
+    # Nothing is final here but the genesis.
+    for first, last in (("0x0", "0x2"), ("earliest", "latest"), ("finalized", "latest")):
+        with pytest.raises(NodeError, match="block 0 is the genesis, which is not executed: begin at block 1"):
+            fetch(osaka.node, first, last)
+    with pytest.raises(NodeError, match="the node has no block 4"):
+        fetch(osaka.node, "0x1", "0x4")
+    # Blocks without transactions are blocks.
+    assert len(execute(fetch(osaka.node, "0x2", "latest").batch).blocks) == 2
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    ("times", "apis", "message"),
+    [
+        (OSAKA_TIMES, "eth", "the node does not offer debug_executionWitness: geth needs"),
+        (OSAKA_TIMES | {"bogota": 0}, "eth,debug", "nearest to osaka, but differ in system contracts;"),
+    ],
+)
+def test_what_a_geth_lacks(program: str, times: Mapping[str, int], apis: str, message: str, tmp_path: Path) -> None:
+    with running(program, tmp_path, times, apis) as geth:
+        geth.send(geth.sign(ALICE, BOB.address))
+        with pytest.raises(NodeError, match=message):
+            fetch(geth.node, "0x1", "latest")
+
+
+@pytest.mark.deep
+def test_geth_says_which_fork_is_the_last(program: str, tmp_path: Path) -> None:
+    with running(program, tmp_path, CROSSING_TIMES) as geth:
+        mine_crossing(geth)
+        assert fetch(geth.node, "0x1", "0x1").document["fork"] == "cancun"  # by its header
+        assert fetch(geth.node, "latest", "latest").document["fork"] == "bpo2"
+        with pytest.raises(InputError, match=r"block 4 may be of prague, .* with --fork"):
+            fetch(geth.node, "0x4", "latest")
+        with pytest.raises(InputError, match=r"the headers have 20 and 21 fields: say which forks .* with --fork"):
+            fetch(geth.node, "0x1", "latest")

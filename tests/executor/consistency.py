@@ -8,9 +8,9 @@ import numpy as np
 from eth_utils.crypto import keccak
 from numpy.typing import NDArray
 
-from executor.forks import CANCUN, FORKS
+from executor.forks import CANCUN, EXECUTED_FORKS
 from executor.limbs import limbs_to_bytes, words_to_ints
-from executor.opcodes import NAMES, OPCODES, PUSH0, instruction_set, is_dup, is_swap
+from executor.opcodes import NAMES, OPCODES, PUSH0, InstructionSet, instruction_set, is_dup, is_swap
 from executor.state_keys import LASTING_KINDS
 from executor.trace import NONE, ExecutionTrace, FrameKind, HashPurpose, Mode, Outcome
 
@@ -34,6 +34,11 @@ def forks_of(trace: ExecutionTrace) -> list[str]:
     return [item.split(" from ")[0] for item in trace.fork.split(", ") if item]
 
 
+def instructions_of(trace: ExecutionTrace) -> InstructionSet:
+    """The instructions of all forks that its blocks are of."""
+    return instruction_set(tuple(i for name in forks_of(trace) for i in EXECUTED_FORKS[name].added_instructions))
+
+
 def steps_of_frames(trace: ExecutionTrace) -> Iterator[tuple[int, list[int]]]:
     """Every frame with the steps that are its own."""
     if not len(trace.steps):
@@ -47,7 +52,7 @@ def steps_of_frames(trace: ExecutionTrace) -> Iterator[tuple[int, list[int]]]:
 def check_stacks(trace: ExecutionTrace) -> None:
     """Operands are what lies on the stack, and results lead to the next step's stack."""
     steps = trace.steps
-    known = instruction_set(tuple(i for name in forks_of(trace) for i in FORKS[name].added_instructions))
+    known = instructions_of(trace)
     popped, pushed = known.operands, known.results
     read, written = limbs_to_bytes(trace.operands.word), limbs_to_bytes(trace.results.word)
     assert (len(read), len(written)) == (steps.operands.sum(dtype=int), steps.results.sum(dtype=int))
@@ -68,6 +73,20 @@ def check_stacks(trace: ExecutionTrace) -> None:
                 if results:
                     stack[-1], stack[-1 - depth] = results
                     assert results == operands[::-1]
+            elif opcode in known.moves:
+                places = known.moves[opcode][_byte_behind(trace, step)].tolist()
+                if steps.failed[step]:
+                    assert not operands
+                    assert not results
+                    continue
+                assert operands == [stack[-1 - place] for place in places]
+                if len(places) == 1:
+                    assert results == operands
+                    stack += results
+                else:
+                    assert results == operands[::-1]
+                    for place, result in zip(places, results, strict=True):
+                        stack[-1 - place] = result
             else:
                 assert operands == stack[::-1][: popped[opcode]]
                 del stack[len(stack) - len(operands) :]
@@ -75,6 +94,13 @@ def check_stacks(trace: ExecutionTrace) -> None:
             assert steps.failed[step] or (len(operands), len(results)) == (popped[opcode], pushed[opcode])
             assert not steps.failed[step] or step == own[-1]
             assert len(stack) <= 1024
+
+
+def _byte_behind(trace: ExecutionTrace, step: int) -> int:
+    """What stands behind an instruction in the code, 0 behind its end."""
+    row = trace.frames.code[trace.steps.frame[step]]
+    code, place = trace.bytes_at(trace.codes.start[row], trace.codes.size[row]), int(trace.steps.pc[step]) + 1
+    return code[place] if place < len(code) else 0
 
 
 def _part(words: list[bytes], starts: list[int], counts: NDArray[np.uint8], step: int) -> list[bytes]:
@@ -107,6 +133,7 @@ def check_program_counters(trace: ExecutionTrace) -> None:
     """A step stands where the one before it leads, and its opcode is in the code there."""
     steps, codes = trace.steps, trace.codes
     read, reads = limbs_to_bytes(trace.operands.word), trace.operands_start.tolist()
+    moves = instructions_of(trace).moves
     for frame, own in steps_of_frames(trace):
         row = trace.frames.code[frame]
         code = trace.bytes_at(codes.start[row], codes.size[row])
@@ -120,7 +147,7 @@ def check_program_counters(trace: ExecutionTrace) -> None:
             if jumps and not steps.failed[step]:
                 expected = int.from_bytes(operands[0], "big")
             else:
-                expected = pc + 1 + (opcode - PUSH0 if 0 <= opcode - PUSH0 <= 32 else 0)
+                expected = pc + 1 + (opcode - PUSH0 if 0 <= opcode - PUSH0 <= 32 else 0) + (opcode in moves)
 
 
 def check_memory(trace: ExecutionTrace) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from executor.execute import ExecutedBatch, execute
 from executor.fetch import MAX_BLOCKS, Node, NodeError, fetch, parse_range
-from executor.inputs import batch_of_file
+from executor.forks import BPO1, DEPOSIT_CONTRACT_ADDRESS, FORKS, OSAKA, Fork
+from executor.inputs import InputError, batch_of_file
 from scripts.batches.builder import Builder
 from scripts.batches.nodes import geth_witness, reth_witness
 from tests.executor.node import Served, serving
@@ -42,6 +43,7 @@ def test_blocks_are_executed_as_they_were(
     node.answers["debug_executionWitness"] = lambda _number: witness_of(executed)
     seen: list[tuple[int, int]] = []
     fetched = fetch(at(node), "0x1", "latest", "cancun", lambda *progress: seen.append(progress))
+    assert (fetched.first, fetched.last, fetched.last_hash) == (1, 3, "0x" + executed.last_block_hash.hex())
     assert seen == [(1, 3), (2, 3), (3, 3)]
     again = batch_of_file(json.loads(json.dumps(fetched.document)))
     assert execute(again).last_block_hash == execute(fetched.batch).last_block_hash == executed.last_block_hash
@@ -51,6 +53,87 @@ def test_blocks_are_executed_as_they_were(
 
 def test_the_fork_is_that_of_the_headers(node: Served) -> None:
     assert fetch(at(node), "0x1", "0x1").document["fork"] == "cancun"
+
+
+def rules(fork: Fork, since: int = 0) -> dict[str, Any]:
+    """What a node tells of a fork (EIP-7910)."""
+    blobs, contracts = fork.blobs, (*fork.system_contracts, DEPOSIT_CONTRACT_ADDRESS)
+    return {
+        "activationTime": since,
+        "blobSchedule": {
+            "target": blobs.target_gas_per_block // blobs.gas_per_blob,
+            "max": blobs.max_gas_per_block // blobs.gas_per_blob,
+            "baseFeeUpdateFraction": blobs.base_fee_update_fraction,
+        },
+        "precompiles": {f"NUMBER_{address.hex()}": "0x" + address.hex() for address in fork.precompiles},
+        "systemContracts": {NAMES.get(address, address.hex()): "0x" + address.hex() for address in contracts},
+    }
+
+
+NAMES = {DEPOSIT_CONTRACT_ADDRESS: "DEPOSIT_CONTRACT_ADDRESS"}
+
+
+@pytest.fixture(scope="module")
+def today() -> ExecutedBatch:
+    """A block whose header may be of several forks, of the time 1012."""
+    building = Builder(BPO1)
+    return building.block(building.transfer()).execute()
+
+
+@pytest.mark.parametrize("fork", [fork for fork in FORKS.values() if fork.has_requests])
+def test_a_node_says_which_of_several_forks_it_is(today: ExecutedBatch, fork: Fork) -> None:
+    with serving(today) as served:
+        served.answers["eth_config"] = lambda: {"current": rules(fork, 1012), "next": None, "last": None}
+        fetched = fetch(at(served), "0x1", "0x1")
+        assert fetched.document["fork"] == fork.name
+        # Whoever says it is not asked: the node's word is not needed.
+        assert fetch(at(served), "0x1", "0x1", "bpo1").document["fork"] == "bpo1"
+        assert served.asked.count("eth_config") == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        {"current": rules(BPO1, 1013)},  # the block is before these rules
+        {"current": rules(BPO1) | {"blobSchedule": None}},
+        {"current": rules(BPO1) | {"precompiles": {"ID": "0x04"}}},
+        {"current": rules(BPO1) | {"systemContracts": []}},
+        {"current": rules(BPO1) | {"activationTime": "soon"}},
+    ],
+)
+def test_a_fork_that_nobody_says(today: ExecutedBatch, answer: Any) -> None:
+    with serving(today) as served:
+        served.answers["eth_config"] = lambda: answer
+        with pytest.raises(InputError, match=r"block 1 may be of prague, .*: say which forks .* with --fork"):
+            fetch(at(served), "0x1", "0x1")
+        del served.answers["eth_config"]
+        with pytest.raises(InputError, match=r"block 1 may be of prague, "):
+            fetch(at(served), "0x1", "0x1")
+
+
+OTHER_CONTRACTS = rules(OSAKA)["systemContracts"] | {"BUILDER_EXIT_CONTRACT_ADDRESS": "0x" + "ee" * 20}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "message"),
+    [
+        ({"systemContracts": OTHER_CONTRACTS}, "nearest to osaka, but differ in system contracts; "),
+        ({"precompiles": {}}, "nearest to prague, but differ in precompiles; "),
+        (
+            {"blobSchedule": {"target": 1, "max": 2, "baseFeeUpdateFraction": 3}},
+            "nearest to osaka, but differ in blobs; ",
+        ),
+        ({"systemContracts": {}, "precompiles": {}}, "differ in precompiles and system contracts; "),
+    ],
+)
+def test_rules_of_no_fork_that_is_known(today: ExecutedBatch, unknown: dict[str, Any], message: str) -> None:
+    with serving(today) as served:
+        served.answers["eth_config"] = lambda: {"current": rules(OSAKA) | unknown}
+        with pytest.raises(NodeError, match=message):
+            fetch(at(served), "0x1", "0x1")
 
 
 def test_what_is_busy_is_asked_again(node: Served) -> None:
@@ -66,9 +149,11 @@ def test_what_is_busy_is_asked_again(node: Served) -> None:
 def test_a_node_that_is_not_there() -> None:
     with pytest.raises(NodeError, match="does not answer eth_chainId in 5 tries"):
         Node("http://127.0.0.1:9", [].append).call("eth_chainId")
-    for url in ("127.0.0.1:9", "nothing", "ftp://127.0.0.1", "http://"):
-        with pytest.raises(NodeError):
+    for url in ("127.0.0.1:9", "localhost:9", "nothing", "ftp://127.0.0.1", "ws://127.0.0.1"):
+        with pytest.raises(NodeError, match=rf"^{url}: where an address such as http://localhost:8545 is expected$"):
             Node(url, [].append).call("eth_chainId")
+    with pytest.raises(NodeError, match=r"^http://: "):
+        Node("http://", [].append).call("eth_chainId")
 
 
 @pytest.mark.parametrize(
@@ -101,11 +186,20 @@ def test_a_node_without_witnesses_says_what_to_do(node: Served) -> None:
         fetch(at(node), "0x1", "0x2")
 
 
+def test_a_state_that_is_gone_says_what_to_do(node: Served) -> None:
+    gone = json.dumps({"error": {"code": -32000, "message": "missing trie node 00"}}).encode()
+    node.failures = [(200, gone)]
+    with pytest.raises(
+        NodeError, match=r"the node says 'missing trie node 00' \(code -32000\); the state before the block"
+    ):
+        at(node).call("debug_executionWitness", "0x1")
+
+
 @pytest.mark.parametrize(
     ("first", "last", "message"),
     [
         ("0x0", "0x1", "begin at block 1"),
-        ("0x2", "0x1", "blocks 2 to 1: from 1 to"),
+        ("0x2", "0x1", "block 2 comes after block 1, the last one that is wanted"),
         ("0x1", "0x9", "the node has no block 9"),
         ("earliest", "latest", "the node has no block earliest"),
     ],
@@ -116,10 +210,17 @@ def test_ranges_that_cannot_be_fetched(node: Served, first: str, last: str, mess
 
 
 def test_long_ranges_are_refused_at_once(node: Served) -> None:
-    node.answers["eth_getBlockByNumber"] = lambda place, _full: {"number": place}
-    with pytest.raises(NodeError, match=f"from 1 to {MAX_BLOCKS} blocks can be fetched"):
+    node.answers["eth_getBlockByNumber"] = lambda place, _full: {"number": place, "hash": "0x"}
+    with pytest.raises(NodeError, match=f"are {MAX_BLOCKS + 1}: up to {MAX_BLOCKS} can be fetched"):
         fetch(at(node), "0x1", hex(MAX_BLOCKS + 1))
     assert len(node.asked) == 2
+
+
+def test_a_block_that_is_pending_is_none_yet(node: Served) -> None:
+    block = node.answers["eth_getBlockByNumber"]
+    node.answers["eth_getBlockByNumber"] = lambda place, full: block(place, full) | {"hash": None}
+    with pytest.raises(NodeError, match="of latest has no hash: it is no block of the chain yet"):
+        fetch(at(node), "0x1", "latest")
 
 
 def test_a_chain_that_changes_is_noticed(node: Served) -> None:

@@ -277,6 +277,17 @@ def test_verify_compares_with_what_is_known(proved: tuple[Path, Any]) -> None:
         report = the_object(result)
         assert report["check"] == "statement"
         assert option[2:].replace("-", " ") in report["reason"]
+    later = ("--fork", "prague=5000000000", "--fork", "cancun=0", "--fork", "osaka=5000000000")
+    for forks in (("--fork", "cancun"), later):
+        assert run("verify", proof, *forks).exit_code == 0
+    for forks in (("--fork", "prague"), ("--fork", "cancun=0", "--fork", "prague=1")):
+        result = run("verify", proof, *forks, "--json")
+        assert result.exit_code == 1, result.output
+        assert the_object(result)["reason"] == "fork is cancun, expected is prague"
+    for forks in (("--fork", "cancun=0", "--fork", "amsterdam=1"), ("--fork", "osaka=1", "--fork", "prague=2")):
+        result = run("verify", proof, *forks)
+        assert result.exit_code == 2
+        assert "--fork: fork " in result.output
     result = run("verify", proof, "--pre-state-root", "0x11")
     assert result.exit_code == 2
     assert "--pre-state-root: not 32 bytes" in result.output
@@ -503,6 +514,9 @@ def test_blocks_are_fetched_from_a_node_and_checked(tmp_path: Path) -> None:
         assert result.exit_code == 0, result.stderr
         assert the_object(result) | {"seconds": 0} == {
             "blocks": 2,
+            "first_block_number": 1,
+            "last_block_number": 2,
+            "last_block_hash": "0x" + executed.last_block_hash.hex(),
             "transactions": 2,
             "chain_id": Builder.CHAIN_ID,
             "fork": "cancun",
@@ -534,20 +548,24 @@ def test_what_cannot_be_fetched_is_said_in_one_line(tmp_path: Path, arguments: t
     assert not list(tmp_path.iterdir())
 
 
-def test_forks_after_cancun_are_executed_but_never_proved(tmp_path: Path) -> None:
+def test_a_batch_that_crosses_forks_is_proved_and_verified(tmp_path: Path) -> None:
     building = Builder()
     building.document["fork"] = {"cancun": 0, "osaka": 1024}
     for call in OSAKA.block_end_calls:
         building.alloc(call.address, code="0x00")
-    file = tmp_path / "osaka.json"
+    file, proof = tmp_path / "crossing.json", tmp_path / "crossing.proof"
     file.write_text(json.dumps(building.block(building.transfer()).block(building.transfer()).document))
-    assert the_object(run("execute", file, "--json"))["statement"]["fork"] == "cancun to osaka"
-    assert the_object(run("inspect", file, "--json"))["unsupported"] == "fork osaka in block 1"
-    for command in (("check",), ("prove", "--out", tmp_path / "osaka.proof")):
-        result = run(command[0], file, *command[1:], "--json")
-        assert result.exit_code == 2, result.output
-        assert the_object(result)["error"]["message"] == "UnsupportedFeature: fork osaka in block 1"
-    assert [found.name for found in tmp_path.iterdir()] == [file.name]
+    assert the_object(run("inspect", file, "--json"))["unsupported"] is None
+    assert run("check", file).exit_code == 0
+    result = run("prove", file, "--out", proof, "--workers", "1", "--json")
+    assert result.exit_code == 0, result.output
+    assert [segment["operations"] for segment in the_object(result)["segments"]] == [1, 5]
+    forks = ("--fork", "cancun=0", "--fork", "prague=1024", "--fork", "osaka=1024", "--fork", "bpo1=1025")
+    for engine in ("native", "python"):
+        report = the_object(run("verify", proof, *forks, "--engine", engine, "--json"))
+        assert report["accepted"] is True
+        assert report["statement"]["fork"] == "cancun, osaka from 1024"
+    assert the_object(run("inspect", proof, "--security", "--json"))["bits"] >= 100
 
 
 @pytest.mark.parametrize(
@@ -557,7 +575,12 @@ def test_forks_after_cancun_are_executed_but_never_proved(tmp_path: Path) -> Non
         (("inspect", "none.json"), "No such file"),
         (("verify", "none.proof"), "No such file"),
         (("prove", "none.json", "--out", "none/x.proof"), "folder of the output does not exist"),
+        (("fetch", "1", "--rpc", "http://127.0.0.1:9", "--out", "none/x.json"), "folder of the output does not exist"),
         (("bench", "none"), "no workload 'none'"),
+        (("bench", "none", "--fork", "osaka"), "no workload 'none'"),
+        (("bench", "--fork", "paris"), "no fork 'paris'"),
+        (("bench", "mainnet", "--fork", "osaka"), "mainnet is of its own fork alone"),
+        (("bench", "--fork", "osaka", "--device", "stock"), "--fork proves and draws nothing"),
     ],
 )
 def test_missing_files_are_unusable_input(
@@ -646,6 +669,23 @@ def test_bench_prints_exact_costs() -> None:
     assert workloads["transfer"]["comparison"]["times_fewer_cells"] > 0
     assert workloads["refused"]["execution"]["transactions"] == 1
     assert "memory of more than 16 MiB in block 0, transaction 0" in workloads["refused"]["unsupported"]
+
+
+@pytest.mark.usefixtures("workloads")
+def test_bench_compares_forks() -> None:
+    result = run("bench", "tokens", "--fork", "prague", "--fork", "cancun", "--fork", "bpo1", "--json")
+    assert result.exit_code == 0, result.output
+    forks = the_object(result)["workloads"]["tokens"]["forks"]
+    assert list(forks) == ["cancun", "prague", "bpo1"]
+    assert forks["cancun"]["more_than_cancun"] == {"cells": 0, "interactions": 0, "tables": {}}
+    more = forks["prague"]["more_than_cancun"]
+    assert forks["prague"]["operations"] > forks["cancun"]["operations"]
+    assert "system_call" in more["tables"]
+    for unit in ("cells", "interactions"):
+        assert more[unit] == forks["prague"][unit] - forks["cancun"][unit]
+        assert more[unit] == sum(table[unit] for table in more["tables"].values())
+    text = run("bench", "tokens", "--fork", "prague")
+    assert re.search(r"prague +\d+ +[\d,]+ +\+[\d,]+ \(\+\d+\.\d\d %\)", text.output), text.output
 
 
 @pytest.mark.usefixtures("workloads")

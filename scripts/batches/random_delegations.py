@@ -1,0 +1,113 @@
+"""Random batches of programs whose accounts have delegated, with set-code transactions (EIP-7702).
+
+They are those of :mod:`scripts.batches.many_frames`, under a later fork. The codes of some contracts move to accounts
+of their own, and the contracts delegate to these, to each other, to precompiles or to nothing. Some contracts become
+accounts of somebody with a key, who signs authorizations, with the right nonce mostly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from eth_account import Account
+from eth_utils.crypto import keccak
+
+from executor.forks import PRAGUE, Fork
+from executor.transactions import GAS_AUTHORIZATION, floor_gas
+from scripts.batches import many_frames
+from scripts.batches.random_programs import WALLETS
+from scripts.batches.set_code import delegation
+from scripts.workloads.system_contracts import system_contracts, under
+
+SIGNERS = 3
+POINTERS = 3
+#: How many transactions have authorizations, if they can.
+_OFTEN = 0.6
+_NOBODY = bytes(20)
+
+
+def document(seed: int, programs: int = 8, fork: Fork = PRAGUE) -> dict[str, Any]:
+    """The batch of this seed, the object of a batch file."""
+    rng = np.random.default_rng([7702, seed])
+    base = many_frames.document(seed, programs)
+    system = system_contracts(fork, since=None)
+    wallets = {"0x" + wallet.hex() for wallet in WALLETS}
+    coded = [
+        address
+        for address, account in base["genesis"]["alloc"].items()
+        if account.get("code") and account.get("nonce", 1) == 1 and address not in system and address not in wallets
+    ]
+    picked = rng.permutation(coded)[: SIGNERS + POINTERS].tolist()
+    signed_for, pointing = picked[:SIGNERS], picked[SIGNERS:]
+    keys = [keccak(f"{seed} signer {number}".encode()) for number in range(len(signed_for))]
+    signers = [Account.from_key(key).address.lower() for key in keys]
+    text = json.dumps(base)
+    for address, signer in zip(signed_for, signers, strict=True):
+        text = text.replace(address[2:], signer[2:])
+    found: dict[str, Any] = under(json.loads(text), fork)
+    alloc = found["genesis"]["alloc"]
+    library = [keccak(f"{seed} library {number}".encode())[-20:] for number in range(len(picked))]
+    named = [bytes.fromhex(address[2:]) for address in (*signers, *pointing, *coded[-4:])]
+    targets = [*library, *named, bytes([4]).rjust(20, b"\0")]
+    nonces = []
+    for place, address in enumerate([*signers, *pointing]):
+        account = alloc[address]
+        alloc["0x" + library[place].hex()] = {"code": account["code"], "nonce": 1}
+        account["code"] = delegation(targets[int(rng.integers(len(targets)))] if rng.random() < 0.4 else library[place])
+        if place < len(signers):
+            # Without code: with a nonce, or as one that does not exist.
+            if rng.random() < 0.5:
+                del account["code"]
+                if rng.random() < 0.5:
+                    alloc.pop(address)
+            elif rng.random() < 0.2:
+                account["code"] = "0x00"
+            nonces.append(int(alloc.get(address, {}).get("nonce", 0)))
+    for wallet in sorted(wallets)[:1]:
+        if rng.random() < 0.5:
+            alloc[wallet] = alloc[wallet] | {"code": delegation(bytes.fromhex(coded[-1][2:])), "nonce": 0}
+    for block in found["blocks"]:
+        block["transactions"] = [_sign(request, rng, keys, nonces, targets, fork) for request in block["transactions"]]
+    return found
+
+
+def _sign(
+    request: dict[str, Any],
+    rng: np.random.Generator,
+    keys: Sequence[bytes],
+    nonces: list[int],
+    targets: Sequence[bytes],
+    fork: Fork,
+) -> dict[str, Any]:
+    """The transaction, perhaps with authorizations, with at least the gas that its calldata costs."""
+    request = dict(request)
+    if "to" in request and rng.random() < _OFTEN:
+        request["type"] = 4
+        if "gasPrice" in request:
+            request["maxFeePerGas"] = request["maxPriorityFeePerGas"] = request.pop("gasPrice")
+        request["maxPriorityFeePerGas"] = min(request["maxPriorityFeePerGas"], request["maxFeePerGas"])
+        entries = []
+        for _ in range(int(rng.integers(1, 4))):
+            signer = int(rng.integers(len(keys)))
+            entry = {
+                "secretKey": "0x" + keys[signer].hex(),
+                "address": "0x" + (_NOBODY if rng.random() < 0.15 else targets[int(rng.integers(len(targets)))]).hex(),
+                "nonce": nonces[signer],
+            }
+            if (kind := rng.random()) < 0.1:
+                entry["nonce"] = int(rng.choice([0, 1, 2, 2**32]))
+            elif kind < 0.15:
+                entry["chainId"] = int(rng.choice([0, 9]))
+            if entry["nonce"] == nonces[signer] and entry.get("chainId", 0) == 0:
+                nonces[signer] += 1
+            entries.append(entry)
+        request["authorizationList"] = entries
+        request["gas"] += GAS_AUTHORIZATION * len(entries)
+    data = bytes.fromhex(request.get("data", "0x")[2:])
+    request["gas"] = max(request["gas"], floor_gas(data, fork.floor_gas_per_token))
+    if fork.max_transaction_gas is not None:
+        request["gas"] = min(request["gas"], fork.max_transaction_gas)
+    return request

@@ -1,0 +1,323 @@
+"""A geth of one's own, and the chains that the tests have it mine.
+
+Nothing in these chains is left to chance or to the clock, so that the same version of geth gives the same blocks again:
+``python -m tests.end_to_end.geth`` records them, and the tests hold what runs against what was recorded.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from Crypto.Hash import SHA256
+from Crypto.PublicKey import ECC
+from Crypto.Signature import DSS
+from eth_utils.crypto import keccak
+from py_ecc.optimized_bls12_381 import G1, multiply, normalize
+
+from executor.fetch import Node, fetch
+from executor.forks import HISTORY_STORAGE_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS
+from executor.signing import sign_transaction
+from scripts.workloads.assembler import assemble
+from scripts.workloads.predeployment import created_address
+from scripts.workloads.traffic import WALLET_BALANCE, Wallet, arguments_data, call_data, mapping_slot, wallets
+from scripts.workloads.traffic_tokens import SOLIDITY
+from scripts.workloads.transfers import ETHER, FEE_RECIPIENT, GENESIS_TIME, GWEI, SECONDS_PER_BLOCK
+from tests.scripts.examples import RecordedCode
+
+FIXTURES = Path(__file__).parent.parent / "executor" / "fixtures"
+VERSION = "1.17.10"
+PATIENCE = 60.0  # seconds
+
+ALICE, BOB, CAROL = wallets("geth account", 3)
+STRANGER = bytes(19) + b"\xaa"  # who has nothing before
+UNLIMITED = 2**256 - 1
+TRANSFER_GAS = 21_000
+CALL_GAS = 400_000
+CREATION_GAS = 6_000_000
+
+TRANSFERRED = keccak(text="Transfer(address,address,uint256)")
+SWAPPED = keccak(text="Swap(address,uint256,uint256,uint256,uint256,address)")
+
+#: Adds one to the first slot, logs it with the caller, and returns it.
+COUNTER = assemble("0 sload 1 add  dup1 0 sstore  0 mstore  caller 32 0 log1  32 0 return")
+#: Calls the account in the first word of its calldata with the rest, and logs what that returns, how many leading
+#: zeros its first word has (EIP-7939), and whether it succeeded.
+PROBE = (
+    assemble(
+        "32 calldatasize sub 32 0 calldatacopy  0 0  32 calldatasize sub 0  0 calldataload gas staticcall "
+        "returndatasize 0 0 returndatacopy  0 mload"
+    )
+    + b"\x1e"  # CLZ
+    + assemble("returndatasize 0 log2")
+)
+
+P256VERIFY = (0x100).to_bytes(20, "big")
+BLS12_G1ADD = (0x0B).to_bytes(20, "big")
+
+#: Times from which blocks are of a fork.
+OSAKA_TIMES: Mapping[str, int] = dict.fromkeys(("cancun", "prague", "osaka"), 0)
+#: One block of each fork.
+CROSSING_TIMES: Mapping[str, int] = {"cancun": 0} | {
+    name: GENESIS_TIME + number * SECONDS_PER_BLOCK
+    for number, name in enumerate(("prague", "osaka", "bpo1", "bpo2"), start=2)
+}
+#: Blob schedules of EIP-7892, as configurations have them.
+BLOBS: Mapping[str, Mapping[str, int]] = {
+    "bpo1": {"target": 10, "max": 15, "baseFeeUpdateFraction": 8_346_193},
+    "bpo2": {"target": 14, "max": 21, "baseFeeUpdateFraction": 11_684_671},
+}
+
+
+class Geth:
+    """A geth that mines a block when it is told to, of what it is told.
+
+    Args:
+        url: where it listens.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url, self.node = url, Node(url)
+        # Asked again until it listens.
+        self._chain_id = int(self.node.call("eth_chainId"), 16)
+        self._blocks = 0
+        self._nonces: dict[bytes, int] = {}
+
+    def sign(
+        self,
+        sender: Wallet,
+        to: bytes | None,
+        data: bytes = b"",
+        value: int = 0,
+        gas: int = CALL_GAS,
+        codes: Mapping[Wallet, bytes] | None = None,
+        **more: Any,
+    ) -> str:
+        """A raw transaction: one with dynamic fees, where ``more`` has no gas price.
+
+        ``codes`` are contracts whose codes accounts take over with it (EIP-7702).
+        """
+        request = self._signed_by(sender) | {"gas": hex(gas), "value": hex(value), "data": _hex(data)} | more
+        if "gasPrice" not in more:
+            request |= {"maxFeePerGas": hex(9 * GWEI), "maxPriorityFeePerGas": hex(GWEI)}
+        if to is not None:
+            request["to"] = _hex(to)
+        if codes is not None:
+            request["authorizationList"] = [
+                self._signed_by(account) | {"address": _hex(code)} for account, code in codes.items()
+            ]
+        return _hex(sign_transaction(request, self._chain_id))
+
+    def create(self, sender: Wallet, code: bytes) -> tuple[str, bytes]:
+        """A raw transaction that creates a contract, and its address."""
+        address = created_address(sender.address, self._nonces.get(sender.address, 0))
+        return self.sign(sender, None, code, gas=CREATION_GAS), address
+
+    def _signed_by(self, account: Wallet) -> dict[str, str]:
+        """What signs something with the account's next nonce."""
+        nonce = self._nonces.get(account.address, 0)
+        self._nonces[account.address] = nonce + 1
+        return {"secretKey": _hex(account.key), "nonce": hex(nonce)}
+
+    def mine(self, *transactions: str, withdrawals: tuple[Mapping[str, str], ...] = ()) -> list[dict[str, Any]]:
+        """Mine a block of exactly these transactions; returns the logs."""
+        self._blocks += 1
+        attributes = {
+            "timestamp": hex(GENESIS_TIME + self._blocks * SECONDS_PER_BLOCK),
+            "prevRandao": _hex(keccak(text=f"randao of block {self._blocks}")),
+            "suggestedFeeRecipient": _hex(FEE_RECIPIENT),
+            "withdrawals": withdrawals,
+            "parentBeaconBlockRoot": _hex(keccak(text=f"beacon root before block {self._blocks}")),
+        }
+        block = self.node.call("testing_commitBlockV1", attributes, transactions, _hex(b"zkevm"))
+        receipts = self.node.call("eth_getBlockReceipts", block)
+        assert len(receipts) == len(transactions)
+        return [log for receipt in receipts for log in _logs(receipt)]
+
+    def send(self, transaction: str) -> list[dict[str, Any]]:
+        """Send a transaction, and wait until a block has it; returns the logs."""
+        sent = self.node.call("eth_sendRawTransaction", transaction)
+        deadline = time.monotonic() + PATIENCE
+        while (receipt := self.node.call("eth_getTransactionReceipt", sent)) is None:
+            assert time.monotonic() < deadline, "no block"
+            time.sleep(0.1)
+        return _logs(receipt)
+
+
+def _logs(receipt: Mapping[str, Any]) -> list[dict[str, Any]]:
+    assert receipt["status"] == "0x1"
+    logs: list[dict[str, Any]] = receipt["logs"]
+    return logs
+
+
+@contextmanager
+def running(program: str, folder: Path, times: Mapping[str, int], apis: str = "eth,debug,testing") -> Iterator[Geth]:
+    """A geth in developer mode whose blocks are of some forks from these times on (Unix, in seconds).
+
+    Its own genesis for developers has prices of a fork that is still in the making, too (``bogotaTime``).
+    """
+    genesis = json.loads(subprocess.run([program, "--dev", "dumpgenesis"], check=True, capture_output=True).stdout)
+    config = {name: value for name, value in genesis["config"].items() if not name.endswith("Time")}
+    config |= {"shanghaiTime": 0} | {f"{name}Time": time for name, time in times.items()}
+    config["blobSchedule"] |= {name: blobs for name, blobs in BLOBS.items() if name in times}
+    genesis |= {"config": config, "timestamp": hex(GENESIS_TIME), "gasLimit": hex(30_000_000)}
+    genesis["alloc"] |= {_hex(account.address): {"balance": hex(WALLET_BALANCE)} for account in (ALICE, BOB, CAROL)}
+    path, data = folder / "genesis.json", folder / "data"
+    path.write_text(json.dumps(genesis))
+    subprocess.run([program, "init", "--datadir", data, path], check=True, capture_output=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [program, "--dev", "--datadir", str(data), "--ipcdisable", "--nodiscover", "--port", "0"]
+    command += ["--http", "--http.port", str(port), "--http.api", apis]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield Geth(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def mine_cancun(geth: Geth) -> None:
+    """A transfer, a creation and a call, each in a block."""
+    creation, counter = geth.create(ALICE, _returning(COUNTER))
+    geth.mine(geth.sign(BOB, STRANGER, value=5, gas=TRANSFER_GAS))
+    geth.mine(creation)
+    geth.mine(geth.sign(BOB, counter))
+
+
+def mine_osaka(geth: Geth) -> None:
+    """Transfers, tokens, an exchange, collectibles, set code, precompiles, requests: seven blocks."""
+    code = RecordedCode()
+    creation, token = geth.create(ALICE, SOLIDITY.creation_code(code))
+    listed = [{"address": _hex(token), "storageKeys": [_hex(mapping_slot(0, ALICE.address).to_bytes(32, "big"))]}]
+    geth.mine(
+        creation,
+        geth.sign(BOB, STRANGER, value=5, gas=TRANSFER_GAS, gasPrice=hex(3 * GWEI)),
+        geth.sign(BOB, CAROL.address, value=ETHER, gas=TRANSFER_GAS),
+        geth.sign(CAROL, token, call_data("approve(address,uint256)", BOB.address, 1), accessList=listed),
+    )
+
+    wrapping, weth = geth.create(BOB, code.creation_code("WETH9"))
+    founding, factory = geth.create(
+        BOB, code.creation_code("UniswapV2Factory") + arguments_data("(address)", BOB.address)
+    )
+    routing, router = geth.create(
+        BOB, code.creation_code("UniswapV2Router02") + arguments_data("(address,address)", factory, weth)
+    )
+    collecting, collection = geth.create(CAROL, code.creation_code("Collectible"))
+    geth.mine(wrapping, founding, routing, collecting)
+
+    sent = call_data("transfer(address,uint256)", CAROL.address, 7 * ETHER)
+    logs = geth.mine(
+        geth.sign(ALICE, token, sent, gasPrice=hex(4 * GWEI), accessList=listed),
+        geth.sign(ALICE, token, call_data("approve(address,uint256)", router, UNLIMITED)),
+        geth.sign(CAROL, collection, call_data("safeMint(address,uint256)", BOB.address, 1)),
+    )
+    assert [log["address"] for log in logs if log["topics"][0] == _hex(TRANSFERRED)] == [_hex(token), _hex(collection)]
+
+    deadline = GENESIS_TIME + 3600
+    signature = "addLiquidityETH(address,uint256,uint256,uint256,address,uint256)"
+    added = call_data(signature, token, 50 * ETHER, 0, 0, ALICE.address, deadline)
+    signature = "swapExactETHForTokens(uint256,address[],address,uint256)"
+    swapped = call_data(signature, 1, [weth, token], STRANGER, deadline)
+    logs = geth.mine(
+        geth.sign(ALICE, router, added, value=2 * ETHER, gas=CREATION_GAS),
+        geth.sign(ALICE, router, swapped, value=ETHER // 100),
+    )
+    assert [log["topics"][0] for log in logs].count(_hex(SWAPPED)) == 1
+
+    withdrawal = {"index": "0x0", "validatorIndex": "0x7", "address": _hex(STRANGER), "amount": "0x9"}
+    geth.mine(withdrawals=(withdrawal,))
+
+    counting, counter = geth.create(CAROL, _returning(COUNTER))
+    probing, probe = geth.create(CAROL, _returning(PROBE))
+    geth.mine(
+        counting,
+        probing,
+        geth.sign(ALICE, BOB.address, codes={BOB: counter}),  # runs it
+        geth.sign(CAROL, BOB.address, value=1),
+        geth.sign(CAROL, STRANGER, codes={CAROL: token, BOB: bytes(20)}),  # its own code, and one that goes
+    )
+    geth.mine(
+        geth.sign(ALICE, probe, _probing(P256VERIFY, _p256_signature())),
+        geth.sign(ALICE, probe, _probing(BLS12_G1ADD, _g1(2) + _g1(3))),
+        geth.sign(ALICE, probe, _probing(HISTORY_STORAGE_ADDRESS, (3).to_bytes(32, "big"))),
+        geth.sign(BOB, WITHDRAWAL_REQUESTS_ADDRESS, bytes(range(48)) + bytes(8), value=1),
+    )
+
+
+def mine_crossing(geth: Geth) -> None:
+    """Five blocks, each of another fork and with what that fork has."""
+    counting, counter = geth.create(ALICE, _returning(COUNTER))
+    probing, probe = geth.create(ALICE, _returning(PROBE))
+    geth.mine(counting, probing, geth.sign(BOB, counter))
+    geth.mine(geth.sign(ALICE, CAROL.address, codes={CAROL: counter}))
+    geth.mine(geth.sign(BOB, counter), geth.sign(ALICE, probe, _probing(P256VERIFY, _p256_signature())))
+    geth.mine(geth.sign(BOB, CAROL.address))
+    geth.mine(geth.sign(BOB, counter))
+
+
+#: What is recorded, by the name of the fixture: times of forks, and who mines.
+CHAINS: Mapping[str, tuple[Mapping[str, int], Callable[[Geth], None]]] = {
+    "geth_cancun": ({"cancun": 0}, mine_cancun),
+    "geth_osaka": (OSAKA_TIMES, mine_osaka),
+    "geth_crossing": (CROSSING_TIMES, mine_crossing),
+}
+
+
+def recorded(name: str) -> Path:
+    """The batch file of a chain that was recorded."""
+    return FIXTURES / f"{name}.json.gz"
+
+
+def _returning(code: bytes) -> bytes:
+    """Creation code of a contract."""
+    head = assemble(f"{len(code)} dup1 12 0 codecopy 0 return")
+    return head.ljust(12, b"\0") + code
+
+
+def _probing(address: bytes, data: bytes) -> bytes:
+    return address.rjust(32, b"\0") + data
+
+
+def _p256_signature() -> bytes:
+    """Input of P256VERIFY (EIP-7951): a digest, its signature, the public key."""
+    key = ECC.construct(curve="P-256", d=int.from_bytes(keccak(text="a key of secp256r1")[1:]))
+    digest = SHA256.new(b"signed")
+    signature = DSS.new(key, "deterministic-rfc6979").sign(digest)
+    return digest.digest() + signature + b"".join(int(c).to_bytes(32, "big") for c in (key.pointQ.x, key.pointQ.y))
+
+
+def _g1(factor: int) -> bytes:
+    """A multiple of the generator of BLS12-381's first group, as EIP-2537 has it."""
+    return b"".join(int(c).to_bytes(64, "big") for c in normalize(multiply(G1, factor)))
+
+
+def _hex(data: bytes) -> str:
+    return "0x" + data.hex()
+
+
+def main() -> None:
+    """Record the chains."""
+    program = shutil.which("geth")
+    if program is None:
+        raise SystemExit(f"go install github.com/ethereum/go-ethereum/cmd/geth@v{VERSION}")
+    for name, (times, mine) in CHAINS.items():
+        with tempfile.TemporaryDirectory() as folder, running(program, Path(folder), times) as geth:
+            mine(geth)
+            document = fetch(geth.node, "0x1", "latest", times).document
+        recorded(name).write_bytes(gzip.compress(json.dumps(document).encode(), mtime=0))
+
+
+if __name__ == "__main__":
+    main()
