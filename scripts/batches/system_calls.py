@@ -37,7 +37,7 @@ RETURNING = f"""
     0 0 0 0 7 0x{Builder.FRESH.hex()} gas call
     0x{OTHER.hex()} balance
     {creating("create2", _DESTROYED, "8", value=1)} {creating("create", assemble("stop"))}
-    32 64 64 0 2 gas staticcall
+    32 64 64 0 2 gas staticcall 2 extcodehash 3 balance 3 balance 64 64 0 4 gas delegatecall 0 0 0 0 6 2000 staticcall
     origin 0 mstore gasprice 32 mstore caller 64 mstore
     70 20 return
 """
