@@ -229,9 +229,9 @@ def _steps(trace: ExecutionTrace) -> Iterator[Refusal]:
     # What grows in the last step of a frame shows in no step behind it.
     endings = np.flatnonzero(of_own & (steps.failed == 0) & np.isin(steps.opcode, _ENDINGS))
     offset, size = (_small(trace.operands.word[trace.operands_start[endings] + k]) for k in range(2))
-    wide = endings[(size > 0) & (offset + size > MAX_MEMORY_BYTES)]
-    if len(wide):
-        yield Refusal(_place_of_step(trace, int(wide[0])), "memory of more than 16 MiB")
+    returning = endings[(size > 0) & (offset + size > MAX_MEMORY_BYTES)]
+    if len(returning):
+        yield Refusal(_place_of_step(trace, int(returning[0])), "memory of more than 16 MiB")
 
 
 def _blake2f(trace: ExecutionTrace) -> Iterator[Refusal]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +147,7 @@ def _transaction_digests(blocks: Sequence[BlockContents], contexts: Digests) -> 
     counts = [len(block.transactions) for block in blocks]
     lists = [_access_list_digest(t) for t in flat]
     addresses = [sum(key is None for _, key in t.access_list) for t in flat]
-    fields = {
+    fields: dict[str, NDArray[np.integer[Any]]] = {
         "block_digest": np.repeat(contexts, counts, axis=0),
         "sender": addresses_from_bytes([t.sender for t in flat]),
         "to": addresses_from_bytes([t.to.rjust(20, b"\0") for t in flat]),

@@ -702,17 +702,20 @@ class Execution:
 
     def transaction_places(self, operations: Integers) -> Integers:
         """Places in `transactions` of operations (n,) that are transactions."""
-        return np.searchsorted(self.transaction_operations, operations)
+        places: Integers = np.searchsorted(self.transaction_operations, operations)
+        return places
 
     @cached_property
     def transaction_messages(self) -> Integers:
         """Places of the segment's transactions in `message_operations`, (transactions,)."""
-        return np.searchsorted(self.message_operations, self.transaction_operations)
+        places: Integers = np.searchsorted(self.message_operations, self.transaction_operations)
+        return places
 
     @cached_property
     def system_messages(self) -> Integers:
         """Places of the segment's system calls in `message_operations`, (system calls,)."""
-        return np.searchsorted(self.message_operations, self.system_operations)
+        places: Integers = np.searchsorted(self.message_operations, self.system_operations)
+        return places
 
     @cached_property
     def system_frames(self) -> Integers:

@@ -130,8 +130,8 @@ def buffer_places(execution: Execution) -> tuple[Integers, Integers, Integers, I
     table = execution.trace.transactions
     places = np.zeros((len(execution.message_operations), 2, 2), dtype=np.int64)  # first byte and size, of both buffers
     places[:, 0] = np.stack([execution.of_messages(name) for name in ("input_start", "input_size")], axis=1)
-    for k, column in enumerate((table.blob_hashes_start, table.blob_hashes_size)):
-        places[execution.transaction_messages, 1, k] = column[execution.transactions]
+    blobs = np.stack([table.blob_hashes_start, table.blob_hashes_size], axis=1)
+    places[execution.transaction_messages, 1] = blobs[execution.transactions]
     starts, sizes = places.reshape(-1, 2).T
     ids = np.stack([execution.calldata_ids, execution.blob_ids], axis=1).reshape(-1)
     counts = execution.buffer_rows.reshape(-1)

@@ -144,7 +144,7 @@ class _Run:
         return None if address is None else int(self.leaf(addresses_from_bytes([address]))[0])
 
     def applies(self, code_hash: Limbs, own: int, nonce: int) -> bool:
-        """Whether an account with this code hash (16,) and its own nonce gets a code by an authorization with a nonce."""
+        """Whether an account with this code hash (16,) and nonce gets a code by an authorization with a nonce."""
         free = bool((code_hash == _EMPTY_CODE).all()) or self._delegates.of(code_hash) is not None
         return free and own == nonce
 

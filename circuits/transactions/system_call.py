@@ -290,7 +290,7 @@ def _fill_result(rows: Any, execution: Execution) -> None:
 def _last_logs(execution: Execution) -> NDArray[np.int64]:
     """When the last log of each system call is made that counts, or the call begins, (calls,)."""
     logs, numbers = execution.trace.logs, execution.system_operations
-    time = execution.begin_time[numbers - execution.first].copy()
+    time: NDArray[np.int64] = execution.begin_time[numbers - execution.first].copy()
     kept = np.flatnonzero(logs.reverted == 0)
     step = np.searchsorted(execution.step, logs.step[kept])
     there = step < len(execution.step)

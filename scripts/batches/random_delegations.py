@@ -16,11 +16,11 @@ from eth_account import Account
 from eth_utils.crypto import keccak
 
 from executor.forks import PRAGUE, Fork
+from executor.system_contracts import system_contracts, under
 from executor.transactions import GAS_AUTHORIZATION, floor_gas
 from scripts.batches import many_frames
 from scripts.batches.random_programs import WALLETS
 from scripts.batches.set_code import delegation
-from scripts.workloads.system_contracts import system_contracts, under
 
 SIGNERS = 3
 POINTERS = 3

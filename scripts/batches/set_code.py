@@ -8,12 +8,12 @@ from typing import Any
 
 from circuits.batch.execution import Execution
 from executor.forks import PRAGUE, Fork
+from executor.system_contracts import system_contracts
 from executor.transactions import DELEGATION_PREFIX
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
-from scripts.workloads.system_contracts import system_contracts
 
 NOBODY = bytes(20)
 EMPTY = bytes.fromhex("ab" * 20)  # an account without code

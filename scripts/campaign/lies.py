@@ -320,7 +320,7 @@ def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     execution = Execution(honest.batch, 0, len(honest.batch.operations))
     view = StateView.of(execution)
     accounts = len(view._accounts)
-    slots = int(sum((of >= 0).sum() for of in (view._storage_of_step, view._entry_slots, view._beacon_access)))
+    slots = int(sum((of >= 0).sum() for of in (view._storage_of_step, view._entry_slots, view._block_write)))
     worlds = execution.worlds
     if len(worlds.own) and rng.random() < 1 / 4:
         row = int(rng.integers(len(worlds.own)))
