@@ -33,7 +33,6 @@ from executor.forks import (
 from executor.opcodes import OPCODES
 from executor.trace import ExecutionTrace, FrameKind
 from scripts.batches import system_calls
-from scripts.batches.builder import Builder
 from scripts.forging.segments import Lie, check, objections, tell
 from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import RANGES
@@ -44,12 +43,9 @@ BEACON, TRANSACTION, WITHDRAWAL, HISTORY, CALL = (
     OperationKind.SYSTEM_CALL,
 )  # fmt: skip
 
-BATCHES: dict[str, Callable[[], Builder]] = {
-    "requests": system_calls.requests,
-    "requests of Prague": lambda: system_calls.requests(PRAGUE),
-    "other contracts": system_calls.others,
-    "halting contracts": lambda: system_calls.others(OSAKA, (system_calls.HALTING, system_calls.HALTING)),
-    "no contracts": system_calls.absent,
+#: Batches, and the fork of each.
+BATCHES = {name: (build, OSAKA) for name, build in system_calls.BATCHES.items()} | {
+    "requests of Prague": (system_calls.requests, PRAGUE)
 }
 
 ADDRESS_OF_SYSTEM = addresses_from_bytes([SYSTEM_ADDRESS])[0]
@@ -62,7 +58,8 @@ RETURNED = 70
 
 @cache
 def executed(name: str) -> ExecutedBatch:
-    return BATCHES[name]().provable()
+    build, fork = BATCHES[name]
+    return build(fork).provable()
 
 
 def trace_of(name: str) -> ExecutionTrace:
