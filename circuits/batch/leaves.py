@@ -111,7 +111,8 @@ class LeafValues:
         nonce: (K, 4): an account's.
         code_hash: (K, 16): an account's; that of the empty code for an account that does not exist.
         stored: (K,) uint8: 1 for an account that has storage, but neither nonce nor code, in the batch's pre-state: no
-            contract is created there (EIP-7610). It stays, for without code nothing touches the storage.
+            contract is created there (EIP-7610). It stays: without code nothing touches the storage, and who gets one
+            by an authorization (EIP-7702) has a nonce from then on, which takes the address, too.
     """
 
     value: Limbs

@@ -151,7 +151,7 @@ class Columns(OperationColumns):
     quotient = limb("the part of the gas spent that may be refunded, rounded down", U64, by=RANGE)
     quotient_carry = bit("bits of the carry out of each limb of it times the divisor", (U64 - 1, 3))
     remainder = element("gas spent modulo that divisor", by="two range checks")
-    refund_counter = element("refund counter at the end; 0 where the transaction fails", by="substate bus")
+    refund_counter = element("refund counter at the end; where it fails that of the beginning", by="substate bus")
     destructions = element("accounts that it has destroyed", by="substate bus")
     substate_time = element("time of the last change of either", by="substate bus")
     earned = nested(GasLimb, "the counter in limbs")
@@ -470,7 +470,7 @@ class Transaction(Table):
         air.query(RANGE16, row.remainder, count=real)
         air.query(RANGE16, divisor - 1 - row.remainder, count=real)
 
-        # What failed has earned nothing: its frame's substate is undone.
+        # What failed has earned nothing but what it begins with: its frame's substate is undone.
         air.send(SUBSTATE, row.operation, 0, self._refund(air), 0, row.time, count=real)
         last = (row.refund_counter, row.destructions, row.substate_time)
         air.receive(SUBSTATE, row.operation, 0, *last, count=real)

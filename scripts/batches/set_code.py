@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from eth_account import Account
+from eth_utils.crypto import keccak
+
 from circuits.batch.execution import Execution
-from executor.forks import PRAGUE, Fork
+from executor.forks import BEACON_ROOTS_ADDRESS, PRAGUE, Fork
+from executor.recorder import create_address_input
 from executor.system_contracts import system_contracts
 from executor.transactions import DELEGATION_PREFIX
 from scripts.batches.builder import Builder
@@ -36,6 +40,10 @@ DELEGATED = {
     TO_COLD: COLD,
 }
 
+#: Keys of accounts that no genesis holds, and the accounts.
+STRANGE_KEYS = [keccak(f"stranger {number}".encode()) for number in range(3 + len(DELEGATED))]
+STRANGERS = [bytes.fromhex(Account.from_key(key).address[2:]) for key in STRANGE_KEYS]
+
 #: Says what a frame sees of itself: who it is, who called it, and its own code.
 LOOKS = "caller 0 sstore address 1 sstore codesize 2 sstore 32 0 0 codecopy 0 mload 3 sstore 32 0 return"
 #: Looks at the codes of others, as they are.
@@ -51,9 +59,14 @@ def delegation(address: bytes) -> str:
     return "0x" + (DELEGATION_PREFIX + address).hex()
 
 
-def authorization(signer: int, address: bytes, nonce: int, **fields: int) -> dict[str, Any]:
+def authorization(signer: int, address: bytes, nonce: int, **fields: Any) -> dict[str, Any]:
     """One that a wallet signs."""
     return {"secretKey": "0x" + Builder.KEYS[signer].hex(), "address": "0x" + address.hex(), "nonce": nonce} | fields
+
+
+def strange(signer: int, address: bytes, nonce: int) -> dict[str, Any]:
+    """One that somebody signs whom no genesis holds."""
+    return authorization(0, address, nonce, secretKey="0x" + STRANGE_KEYS[signer].hex())
 
 
 def set_code(
@@ -162,3 +175,46 @@ def deep(fork: Fork = PRAGUE) -> Execution:
     return execution_of(
         building.block(building.transfer(2, CONTRACT, 0, gas=gas // 10, gasPrice=8), gasLimit=gas).execute()
     )
+
+
+@cache
+def extremes(fork: Fork = PRAGUE) -> Execution:
+    """Signers that come to be, count their last nonce, send, are paid or create; unusual delegates; taken addresses."""
+    building, wallets = accounts(fork), Builder.WALLETS
+    recipient, coinbase, worn, *signers = STRANGERS
+    creating, leaving = bytes([0xD1]) * 20, bytes([0xD2]) * 20
+    building.alloc(creating, code="0x" + assemble("0 0 0 create 0 sstore 3 0 0 1 create2 1 sstore").hex())
+    building.alloc(leaving, code="0x" + assemble("0 calldataload selfdestruct").hex())
+    building.alloc(worn, nonce=hex(2**64 - 2))
+    taken = keccak(create_address_input(wallets[3], 0))[12:]
+    building.alloc(taken, code=delegation(CONTRACT), balance=3)
+    building.block(
+        # Nobody has paid the coinbase, and the recipient, before they sign.
+        set_code(
+            building, 0, EMPTY, [strange(1, OTHER, 0)], maxFeePerGas=Builder.FIRST_BASE_FEE, maxPriorityFeePerGas=0
+        ),
+        set_code(building, 1, recipient, [strange(0, CONTRACT, 0)], value=5),
+        set_code(building, 1, worn, [strange(2, creating, 2**64 - 2), strange(2, NOBODY, 2**64 - 1)], value=2),
+        building.transfer(3, value=3, gas=100_000, data="0x00", to=b""),
+        building.transfer(3, taken, 1, gas=200_000),
+        coinbase=coinbase,
+    )
+    named = [wallets[0], wallets[1], BEACON_ROOTS_ADDRESS, (0x100).to_bytes(20, "big"), signers[0], coinbase]
+    asked = calls(*signers, gas="30000", value=1)
+    building.alloc(bytes([0xD3]) * 20, code="0x" + assemble(asked).hex(), balance=100)
+    building.block(
+        set_code(building, 0, bytes([0xD3]) * 20, [strange(3 + n, to, 0) for n, to in enumerate(named)], gas=3_000_000),
+        # The sender's own code creates, which counts its nonce twice, and leaves what it has to itself and to another.
+        set_code(building, 0, wallets[0], [authorization(0, creating, 3)], value=1),
+        set_code(
+            building,
+            0,
+            wallets[0],
+            [authorization(0, leaving, 7)],
+            nonce=6,
+            data="0x" + wallets[0].rjust(32, b"\0").hex(),
+        ),
+        building.transfer(0, wallets[0], 5, nonce=8, gas=100_000, data="0x" + wallets[2].rjust(32, b"\0").hex()),
+        coinbase=wallets[0],
+    )
+    return execution_of(building.execute())

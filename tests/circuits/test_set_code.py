@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import eth.vm.forks.berlin.logic
@@ -27,7 +28,7 @@ from circuits.state.account_events import _Run
 from circuits.state.state_view import StateView
 from circuits.statement import AUTHORIZATIONS_START, authorizations_digest
 from circuits.transactions import authorization
-from executor.forks import CANCUN, OSAKA, PRAGUE
+from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.machine import gets_code
 from executor.transactions import authorizations_of
 from scripts.batches import set_code
@@ -75,6 +76,21 @@ def test_segments() -> None:
     cuts = whole.operations.cuts.tolist()
     for first, end in ((0, cuts[3]), (cuts[3], cuts[4]), (cuts[4], cuts[-4]), (cuts[-4], cuts[-1])):
         assert findings(Execution(whole.batch, first, end)) == set()
+
+
+@pytest.mark.parametrize("fork", [PRAGUE, OSAKA])
+def test_extremes(fork: Fork) -> None:
+    """As one segment, and cut at each operation."""
+    execution = set_code.extremes(fork)
+    trace = execution.trace
+    assert trace.transactions.status.tolist() == [1, 1, 1, 0, 1, 1, 1, 1, 1]
+    filled = fill(execution)
+    assert check(filled) == []
+    rows: Any = _authorizations(filled)
+    assert rows.refunded[:4].tolist() == [0, 0, 1, 0]
+    assert rows.applies[:4].tolist() == [1, 1, 1, 0]
+    for first, end in pairwise(execution.operations.cuts.tolist()):
+        assert findings(Execution(execution.batch, first, end)) == set()
 
 
 def test_the_batch_has_what_it_says() -> None:
