@@ -95,6 +95,17 @@ def accounts(fork: Fork = PRAGUE) -> Builder:
     return building
 
 
+def transactions(building: Builder) -> list[dict[str, Any]]:
+    """Ones that use all tables that delegations have, for a batch of other contracts; and accounts for them."""
+    caller = bytes([0xAC]) * 20
+    building.alloc(COLD, code="0x" + assemble(LOOKS).hex())
+    building.alloc(TO_COLD, code=delegation(COLD), nonce=1)
+    source = calls(TO_COLD, gas="90000") + f" 0 0 0 0 {2**100} 0x{TO_COLD.hex()} 0 call"
+    building.alloc(caller, code="0x" + assemble(source).hex())
+    lists = [authorization(1, COLD, 2**32), authorization(1, NOBODY, 0, chainId=5)]
+    return [set_code(building, 2, TO_COLD, lists, gas=1_000_000), call_contract(building, 2, caller)]
+
+
 @cache
 def execution(fork: Fork = PRAGUE) -> Execution:
     """Set-code transactions of all kinds, and calls of accounts that have delegated, in two blocks."""

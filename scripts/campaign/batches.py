@@ -11,7 +11,7 @@ import numpy as np
 
 from executor.forks import CANCUN, Fork
 from executor.system_contracts import under
-from scripts.batches import calls, everything, random_delegations, system_calls, worlds
+from scripts.batches import calls, everything, random_delegations, set_code, system_calls, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
@@ -74,13 +74,15 @@ def _random_document(rng: np.random.Generator, small: bool) -> Document:
 
 def everything_document(fork: Fork = CANCUN, *, waits: bool = False) -> Document:
     """A batch that uses all tables and calls in all ways; `waits`: also the two that take very long programs."""
-    return under(_everything_document(waits, requests=bool(fork.block_end_calls)), fork)
+    return under(_everything_document(waits, fork), fork)
 
 
-def _everything_document(waits: bool, requests: bool = False) -> Document:
+def _everything_document(waits: bool, fork: Fork = CANCUN) -> Document:
     building = everything.builder(waits=waits)
     calls.add_contracts(building)
-    transactions = calls.transactions(building) + (system_calls.transactions(building) if requests else [])
+    transactions = calls.transactions(building)
+    transactions += system_calls.transactions(building) if fork.block_end_calls else []
+    transactions += set_code.transactions(building) if fork.sets_codes else []
     return building.block(*transactions, gasLimit=everything.GAS_LIMIT).document
 
 
