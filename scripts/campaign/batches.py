@@ -40,19 +40,19 @@ _FEW_PROGRAMS = (1, 2, 3)
 
 def random_document(rng: np.random.Generator, fork: Fork = CANCUN, *, small: bool = False) -> Document:
     """A batch: of random programs mostly, of everything there is, or of real contracts; `small`: filled fast."""
-    return under(_random_document(rng, small), fork)
+    return under(_random_document(rng, fork, small), fork)
 
 
-def _random_document(rng: np.random.Generator, small: bool) -> Document:
+def _random_document(rng: np.random.Generator, fork: Fork, small: bool) -> Document:
     kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
     if small and rng.random() < _OF_CALLS:
-        return calls.builder(rng.choice(calls.COUNT, 2, replace=False).tolist()).document
+        return calls.builder(rng.choice(calls.COUNT, 2, replace=False).tolist(), fork).document
     if kind == "frames" or (kind == "everything" and small):
         return many_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
     if kind == "programs":
         return single_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
     if kind == "everything":
-        return _everything_document(waits=True)
+        return everything_document(fork, waits=True)
     if kind == "compiled":
         return _first_transactions(str(rng.choice(_COMPILED)), int(rng.integers(1, 5)))
     if kind == "calling":
@@ -65,11 +65,7 @@ def _random_document(rng: np.random.Generator, small: bool) -> Document:
 
 def everything_document(fork: Fork = CANCUN, *, waits: bool = False) -> Document:
     """A batch that uses all tables and calls in all ways; `waits`: also the two that take very long programs."""
-    return under(_everything_document(waits), fork)
-
-
-def _everything_document(waits: bool) -> Document:
-    building = everything.builder(waits=waits)
+    building = everything.builder(waits=waits, fork=fork)
     calls.add_contracts(building)
     return building.block(*calls.transactions(building), gasLimit=everything.GAS_LIMIT).document
 
