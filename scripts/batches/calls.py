@@ -111,7 +111,7 @@ def transactions(building: Builder) -> list[dict[str, Any]]:
     most = building.fork.max_transaction_gas or 1 << 34
     creation: dict[str, Any] = {"to": b"", "gas": 600_000}
     found = [
-        call_contract(building, n % 3, to=to, value=n, gas=_GAS.get(to, 1_000_000))
+        call_contract(building, n % 3, to=to, value=n, gas=min(_GAS.get(to, 1_000_000), most))
         for n, to in enumerate((OUTERMOST, MAKER, CALLS_TWICE, CALLER, CREATOR, UNPAID, PRECOMPILES, STATIC))
     ]
     found.append(call_contract(building, 3, to=CALLER, gas=min((1 << 33) + 5, most)))

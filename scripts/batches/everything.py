@@ -122,6 +122,7 @@ def builder(*, waits: bool = True, fork: Fork = CANCUN) -> Builder:
     `waits`: False to save most of its steps, and the tables `stack_refresh` and `memory_refresh`.
     """
     building = Builder(fork, gasLimit=GAS_LIMIT)
+    most = fork.max_transaction_gas or GAS_LIMIT
     waiting = WAITING.replace("ROUNDS", str(_ROUNDS if waits else 1))
     building.alloc(BEACON_ROOTS_ADDRESS, nonce=1, code="0x" + BEACON_ROOTS_CODE.hex())
     programs = {CONTRACT: STATE, OTHER: ARITHMETIC, THIRD: waiting}
@@ -165,8 +166,8 @@ def builder(*, waits: bool = True, fork: Fork = CANCUN) -> Builder:
         building.transfer(3, FOURTH, 1, gas=100_000, **dear),
         *precompiled.transactions(building, 1),
         *_added_instructions(building, 2),
-        call_contract(building, 0, CALLER, value=5, gas=min(1 << 33, fork.max_transaction_gas or GAS_LIMIT)),
-        call_contract(building, 1, CALLER, gas=20_000_000),  # what CREATE2 makes is there, and takes nearly all gas
+        call_contract(building, 0, CALLER, value=5, gas=min(1 << 33, most)),
+        call_contract(building, 1, CALLER, gas=min(20_000_000, most)),  # what CREATE2 makes is there, and takes nearly all gas
         building.transfer(2, gas=100_000, data="0x" + initcode(_STOP).hex()) | {"to": ""},
         parentBeaconBlockRoot="0x" + "cd" * 32,
         gasLimit=GAS_LIMIT,
