@@ -12,6 +12,7 @@ from executor.forks import (
     Fork,
     SystemCall,
 )
+from executor.transactions import floor_gas
 
 #: Queue of requests for withdrawals (EIP-7002).
 WITHDRAWAL_REQUESTS_CODE = bytes.fromhex(
@@ -45,9 +46,22 @@ _CODES: Mapping[bytes, bytes] = {
 
 
 def under(document: dict[str, Any], fork: Fork) -> dict[str, Any]:
-    """A batch of Cancun with a genesis as one of a later fork, with the contracts that its blocks call."""
+    """A batch of Cancun with a genesis as one of a later fork, with the contracts that its blocks call.
+
+    Gas limits of transactions that are still to be signed are brought within the fork's rules.
+    """
     alloc = document["genesis"]["alloc"] | system_contracts(fork)
-    return document | {"fork": fork.name, "genesis": document["genesis"] | {"alloc": alloc}}
+    blocks = [
+        block | {"transactions": [t if isinstance(t, str) else allowed(t, fork) for t in block["transactions"]]}
+        for block in document["blocks"]
+    ]
+    return document | {"fork": fork.name, "genesis": document["genesis"] | {"alloc": alloc}, "blocks": blocks}
+
+
+def allowed(request: dict[str, Any], fork: Fork) -> dict[str, Any]:
+    """A transaction to be signed, with a gas limit between the floor of its calldata and the most that there may be."""
+    gas = max(request["gas"], floor_gas(bytes.fromhex(request.get("data", "0x")[2:]), fork.floor_gas_per_token))
+    return request | {"gas": gas if fork.max_transaction_gas is None else min(gas, fork.max_transaction_gas)}
 
 
 def system_contracts(fork: Fork, since: Fork | None = CANCUN) -> dict[str, dict[str, Any]]:

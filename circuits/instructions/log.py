@@ -25,7 +25,7 @@ from circuits.instructions.frame_fields import WritingFrameFields
 from circuits.instructions.memory_range import MemoryRange, reads, word_count
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
 from circuits.memory.buses import LOG_READ, MEMORY_BYTES
-from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, EMPTY_DIGEST, LOG_ITEM, ragged_chains
+from circuits.statement import BLOCKS_PER_WORD, BUFFER_START, LOG_ITEM, empty_digest, ragged_chains
 from circuits.transactions.buses import RECEIPTS
 from circuits.widths import DIGEST, WORD, WORD_BYTES
 from executor.opcodes import LOG0, MAX_TOPICS
@@ -101,7 +101,7 @@ class Log(InstructionTable):
         air.send(LOG_READ, row.frame, row.time + 1, offset, size, _START, count=reading)
         end = offset + size + row.range.slack
         air.receive(LOG_READ, row.frame, row.time + 1 + words, end, 0, row.data_digest, count=reading)
-        air.require_equal(row.data_digest, EMPTY_DIGEST, "no data", when=row.empty.zero)
+        air.require_equal(row.data_digest, empty_digest(), "no data", when=row.empty.zero)
         air.require_equal(row.data_digest, [0] * DIGEST, "a failing step reads no data", when=some * fails)
         # OPERATION: the receipt. A frame with a failing step is a world.
         frame, persists = row.of_frame, row.persists.zero
@@ -214,7 +214,7 @@ def fill_log(execution: Execution) -> Matrix | None:
     made = np.flatnonzero(~execution.failed[steps])
     log = _logs(execution, steps[made])
     rows.data_digest[made] = chain.data_digests[log]
-    rows.data_digest[sizes == 0] = EMPTY_DIGEST
+    rows.data_digest[sizes == 0] = empty_digest()
     kept = np.flatnonzero(persists)
     log = _logs(execution, steps[kept])
     rows.states[kept] = chain.log_states[log]

@@ -338,8 +338,8 @@ def account_events(
         elif event == _Event.RECIPIENT:
             operation, number, role = first + which, int(number_of[which]), run.of_role[:, which]
             role[Role.RECIPIENT_BEGIN] = replay.access(operation, recipient[number], time, value[number])
-            delegate = run.delegate(operation, recipient[number])
-            if delegate is not None and not creates[number]:
+            delegate = None if creates[number] else run.delegate(operation, recipient[number])
+            if delegate is not None:
                 role[Role.DELEGATE_BEGIN] = replay.access(operation, delegate, time + 1)
         elif event == _Event.AUTHORIZATION:
             run.of_authorization[which] = run.authorize(

@@ -34,7 +34,7 @@ from circuits.limbs import addresses_from_bytes, words_from_bytes
 from circuits.memory.buses import LOG_READ
 from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE, SUBSTATE
 from circuits.state.state_view import Role, StateView
-from circuits.statement import BUFFER_START, EMPTY_DIGEST, RECEIPTS_START, SYSTEM_CALL_ITEM, gas_limbs
+from circuits.statement import BUFFER_START, RECEIPTS_START, SYSTEM_CALL_ITEM, empty_digest, gas_limbs
 from circuits.transactions.buses import BLOCK, RECEIPTS
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
@@ -184,7 +184,7 @@ class SystemCall(Table):
         air.send(LOG_READ, row.frame, begin, row.output_start, row.output_size, _BUFFER_START, count=some)
         end = row.output_start + row.words * WORD_BYTES
         air.receive(LOG_READ, row.frame, begin + row.words, end, 0, row.output_digest, count=some)
-        air.require_equal(row.output_digest, EMPTY_DIGEST, "no output", when=real - some)
+        air.require_equal(row.output_digest, empty_digest(), "no output", when=real - some)
         air.require((1 - some) * row.words, "no words")
 
     @staticmethod

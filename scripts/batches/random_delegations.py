@@ -16,8 +16,8 @@ from eth_account import Account
 from eth_utils.crypto import keccak
 
 from executor.forks import PRAGUE, Fork
-from executor.system_contracts import system_contracts, under
-from executor.transactions import GAS_AUTHORIZATION, floor_gas
+from executor.system_contracts import allowed, system_contracts, under
+from executor.transactions import GAS_AUTHORIZATION
 from scripts.batches import many_frames
 from scripts.batches.random_programs import WALLETS
 from scripts.batches.set_code import delegation
@@ -61,10 +61,13 @@ def document(seed: int, programs: int = 8, fork: Fork = PRAGUE) -> dict[str, Any
             # Without code: with a nonce, or as one that does not exist.
             if rng.random() < 0.5:
                 del account["code"]
-                if rng.random() < 0.5:
+                # One that has nothing is not there (EIP-7523).
+                empty = not any(int(str(account.get(name, 0)), 0) for name in ("nonce", "balance"))
+                if rng.random() < 0.5 or empty:
                     alloc.pop(address)
             elif rng.random() < 0.2:
                 account["code"] = "0x00"
+            account.setdefault("nonce", 1)
             nonces.append(int(alloc.get(address, {}).get("nonce", 0)))
     for wallet in sorted(wallets)[:1]:
         if rng.random() < 0.5:
@@ -106,8 +109,4 @@ def _sign(
             entries.append(entry)
         request["authorizationList"] = entries
         request["gas"] += GAS_AUTHORIZATION * len(entries)
-    data = bytes.fromhex(request.get("data", "0x")[2:])
-    request["gas"] = max(request["gas"], floor_gas(data, fork.floor_gas_per_token))
-    if fork.max_transaction_gas is not None:
-        request["gas"] = min(request["gas"], fork.max_transaction_gas)
-    return request
+    return allowed(request, fork)

@@ -34,7 +34,7 @@ from circuits.functions.keccak_sponge import Keccak
 from circuits.instructions.call import CallColumns
 from circuits.instructions.step import Step
 from circuits.programs.alt_bn128_pairing import FIELD
-from circuits.programs.bls12_381 import R
+from circuits.programs.bls12_381 import P, R
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import Program, Variant
 from circuits.segment import heights_of, segment_circuit
@@ -338,6 +338,17 @@ def _call(number: int, given: Callable[[int], bytes], output: int) -> Call:
     return Call(number, given, PRECOMPILES[number].cost(0), output, PRAGUE)
 
 
+#: An element of Fp2 that is mapped to a point of order 13, which becomes infinity; so is its negative.
+_TO_INFINITY = (
+    0x183B3C193BEC9E190AF3D6BB6C4C994B51FC280756782B6817F115F91D05A87180BA5B33F4BAE7399492985CABB700F7,
+    0x18BE09F1D71B749AEDBB6EB2EC5D3D4F7FE4096FCE29948DDA4B6FBB574CCC7D7C9EAE8E5242A0609D0D490FF93697F3,
+)
+
+
+def _to_infinity(k: int) -> bytes:
+    return b"".join(element(number if k else P - number) for number in _TO_INFINITY)
+
+
 def _another_signature(k: int) -> bytes:
     """That of another hash."""
     valid = p256_signature(5 + k, _bytes(k, 32))
@@ -398,6 +409,7 @@ def cases() -> dict[str, Case]:
         "bls12-381-pairing-pair": Case("BLS12_PAIRING_CHECK, a pair more", _bls_pairs(3, False), _bls_pairs(2, False)),
         "bls12-381-map-g1": Case("BLS12_MAP_FP_TO_G1", _call(0x10, lambda k: element(5 + k), 128)),
         "bls12-381-map-g2": Case("BLS12_MAP_FP2_TO_G2", _call(0x11, lambda k: element(5 + k) + element(6 + k), 256)),
+        "bls12-381-map-g2-infinity": Case("BLS12_MAP_FP2_TO_G2 to infinity", _call(0x11, _to_infinity, 256)),
         "p256verify": Case(
             "P256VERIFY, valid", Call(0x100, lambda k: p256_signature(5 + k, _bytes(k, 32)), 6_900, 32, OSAKA)
         ),

@@ -11,7 +11,7 @@ import numpy as np
 
 from executor.forks import CANCUN, Fork
 from executor.system_contracts import under
-from scripts.batches import calls, everything, system_calls, worlds
+from scripts.batches import calls, everything, random_delegations, system_calls, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
@@ -33,6 +33,8 @@ _KINDS = {
 _OF_CALLS = 0.4
 #: How many batches have system contracts with something to do, in forks whose blocks call such.
 _OF_SYSTEM_CALLS = 0.08
+#: How many have set-code transactions, where a fork has these (EIP-7702).
+_OF_DELEGATIONS = 0.3
 #: Batches of programs that call and create (`scripts.batches.programs`).
 _CALLING = ("calls", "return data", "logs", "failures", "creations", "destruction", "deep")
 #: Programs of a batch, and of a small one.
@@ -44,6 +46,9 @@ def random_document(rng: np.random.Generator, fork: Fork = CANCUN, *, small: boo
     """A batch: of random programs mostly, of everything there is, or of real contracts; `small`: filled fast."""
     if fork.block_end_calls and rng.random() < _OF_SYSTEM_CALLS:
         return system_calls.BATCHES[str(rng.choice(list(system_calls.BATCHES)))](fork).document
+    if fork.sets_codes and rng.random() < _OF_DELEGATIONS:
+        programs = int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS))
+        return random_delegations.document(int(rng.integers(1 << 40)), programs, fork)
     return under(_random_document(rng, small), fork)
 
 

@@ -21,14 +21,15 @@ from circuits.batch.execution import Batch, Execution
 from circuits.segment import fill
 from circuits.statement import PublicColumns
 from executor.errors import BatchError
-from executor.forks import CANCUN
+from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.opcodes import NAMES
 from executor.provable import check_provable, proved_precompiles
+from executor.system_contracts import under
 from executor.trace import NONE, ExecutionTrace, Outcome
 from prover.assemble import assemble
 from prover.planner import SegmentPlan
 from prover.segment import SegmentProof, segment_jobs
-from scripts.batches import many_frames, single_frames
+from scripts.batches import many_frames, random_delegations, single_frames
 from scripts.batches.programs import PROGRAMS as PROGRAMS_OF_BATCHES
 from scripts.batches.single_frames import ALONE
 from tests.differential.agreement import report, run
@@ -39,7 +40,10 @@ from verifier.keys import SUPPORTED_HEIGHTS
 PROGRAMS = 40  # of a batch
 FEW, MANY = 3, 50  # batches
 CALLING = 20  # programs of a batch that call each other
+FEW_DELEGATED = 8  # programs of a batch of accounts that have delegated
 FEW_CALLING, PARTS, PART = 4, 10, 25  # batches; those of the deep test come in parts
+LATER = pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
+FEW_LATER, MANY_LATER = 1, 10  # batches of each kind and later fork
 
 
 class Counting(Protocol):
@@ -56,12 +60,14 @@ class Ran:
     steps: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)  # of frames
     done: Counter[str] = field(default_factory=Counter)  # instructions that succeeded
+    delegated: int = 0  # frames of accounts that have delegated
 
     def add(self, trace: ExecutionTrace) -> None:
         """Count a batch."""
         own = trace.frames.transaction != NONE
         self.programs += int(np.count_nonzero(own))
         self.steps += len(trace.steps)
+        self.delegated += int(trace.frames.delegates.sum())
         self.outcomes.update(Outcome(outcome).name for outcome in trace.frames.outcome[own].tolist())
         opcodes, counts = np.unique(trace.steps.opcode[trace.steps.failed == 0], return_counts=True)
         for opcode, count in zip(opcodes.tolist(), counts.tolist(), strict=True):
@@ -148,6 +154,17 @@ def test_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPatch) -
     assert happened.outcomes["SUCCESS"] > happened.programs / 2
 
 
+@pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
+def test_random_programs_of_accounts_that_have_delegated(monkeypatch: pytest.MonkeyPatch, fork: Fork) -> None:
+    """EIP-7702: set-code transactions, and calls of those who have signed or delegated before."""
+    ran = Ran()
+    for seed in range(FEW):
+        request = random_delegations.document(seed, FEW_DELEGATED, fork)
+        check(seed, request, ran, monkeypatch)
+    assert ran.programs > FEW * FEW_DELEGATED
+    assert ran.delegated
+
+
 @pytest.mark.deep
 @pytest.mark.parametrize("part", range(PARTS))
 def test_many_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
@@ -159,3 +176,27 @@ def test_many_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPat
     assert set(happened.precompiles) == set(proved_precompiles(CANCUN))
     rare = {"PRECOMPILE_FAILURE", "STACK_OVERFLOW", "COLLISION"}
     assert {outcome.name for outcome in Outcome} - set(happened.outcomes) <= rare
+
+
+def later(seeds: range, fork: Fork, monkeypatch: pytest.MonkeyPatch) -> tuple[Ran, Happened]:
+    """Batches of a later fork: programs by themselves; and ones that call each other, with accounts that delegate."""
+    ran, happened = Ran(), Happened()
+    for seed in seeds:
+        check(seed, under(single_frames.document(seed, PROGRAMS), fork), ran, monkeypatch)
+        check(seed, random_delegations.document(seed, CALLING, fork), happened, monkeypatch)
+    print(ran, happened, sep="\n")
+    assert ran.programs == len(seeds) * PROGRAMS
+    assert ran.outcomes["SUCCESS"] > ran.programs / 4
+    assert happened.frames.total() > len(seeds) * CALLING
+    return ran, happened
+
+
+@LATER
+def test_random_programs_of_later_forks(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    later(range(FEW_LATER), fork, monkeypatch)
+
+
+@pytest.mark.deep
+@LATER
+def test_many_random_programs_of_later_forks(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    later(range(1_000, 1_000 + MANY_LATER), fork, monkeypatch)

@@ -11,6 +11,8 @@ from hypothesis import given
 
 from executor.execute import ExecutedBatch
 from executor.forks import BPO1, BPO2, OSAKA, PRAGUE, Fork
+from executor.system_contracts import allowed
+from scripts.batches import random_delegations
 from scripts.batches.builder import Builder
 from scripts.batches.random_programs import documents
 from tests.differential.agreement import Tally, assert_agreement
@@ -18,6 +20,7 @@ from tests.differential.comparison import examples
 from tests.differential.specs import Specs
 
 FEW, MANY = 6, 300
+FEW_DELEGATING, MANY_DELEGATING, PROGRAMS = 2, 60, 12  # batches with set-code transactions, and programs of each
 CONTRACT, OTHER, POINTER = (bytes([byte]) * 20 for byte in (0xCC, 0xDD, 0xEE))
 FEES = {"maxFeePerGas": 1_000, "maxPriorityFeePerGas": 1}
 NO_REQUESTS = "0x00"
@@ -36,10 +39,14 @@ def specs_of_fork(fork: Fork) -> Iterator[Specs]:
 
 
 def of_fork(document: dict[str, Any], fork: Fork, requests: str = NO_REQUESTS) -> dict[str, Any]:
-    """A batch of Cancun as one of this fork."""
+    """A batch of Cancun as one of this fork, with contracts of requests of this code."""
     contracts = {"0x" + call.address.hex(): {"code": requests} for call in fork.block_end_calls}
-    genesis = document["genesis"]
-    return {**document, "fork": fork.name, "genesis": {**genesis, "alloc": contracts | genesis["alloc"]}}
+    genesis = document["genesis"] | {"alloc": contracts | document["genesis"]["alloc"]}
+    blocks = [
+        block | {"transactions": [allowed(request, fork) for request in block["transactions"]]}
+        for block in document["blocks"]
+    ]
+    return document | {"fork": fork.name, "genesis": genesis, "blocks": blocks}
 
 
 def agreed(specs: Specs, fork: Fork, building: Builder, requests: str = NO_REQUESTS) -> ExecutedBatch:
@@ -71,6 +78,29 @@ def test_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
 @pytest.mark.deep
 def test_many_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
     compare(specs_of_fork, fork, MANY, reproducible=False)
+
+
+def delegating(specs: Specs, fork: Fork, seeds: range) -> None:
+    """Batches whose accounts delegate, with set-code transactions: valid, and as the specs have them."""
+    tally, authorizations = Tally(), 0
+    for seed in seeds:
+        document = random_delegations.document(seed, PROGRAMS, fork)
+        ours = assert_agreement(specs, document, tally)
+        assert isinstance(ours, ExecutedBatch), ours
+        requests = [request for block in document["blocks"] for request in block["transactions"]]
+        authorizations += sum(len(request.get("authorizationList", ())) for request in requests)
+    print(tally, f"{authorizations} authorizations", sep="\n")
+    assert authorizations > 2 * len(seeds)
+    assert tally.outcomes["success"]
+
+
+def test_random_set_code_transactions(specs_of_fork: Specs, fork: Fork) -> None:
+    delegating(specs_of_fork, fork, range(FEW_DELEGATING))
+
+
+@pytest.mark.deep
+def test_many_random_set_code_transactions(specs_of_fork: Specs, fork: Fork) -> None:
+    delegating(specs_of_fork, fork, range(1_000, 1_000 + MANY_DELEGATING))
 
 
 def calling(address: bytes, kind: int = 0xF1) -> str:

@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from Crypto.Hash import SHA256
 from Crypto.PublicKey import ECC
 from Crypto.Signature import DSS
 from eth_utils.crypto import keccak
 from py_ecc.optimized_bls12_381 import G1, multiply, normalize
 
-from executor.fetch import Node, fetch
+from executor.fetch import Node, NodeError, fetch
 from executor.forks import HISTORY_STORAGE_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS
 from executor.signing import sign_transaction
 from scripts.workloads.assembler import assemble
@@ -82,13 +83,12 @@ class Geth:
     """A geth that mines a block when it is told to, of what it is told.
 
     Args:
-        url: where it listens.
+        node: it, when it listens.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url, self.node = url, Node(url)
-        # Asked again until it listens.
-        self._chain_id = int(self.node.call("eth_chainId"), 16)
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._chain_id = int(node.call("eth_chainId"), 16)
         self._blocks = 0
         self._nonces: dict[bytes, int] = {}
 
@@ -165,7 +165,7 @@ def running(program: str, folder: Path, times: Mapping[str, int], apis: str = "e
 
     Its own genesis for developers has prices of a fork that is still in the making, too (``bogotaTime``).
     """
-    genesis = json.loads(subprocess.run([program, "--dev", "dumpgenesis"], check=True, capture_output=True).stdout)
+    genesis = json.loads(_output(program, "--dev", "dumpgenesis"))
     config = {name: value for name, value in genesis["config"].items() if not name.endswith("Time")}
     config |= {"shanghaiTime": 0} | {f"{name}Time": time for name, time in times.items()}
     config["blobSchedule"] |= {name: blobs for name, blobs in BLOBS.items() if name in times}
@@ -173,7 +173,7 @@ def running(program: str, folder: Path, times: Mapping[str, int], apis: str = "e
     genesis["alloc"] |= {_hex(account.address): {"balance": hex(WALLET_BALANCE)} for account in (ALICE, BOB, CAROL)}
     path, data = folder / "genesis.json", folder / "data"
     path.write_text(json.dumps(genesis))
-    subprocess.run([program, "init", "--datadir", data, path], check=True, capture_output=True)
+    _output(program, "init", "--datadir", str(data), str(path))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -181,10 +181,35 @@ def running(program: str, folder: Path, times: Mapping[str, int], apis: str = "e
     command += ["--http", "--http.port", str(port), "--http.api", apis]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        yield Geth(f"http://127.0.0.1:{port}")
+        # Whatever proxy there is, it is not asked for what runs here.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NO_PROXY", "127.0.0.1")
+            yield Geth(_listening(f"http://127.0.0.1:{port}", process))
     finally:
         process.terminate()
         process.wait(PATIENCE)
+
+
+def is_recorded_version(program: str) -> bool:
+    """Whether a geth is the one that the fixtures are of."""
+    return f"Version: {VERSION}-" in _output(program, "version")
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+
+
+def _listening(url: str, process: subprocess.Popen[bytes]) -> Node:
+    """A node that has just been started, when it listens."""
+    node, deadline = Node(url), time.monotonic() + PATIENCE
+    while True:
+        try:
+            node.call("eth_chainId")
+        except NodeError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+        else:
+            return node
 
 
 def mine_cancun(geth: Geth) -> None:
@@ -310,8 +335,8 @@ def _hex(data: bytes) -> str:
 def main() -> None:
     """Record the chains."""
     program = shutil.which("geth")
-    if program is None:
-        raise SystemExit(f"go install github.com/ethereum/go-ethereum/cmd/geth@v{VERSION}")
+    if program is None or not is_recorded_version(program):
+        raise SystemExit(f"needs geth: go install github.com/ethereum/go-ethereum/cmd/geth@v{VERSION}")
     for name, (times, mine) in CHAINS.items():
         with tempfile.TemporaryDirectory() as folder, running(program, Path(folder), times) as geth:
             mine(geth)

@@ -257,7 +257,7 @@ DAMAGE = {
     "claim of a difference": (57, 1, "higher degree than it claims"),
     "number of constraints": (64, 1 << 20, "constraints"),
     "constraint": (65, 13, "not there"),
-    "number of interactions": (67, 1_001, "number of interactions"),
+    "number of interactions": (67, 4_001, "number of interactions"),
     "message": (69, 13, "a message is"),
     "count": (71, 13, "node 13 is not below 13"),
     "bus": (72, 1 << 16, "bus"),
