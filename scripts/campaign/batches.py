@@ -31,10 +31,10 @@ _KINDS = {
 }  # fmt: skip
 #: How many small batches call and create in every way: random programs do much else.
 _OF_CALLS = 0.4
-#: How many batches have system contracts with something to do, in forks whose blocks call such.
-_OF_SYSTEM_CALLS = 0.08
 #: How many have set-code transactions, where a fork has these (EIP-7702).
 _OF_DELEGATIONS = 0.3
+#: How many batches have system contracts with something to do, in forks whose blocks call such.
+_OF_SYSTEM_CALLS = 0.08
 #: Batches of programs that call and create (`scripts.batches.programs`).
 _CALLING = ("calls", "return data", "logs", "failures", "creations", "destruction", "deep")
 #: Programs of a batch, and of a small one.
@@ -44,11 +44,11 @@ _FEW_PROGRAMS = (1, 2, 3)
 
 def random_document(rng: np.random.Generator, fork: Fork = CANCUN, *, small: bool = False) -> Document:
     """A batch: of random programs mostly, of everything there is, or of real contracts; `small`: filled fast."""
-    if fork.block_end_calls and rng.random() < _OF_SYSTEM_CALLS:
-        return system_calls.BATCHES[str(rng.choice(list(system_calls.BATCHES)))](fork).document
     if fork.sets_codes and rng.random() < _OF_DELEGATIONS:
         programs = int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS))
         return random_delegations.document(int(rng.integers(1 << 40)), programs, fork)
+    if fork.block_end_calls and rng.random() < _OF_SYSTEM_CALLS:
+        return system_calls.BATCHES[str(rng.choice(list(system_calls.BATCHES)))](fork).document
     return under(_random_document(rng, small), fork)
 
 
