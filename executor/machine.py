@@ -119,12 +119,18 @@ def confined_machine(confined: Confined) -> Any:
         account_db_class = InsertingAccountDB
         computation_class = ConfinedComputation
         transaction_executor_class = ConfinedExecutor
+        calls_system = False  # there are no warm precompiles in a system call
 
         def get_ancestor_hash(self, block_number: int) -> bytes:
             distance = self.block_number - block_number
             if not 0 < distance <= MAX_ANCESTORS:
                 return b""
             return confined.ancestors.hash_of(block_number)
+
+        def is_address_warm(self, address: Any) -> bool:
+            if self.calls_system:
+                return bool(self._account_db.is_address_warm(address))
+            return bool(super().is_address_warm(address))
 
         @property
         def blob_base_fee(self) -> int:
@@ -222,11 +228,13 @@ def confined_machine(confined: Confined) -> Any:
             caller, contract = Address(SYSTEM_ADDRESS), Address(call.address)
             # As the recipient of a transaction (EIP-2929); the execution specs begin without any warm account.
             state.mark_address_warm(contract)
+            state.calls_system = True
             message = Message(SYSTEM_CALL_GAS, contract, caller, 0, data, code, should_transfer_value=False)
             context = state.get_transaction_context_class()(gas_price=state.base_fee, origin=caller)
             finished = state.computation_class.apply_message(state, message, context)
             if finished.is_error and call.request_type is not None:
                 raise BatchError(f"the call of the system contract 0x{call.address.hex()} failed: {finished.error}")
+            state.calls_system = False
             state.clear_transient_storage()
             for account in finished.get_accounts_for_deletion():
                 state.delete_account(account)

@@ -22,7 +22,7 @@ class StateKind(IntEnum):
     EXISTS = 5  # 1: the account is in the account trie
     HAS_STORAGE = 6  # 1: the storage that the account has in the pre-state is not empty; 0 when that was wiped
     TRANSIENT = 7  # EIP-1153
-    WARM_ADDRESS = 8  # EIP-2929; precompiles are 1 from the start
+    WARM_ADDRESS = 8  # EIP-2929; precompiles are 1 from the start of a transaction
     WARM_SLOT = 9  # EIP-2929
     ORIGINAL = 10  # value of a slot before the transaction (EIP-2200); only read
     CREATED = 11  # 1: the account was created by this transaction (EIP-6780)

@@ -24,9 +24,9 @@ from circuits.batch.operations import OperationKind, Operations
 from circuits.batch.precompiles import MODEXP, precompile_duration, precompile_numbers, precompile_output
 from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds
-from circuits.limbs import Limbs
+from circuits.limbs import Limbs, addresses_from_bytes
 from circuits.widths import WORD
-from executor.forks import EXECUTED_FORKS, AddedInstruction, Fork
+from executor.forks import EXECUTED_FORKS, SYSTEM_ADDRESS, AddedInstruction, Fork
 from executor.modexp import ModexpInput
 from executor.opcodes import (
     CALLS,
@@ -690,6 +690,14 @@ class Execution:
         is_call = np.isin(self.message_operations, self.system_operations)
         found[~is_call] = getattr(self.trace.transactions, column)[self.transactions]
         found[is_call] = getattr(self.trace.system_calls, column)[self.system_calls]
+        return found
+
+    def origins(self, operations: Integers) -> Limbs:
+        """ORIGIN (n, 10) in these operations (n,), transactions and system calls."""
+        found = np.repeat(addresses_from_bytes([SYSTEM_ADDRESS]), len(operations), axis=0)
+        own = np.isin(operations, self.transaction_operations)
+        senders = self.trace.transactions.sender[self.transactions]
+        found[own] = senders[self.transaction_places(operations[own])]
         return found
 
     def transaction_places(self, operations: Integers) -> Integers:

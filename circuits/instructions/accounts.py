@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.expression import Expression, Operand
-from circuits.air.field import MODULUS, Matrix
+from circuits.air.field import MODULUS, Matrix, inverse
 from circuits.air.gadgets.basic import IsZero, TimeOrder, one_hot, range_check, select, total
 from circuits.air.gadgets.words import AddWords
 from circuits.air.layout import Layout, TraceView, allocate, bit, element, limb, nested, word
@@ -26,15 +26,16 @@ from circuits.batch.execution import Execution, Integers
 from circuits.batch.frame_data import FAR
 from circuits.batch.precompiles import precompile_numbers
 from circuits.component import Acting, Component
-from circuits.frames.buses import CODE
+from circuits.frames.buses import CODE, CONTEXT
 from circuits.frames.code import CODE_KIND
+from circuits.frames.contexts import TRANSACTION_CONTEXT
 from circuits.frames.frames import Ending
 from circuits.frames.gas import Charge
 from circuits.instructions.buses import COPY
 from circuits.instructions.copies import EXPANSION_BUS, Place, Size, constrain_reach
 from circuits.instructions.frame_fields import FrameFields, WritingFrameFields, require_idle
 from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_step
-from circuits.limbs import Limbs, words_from_bytes
+from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes
 from circuits.memory.buses import EXPANSION
 from circuits.state.account_replay import created
 from circuits.state.buses import ACCOUNT, SUBSTATE
@@ -48,7 +49,7 @@ from circuits.state.state_view import (
     extcodecopy_costs,
 )
 from circuits.widths import ADDRESS, NONCE, WORD
-from executor.forks import Fork
+from executor.forks import SYSTEM_ADDRESS, Fork
 from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 
@@ -58,6 +59,8 @@ GAS_LOW = 5
 GAS_SELFDESTRUCT_NEW_ACCOUNT = 25000
 
 EMPTY_CODE: Limbs = words_from_bytes([EMPTY_CODE_HASH])[0]
+#: The sum of the limbs of the system address.
+_SYSTEM_SUM = int(addresses_from_bytes([SYSTEM_ADDRESS]).astype(np.int64).sum())
 #: Sizes of codes are at most 2^24: the upper limb is below 2^9.
 _SIZE_HIGH_BITS = 9
 ACCOUNT_BUS = "account bus: its sender"
@@ -119,7 +122,11 @@ class AccountToken(Layout):
 
 
 class Coldness(Layout):
-    """Whether an account is cold: not touched by the transaction, and no precompile (EIP-2929)."""
+    """Whether an account is cold: not touched by the transaction, and no precompile (EIP-2929).
+
+    In forks that have system calls: no precompile of a transaction. A system call has no warm precompiles; its frames
+    know it by ORIGIN.
+    """
 
     cold = bit("1: cold")
     touched = nested(IsZero, "whether the warm mark is the transaction's")
@@ -128,6 +135,14 @@ class Coldness(Layout):
         "(low - 1)(low - 2), and so on: two more precompiles each", OpenSize("precompile_pairs"), by="its constraint"
     )
     low = nested(IsZero, "whether the lowest limb is that of a precompile")
+    origin = limb(
+        "ORIGIN, where the account is a precompile, else 0", OpenSize("system_calls", ADDRESS), by="context bus, or 0"
+    )
+    called = element(
+        "1: a precompile; 1: it is, in a system call; inverse of what the sum of the limbs of ORIGIN differs by",
+        OpenSize("system_calls", 3),
+        by="its constraints",
+    )
 
     @staticmethod
     def constrain(
@@ -151,12 +166,35 @@ class Coldness(Layout):
             air.require(cell - product, f"product {i}")
             product = cell
         IsZero.constrain(air, cells.low, product, when=when, name="low limb")
-        cold = (when - cells.touched.zero) * (1 - cells.high.zero * cells.low.zero)
-        air.require(cells.cold - cold, "cold")
+        untouched, spared = when - cells.touched.zero, cells.high.zero * cells.low.zero
+        if len(cells.called):
+            spared = Coldness._of_transaction(air, cells, frame.operation, spared)
+        air.require(cells.cold - untouched * (1 - spared), "cold")
 
     @staticmethod
-    def fill(cells: Any, access: AccountAccesses, precompiles: Sequence[int]) -> NDArray[np.bool_]:
+    def _of_transaction(air: Air, cells: Any, operation: Expression, precompiled: Expression) -> Expression:
+        """Whether the account is a precompile and the operation a transaction, from whether it is a precompile.
+
+        ORIGIN is the system address in system calls alone. A sum of limbs that is one less than the greatest is that of
+        the system address or of one of nine others; an address is a hash, whose every bit would have to be right.
+        """
+        precompile, system, inverse_ = cells.called
+        air.require(precompile - precompiled, "a precompile")
+        origin = [*cells.origin, *[air.constant(0)] * (WORD - ADDRESS)]
+        air.query(CONTEXT, TRANSACTION_CONTEXT, operation, OPCODES["ORIGIN"], origin, count=precompile)
+        idle = 1 - precompile
+        air.require_equal([*cells.origin, system, inverse_], [0] * (ADDRESS + 2), "no precompile", when=idle)
+        apart = total(cells.origin) - _SYSTEM_SUM * precompile
+        air.require(apart * inverse_ - precompile + system, "in a system call: apart")
+        air.require(apart * system, "in a system call: not apart")
+        air.require(system * inverse_, "in a system call: no inverse")
+        never_cold: Expression = precompile - system
+        return never_cold
+
+    @staticmethod
+    def fill(cells: Any, access: AccountAccesses, execution: Execution) -> NDArray[np.bool_]:
         """Returns whether each account is cold."""
+        precompiles = precompile_numbers(execution.fork)
         low = access.address[:, 0].astype(np.int64)
         high = access.address[:, 1:].astype(np.int64).sum(axis=1)
         mark = (access.warm - access.operation - 1) % MODULUS
@@ -168,7 +206,16 @@ class Coldness(Layout):
                 product = product * ((low - number) % MODULUS) % MODULUS
             cells.products[:, i] = product
         IsZero.fill(cells.low, product.astype(np.uint64))
-        cold: NDArray[np.bool_] = (mark != 0) & ~((high == 0) & (product == 0))
+        spared = (high == 0) & (product == 0)
+        if execution.fork.block_end_calls:
+            precompiled = spared
+            origin = execution.origins(access.operation) * precompiled[:, None]
+            apart = origin.astype(np.int64).sum(axis=1) - _SYSTEM_SUM * precompiled
+            system = precompiled & (apart == 0)
+            spared = precompiled & ~system
+            cells.origin = origin
+            cells.called = np.stack([precompiled, system, inverse((apart % MODULUS).astype(np.uint64))], axis=1)
+        cold: NDArray[np.bool_] = (mark != 0) & ~spared
         cells.cold = cold
         return cold
 
@@ -185,7 +232,7 @@ class PricedByColdness(InstructionTable):
 
 def layout_of(layout: type[Layout[Any]], fork: Fork) -> type[Layout[Any]]:
     """A layout with a `Coldness`, for the precompiles of a fork."""
-    return layout.sized(precompile_pairs=-(-len(fork.precompiles) // 2))
+    return layout.sized(precompile_pairs=-(-len(fork.precompiles) // 2), system_calls=int(bool(fork.block_end_calls)))
 
 
 class Emptiness(Layout):
@@ -319,7 +366,7 @@ def fill_account_query(execution: Execution) -> Matrix | None:
     access = StateView.of(execution).account_instruction(steps)
     FrameFields.fill(rows.of_frame, execution, steps)
     AccountToken.fill(rows.token, access)
-    cold = Coldness.fill(rows.coldness, access, precompile_numbers(execution.fork))
+    cold = Coldness.fill(rows.coldness, access, execution)
     empty = Emptiness.fill(rows.emptiness, access)
     Charge.fill(rows.charge, execution.gas[steps], np.where(cold, GAS_COLD_ACCOUNT, GAS_WARM_ACCESS))
     asks = is_size & ~has_no_code(access) & ~execution.failed[steps]
@@ -478,7 +525,7 @@ def fill_extcodecopy(execution: Execution) -> Matrix | None:
     access = view.account_instruction(here)
     FrameFields.fill(block.of_frame, execution, here)
     AccountToken.fill(block.token, access)
-    cold = Coldness.fill(block.coldness, access, precompile_numbers(execution.fork))
+    cold = Coldness.fill(block.coldness, access, execution)
     cost[at] = least[at] + np.where(cold, GAS_COLD_ACCOUNT - GAS_WARM_ACCESS, 0)
     moves = ~execution.failed[here] & (size[at] > 0)
     no_code = moves & has_no_code(access)
@@ -599,7 +646,7 @@ def fill_selfdestruct(execution: Execution) -> Matrix | None:
     WritingFrameFields.fill(block.of_frame, execution, here)
     AccountToken.fill(block.own, own)
     AccountToken.fill(block.beneficiary, beneficiary)
-    cold = Coldness.fill(block.coldness, beneficiary, precompile_numbers(execution.fork))
+    cold = Coldness.fill(block.coldness, beneficiary, execution)
     empty = Emptiness.fill(block.emptiness, beneficiary)
     balance = own.balance.astype(np.int64).sum(axis=1)
     IsZero.fill(block.no_balance, balance.astype(np.uint64))

@@ -35,7 +35,6 @@ from circuits.batch.execution import (
     small_integers,
     words_of,
 )
-from circuits.batch.precompiles import precompile_numbers
 from circuits.component import Acting, Component
 from circuits.frames.buses import CALLER, CODE, DELEGATING, DELEGATION, MESSAGE, RESULT
 from circuits.frames.frame_state import FrameState
@@ -284,7 +283,7 @@ def _fill_calling(
     access = view.account_instruction(steps[at])
     AccountToken.fill(block.callee, access)
     cold, empty = np.zeros(len(steps), dtype=bool), np.zeros(len(steps), dtype=bool)
-    cold[at] = Coldness.fill(block.coldness, access, precompile_numbers(execution.fork))
+    cold[at] = Coldness.fill(block.coldness, access, execution)
     empty[at] = Emptiness.fill(block.emptiness, access)
     matrix[at] = looking
     sends = (opcode == OPCODES["CALL"]) & some
@@ -458,9 +457,7 @@ class Delegate(Layout):
         cells.id, _ = execution.codes_of(callee.code_hash)
         cells.address = access.address
         AccountToken.fill(cells.token, access)
-        return np.where(
-            Coldness.fill(cells.coldness, access, precompile_numbers(execution.fork)), GAS_COLD_ACCOUNT, GAS_WARM_ACCESS
-        )
+        return np.where(Coldness.fill(cells.coldness, access, execution), GAS_COLD_ACCOUNT, GAS_WARM_ACCESS)
 
 
 class DelegatedColumns(OpenedColumns):

@@ -1,8 +1,8 @@
 """Calls of system contracts outside of transactions: what happens before their first step and after their last one.
 
 A call runs the code that the contract has, as the system address, with 30,000,000 gas and without value; nobody pays
-for it. Its contract is warm, and nothing else but precompiles; it has a transient storage of its own, refunds that
-nobody gets, and logs that are in no receipt.
+for it. Its contract is warm, and nothing else, precompiles included; it has a transient storage of its own, refunds
+that nobody gets, and logs that are in no receipt.
 A contract without code answers nothing. Where the call has to give a request of the block (EIP-7002, EIP-7251) there
 is code and it succeeds; what it returns is part of the commitment, so that the verifier knows it. Otherwise the call
 may fail: then all it did is undone, and the block goes on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from executor.forks import (
@@ -37,7 +38,7 @@ RETURNING = f"""
     0 0 0 0 7 0x{Builder.FRESH.hex()} gas call
     0x{OTHER.hex()} balance
     {creating("create2", _DESTROYED, "8", value=1)} {creating("create", assemble("stop"))}
-    32 64 64 0 2 gas staticcall
+    32 64 64 0 2 gas staticcall 2 extcodehash 3 balance 3 balance 64 64 0 4 gas delegatecall 0 0 0 0 6 2000 staticcall
     origin 0 mstore gasprice 32 mstore caller 64 mstore
     70 20 return
 """
@@ -54,6 +55,14 @@ def _withdrawal(number: int, amount: int, address: bytes = Builder.FRESH) -> dic
 
 def _request(building: Builder, sender: int, contract: bytes, request: bytes, value: int = 1) -> dict[str, Any]:
     return building.transfer(sender, contract, value, gas=300_000, data="0x" + request.hex())
+
+
+def transactions(building: Builder) -> list[dict[str, Any]]:
+    """A request of each kind, where the contracts of the main network are."""
+    return [
+        _request(building, 0, WITHDRAWAL_REQUESTS_ADDRESS, WITHDRAWAL_REQUEST),
+        _request(building, 1, CONSOLIDATION_REQUESTS_ADDRESS, CONSOLIDATION_REQUEST),
+    ]
 
 
 def requests(fork: Fork = OSAKA, count: int = 2) -> Builder:
@@ -102,3 +111,17 @@ def absent(fork: Fork = OSAKA) -> Builder:
     building = Builder(fork)
     del building.document["genesis"]["alloc"]["0x" + HISTORY_STORAGE_ADDRESS.hex()]
     return building.block(building.transfer(0)).block(building.transfer(0, HISTORY_STORAGE_ADDRESS, 3))
+
+
+def halting(fork: Fork = OSAKA) -> Builder:
+    """As `others`, but the contracts that are called at the start halt exceptionally."""
+    return others(fork, (HALTING, HALTING))
+
+
+#: All of them, by name.
+BATCHES: dict[str, Callable[[Fork], Builder]] = {
+    "requests": requests,
+    "other contracts": others,
+    "halting contracts": halting,
+    "no contracts": absent,
+}

@@ -11,7 +11,7 @@ import numpy as np
 
 from executor.forks import CANCUN, Fork
 from executor.system_contracts import under
-from scripts.batches import calls, everything, random_delegations, worlds
+from scripts.batches import calls, everything, random_delegations, system_calls, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
@@ -33,6 +33,8 @@ _KINDS = {
 _OF_CALLS = 0.4
 #: How many have set-code transactions, where a fork has these (EIP-7702).
 _OF_DELEGATIONS = 0.3
+#: How many batches have system contracts with something to do, in forks whose blocks call such.
+_OF_SYSTEM_CALLS = 0.08
 #: Batches of programs that call and create (`scripts.batches.programs`).
 _CALLING = ("calls", "return data", "logs", "failures", "creations", "destruction", "deep")
 #: Programs of a batch, and of a small one.
@@ -45,6 +47,8 @@ def random_document(rng: np.random.Generator, fork: Fork = CANCUN, *, small: boo
     if fork.sets_codes and rng.random() < _OF_DELEGATIONS:
         programs = int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS))
         return random_delegations.document(int(rng.integers(1 << 40)), programs, fork)
+    if fork.block_end_calls and rng.random() < _OF_SYSTEM_CALLS:
+        return system_calls.BATCHES[str(rng.choice(list(system_calls.BATCHES)))](fork).document
     return under(_random_document(rng, small), fork)
 
 
@@ -70,13 +74,14 @@ def _random_document(rng: np.random.Generator, small: bool) -> Document:
 
 def everything_document(fork: Fork = CANCUN, *, waits: bool = False) -> Document:
     """A batch that uses all tables and calls in all ways; `waits`: also the two that take very long programs."""
-    return under(_everything_document(waits), fork)
+    return under(_everything_document(waits, requests=bool(fork.block_end_calls)), fork)
 
 
-def _everything_document(waits: bool) -> Document:
+def _everything_document(waits: bool, requests: bool = False) -> Document:
     building = everything.builder(waits=waits)
     calls.add_contracts(building)
-    return building.block(*calls.transactions(building), gasLimit=everything.GAS_LIMIT).document
+    transactions = calls.transactions(building) + (system_calls.transactions(building) if requests else [])
+    return building.block(*transactions, gasLimit=everything.GAS_LIMIT).document
 
 
 def _first_transactions(example: str, count: int) -> Document:

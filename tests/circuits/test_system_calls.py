@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.air.field import MODULUS
 from circuits.air.mutation import mutate
 from circuits.batch.execution import Batch, Execution
 from circuits.batch.operation_items import HISTORY_SERVE_WINDOW, operation_items
 from circuits.batch.operations import OperationKind
-from circuits.limbs import words_to_ints
+from circuits.limbs import addresses_from_bytes, words_to_ints
 from circuits.segment import FilledSegment, fill, segment_circuit
 from circuits.state.state_view import StateView
 from circuits.transactions import history, system_call
@@ -32,7 +33,6 @@ from executor.forks import (
 from executor.opcodes import OPCODES
 from executor.trace import ExecutionTrace, FrameKind
 from scripts.batches import system_calls
-from scripts.batches.builder import Builder
 from scripts.forging.segments import Lie, check, objections, tell
 from tests.circuits.family import check_family, mutate_family
 from tests.circuits.lying import RANGES
@@ -43,13 +43,13 @@ BEACON, TRANSACTION, WITHDRAWAL, HISTORY, CALL = (
     OperationKind.SYSTEM_CALL,
 )  # fmt: skip
 
-BATCHES: dict[str, Callable[[], Builder]] = {
-    "requests": system_calls.requests,
-    "requests of Prague": lambda: system_calls.requests(PRAGUE),
-    "other contracts": system_calls.others,
-    "halting contracts": lambda: system_calls.others(OSAKA, (system_calls.HALTING, system_calls.HALTING)),
-    "no contracts": system_calls.absent,
+#: Batches, and the fork of each.
+BATCHES = {name: (build, OSAKA) for name, build in system_calls.BATCHES.items()} | {
+    "requests of Prague": (system_calls.requests, PRAGUE)
 }
+
+ADDRESS_OF_SYSTEM = addresses_from_bytes([SYSTEM_ADDRESS])[0]
+SYSTEM_SUM = int(ADDRESS_OF_SYSTEM.astype(int).sum())
 
 #: Of `others`: the calls of the first block, by their rows in the trace's system calls, and what the third returns.
 REVERTS, UNHEARD, RETURNS, SILENT = range(4)
@@ -58,7 +58,8 @@ RETURNED = 70
 
 @cache
 def executed(name: str) -> ExecutedBatch:
-    return BATCHES[name]().provable()
+    build, fork = BATCHES[name]
+    return build(fork).provable()
 
 
 def trace_of(name: str) -> ExecutionTrace:
@@ -337,6 +338,32 @@ def test_logs_of_a_call_come_into_receipts() -> None:
     assert {"chain"} <= caught(Lie(tables={"system_call": receipts}))
 
 
+@pytest.mark.parametrize("table", ["account_query", "call"])
+def test_a_precompile_that_is_warm_in_a_system_call(table: str) -> None:
+    """Its price is that of a transaction, whatever ORIGIN is said to be."""
+
+    def warm(rows: Any) -> None:
+        system, inverse = 1, 2
+        row = int(np.flatnonzero(rows.coldness.called[:, system] & rows.coldness.cold)[0])
+        rows.coldness.cold[row] = 0
+        rows.coldness.called[row, system] = 0
+        rows.coldness.origin[row, 0] = 0
+        apart = rows.coldness.origin[row].astype(int).sum() - SYSTEM_SUM
+        rows.coldness.called[row, inverse] = pow(int(apart), -1, MODULUS)
+
+    assert {"context"} <= caught(Lie(tables={table: warm}))
+
+    def cold(rows: Any) -> None:
+        """In a transaction, where the account would be warm."""
+        called = rows.coldness.called
+        row = int(np.flatnonzero((called[:, 0] == 1) & (called[:, 1] == 0))[0])
+        called[row] = (1, 1, 0)
+        rows.coldness.origin[row] = ADDRESS_OF_SYSTEM
+        rows.coldness.cold[row] = rows.coldness.touched.zero[row] == 0
+
+    assert {"context"} <= caught(Lie(tables={table: cold}))
+
+
 def test_what_a_call_destroys_stays() -> None:
     def none(rows: Any) -> None:
         assert rows.destructions[RETURNS] == 1
@@ -404,7 +431,7 @@ def test_mutations_of_families() -> None:
 @pytest.mark.parametrize("name", ["requests", "other contracts", "no contracts"])
 def test_mutations_of_the_circuit(name: str) -> None:
     filled = fill(whole(name))
-    names = ("history", "system_call", "log_read", "beacon")
+    names = ("history", "system_call", "log_read", "beacon", "account_query", "call")
     tables = {name for name in names if filled.traces[filled.circuit.names.index(name)] is not None}
     found = mutate(filled.circuit, filled.traces, filled.public_lists, rows_per_table=8, seed=1, tables=tables)
     assert found.survivors == [], str(found)
