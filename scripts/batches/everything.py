@@ -167,7 +167,9 @@ def builder(*, waits: bool = True, fork: Fork = CANCUN) -> Builder:
         *precompiled.transactions(building, 1),
         *_added_instructions(building, 2),
         call_contract(building, 0, CALLER, value=5, gas=min(1 << 33, most)),
-        call_contract(building, 1, CALLER, gas=min(20_000_000, most)),  # what CREATE2 makes is there, and takes nearly all gas
+        call_contract(
+            building, 1, CALLER, gas=min(20_000_000, most)
+        ),  # what CREATE2 makes is there, and takes nearly all gas
         building.transfer(2, gas=100_000, data="0x" + initcode(_STOP).hex()) | {"to": ""},
         parentBeaconBlockRoot="0x" + "cd" * 32,
         gasLimit=GAS_LIMIT,
