@@ -62,10 +62,11 @@ SIZES = {INIT_CODE: ("size", 1), NUMBER: ("count", WORD_BYTES), EXPONENT: ("word
 #: Units of time that may be taken for each such row, by sender; MCOPY reads all words before it writes any, and MODEXP
 #: copies a number before it reads it.
 PER_WORD = {
-    "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "create": 1, "deposit": 1, "extcodecopy": 1,
+    "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "call_delegated": 1, "create": 1, "deposit": 1,
+    "extcodecopy": 1,
     "field_calls": 1 + max(-(-WORD_BYTES * INSTANCE_TIME // p.stride) for p in PRECOMPILES.values() if p.stride),
     "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "modexp": 2, "returndatacopy": 1,
-    "system_call": 1, "call_delegated": 1,
+    "system_call": 1,
 }  # fmt: skip
 
 #: What each row of a table takes beside that, where it is not a product of bits: a call's last instance.
@@ -76,7 +77,7 @@ SETTLED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "frame": lambda row: {"what runs nothing ends at once": 1},
     "transaction": lambda row: {
         "without a frame it ends": row.real,
-        "padding opens nothing": _frame_time(row) - row.end_time,
+        "padding opens nothing": _begin(row) - row.end_time,
     },
     "create": lambda row: {"the address is taken": 1},
     "create_stopped": lambda row: {"reason: exactly one flag": row.time + 1},
@@ -84,10 +85,10 @@ SETTLED: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
-def _frame_time(row: Any) -> Any:
+def _begin(row: Any) -> Expression:
     """When the outermost frame of a transaction begins."""
-    time = row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys
-    return time + row.authorizations + RECIPIENT_TIME * row.real if "authorizations" in row.parts else time
+    time: Expression = row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys
+    return time + row.authorizations + RECIPIENT_TIME * row.real if hasattr(row, "authorizations") else time
 
 
 def _field(table: Table, interaction: Any, name: str) -> Expression:
@@ -191,7 +192,7 @@ def test_words_take_as_much_time_as_there_are_rows_for_them(name: str) -> None:
         _check_words(PRAGUE, name, _system_calls(PRAGUE))
     elif name == "call_delegated":
         traces = fill(set_code.execution(PRAGUE)).traces
-        _check_words(PRAGUE, name, traces[segment_circuit(PRAGUE).names.index(name)])
+        _check_words(PRAGUE, name, dict(zip(_tables(PRAGUE), traces, strict=True))[name])
     else:
         _check_words(CANCUN, name, _segment()[name])
 
