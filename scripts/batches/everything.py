@@ -7,7 +7,7 @@ from typing import Any
 
 from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, CANCUN, Fork
-from scripts.batches import precompiled
+from scripts.batches import precompiled, set_code
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract, creating, initcode
 from scripts.batches.segment import execution_of
@@ -166,6 +166,7 @@ def builder(*, waits: bool = True, fork: Fork = CANCUN) -> Builder:
         building.transfer(3, FOURTH, 1, gas=100_000, **dear),
         *precompiled.transactions(building, 1),
         *_added_instructions(building, 2),
+        *(set_code.transactions(building) if fork.sets_codes else ()),
         call_contract(building, 0, CALLER, value=5, gas=min(1 << 33, most)),
         call_contract(
             building, 1, CALLER, gas=min(20_000_000, most)

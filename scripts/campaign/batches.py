@@ -11,7 +11,7 @@ import numpy as np
 
 from executor.forks import CANCUN, Fork
 from executor.system_contracts import under
-from scripts.batches import calls, everything, random_delegations, set_code, system_calls, worlds
+from scripts.batches import calls, everything, random_delegations, system_calls, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
@@ -76,9 +76,7 @@ def everything_document(fork: Fork = CANCUN, *, waits: bool = False) -> Document
     """A batch that uses all tables and calls in all ways; `waits`: also the two that take very long programs."""
     building = everything.builder(waits=waits, fork=fork)
     calls.add_contracts(building)
-    transactions = calls.transactions(building)
-    transactions += system_calls.transactions(building) if fork.block_end_calls else []
-    transactions += set_code.transactions(building) if fork.sets_codes else []
+    transactions = calls.transactions(building) + (system_calls.transactions(building) if fork.block_end_calls else [])
     return building.block(*transactions, gasLimit=everything.GAS_LIMIT).document
 
 

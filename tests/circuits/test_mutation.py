@@ -62,11 +62,12 @@ def _own_tables(fork: Fork) -> set[str]:
 @pytest.mark.deep
 @pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
 def test_tables_of_later_forks(fork: Fork) -> None:
-    """Those that the fork has changed or added, as far as the batch has them: delegations have tests of their own."""
+    """Those that the fork has changed or added."""
     filled = segment(waits=False, fork=fork)
     own = _own_tables(fork) - absent(filled)
     expected = {"account_query", "call", "extcodecopy", "field_calls", "selfdestruct", "transaction"}
-    assert expected | ({"clz", "modexp"} if fork == OSAKA else {"part_prices", "system_call"}) <= own
+    expected |= {"call_delegated", "call_delegated_stopped"} | ({"system_call"} if fork == PRAGUE else set())
+    assert expected | ({"clz", "modexp"} if fork == OSAKA else {"authorization", "delegation", "part_prices"}) <= own
     found = report(own, 2, 1, waits=False, fork=fork)
     assert found.survivors == [], str(found)
     assert set(found.coverage) == own
