@@ -150,10 +150,13 @@ def test_time_stays_below_its_bound(fork: Fork) -> None:
     # Rows that read or copy words are paid for by those who send for them.
     weights |= dict.fromkeys(READERS.values(), 1) | {"copy": max(PER_WORD.values())}
     weights |= dict.fromkeys(("modexp_numbers", "modexp_exponents"), PER_WORD["modexp"])
+    around = TRANSACTION_BEGIN + TRANSACTION_END + RECIPIENT_TIME * fork.sets_codes
     assert {name: weights[name] for name in ("call", "frame", "transaction", "add")} == {
-        "call": 1 + OPENING, "frame": FRAME_BEGIN, "add": 1,
-        "transaction": TRANSACTION_BEGIN + TRANSACTION_END + RECIPIENT_TIME * fork.sets_codes,
+        "call": 1 + OPENING, "frame": FRAME_BEGIN, "transaction": around, "add": 1
     }  # fmt: skip
+    if fork.sets_codes:
+        delegated = ("authorization", "call_delegated", "call_delegated_stopped", "call_stopped")
+        assert [weights[name] for name in delegated] == [1, 1 + OPENING, 3, 3]
     assert sum(weights.values()) * ROWS < 1 << TIME_BITS
     assert {name for name, (_, words) in _clocked(fork).items() if words} == set(PER_WORD) & set(_tables(fork))
 
