@@ -13,7 +13,7 @@ from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.instructions.step import Step
 from circuits.segment import TableHeight, answer, fill_acting, segment_circuit
-from executor.opcodes import NAMES
+from executor.opcodes import instruction_set
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,10 @@ def costs_of(execution: Execution) -> Costs:
             shares[:, 0] += share * cost.cells
             shares[:, 1] += share * cost.messages
     steps = np.bincount(execution.opcode, minlength=256)
+    names = instruction_set(execution.fork.added_instructions).names
     instructions = [
         InstructionCost(
-            NAMES.get(opcode, f"0x{opcode:02x}"), int(steps[opcode]), float(shares[opcode, 0]), float(shares[opcode, 1])
+            names.get(opcode, f"0x{opcode:02x}"), int(steps[opcode]), float(shares[opcode, 0]), float(shares[opcode, 1])
         )
         for opcode in np.flatnonzero(steps).tolist()
     ]

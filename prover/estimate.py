@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from circuits.batch.code_trees import CHUNK_BYTES
 from circuits.batch.execution import Batch
 from circuits.batch.operations import OperationKind
+from circuits.batch.precompiles import field_runs
 from circuits.fields.equations import NARROW_TABLES, WIDE_TABLES
 from circuits.fields.listings import listed_rows
 from circuits.functions import bitwise_bytes, blake2f, keccak_f, range
@@ -26,7 +27,7 @@ from circuits.functions.keccak_sponge import RATE
 from circuits.programs.precompiles import PRECOMPILES
 from executor.modexp import ModexpInput
 from executor.opcodes import OPCODES
-from executor.provable import MODEXP, blake2f_calls, precompile_numbers, proved_frames
+from executor.provable import MAX_GAS, MODEXP, blake2f_calls, precompile_numbers, proved_frames
 from executor.trace import NONE, ExecutionTrace, HashPurpose, Outcome
 
 Integers = NDArray[np.int64]
@@ -165,10 +166,14 @@ class Estimator:
 
 
 def _equations(batch: Batch, of_frame: Integers, operations: int) -> dict[str, Integers]:
-    """Rows of the tables of equations before each operation, (operations + 1,): each call as large as it can be."""
+    """Rows of the tables of equations before each operation, (operations + 1,).
+
+    Each call is as large as it can be: none whose size is not right or whose gas is not paid, and of others all parts.
+    """
     frames = batch.trace.frames
     called = precompile_numbers(batch.trace)
     size = frames.input_size.astype(np.int64)
+    runs = field_runs(called, size, np.minimum(frames.gas_given, MAX_GAS).astype(np.int64))
     tables = {
         (kind, limbs): table.name
         for kind, made in (("narrow", NARROW_TABLES), ("wide", WIDE_TABLES))
@@ -176,7 +181,7 @@ def _equations(batch: Batch, of_frame: Integers, operations: int) -> dict[str, I
     }
     sums = {name: np.zeros(operations + 1, dtype=np.int64) for name in tables.values()}
     for number, programs in listed_rows().items():
-        calls = np.flatnonzero(called == number)
+        calls = np.flatnonzero(runs & (called == number))
         if not len(calls):
             continue
         stride = PRECOMPILES[number].stride

@@ -810,15 +810,6 @@ class Execution:
         return np.concatenate([keys.first[asked], changed])
 
 
-def other_reason(execution: Execution, steps: Integers) -> NDArray[np.bool_]:
-    """Which steps fail for what stands at pc or for the stack's size, whatever gas there is."""
-    opcode, size = execution.opcode[steps], execution.stack_size[steps]
-    facts = execution.facts
-    overflows = facts.grows[opcode] & (size == MAX_STACK)
-    other: NDArray[np.bool_] = facts.undefined[opcode] | (size < facts.reach[opcode]) | overflows
-    return other
-
-
 def far_beyond_memory(execution: Execution, steps: Integers) -> NDArray[np.bool_]:
     """Which of these steps access memory at or beyond 2^48: no gas of 64 bits could pay for that."""
     far = np.zeros(len(steps), dtype=bool)

@@ -188,7 +188,8 @@ class Coldness(Layout):
         air.require(apart * inverse_ - precompile + system, "in a system call: apart")
         air.require(apart * system, "in a system call: not apart")
         air.require(system * inverse_, "in a system call: no inverse")
-        return precompile - system
+        never_cold: Expression = precompile - system
+        return never_cold
 
     @staticmethod
     def fill(cells: Any, access: AccountAccesses, execution: Execution) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from executor.forks import CANCUN, Fork
 from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract, creating, initcode
 from scripts.batches.worlds import CALLS_TWICE, MAKER, OUTERMOST
@@ -107,21 +108,22 @@ def add_contracts(building: Builder) -> None:
 
 def transactions(building: Builder) -> list[dict[str, Any]]:
     """A transaction to every contract with a purpose, and some that create: by calldata, some of it above 2^32 gas."""
+    most = building.fork.max_transaction_gas or 1 << 34
     creation: dict[str, Any] = {"to": b"", "gas": 600_000}
     found = [
-        call_contract(building, n % 3, to=to, value=n, gas=_GAS.get(to, 1_000_000))
+        call_contract(building, n % 3, to=to, value=n, gas=min(_GAS.get(to, 1_000_000), most))
         for n, to in enumerate((OUTERMOST, MAKER, CALLS_TWICE, CALLER, CREATOR, UNPAID, PRECOMPILES, STATIC))
     ]
-    found.append(call_contract(building, 3, to=CALLER, gas=(1 << 33) + 5))
+    found.append(call_contract(building, 3, to=CALLER, gas=min((1 << 33) + 5, most)))
     found.append(call_contract(building, 1, to=_address(4)[-1:].rjust(20, b"\0"), gas=50_000, data="0x" + "77" * 40))
     created = building.transfer(0, value=3, data="0x" + initcode(assemble("1 1 sstore") * 9).hex(), **creation)
     reverted = building.transfer(1, value=2, data="0x" + _REVERTS.hex(), **creation)
     return [*found, created, reverted, building.transfer(2, value=0, data="0x" + _RESERVED.hex(), **creation)]
 
 
-def builder(chosen: Sequence[int]) -> Builder:
+def builder(chosen: Sequence[int], fork: Fork = CANCUN) -> Builder:
     """A block of some of these transactions, by their numbers, in ascending order."""
-    building = Builder(gasLimit=1 << 34)
+    building = Builder(fork, gasLimit=1 << 34)
     add_contracts(building)
     every = transactions(building)
     nonces = dict.fromkeys((request["secretKey"] for request in every), 0)

@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 from circuits.batch.execution import Execution
-from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
-from scripts.batches import precompiled
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, CANCUN, Fork
+from scripts.batches import precompiled, set_code
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract, creating, initcode
 from scripts.batches.segment import execution_of
@@ -111,17 +111,18 @@ FAILURES = (
 
 
 @cache
-def execution(*, waits: bool = True) -> Execution:
+def execution(*, waits: bool = True, fork: Fork = CANCUN) -> Execution:
     """The whole batch as one segment; see `builder`."""
-    return execution_of(builder(waits=waits).provable())
+    return execution_of(builder(waits=waits, fork=fork).provable())
 
 
-def builder(*, waits: bool = True) -> Builder:
+def builder(*, waits: bool = True, fork: Fork = CANCUN) -> Builder:
     """Two blocks, all types of transactions, an access list, blobs, withdrawals, calls and creations.
 
     `waits`: False to save most of its steps, and the tables `stack_refresh` and `memory_refresh`.
     """
-    building = Builder(gasLimit=GAS_LIMIT)
+    building = Builder(fork, gasLimit=GAS_LIMIT)
+    most = fork.max_transaction_gas or GAS_LIMIT
     waiting = WAITING.replace("ROUNDS", str(_ROUNDS if waits else 1))
     building.alloc(BEACON_ROOTS_ADDRESS, nonce=1, code="0x" + BEACON_ROOTS_CODE.hex())
     programs = {CONTRACT: STATE, OTHER: ARITHMETIC, THIRD: waiting}
@@ -164,9 +165,27 @@ def builder(*, waits: bool = True) -> Builder:
         *failing,
         building.transfer(3, FOURTH, 1, gas=100_000, **dear),
         *precompiled.transactions(building, 1),
-        call_contract(building, 0, CALLER, value=5, gas=1 << 33),
-        call_contract(building, 1, CALLER, gas=20_000_000),  # what CREATE2 makes is there, and takes nearly all gas
+        *_added_instructions(building, 2),
+        *(set_code.transactions(building) if fork.sets_codes else ()),
+        call_contract(building, 0, CALLER, value=5, gas=min(1 << 33, most)),
+        call_contract(
+            building, 1, CALLER, gas=min(20_000_000, most)
+        ),  # what CREATE2 makes is there, and takes nearly all gas
         building.transfer(2, gas=100_000, data="0x" + initcode(_STOP).hex()) | {"to": ""},
         parentBeaconBlockRoot="0x" + "cd" * 32,
         gasLimit=GAS_LIMIT,
     )
+
+
+def _added_instructions(building: Builder, sender: int) -> list[dict[str, Any]]:
+    """Transactions that run the instructions which the fork has added, of words of many kinds."""
+    requests = []
+    for number, added in enumerate(building.fork.added_instructions):
+        operands = (0, 1, (1 << 256) - 1, 1 << 255, 0xFFFF << 16, 0x1234567 << 77)
+        each = " ".join(
+            f"{word} " * added.operands + f"{added.name.lower()} " + "pop " * added.results for word in operands
+        )
+        address = bytes([0xE0 + number]) * 20
+        building.alloc(address, code="0x" + assemble(each).hex())
+        requests.append(call_contract(building, sender, address))
+    return requests

@@ -11,11 +11,11 @@ from eth_utils.crypto import keccak
 
 from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS, PRAGUE, Fork
-from executor.recorder import create_address_input
 from executor.system_contracts import system_contracts
 from executor.transactions import DELEGATION_PREFIX
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
+from scripts.batches.random_programs import created_address
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 
@@ -108,6 +108,17 @@ def accounts(fork: Fork = PRAGUE) -> Builder:
     return building
 
 
+def transactions(building: Builder) -> list[dict[str, Any]]:
+    """Ones that use all tables that delegations have, for a batch of other contracts; and accounts for them."""
+    caller = bytes([0xAC]) * 20
+    building.alloc(COLD, code="0x" + assemble(LOOKS).hex())
+    building.alloc(TO_COLD, code=delegation(COLD), nonce=1)
+    source = calls(TO_COLD, gas="90000") + f" 0 0 0 0 {2**100} 0x{TO_COLD.hex()} 0 call"
+    building.alloc(caller, code="0x" + assemble(source).hex())
+    lists = [authorization(1, COLD, 2**32), authorization(1, NOBODY, 0, chainId=5)]
+    return [set_code(building, 2, TO_COLD, lists, gas=1_000_000), call_contract(building, 2, caller)]
+
+
 @cache
 def execution(fork: Fork = PRAGUE) -> Execution:
     """Set-code transactions of all kinds, and calls of accounts that have delegated, in two blocks."""
@@ -186,7 +197,7 @@ def extremes(fork: Fork = PRAGUE) -> Execution:
     building.alloc(creating, code="0x" + assemble("0 0 0 create 0 sstore 3 0 0 1 create2 1 sstore").hex())
     building.alloc(leaving, code="0x" + assemble("0 calldataload selfdestruct").hex())
     building.alloc(worn, nonce=hex(2**64 - 2))
-    taken = keccak(create_address_input(wallets[3], 0))[12:]
+    taken = created_address(wallets[3], 0)
     building.alloc(taken, code=delegation(CONTRACT), balance=3)
     building.block(
         # Nobody has paid the coinbase, and the recipient, before they sign.

@@ -49,19 +49,19 @@ def random_document(rng: np.random.Generator, fork: Fork = CANCUN, *, small: boo
         return random_delegations.document(int(rng.integers(1 << 40)), programs, fork)
     if fork.block_end_calls and rng.random() < _OF_SYSTEM_CALLS:
         return system_calls.BATCHES[str(rng.choice(list(system_calls.BATCHES)))](fork).document
-    return under(_random_document(rng, small), fork)
+    return under(_random_document(rng, fork, small), fork)
 
 
-def _random_document(rng: np.random.Generator, small: bool) -> Document:
+def _random_document(rng: np.random.Generator, fork: Fork, small: bool) -> Document:
     kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
     if small and rng.random() < _OF_CALLS:
-        return calls.builder(rng.choice(calls.COUNT, 2, replace=False).tolist()).document
+        return calls.builder(rng.choice(calls.COUNT, 2, replace=False).tolist(), fork).document
     if kind == "frames" or (kind == "everything" and small):
         return many_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
     if kind == "programs":
         return single_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
     if kind == "everything":
-        return _everything_document(waits=True)
+        return everything_document(fork, waits=True)
     if kind == "compiled":
         return _first_transactions(str(rng.choice(_COMPILED)), int(rng.integers(1, 5)))
     if kind == "calling":
@@ -74,13 +74,9 @@ def _random_document(rng: np.random.Generator, small: bool) -> Document:
 
 def everything_document(fork: Fork = CANCUN, *, waits: bool = False) -> Document:
     """A batch that uses all tables and calls in all ways; `waits`: also the two that take very long programs."""
-    return under(_everything_document(waits, requests=bool(fork.block_end_calls)), fork)
-
-
-def _everything_document(waits: bool, requests: bool = False) -> Document:
-    building = everything.builder(waits=waits)
+    building = everything.builder(waits=waits, fork=fork)
     calls.add_contracts(building)
-    transactions = calls.transactions(building) + (system_calls.transactions(building) if requests else [])
+    transactions = calls.transactions(building) + (system_calls.transactions(building) if fork.block_end_calls else [])
     return building.block(*transactions, gasLimit=everything.GAS_LIMIT).document
 
 

@@ -16,7 +16,7 @@ from circuits.air.gadgets.basic import TIME_BITS
 from circuits.air.layout import CellType
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
-from circuits.batch.execution import FRAME_BEGIN, OPENING, TRANSACTION_BEGIN, TRANSACTION_END
+from circuits.batch.execution import FRAME_BEGIN, OPENING, RECIPIENT_TIME, TRANSACTION_BEGIN, TRANSACTION_END
 from circuits.fields.calls import fill_calls
 from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RESULT
 from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
@@ -28,14 +28,14 @@ from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME
 from circuits.segment import Segment, fill, segment_circuit
 from circuits.state.buses import DELETION
-from circuits.transactions.buses import ACCESS_LIST, CHAIN
+from circuits.transactions.buses import ACCESS_LIST, AUTHORIZATION, CHAIN
 from circuits.transactions.fees import MAX_BLOBS
 from circuits.transactions.floor import TOKENS_PER_NONZERO_BYTE
 from circuits.transactions.transaction import TRANSACTION_BASE_GAS
 from circuits.widths import WORD_BYTES
 from executor.forks import CANCUN, CIRCUIT_FORKS, FORKS, PRAGUE, Fork
 from executor.provable import MAX_CALLDATA_BYTES
-from scripts.batches import everything
+from scripts.batches import everything, set_code
 from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
@@ -47,7 +47,7 @@ ROWS = 1 << MAX_LOG_HEIGHT
 
 #: Buses on which time goes on. The rows between the segment's first message and its last one are a path, on which time
 #: grows by what each row adds to the times that it receives.
-CLOCK = (CHAIN, EXEC, HALT, MESSAGE, RESULT, PRECOMPILE, ACCESS_LIST, DELETION)
+CLOCK = (CHAIN, EXEC, HALT, MESSAGE, RESULT, PRECOMPILE, ACCESS_LIST, AUTHORIZATION, DELETION)
 
 #: Buses whose tokens are worked off by rows of other tables, one for each 32 bytes that are left. Who sends such a
 #: token may take a unit of time for each of these rows.
@@ -62,7 +62,8 @@ SIZES = {INIT_CODE: ("size", 1), NUMBER: ("count", WORD_BYTES), EXPONENT: ("word
 #: Units of time that may be taken for each such row, by sender; MCOPY reads all words before it writes any, and MODEXP
 #: copies a number before it reads it.
 PER_WORD = {
-    "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "create": 1, "deposit": 1, "extcodecopy": 1,
+    "buffer_copy": 1, "calldatacopy_memory": 1, "call": 1, "call_delegated": 1, "create": 1, "deposit": 1,
+    "extcodecopy": 1,
     "field_calls": 1 + max(-(-WORD_BYTES * INSTANCE_TIME // p.stride) for p in PRECOMPILES.values() if p.stride),
     "hash_precompiles": 1, "keccak256": 1, "log": 1, "mcopy": 2, "modexp": 2, "returndatacopy": 1,
     "system_call": 1,
@@ -76,12 +77,18 @@ SETTLED: dict[str, Callable[[Any], dict[str, Any]]] = {
     "frame": lambda row: {"what runs nothing ends at once": 1},
     "transaction": lambda row: {
         "without a frame it ends": row.real,
-        "padding opens nothing": row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys - row.end_time,
+        "padding opens nothing": _begin(row) - row.end_time,
     },
     "create": lambda row: {"the address is taken": 1},
     "create_stopped": lambda row: {"reason: exactly one flag": row.time + 1},
     "hash_precompiles": lambda row: {"precompile: exactly one flag": row.time},
 }
+
+
+def _begin(row: Any) -> Expression:
+    """When the outermost frame of a transaction begins."""
+    time: Expression = row.time + TRANSACTION_BEGIN + row.access_addresses + row.access_keys
+    return time + row.authorizations + RECIPIENT_TIME * row.real if hasattr(row, "authorizations") else time
 
 
 def _field(table: Table, interaction: Any, name: str) -> Expression:
@@ -143,9 +150,13 @@ def test_time_stays_below_its_bound(fork: Fork) -> None:
     # Rows that read or copy words are paid for by those who send for them.
     weights |= dict.fromkeys(READERS.values(), 1) | {"copy": max(PER_WORD.values())}
     weights |= dict.fromkeys(("modexp_numbers", "modexp_exponents"), PER_WORD["modexp"])
+    around = TRANSACTION_BEGIN + TRANSACTION_END + RECIPIENT_TIME * fork.sets_codes
     assert {name: weights[name] for name in ("call", "frame", "transaction", "add")} == {
-        "call": 1 + OPENING, "frame": FRAME_BEGIN, "transaction": TRANSACTION_BEGIN + TRANSACTION_END, "add": 1
+        "call": 1 + OPENING, "frame": FRAME_BEGIN, "transaction": around, "add": 1
     }  # fmt: skip
+    if fork.sets_codes:
+        delegated = ("authorization", "call_delegated", "call_delegated_stopped", "call_stopped")
+        assert [weights[name] for name in delegated] == [1, 1 + OPENING, 3, 3]
     assert sum(weights.values()) * ROWS < 1 << TIME_BITS
     assert {name for name, (_, words) in _clocked(fork).items() if words} == set(PER_WORD) & set(_tables(fork))
 
@@ -179,6 +190,9 @@ def test_words_take_as_much_time_as_there_are_rows_for_them(name: str) -> None:
             _check_words(fork, name, _field_calls(fork))
     elif name == "system_call":
         _check_words(PRAGUE, name, _system_calls(PRAGUE))
+    elif name == "call_delegated":
+        traces = fill(set_code.execution(PRAGUE)).traces
+        _check_words(PRAGUE, name, dict(zip(_tables(PRAGUE), traces, strict=True))[name])
     else:
         _check_words(CANCUN, name, _segment()[name])
 

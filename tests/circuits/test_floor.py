@@ -23,6 +23,7 @@ from executor.errors import BatchError
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
+from scripts.batches.set_code import authorization
 from scripts.batches.transactions import BLOB_HASH, entry
 from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, mutate_family
@@ -164,6 +165,25 @@ def test_random_transactions(seed: int) -> None:
     floored = execution.trace.transactions.gas_used == np.array(applies)
     assert 5 < floored.sum() < 35
     assert check_family((*TRANSACTION, RANGES), execution) == []
+
+
+def test_set_code_transactions_have_one() -> None:
+    """What an authorization costs counts for the execution, what it gives back does, too (EIP-7702)."""
+    made = building()
+    gas = []
+    for size in (500, 600, 1_000, 1_100):
+        entry_ = authorization(len(gas), CLEARING, 1)  # the sender's own, which its transaction has counted
+        request = made.transfer(len(gas), type=4, maxFeePerGas=2000, maxPriorityFeePerGas=7, authorizationList=[entry_])
+        made.block(request | {"gas": 200_000, "data": "0x" + "01" * size}, gasLimit=GAS_LIMIT)
+        spent = 21_000 + 25_000 + 16 * size
+        gas.append(max(spent - min(12_500, spent // 5), 21_000 + 40 * size))
+    execution = execution_of(made.execute())
+    assert execution.trace.transactions.gas_used.tolist() == gas
+    assert [used == 21_000 + 40 * size for used, size in zip(gas, (500, 600, 1_000, 1_100), strict=True)] == [
+        False, True, True, True,
+    ]  # fmt: skip
+    filled = fill(execution)
+    assert check_circuit(filled.circuit, filled.traces, filled.public_lists) == []
 
 
 def test_a_gas_limit_below_the_floor_is_refused() -> None:

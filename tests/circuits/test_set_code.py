@@ -18,7 +18,7 @@ import executor.machine
 from circuits.air.layout import TraceView
 from circuits.air.mutation import mutate
 from circuits.batch.delegations import Delegates
-from circuits.batch.execution import Execution
+from circuits.batch.execution import Batch, Execution
 from circuits.frames import code, delegation
 from circuits.instructions import call
 from circuits.instructions.accounts import Coldness
@@ -30,10 +30,12 @@ from circuits.statement import AUTHORIZATIONS_START, authorizations_digest
 from circuits.transactions import authorization
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.machine import gets_code
+from executor.provable import check_provable
 from executor.transactions import authorizations_of
 from scripts.batches import set_code
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, OTHER, THIRD, call_contract
+from scripts.batches.random_programs import created_address
 from scripts.batches.segment import execution_of
 from scripts.forging.segments import check, places
 from scripts.workloads.assembler import assemble
@@ -91,6 +93,31 @@ def test_extremes(fork: Fork) -> None:
     assert rows.applies[:4].tolist() == [1, 1, 1, 0]
     for first, end in pairwise(execution.operations.cuts.tolist()):
         assert findings(Execution(execution.batch, first, end)) == set()
+
+
+def test_a_batch_that_crosses_forks() -> None:
+    """Before Prague a code that begins with 0xef is one that runs, and fails; afterwards it delegates."""
+    building = set_code.accounts()
+    pointed = {"gas": 200_000, "value": 1}
+    building.block(building.transfer(1), building.transfer(1, set_code.POINTER, **pointed))
+    building.block(building.transfer(1, set_code.POINTER, **pointed), _authorized(0, 2)(building))
+    building.block(building.transfer(1, WALLETS[2], **pointed))
+    building.document["fork"] = {"cancun": 0, "prague": 1024, "osaka": 1036}
+    batch = Batch.of(check_provable(building.execute()))
+    assert batch.trace.transactions.status.tolist() == [1, 0, 1, 1, 1]
+    assert [fork for fork, _, _ in batch.runs()] == [CANCUN, PRAGUE, OSAKA]
+    for _, first, end in batch.runs():
+        assert findings(Execution(batch, first, end)) == set()
+
+
+def test_a_creation_at_the_address_of_an_account_that_has_delegated() -> None:
+    building = set_code.accounts()
+    address = created_address(WALLETS[0], 0)
+    building.alloc(address, code=set_code.delegation(CONTRACT), balance=1)
+    building.block(building.transfer(0, to=b"", gas=100_000, data="0x00"))
+    execution = execution_of(building.execute())
+    assert execution.trace.transactions.status.tolist() == [0]
+    assert findings(execution) == set()
 
 
 def test_the_batch_has_what_it_says() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from eth_utils.crypto import keccak
 from numpy.typing import NDArray
 
-from executor.forks import CANCUN, EXECUTED_FORKS
+from executor.forks import CANCUN, EXECUTED_FORKS, SYSTEM_CALL_GAS
 from executor.limbs import limbs_to_bytes, words_to_ints
 from executor.opcodes import NAMES, OPCODES, PUSH0, InstructionSet, instruction_set, is_dup, is_swap
 from executor.state_keys import LASTING_KINDS
@@ -27,6 +27,7 @@ def check_trace(trace: ExecutionTrace) -> None:
     check_frames(trace)
     check_ranges(trace)
     check_hashes(trace)
+    check_system_calls(trace)
 
 
 def forks_of(trace: ExecutionTrace) -> list[str]:
@@ -288,3 +289,38 @@ def check_hashes(trace: ExecutionTrace) -> None:
     assert instructions.sum() == (table.purpose == HashPurpose.INSTRUCTION).sum()
     for row, digest in enumerate(limbs_to_bytes(trace.codes.hash)):
         assert keccak(trace.bytes_at(trace.codes.start[row], trace.codes.size[row])) == digest
+
+
+def check_system_calls(trace: ExecutionTrace) -> None:
+    """Every block makes the calls of its fork in their order, and each is what its frame says."""
+    calls, frames, blocks = trace.system_calls, trace.frames, trace.blocks
+    addresses = limbs_to_bytes(calls.address)
+    outermost = set(np.flatnonzero((frames.kind == FrameKind.SYSTEM) & (frames.parent == NONE)).tolist())
+    for block in range(len(blocks)):
+        rows = np.flatnonzero(calls.block == block).tolist()
+        fork = list(EXECUTED_FORKS.values())[int(blocks.fork[block])]
+        expected = [(call.address, 0, 0) for call in fork.block_start_calls]
+        expected += [(call.address, 1, 1) for call in fork.block_end_calls]
+        assert [(addresses[row], calls.is_end[row], calls.returns[row]) for row in rows] == expected
+        # Those at the start come before all transactions, those at the end after them.
+        marks = [int(calls.first_access[row]) for row in rows]
+        assert marks == sorted(marks)
+        for row in rows:
+            first, end = int(calls.first_frame[row]), int(calls.end_frame[row])
+            assert calls.first_access[row] >= blocks.first_access[block]
+            assert calls.end_access[row] <= blocks.end_access[block]
+            if first == end:
+                assert calls.output_size[row] == 0
+                continue
+            outermost.remove(first)
+            assert trace.end_frame[first] == end
+            assert (calls.first_step[row], calls.end_step[row]) == (frames.first_step[first], frames.end_step[first])
+            assert (frames.address[first] == calls.address[row]).all()
+            assert frames.gas_given[first] == SYSTEM_CALL_GAS
+            for name in ("input", "output"):
+                of_call, of_frame = (
+                    trace.bytes_at(getattr(table, f"{name}_start")[at], getattr(table, f"{name}_size")[at])
+                    for table, at in ((calls, row), (frames, first))
+                )
+                assert of_call == of_frame
+    assert not outermost

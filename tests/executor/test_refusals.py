@@ -20,6 +20,7 @@ from executor.opcodes import OPCODES
 from executor.provable import MAX_MEMORY_GAS, check_provable
 from executor.trace import FrameKind, Outcome
 from executor.transactions import DELEGATION_PREFIX
+from scripts.batches import set_code
 from scripts.batches.builder import Builder
 from scripts.workloads.assembler import assemble
 
@@ -536,3 +537,45 @@ def test_memory_of_a_system_call_beyond_the_bound_is_not_supported() -> None:
     code = "0x" + assemble(f"1 {2**24} mstore").hex()
     building = Builder(forks.PRAGUE).alloc(forks.WITHDRAWAL_REQUESTS_ADDRESS, code=code, nonce=1).block()
     assert "failed" in refusal(building, BatchError)
+
+
+# Accounts that have delegated (EIP-7702).
+
+
+def test_code_at_the_address_of_a_precompile() -> None:
+    """In forks where accounts can delegate; in others it is proved that the precompile answers."""
+    precompile = bytes([4]).rjust(20, b"\0")
+
+    def of(fork: forks.Fork) -> Builder:
+        building = Builder(fork).alloc(precompile, code=CODE, nonce=1)
+        return building.block(building.transfer(0, precompile, 0, gas=100_000))
+
+    of(forks.CANCUN).provable()
+    message = refusal(of(forks.PRAGUE), UnsupportedFeature)
+    assert message.startswith(f"code at the address of a precompile, 0x{precompile.hex()}")
+
+
+def test_a_delegation_to_the_address_0_which_has_code() -> None:
+    pointer = b"\xaa" * 20
+
+    def of(code: str | None) -> Builder:
+        building = Builder(forks.PRAGUE).alloc(pointer, code="0x" + (DELEGATION_PREFIX + bytes(20)).hex(), nonce=1)
+        if code:
+            building.alloc(bytes(20), code=code, nonce=1)
+        return building.block(building.transfer(0, pointer, 0, gas=100_000))
+
+    of(None).provable()
+    message = refusal(of(CODE), UnsupportedFeature)
+    assert message.startswith("a delegation to the address 0, which has code")
+
+
+def test_too_many_authorizations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provable, "MAX_AUTHORIZATIONS", 2)
+
+    def of(count: int) -> Builder:
+        building = set_code.accounts()
+        entries = [set_code.authorization(1, set_code.COLD, number) for number in range(count)]
+        return building.block(set_code.set_code(building, 0, set_code.EMPTY, entries))
+
+    of(2).provable()
+    assert refusal(of(3), UnsupportedFeature).startswith("more than 2 authorizations")

@@ -17,6 +17,14 @@ from verifier import keys
 from verifier.engines import ENGINES
 from verifier.errors import Invalid
 
+FAST = 18  # the height whose keys the fast tests look at
+#: Every fork and height.
+EVERY = [
+    pytest.param(fork, height, marks=[] if height == FAST else pytest.mark.deep)
+    for fork in keys.KEY_SETS
+    for height in keys.SUPPORTED_HEIGHTS
+]
+
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -35,6 +43,18 @@ def test_there_are_keys_of_every_fork_with_a_circuit() -> None:
     assert tuple(CIRCUIT_FORKS) == keys.KEY_SETS
 
 
+@pytest.mark.parametrize("fork", keys.KEY_SETS)
+def test_pinned_keys_are_of_the_circuits(fork: str) -> None:
+    circuit = segment.circuit_of_sources(CIRCUIT_FORKS[fork])
+    manifest, _ = generate(circuit, [FAST])
+    pinned = keys.manifest(fork)
+    assert (manifest.circuit_digest, manifest.tables) == (pinned.circuit_digest, pinned.tables), "run `make pin-keys`"
+    (entry,) = manifest.keys
+    assert entry.sha256 in {known.sha256 for known in pinned.keys}, "run `make pin-keys`"
+    assert segment.stored(segment.store_of(CIRCUIT_FORKS[fork])) == circuit.description, "run `make pin-keys`"
+
+
+@pytest.mark.deep
 @pytest.mark.parametrize("fork", keys.KEY_SETS)
 def test_pinned_keys_are_those_the_circuits_generate(fork: str) -> None:
     circuit = segment.circuit_of_sources(CIRCUIT_FORKS[fork])
@@ -59,8 +79,7 @@ def test_another_fork_has_none() -> None:
         keys.load("../keys/cancun", 16)
 
 
-@pytest.mark.parametrize("fork", keys.KEY_SETS)
-@pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
+@pytest.mark.parametrize(("fork", "height"), EVERY)
 def test_keys_give_100_bits(fork: str, height: int) -> None:
     """Of a key that is known by its hash the engine checks nothing; here it does."""
     key = zkevm_native.VerifyingKey.from_bytes(keys.encoding(fork, height))
@@ -126,8 +145,7 @@ def test_keys_are_split_where_they_differ() -> None:
     assert tails == digests
 
 
-@pytest.mark.parametrize("fork", keys.KEY_SETS)
-@pytest.mark.parametrize("height", keys.SUPPORTED_HEIGHTS)
+@pytest.mark.parametrize(("fork", "height"), EVERY)
 def test_both_engines_decode_every_key(fork: str, height: int) -> None:
     native, python = (keys.load(fork, height, engine) for engine in ENGINES)
     assert native.tables == python.tables

@@ -10,10 +10,10 @@ from circuits.statement import OPERATIONS_START, RECEIPTS_START
 from scripts.batches.chain import BLOB_HASH, CHAIN_ID, HISTORY_ADDRESS, Chain, crossing_chain
 from verifier.container import LogRecord, ReceiptRecord
 from verifier.errors import Invalid
-from verifier.forks import CANCUN, PRAGUE
+from verifier.forks import CANCUN, PRAGUE, Fork
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.system_contracts import BEACON_ROOTS_ADDRESS
-from verifier.transactions import Transaction, decode_transaction
+from verifier.transactions import Authorization, Transaction, decode_transaction
 from verifier.withdrawals import decode_withdrawal
 
 WRITTEN = {BEACON_ROOTS_ADDRESS}
@@ -118,6 +118,38 @@ def test_every_field_of_a_transaction_counts(contents: list[BlockContents]) -> N
             assert (chain[3:] != base[3:]).any(axis=1).all(), field.name
             seen.append(tuple(chain[-1].tolist()))
     assert len(set(seen)) == len(seen)
+
+
+def test_every_field_of_an_authorization_counts(contents: list[BlockContents]) -> None:
+    """EIP-7702: of a transaction of a fork that has them. Of one that is passed over it counts that it is there."""
+
+    def digest(*authorizations: Authorization, fork: Fork = PRAGUE) -> tuple[int, ...]:
+        block = replace(contents[0], fork=fork, outputs=(b"",) * len(fork.request_contracts))
+        changed = replace(block.transactions[1], authorizations=authorizations)
+        others = [block.transactions[0], changed, *block.transactions[2:]]
+        chain = operations_of([replace(block, transactions=others), *contents[1:]], CHAIN_ID, WRITTEN).chain
+        return tuple(chain[-1].tolist())
+
+    one, other = Authorization(b"\1" * 20, 5, b"\2" * 20), Authorization(b"\3" * 20, 6, b"\4" * 20)
+    void = replace(one, authority=None)
+    seen = [
+        digest(),
+        digest(one),
+        digest(other),
+        digest(one, one),
+        digest(one, other),
+        digest(other, one),
+        digest(void),
+    ]
+    seen += [
+        digest(replace(one, address=bytes(20))),
+        digest(replace(one, nonce=6)),
+        digest(void, one),
+        digest(one, void),
+    ]
+    seen += [digest(replace(one, authority=b"\5" * 20)), digest(fork=CANCUN)]
+    assert len(set(seen)) == len(seen)
+    assert digest(replace(void, nonce=7, address=bytes(20))) == digest(void)
 
 
 def test_every_field_of_a_block_counts(contents: list[BlockContents]) -> None:
