@@ -6,14 +6,13 @@ state and computation that name each other in class attributes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from inspect import unwrap
 from typing import Any
 
-from eth.constants import BLANK_ROOT_HASH
+from eth.constants import BLANK_ROOT_HASH, CREATE_CONTRACT_ADDRESS
 from eth.exceptions import InsufficientStack, InvalidInstruction, OutOfGas
 from eth.vm.forks.shanghai.computation import ShanghaiComputation
-from eth.vm.forks.spurious_dragon._utils import collect_touched_accounts
 from eth.vm.memory import Memory
 from eth.vm.message import Message
 from eth.vm.opcode import as_opcode
@@ -238,13 +237,26 @@ def confined_machine(confined: Confined) -> Any:
             state.clear_transient_storage()
             for account in finished.get_accounts_for_deletion():
                 state.delete_account(account)
-            # EIP-161. The coinbase is among the touched accounts only because it is paid, which does not happen here.
-            for account in collect_touched_accounts(finished) - {state.coinbase}:
+            for account in sorted(set(_touched(finished))):
                 if state.account_exists(account) and state.account_is_empty(account):
                     state.delete_account(account)
             return bytes(finished.output)
 
     return ConfinedMachine
+
+
+def _touched(computation: Any) -> Iterator[Address]:
+    """The accounts that a system call has touched: those that are empty are deleted then (EIP-161).
+
+    What fails touches none. py-evm's own list always has the coinbase, too, which is paid by transactions alone.
+    """
+    if computation.is_error:
+        return
+    yield from computation.get_self_destruct_beneficiaries()  # also of calls within
+    if computation.msg.to != CREATE_CONTRACT_ADDRESS:
+        yield computation.msg.to
+    for call in computation.children:
+        yield from _touched(call)
 
 
 def gets_code(code: bytes, nonce: int, authorization: Authorization) -> bool:

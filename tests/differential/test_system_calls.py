@@ -76,3 +76,13 @@ def test_other_contracts(specs_of_fork: Specs, fork: Fork) -> None:
     gas = [ours.post_state.storage(WITHDRAWAL_REQUESTS_ADDRESS, slot) for slot in (10, 11, 12)]
     # A precompile is cold at first: so much more than the second time, for the same instructions and a new slot.
     assert (gas[0] - gas[1]) - (gas[1] - gas[2]) == 2600 - 100
+
+
+def test_a_coinbase_that_is_touched_stays_away(specs_of_fork: Specs, fork: Fork) -> None:
+    """Nobody pays it in a block without transactions; what calls touch is deleted if it is empty (EIP-161)."""
+    touching = "0x" + assemble("0 0 0 0 0 coinbase gas call coinbase selfdestruct").hex()
+    for address in (BEACON_ROOTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS):
+        building = Builder(fork).alloc(address, code=touching, nonce=1).block().block()
+        ours = assert_agreement(specs_of_fork, building.document, Tally())
+        assert isinstance(ours, ExecutedBatch)
+        assert ours.post_state.account(Builder.COINBASE) is None

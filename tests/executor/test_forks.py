@@ -284,6 +284,21 @@ def test_a_system_call_does_not_know_the_coinbase() -> None:
         assert (Builder.COINBASE in {key.address for key in executed.trace.state_keys()}) == bool(cost)
 
 
+def test_a_system_call_leaves_no_empty_account() -> None:
+    """EIP-161: not the coinbase either, whom nobody pays in a block without transactions. Like calling somebody who is
+    there, that leaves the state as it is.
+    """
+    for contract in PRAGUE.system_contracts:
+        # CALL of the coinbase with all gas and no value; SELFDESTRUCT with nothing to give, to the coinbase.
+        for code in ("0x5f5f5f5f5f415af1", "0x41ff"):
+            building = building_of("prague").alloc(contract, code=code)
+            empty, full = (
+                building.copy().block(coinbase=coinbase).execute().post_state_root
+                for coinbase in (Builder.COINBASE, Builder.WALLETS[0])
+            )
+            assert empty == full
+
+
 def test_sender_with_a_delegation_may_send_from_prague_on() -> None:
     for fork, is_valid in (("cancun", False), ("prague", True)):
         building = building_of(fork)
