@@ -202,7 +202,7 @@ def table_statistics(table: Table) -> TableStatistics:
         constraints=len(air.constraints),
         distinct=len({c.expression.index for c in air.constraints}),
         degree=degree,
-        uses_next=any(op == Op.NEXT for op, _, _ in air.graph.nodes),
+        uses_next=any(op == Op.NEXT for op, _, _ in air.nodes),
         kinds=tuple(InteractionKind(*kind, number) for kind, number in sorted(kinds.items())),
     )
 
@@ -213,7 +213,7 @@ def _export(table: Table) -> dict[str, Any]:
         "name": table.name,
         "width": table.width,
         "public_values": table.public.width,
-        "nodes": [part for node in air.graph.nodes for part in node],
+        "nodes": [part for node in air.nodes for part in node],
         "constraints": [c.expression.index for c in air.constraints],
         "interactions": [
             {

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, cast, get_args, get_origin
 import numpy as np
 
 from circuits.air.bus import Bus, BusKind
-from circuits.air.expression import Expression, Graph, Op, Operand
+from circuits.air.expression import Expression, Graph, Node, Op, Operand
 from circuits.air.layout import RANGE, CellType, Column, L, Layout, Symbols, arrange
 
 
@@ -54,6 +54,16 @@ class Air(Generic[L]):
         self.is_first = self.graph.node(Op.IS_FIRST)
         self.is_last = self.graph.node(Op.IS_LAST)
         self.is_transition = self.graph.node(Op.IS_TRANSITION)
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The graph as far as constraints and messages reach.
+
+        Whoever makes further expressions of the row, such as a test, adds nodes behind these; the circuit stays what it is.
+        """
+        used = [c.expression.index for c in self.constraints]
+        used += [e.index for i in self.interactions for e in (i.count, *i.message)]
+        return self.graph.nodes[: 1 + max(used, default=-1)]
 
     def constant(self, value: int) -> Expression:
         """A constant as an expression."""

@@ -74,7 +74,7 @@ def test_many_products_are_refused(builder: Any) -> None:
     """More rows than a table has, before any is filled: a number of 8,000 bytes is squared as often as it takes."""
     numbers = b"\5" * 8_000 + b"\xff" * 4 + b"\7" * 8_000
     given = ModexpInput(encode(8_000, 4, 8_000, numbers))
-    assert given.gas < 11_000_000
+    assert given.gas(CANCUN.modexp) < 11_000_000
     assert max(given.rows) > MAX_ROWS
     with pytest.raises(UnsupportedFeature, match=f"^MODEXP that takes {max(given.rows)} rows of a table, more than"):
         _call(builder, given.data, 20_000_000).provable()
