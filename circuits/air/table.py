@@ -59,7 +59,7 @@ class Air(Generic[L]):
     def nodes(self) -> Sequence[Node]:
         """The graph as far as constraints and messages reach.
 
-        Whoever makes further expressions of the row, such as a test, adds nodes behind these; the circuit stays what it is.
+        Whoever makes further expressions of the row, such as a test, adds nodes behind these: the circuit stays.
         """
         used = [c.expression.index for c in self.constraints]
         used += [e.index for i in self.interactions for e in (i.count, *i.message)]

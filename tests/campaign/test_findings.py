@@ -134,6 +134,7 @@ def test_coverage_is_kept(tmp_path: Path) -> None:
     assert "exec.pc" in missing(coverage, circuit)["pop"]
 
 
+@pytest.mark.deep
 def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     path, findings = tmp_path / "coverage.json", tmp_path / "findings"
     words = ["--seconds", "1", "--workers", "1", "--json", str(path), "--findings", str(findings)]

@@ -99,6 +99,7 @@ def test_a_wrong_number_in_the_specs_is_noticed(specs: Specs, place: str) -> Non
         pytest.fail(f"{FEW_TO_NOTICE} batches give the same with a wrong {place}")
 
 
+@pytest.mark.deep
 def test_a_check_that_comes_too_late_is_noticed(specs: Specs, monkeypatch: pytest.MonkeyPatch) -> None:
     """The programs reach instructions that two rules stop: py-evm by itself asks for the size of an initcode last."""
 

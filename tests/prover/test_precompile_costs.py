@@ -26,7 +26,10 @@ from scripts.benchmarks.precompiles import (
 FOUND = json.loads(BUDGET.read_text())
 
 #: They fill tables for long.
-SLOW = ("modexp-256", "pairing-pair", "point-evaluation", "bls12-381-pairing-pair", "bls12-381-g2-msm-point")
+SLOW = (
+    *("modexp-256", "pairing-pair", "pairing-not-one", "point-evaluation", "point-evaluation-fails"),
+    *("bls12-381-pairing-pair", "bls12-381-pairing-not-one", "bls12-381-g2-msm-point", "bls12-381-map-g2-infinity"),
+)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.deep if n in SLOW else ()) for n in FOUND])

@@ -372,6 +372,7 @@ def test_inspect_shows_the_security_of_a_proof(proved: tuple[Path, Any]) -> None
     assert "the engine's calculator agrees" in for_people.stdout
 
 
+@pytest.mark.deep
 def test_the_security_report_needs_no_native_code(proved: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = the_object(run("inspect", "--security", proved[0], "--json"))
     monkeypatch.setitem(sys.modules, "zkevm_native", None)
@@ -548,6 +549,7 @@ def test_what_cannot_be_fetched_is_said_in_one_line(tmp_path: Path, arguments: t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.deep
 def test_a_batch_that_crosses_forks_is_proved_and_verified(tmp_path: Path) -> None:
     building = Builder()
     building.document["fork"] = {"cancun": 0, "osaka": 1024}
