@@ -21,7 +21,7 @@ from tests.differential.comparison import differences, examples
 from tests.differential.specs import AccountState, Answer, Log, Specs
 
 FEW, MANY = 24, 1_000
-FEW_TO_NOTICE = 300  # random batches in which a wrong number in the specs must show
+FEW_TO_NOTICE = 1_200  # random batches in which a wrong number in the specs must show
 GAS_CHANGES = st.none() | st.integers(-2, 1)
 
 # Numbers of the specs, each with another value: random programs must notice.
