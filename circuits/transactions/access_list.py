@@ -14,15 +14,16 @@ from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import TimeOrder
 from circuits.air.layout import Layout, allocate, bit, element, limb, nested
 from circuits.air.table import Air, Table
-from circuits.batch.execution import Execution, ranges
+from circuits.batch.execution import Execution
 from circuits.batch.leaves import LeafKind
 from circuits.batch.operation_items import operation_items
 from circuits.component import Acting
 from circuits.hashing import constrain_compress, constrain_item
 from circuits.state.buses import ACCOUNT, STORAGE
 from circuits.state.state_view import StateView
-from circuits.statement import ACCESS_ITEM, ACCESS_LIST_START
+from circuits.statement import ACCESS_ITEM
 from circuits.transactions.buses import ACCESS_LIST
+from circuits.transactions.entries import EntryRows, fill_entries
 from circuits.widths import ADDRESS, DIGEST, NONCE, WORD
 
 _LIST = "access_list bus"
@@ -87,22 +88,12 @@ class AccessList(Table):
 def fill(execution: Execution) -> Matrix | None:
     """The entries of all access lists of the segment."""
     all_entries = operation_items(execution.batch).entries
-    counts = all_entries.counts[execution.transactions]
-    if not counts.sum():
+    own = EntryRows.of(execution, all_entries)
+    entries, place, _ = own
+    if not len(entries):
         return None
-    entries = ranges(all_entries.starts[execution.transactions], counts)
-    place = ranges(np.zeros(len(counts), dtype=np.int64), counts)
-    owner = np.repeat(np.arange(len(counts)), counts)
     matrix, rows = allocate(Columns, len(entries))
-    rows.real = 1
-    rows.operation = execution.transaction_operations[owner]
-    rows.scope = execution.operations.scope[execution.operations.block[execution.transaction_operations[owner]]]
-    after = all_entries.after[entries]
-    rows.after = after
-    rows.before = np.where((place == 0)[:, None], ACCESS_LIST_START, np.roll(after, 1, axis=0))
-    for name, column in all_entries.items.fields.items():
-        setattr(rows, name, column[entries])
-    rows.states = all_entries.items.states[entries]
+    fill_entries(rows, execution, all_entries, own)
     is_key = all_entries.items.fields["is_key"][entries].astype(np.int64)
     keys = np.cumsum(is_key) - is_key
     keys -= keys[np.arange(len(place)) - place]
@@ -113,9 +104,9 @@ def fill(execution: Execution) -> Matrix | None:
     rows.time = time
     then = np.empty(len(entries), dtype=np.int64)
     of_address, of_key = np.flatnonzero(is_key == 0), np.flatnonzero(is_key)
-    for own, accesses, words in ((of_address, accounts, accounts.balance), (of_key, slots, slots.value)):
-        then[own] = accesses.then
-        rows.word[own], rows.warm[own] = words, accesses.warm
+    for places, accesses, words in ((of_address, accounts, accounts.balance), (of_key, slots, slots.value)):
+        then[places] = accesses.then
+        rows.word[places], rows.warm[places] = words, accesses.warm
     rows.nonce[of_address], rows.code_hash[of_address] = accounts.nonce, accounts.code_hash
     rows.life[of_address] = accounts.life
     TimeOrder.fill(rows.order, time, then)

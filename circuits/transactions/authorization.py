@@ -21,7 +21,7 @@ from circuits.air.gadgets.basic import IsZero, TimeOrder, total
 from circuits.air.layout import RANGE, Layout, TraceView, allocate, bit, element, limb, nested, word
 from circuits.air.table import Air, Table
 from circuits.batch.delegations import DELEGATION_BYTES, Delegates
-from circuits.batch.execution import Execution, ranges
+from circuits.batch.execution import Execution
 from circuits.component import Acting, Component
 from circuits.frames.buses import DELEGATING, DELEGATION
 from circuits.hashing import constrain_compress, constrain_item
@@ -30,6 +30,7 @@ from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import EMPTY_CODE, StateView, refunded
 from circuits.statement import AUTHORIZATION_ITEM
 from circuits.transactions.buses import AUTHORIZATION
+from circuits.transactions.entries import EntryRows, fill_entries
 from circuits.widths import ADDRESS, DIGEST, NONCE, WORD
 from executor.forks import Fork
 
@@ -147,31 +148,21 @@ class Authorization(Table):
 def fill(execution: Execution) -> Matrix | None:
     """The authorizations of the segment."""
     entries = execution.batch.authorizations
-    counts = entries.counts[execution.transactions]
-    if not counts.sum():
+    own = EntryRows.of(execution, entries)
+    _, place, owner = own
+    if not len(place):
         return None
-    own = ranges(entries.starts[execution.transactions], counts)
-    place = ranges(np.zeros(len(counts), dtype=np.int64), counts)
-    owner = np.repeat(np.arange(len(counts)), counts)
-    matrix, rows = allocate(Columns, len(own))
-    rows.real = 1
-    rows.operation = execution.transaction_operations[owner]
-    rows.scope = execution.operations.scope[execution.operations.block[execution.transaction_operations[owner]]]
+    matrix, rows = allocate(Columns, len(place))
+    fill_entries(rows, execution, entries, own)
     rows.time = execution.authorization_time[owner] + place
-    after = entries.after[own]
-    rows.after = after
-    rows.before = np.where((place == 0)[:, None], entries.start, np.roll(after, 1, axis=0))
     rows.count = place
-    for name, column in entries.items.fields.items():
-        setattr(rows, name, column[own])
-    rows.states = entries.items.states[own]
 
     valid = np.flatnonzero(rows.valid)
     access = StateView.of(execution).authorization_accesses()
-    earned = np.zeros(len(own), dtype=np.int64)
+    earned = np.zeros(len(place), dtype=np.int64)
     earned[valid] = refunded(access)
     earlier = np.cumsum(earned) - earned
-    rows.refunds = earlier - earlier[np.arange(len(own)) - place]
+    rows.refunds = earlier - earlier[np.arange(len(place)) - place]
     rows.refunded = earned
     if not len(valid):
         return matrix

@@ -26,23 +26,21 @@ from circuits.air.layout import allocate, bit, element, limb, nested
 from circuits.air.table import Air, Table
 from circuits.batch.execution import SYSTEM_CALL_BEGIN, TRANSACTION_END, Execution, words_of
 from circuits.batch.frame_data import CALLDATA_BUFFER
-from circuits.batch.operation_items import count_asked, operation_items
+from circuits.batch.operation_items import operation_items
 from circuits.component import Answering, Component
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, MESSAGE, RESULT
-from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
 from circuits.limbs import addresses_from_bytes, words_from_bytes
 from circuits.memory.buses import LOG_READ
-from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE, SUBSTATE
+from circuits.state.buses import ACCOUNT, DESTROYING, LIFE, SUBSTATE
 from circuits.state.state_view import Role, StateView
 from circuits.statement import BUFFER_START, RECEIPTS_START, SYSTEM_CALL_ITEM, empty_digest, gas_limbs
 from circuits.transactions.buses import BLOCK, RECEIPTS
+from circuits.transactions.calling import constrain_destructions, constrain_words, fill_asked
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
 from executor.forks import SYSTEM_ADDRESS, SYSTEM_CALL_GAS, Fork
-from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 
-_ORIGIN, _GASPRICE = OPCODES["ORIGIN"], OPCODES["GASPRICE"]
 _CALLER = [int(x) for x in addresses_from_bytes([SYSTEM_ADDRESS])[0]]
 _EMPTY_CODE = [int(x) for x in words_from_bytes([EMPTY_CODE_HASH])[0]]
 _BUFFER_START = [int(x) for x in BUFFER_START]
@@ -196,29 +194,15 @@ class SystemCall(Table):
         air.send(SUBSTATE, row.operation, 0, 0, 0, row.time, count=real)
         last = (row.refund_counter, row.destructions, row.substate_time)
         air.receive(SUBSTATE, row.operation, 0, *last, count=real)
-        key = (row.operation, row.scope)
-        air.send(DELETION, *key, row.destructions, begin, count=real)
-        air.receive(DELETION, *key, 0, begin + row.destructions, count=real)
-        air.require((1 - real) * row.life_asked, "padding answers nothing")
-        air.require(row.destructions * row.life_asked, "where nothing is destroyed, everything lives")
-        nobody = [air.constant(0)] * ADDRESS
-        air.provide(LIFE, row.operation, 0, nobody, 0, multiplicity=row.life_asked)
-        air.require((1 - real) * row.destroying_asked, "padding destroys nothing")
-        air.provide(DESTROYING, *key, begin - 1, multiplicity=row.destroying_asked)
+        constrain_destructions(air, begin)
 
     @staticmethod
     def _answers(air: Air) -> None:
         """The words that instructions ask for: there are no blobs."""
         row = air.row
         zero = air.constant(0)
-        words = (
-            (_ORIGIN, [*(air.constant(x) for x in _CALLER), *[zero] * (WORD - ADDRESS)]),
-            (_GASPRICE, list(row.base_fee)),
-            (BLOBS, [zero] * WORD),
-        )
-        for (opcode, word), asked in zip(words, row.context_asked, strict=True):
-            air.require((1 - row.real) * asked, f"padding provides no word of {opcode:#x}")
-            air.provide(CONTEXT, TRANSACTION_CONTEXT, row.operation, opcode, word, multiplicity=asked)
+        caller = [*(air.constant(x) for x in _CALLER), *[zero] * (WORD - ADDRESS)]
+        constrain_words(air, (caller, list(row.base_fee), [zero] * WORD))
 
 
 def fill(
@@ -265,11 +249,7 @@ def fill(
     IsZero.fill(rows.no_output, output.astype(np.uint64))
     rows.words = words_of(output)
 
-    rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])
-    rows.destroying_asked = count_asked(numbers, destroying_asked[:, 0])
-    own = context_asked[context_asked[:, 0] == TRANSACTION_CONTEXT]
-    for k, opcode in enumerate((_ORIGIN, _GASPRICE, BLOBS)):
-        rows.context_asked[:, k] = count_asked(numbers, own[own[:, 2] == opcode, 1])
+    fill_asked(rows, numbers, life_asked, destroying_asked, context_asked)
     return matrix
 
 

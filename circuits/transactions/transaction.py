@@ -40,25 +40,24 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import MAX_GAS, TRANSACTION_BEGIN, TRANSACTION_END, Batch, Execution
 from circuits.batch.frame_data import CALLDATA_BUFFER, CALLDATA_MEMORY
 from circuits.batch.item_lists import ItemColumns
-from circuits.batch.operation_items import BLOB_HASH_BYTES, count_asked, operation_items
+from circuits.batch.operation_items import BLOB_HASH_BYTES, operation_items
 from circuits.batch.precompiles import precompile_numbers, precompile_range
 from circuits.component import Answering, Component
 from circuits.frames.buses import CALLDATA, CODE, CONTEXT, CREATE_ADDRESS, INIT_CODE, MESSAGE, RESULT
-from circuits.frames.contexts import BLOBS, TRANSACTION_CONTEXT
 from circuits.frames.gas import GAS_BITS, Division, GasLimb, constrain_total, total_carries
 from circuits.hashing import constrain_compress, constrain_item
 from circuits.limbs import words_from_bytes
-from circuits.state.buses import ACCOUNT, DELETION, DESTROYING, LIFE, SUBSTATE, TRANSFER
+from circuits.state.buses import ACCOUNT, DESTROYING, LIFE, SUBSTATE, TRANSFER
 from circuits.state.same_words import SameWords, constrain_same, fill_same
 from circuits.state.state_view import Role, StateView
 from circuits.statement import ACCESS_LIST_START, RECEIPT_ITEM, TRANSACTION_ITEM, Item, gas_limbs
 from circuits.transactions import fees
 from circuits.transactions.buses import ACCESS_LIST, BLOB_FEE, BLOCK, GAS_PRODUCT, RECEIPTS
+from circuits.transactions.calling import constrain_destructions, constrain_words, fill_asked
 from circuits.transactions.chain import CHAIN_BUS, POSEIDON_BUS, OperationColumns, constrain_operation, fill_operation
 from circuits.transactions.floor import TOKENS_PER_NONZERO_BYTE, CalldataFloor
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD, WORD_BYTES
 from executor.forks import Fork
-from executor.opcodes import OPCODES
 from executor.state_keys import EMPTY_CODE_HASH
 from executor.trace import Outcome
 
@@ -69,8 +68,6 @@ NONZERO_BYTE_GAS = 16
 ACCESS_ADDRESS_GAS = 2400
 ACCESS_KEY_GAS = 1900
 
-
-_ORIGIN, _GASPRICE = OPCODES["ORIGIN"], OPCODES["GASPRICE"]
 
 _MAX_GAS = [MAX_GAS & 0xFFFF, MAX_GAS >> 16, 0, 0]
 _EMPTY_CODE = [int(x) for x in words_from_bytes([EMPTY_CODE_HASH])[0]]
@@ -589,32 +586,14 @@ class Transaction(Table):
 
     def _destructions(self, air: Air) -> None:
         """Accounts that the transaction has destroyed are deleted behind all that it does (EIP-6780)."""
-        row, real = air.row, air.row.real
-        key = (row.operation, row.scope)
-        begin = row.end_time + TRANSACTION_END
-        air.send(DELETION, *key, row.destructions, begin, count=real)
-        air.receive(DELETION, *key, 0, begin + row.destructions, count=real)
-        idle = 1 - real
-        air.require(idle * row.life_asked, "padding answers nothing")
-        air.require(row.destructions * row.life_asked, "where nothing is destroyed, everything lives")
-        nobody = [air.constant(0)] * ADDRESS
-        air.provide(LIFE, row.operation, 0, nobody, 0, multiplicity=row.life_asked)
-        air.require(idle * row.destroying_asked, "padding destroys nothing")
-        air.provide(DESTROYING, *key, begin - 1, multiplicity=row.destroying_asked)
+        constrain_destructions(air, air.row.end_time + TRANSACTION_END)
 
     def _answers(self, air: Air) -> None:
         """The words that instructions ask for."""
         row = air.row
-        idle = 1 - row.real
         zero = air.constant(0)
-        words = (
-            (_ORIGIN, [*row.sender, *[zero] * (WORD - ADDRESS)]),
-            (_GASPRICE, list(row.price.after)),
-            (BLOBS, [row.blob_id, row.blobs, *[zero] * (WORD - 2)]),
-        )
-        for (opcode, word), asked in zip(words, row.context_asked, strict=True):
-            air.require(idle * asked, f"padding provides no word of {opcode:#x}")
-            air.provide(CONTEXT, TRANSACTION_CONTEXT, row.operation, opcode, word, multiplicity=asked)
+        sender = [*row.sender, *[zero] * (WORD - ADDRESS)]
+        constrain_words(air, (sender, list(row.price.after), [row.blob_id, row.blobs, *[zero] * (WORD - 2)]))
 
 
 class FloorColumns(Columns):
@@ -696,11 +675,7 @@ def fill(
     _fill_gas(rows, execution, table.fork)
     _fill_fees(rows, execution, blobs * table.fork.blobs.gas_per_blob)
     _fill_accounts(rows, execution)
-    rows.life_asked = count_asked(numbers, life_asked[life_asked[:, 1] == 0, 0])
-    rows.destroying_asked = count_asked(numbers, destroying_asked[:, 0])
-    own = context_asked[context_asked[:, 0] == TRANSACTION_CONTEXT]
-    for k, opcode in enumerate((_ORIGIN, _GASPRICE, BLOBS)):
-        rows.context_asked[:, k] = count_asked(numbers, own[own[:, 2] == opcode, 1])
+    fill_asked(rows, numbers, life_asked, destroying_asked, context_asked)
     return matrix
 
 
