@@ -10,15 +10,17 @@ every edge. No frame passes all of its gas to a contract that may have called it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from typing import Any
 
 from eth_utils.crypto import keccak
 
-from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, CANCUN
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, CANCUN, Fork
 from executor.opcodes import OPCODES, OPENERS
 from executor.provable import proved_precompiles
-from scripts.batches.precompiles import VECTORS, Vector
+from scripts.batches.fork_vectors import vectors
+from scripts.batches.precompiles import Vector
 from scripts.batches.random_programs import (
     BASE_FEE,
     COINBASE,
@@ -40,19 +42,13 @@ from scripts.batches.random_programs import (
     in_memory,
     intrinsic_gas,
     op,
+    precompiles_and_next,
     push,
 )
-from scripts.batches.single_frames import ALONE, DATA_LIKE_CODE, FIRST_NUMBER, MAX_BLOCK_GAS, WEALTH, Alone, contracts
+from scripts.batches.single_frames import DATA_LIKE_CODE, FIRST_NUMBER, MAX_BLOCK_GAS, WEALTH, Alone, contracts
 
 BLOCKS = 3
 STATEMENTS = 14  # at most, of a program
-#: Calldata and gas of the precompiled contracts that are called: known inputs, and sizes around their blocks.
-PRECOMPILE_INPUTS: list[Vector] = [
-    *(vector for vector in VECTORS if vector.address in proved_precompiles(CANCUN)),
-    *(Vector(2, bytes(range(size)), 60 + 12 * -(-size // 32)) for size in (55, 56, 63, 65, 128)),
-    *(Vector(3, bytes(range(size)), 600 + 120 * -(-size // 32)) for size in (55, 56, 63, 65, 128)),
-    *(Vector(4, bytes(range(size)), 15 + 3 * -(-size // 32)) for size in (31, 95, 160)),
-]
 _BLAKE2F = 9
 RETURNED_SIZES = [0, 1, 2, 31, 32, 33, 63, 64, 65, 96, 100, 255, 256, 300, 1_000]
 #: Gas of a call that does not get all there is, and of one of a contract that may have called this one.
@@ -135,8 +131,29 @@ HELPERS: dict[bytes, bytes] = {
 METER, SENTRY, ECHO, WASTE, REFUSER, MORTAL, FACTORY = HELPERS
 LOGGER, DEEP = bytes([0xED]) * 20, bytes([0xEE]) * 20
 PRODUCT = created2_address(FACTORY, 0, code_copier(LINGERING_CODE))  # of the factory
-BENEFICIARIES = [number.to_bytes(20, "big") for number in range(12)]
-CODELESS = [*WALLETS, COINBASE, FRESH, bytes(20), (11).to_bytes(20, "big"), keccak(b"nobody")[:20]]
+
+
+@cache
+def precompile_inputs(fork: Fork) -> tuple[Vector, ...]:
+    """Calldata and gas of the precompiled contracts that are called: known inputs, and sizes around their blocks."""
+    return (
+        *(vector for vector in vectors(fork) if vector.address in proved_precompiles(fork)),
+        *(Vector(2, bytes(range(size)), 60 + 12 * -(-size // 32)) for size in (55, 56, 63, 65, 128)),
+        *(Vector(3, bytes(range(size)), 600 + 120 * -(-size // 32)) for size in (55, 56, 63, 65, 128)),
+        *(Vector(4, bytes(range(size)), 15 + 3 * -(-size // 32)) for size in (31, 95, 160)),
+    )
+
+
+@cache
+def beneficiaries(fork: Fork) -> tuple[bytes, ...]:
+    """The address 0, those of precompiled contracts, and the first one behind them."""
+    return bytes(20), *precompiles_and_next(fork)
+
+
+@cache
+def codeless(fork: Fork) -> tuple[bytes, ...]:
+    """Addresses of accounts without code."""
+    return (*WALLETS, COINBASE, FRESH, bytes(20), precompiles_and_next(fork)[-1], keccak(b"nobody")[:20])
 
 
 class Framed(Alone):
@@ -151,6 +168,7 @@ class Framed(Alone):
         rich: as for `Alone`. Then all of the gas is passed only to what cannot lack it: to those of ``peers``
             that ``thrifty`` names.
         thrifty: positions of the contracts whose programs lack no gas if they get much.
+        fork: as for `Alone`.
     """
 
     def __init__(
@@ -162,8 +180,9 @@ class Framed(Alone):
         created: Sequence[bytes],
         rich: bool = False,
         thrifty: frozenset[int] = frozenset(),
+        fork: Fork = CANCUN,
     ) -> None:
-        super().__init__(seed, list(known), rich)
+        super().__init__(seed, list(known), rich, fork)
         self._peers = peers
         self._position = position
         self._created = created
@@ -172,14 +191,14 @@ class Framed(Alone):
         self._repeats = False  # this part is inside of a loop
 
     def raw_bytes(self) -> bytes:
-        return bytes([self.of(ALONE)])  # what calls might call any precompiled contract
+        return bytes([self.of(self._alone)])  # what calls might call any precompiled contract
 
     # Words.
 
     def address(self) -> bytes:
         match self.below(8):
             case 0:
-                return push(int.from_bytes(self.of(BENEFICIARIES), "big"))
+                return push(int.from_bytes(self.of(beneficiaries(self.fork)), "big"))
             case 1 | 2:
                 return push(int.from_bytes(self.of(self._created), "big"))
             case _:
@@ -262,7 +281,7 @@ class Framed(Alone):
     def call(self) -> bytes:
         match self.below(20):
             case 0 | 1:
-                target, gas = self.of(CODELESS), self.of([self.all_gas(), self.bounded_gas()])
+                target, gas = self.of(codeless(self.fork)), self.of([self.all_gas(), self.bounded_gas()])
             case 2 | 3 | 4:
                 return self.helper_call()
             case 5 | 6 | 7 | 8:
@@ -329,7 +348,7 @@ class Framed(Alone):
 
     def precompile_call(self) -> bytes:
         """A call of a precompiled contract, with input from memory and the gas that it takes, or nearly."""
-        vector = self.of(PRECOMPILE_INPUTS)
+        vector = self.of(precompile_inputs(self.fork))
         # Whatever lies in memory may be a number of rounds of BLAKE2F.
         spare = 30 if vector.address == _BLAKE2F else 1_000
         gas = [push(vector.gas), push(vector.gas + 1), push(max(vector.gas - 1, 0)), push(vector.gas + spare)]
@@ -442,7 +461,7 @@ class Framed(Alone):
             case 0 if not self._rich:
                 ranges = [self.size(), self.place(), self.size(), self.place()]
                 ranges[self.below(4)] = self.far_place()
-                address = push(int.from_bytes(self.of(CODELESS), "big"))
+                address = push(int.from_bytes(self.of(codeless(self.fork)), "big"))
                 return b"".join(ranges) + address + self.bounded_gas() + op("STATICCALL") + self.after_call()
             case 1 if not self._rich:  # EIP-3860
                 size = push(self.of([MAX_INITCODE, MAX_INITCODE + 1, MAX_INITCODE + 1, 2**64]))
@@ -478,14 +497,15 @@ class Framed(Alone):
         return assemble((*statements, self.end()))
 
 
-def document(seed: int, programs: int = 20) -> dict[str, Any]:
+def document(seed: int, programs: int = 20, fork: Fork = CANCUN) -> dict[str, Any]:
     """The batch of this seed: so many contracts, and as many transactions, the object of a batch file."""
-    return _Batch(seed, programs).document()
+    return _Batch(seed, programs, fork).document()
 
 
 class _Batch:
-    def __init__(self, seed: int, programs: int) -> None:
+    def __init__(self, seed: int, programs: int, fork: Fork) -> None:
         self._seed = seed
+        self._fork = fork
         self._contracts = contracts(programs)
         often = self._contracts[-4:]  # those that are called most
         nonces = range(1, 3)  # of contracts: they begin with 1 (EIP-161)
@@ -498,14 +518,14 @@ class _Batch:
                 for address, salt, initcode in product(often, SALTS, COMMON_INITCODES[:4])
             ),
         ]
-        plain = [*self._contracts[:6], *HELPERS, LOGGER, DEEP, *CODELESS, BEACON_ROOTS_ADDRESS]
+        plain = [*self._contracts[:6], *HELPERS, LOGGER, DEEP, *codeless(fork), BEACON_ROOTS_ADDRESS]
         self._known = [*plain, *plain, *self._created]
         self._thrifty = frozenset(number for number in range(programs) if self._choose(f"rich {number}").one_in(6))
 
     def _choose(self, name: str, position: int = -1, rich: bool = False) -> Framed:
         seed = f"many frames {self._seed} {name}"
         thrifty = self._thrifty if rich else frozenset()
-        return Framed(seed, self._known, self._contracts, position, self._created, rich, thrifty)
+        return Framed(seed, self._known, self._contracts, position, self._created, rich, thrifty, self._fork)
 
     def _contract(self, number: int) -> dict[str, Any]:
         choice = self._choose(f"contract {number}", number, number in self._thrifty)
@@ -539,7 +559,7 @@ class _Batch:
             case 4 | 5 if not rich:
                 request["to"] = _hex(choice.of(self._created))
             case 6:
-                request["to"] = _hex(choice.of(CODELESS))
+                request["to"] = _hex(choice.of(codeless(self._fork)))
             case 7 | 8 | 9 if not rich:
                 request["to"] = _hex(choice.of([*HELPERS, *[FACTORY] * 7]))
         kind = choice.of([0, 1, 2])
@@ -618,7 +638,7 @@ class _Batch:
         cuts = [0, *sorted(choice.below(programs + 1) for _ in range(BLOCKS - 1)), programs]
         nonces = [0] * len(KEYS)
         blocks = [self._block(n, list(range(cuts[n], cuts[n + 1])), nonces) for n in range(BLOCKS)]
-        return batch_document(alloc, blocks, MAX_BLOCK_GAS, FIRST_NUMBER, 0)
+        return batch_document(alloc, blocks, MAX_BLOCK_GAS, FIRST_NUMBER, 0, self._fork)
 
 
 def _hex(data: bytes) -> str:

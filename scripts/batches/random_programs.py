@@ -2,7 +2,9 @@
 
 A program is a list of statements that mostly leave the stack as they found it, so that it usually runs for a while
 before it fails, if it fails. What statements work on is drawn from few contracts, slots and memory places, so that
-programs meet, and from values around the edges of the EVM's rules.
+programs meet, and from values around the edges of the EVM's rules. A batch is of any fork: it has this fork's
+instructions and precompiled contracts, and, where accounts can delegate (EIP-7702), set-code transactions and accounts
+that have delegated.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from typing import Any, TypeVar
 
 from eth_account import Account
@@ -18,9 +22,12 @@ from eth_utils.crypto import keccak
 from hypothesis import strategies as st
 from rlp import encode
 
-from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
-from executor.opcodes import NAMES, OPCODES, OPERANDS
-from scripts.batches.precompiles import VECTORS, Vector
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, CANCUN, FORKS, Fork
+from executor.opcodes import NAMES, OPCODES, instruction_set
+from executor.system_contracts import allowed, system_contracts
+from executor.transactions import DELEGATION_PREFIX, GAS_AUTHORIZATION
+from scripts.batches.fork_vectors import vectors
+from scripts.batches.precompiles import Vector
 
 T = TypeVar("T")
 
@@ -36,10 +43,19 @@ OBSERVER = bytes.fromhex("0b" * 20)
 COINBASE = bytes.fromhex("cb" * 20)
 FRESH = bytes.fromhex("fe" * 20)  # an address that the genesis does not hold
 
+# Where accounts can delegate: who may sign authorizations, the wallets last, and accounts of which nobody has the key.
+SIGNER_KEYS = [*(bytes([0x61 + number]) * 32 for number in range(3)), *KEYS]
+SIGNERS = [to_canonical_address(Account.from_key(key).address) for key in SIGNER_KEYS]
+POINTERS = [bytes([0xD1 + number]) * 20 for number in range(2)]
+
+#: Opcodes by their names, and names by opcodes, those of later forks among them.
+ALL_OPCODES = {**OPCODES, **{added.name: added.opcode for fork in FORKS.values() for added in fork.added_instructions}}
+ALL_NAMES: dict[int, str] = {opcode: name for name, opcode in ALL_OPCODES.items()}
+
 
 def op(*names: str) -> bytes:
     """Instructions without immediate data."""
-    return bytes(OPCODES[name] for name in names)
+    return bytes(ALL_OPCODES[name] for name in names)
 
 
 def push(value: int) -> bytes:
@@ -158,6 +174,7 @@ CALL_GAS = [0, 1, 99, 100, 700, 2_299, 2_300, 2_301, 2_600, 5_000, 9_000, 25_000
 MANY = [1, 2, 15, 16, 17, 1_022, 1_023, 1_024, 1_025]  # words on a stack that holds 1,024
 BAD_PLACES = [1, 2, 4, 2**16 - 1, 2**16, 2**64, 2**256 - 1]
 MAX_INITCODE, MAX_CODE = 49_152, 24_576  # EIP-3860, EIP-170
+_LAST_NONCE = 2**64 - 1  # which is not counted further (EIP-2681)
 
 BLOCK_NUMBERS = [0, 43, 44, 45, 46, 298, 299, 300, 301, 302, 2**64]  # the batch's blocks are 301 and 302
 LITTLE_GAS = [0, 1, 100, 2_300, 5_000, 10_000, 22_100, 30_000, 60_000]
@@ -166,30 +183,60 @@ PLENTY_OF_GAS = [200_000, 400_000, 800_000]
 STATEMENTS = 12  # at most, of a program
 BLOCKS, TRANSACTIONS = 2, 3  # of a batch and of a block, at most
 
-ADDRESSES = [
-    *CONTRACTS,
-    *CONTRACTS,
-    *WALLETS,
-    OBSERVER,
-    COINBASE,
-    FRESH,
-    BEACON_ROOTS_ADDRESS,
-    bytes(20),
-    *(number.to_bytes(20, "big") for number in range(1, 12)),  # the precompiles of Cancun, and the first after them
+CREATED = [
     *(created_address(contract, 1) for contract in CONTRACTS[:2]),
     *(created_address(wallet, 0) for wallet in WALLETS),
 ]
 
 
+def precompiles_and_next(fork: Fork) -> list[bytes]:
+    """Addresses of the precompiled contracts of a fork, and the first one that is none."""
+    free = next(address for n in count(1) if (address := n.to_bytes(20, "big")) not in fork.precompiles)
+    return [*sorted(fork.precompiles), free]
+
+
+def added_operations(fork: Fork) -> list[str]:
+    """Names of the instructions that forks after Cancun have added up to this one, of those that take words only."""
+    return [added.name for added in fork.added_instructions if not added.places]
+
+
+@cache
+def addresses(fork: Fork) -> tuple[bytes, ...]:
+    """Addresses that programs and transactions of a fork name."""
+    return (
+        *CONTRACTS,
+        *CONTRACTS,
+        *WALLETS,
+        OBSERVER,
+        COINBASE,
+        FRESH,
+        BEACON_ROOTS_ADDRESS,
+        bytes(20),
+        *precompiles_and_next(fork),
+        *(delegating(fork) * 2),
+        *CREATED,
+    )
+
+
+def delegating(fork: Fork) -> tuple[bytes, ...]:
+    """Accounts that may delegate, in forks in which any can."""
+    return (*SIGNERS, *POINTERS) if fork.sets_codes else ()
+
+
+def delegation(address: bytes) -> str:
+    """The code that delegates to an account."""
+    return _hex(DELEGATION_PREFIX + address)
+
+
 def intrinsic_gas(request: Mapping[str, Any]) -> int:
-    """Gas of a transaction before any code runs (EIP-2028, EIP-2930, EIP-3860)."""
+    """Gas of a transaction before any code runs (EIP-2028, EIP-2930, EIP-3860, EIP-7702)."""
     data = request["data"]
     gas = 21_000 + sum(16 if byte else 4 for byte in bytes.fromhex(data[2:]))
     if "to" not in request:
         gas += 32_000 + 2 * -(-(len(data) // 2 - 1) // 32)
     for entry in request.get("accessList", []):
         gas += 2_400 + 1_900 * len(entry["storageKeys"])
-    return gas
+    return gas + GAS_AUTHORIZATION * len(request.get("authorizationList", []))
 
 
 def in_memory(content: bytes, start: int = 0) -> bytes:
@@ -201,10 +248,13 @@ def in_memory(content: bytes, start: int = 0) -> bytes:
 
 
 class Choice:
-    """Random choices of one part of a batch. Parts are independent: leaving one out changes no other."""
+    """Random choices of one part of a batch of a fork. Parts are independent: leaving one out changes no other."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, fork: Fork = CANCUN) -> None:
         self._random = random.Random(seed)
+        self.fork = fork
+        self._added = added_operations(fork)
+        self._operands = instruction_set(fork.added_instructions).operands
 
     def of(self, items: Sequence[T]) -> T:
         return self._random.choice(items)
@@ -236,7 +286,7 @@ class Choice:
         return push(self.of(SLOTS))
 
     def address(self) -> bytes:
-        return push(int.from_bytes(self.of(ADDRESSES), "big"))
+        return push(int.from_bytes(self.of(addresses(self.fork)), "big"))
 
     def flag(self) -> bytes:
         return self.of([op("CALLVALUE"), op("CALLDATASIZE"), op("RETURNDATASIZE"), push(0), push(1), push(1)])
@@ -281,8 +331,8 @@ class Choice:
         """Code that leaves one word."""
         if not depth or self.one_in(4):
             return self.atom()
-        name = self.of(OPERATIONS)
-        return b"".join(self.expression(depth - 1) for _ in range(OPERANDS[OPCODES[name]])) + op(name)
+        name = self.of([*OPERATIONS, *self._added * 3])
+        return b"".join(self.expression(depth - 1) for _ in range(self._operands[ALL_OPCODES[name]])) + op(name)
 
     def sink(self) -> bytes:
         """What happens to a word on the stack."""
@@ -335,12 +385,13 @@ class Choice:
         value = self.call_value() if name in ("CALL", "CALLCODE") else b""
         ranges = self.size() + self.place() + self.size() + self.place()
         # Mostly contracts: precompiles take all the gas of a call with wrong input, and little runs after it.
-        address = self.address() if self.one_in(4) else push(int.from_bytes(self.of(CONTRACTS), "big"))
+        common = [*CONTRACTS, *delegating(self.fork)]
+        address = self.address() if self.one_in(4) else push(int.from_bytes(self.of(common), "big"))
         return ranges + value + address + self.call_gas() + op(name) + self.after_call()
 
     def precompile_call(self) -> bytes:
         """A call of a precompiled contract with input that it takes, or nearly."""
-        vector: Vector = self.of(VECTORS)
+        vector: Vector = self.of(vectors(self.fork))
         content = bytearray(vector.input)
         match self.below(6):
             case 0 if content:
@@ -403,6 +454,8 @@ class Choice:
         """A statement that rarely ends its program."""
         kinds = [self.calculation] * 4 + [self.call] * 4 + [self.store] * 3
         kinds += [self.copy, self.log, self.return_data, self.precompile_call, self.stack_move]
+        # Later forks have many more of them.
+        kinds += [self.precompile_call] * 2 * self.fork.sets_codes
         return self.of(kinds)()
 
     def end(self) -> bytes:
@@ -455,7 +508,8 @@ class Choice:
                 move = op(f"{self.of(['DUP', 'SWAP'])}{1 + self.below(16)}")
                 return self.of([op("PUSH0") * words + op("POP") * words, move, op("POP") * self.of([1, 2, 3])])
             case 8:
-                return self.of([self.random_bytes(1 + self.below(3)), bytes([self.of(sorted(NAMES))])])
+                known = sorted([*NAMES, *(ALL_OPCODES[name] for name in self._added)])
+                return self.of([self.random_bytes(1 + self.below(3)), bytes([self.of(known)])])
             case _:
                 return self.two_reasons()
 
@@ -513,16 +567,27 @@ def block_fields(choice: Choice, number: int, coinbase: bytes, gas_limit: int) -
 
 
 def batch_document(
-    alloc: dict[str, Any], blocks: list[dict[str, Any]], gas_limit: int, number: int, excess_blob_gas: int
+    alloc: dict[str, Any],
+    blocks: list[dict[str, Any]],
+    gas_limit: int,
+    number: int,
+    excess_blob_gas: int,
+    fork: Fork = CANCUN,
 ) -> dict[str, Any]:
-    """The object of a batch file: these blocks behind a genesis of this number, all ancestors of which have hashes."""
+    """The object of a batch file: these blocks behind a genesis of this number, all ancestors of which have hashes.
+
+    The fork's system contracts are there, but those that Cancun has, and gas limits are brought within its rules.
+    """
     ancestors = [keccak(bytes([ancestor])) for ancestor in range(256)]
+    blocks = [
+        block | {"transactions": [allowed(request, fork) for request in block["transactions"]]} for block in blocks
+    ]
     return {
         "format": "zkevm-batch/1",
         "chainId": CHAIN_ID,
-        "fork": "cancun",
+        "fork": fork.name,
         "genesis": {
-            "alloc": alloc,
+            "alloc": alloc | system_contracts(fork),
             "gasLimit": gas_limit,
             "timestamp": 1_000,
             "number": number,
@@ -538,17 +603,23 @@ def batch_document(
 class _Batch:
     """Builds a random batch. ``kept`` says for each of its :data:`PARTS` parts whether it is in the batch."""
 
-    def __init__(self, seed: int, kept: bytes) -> None:
+    def __init__(self, seed: int, kept: bytes, fork: Fork) -> None:
         self._seed = seed
         self._kept = iter(kept)
+        self._fork = fork
+        #: What the nonces of the signers are, if nothing but authorizations and transactions counts them.
+        self._nonces = [0] * len(SIGNERS)
+
+    def _choice(self, name: str) -> Choice:
+        return Choice(f"{self._seed} {name}", self._fork)
 
     def _part(self, name: str) -> Choice | None:
-        choice = Choice(f"{self._seed} {name}")
+        choice = self._choice(name)
         return choice if next(self._kept) else None
 
     def _program(self, number: int) -> bytes:
         """The code of a contract: statements, an end, and in every second one somewhere a risk."""
-        shape = Choice(f"{self._seed} shape {number}")
+        shape = self._choice(f"shape {number}")
         size = 3 + shape.below(STATEMENTS - 2)
         risk = shape.below(2 * STATEMENTS)
         statements: list[Statement] = [op("JUMPDEST")] if shape.one_in(8) else []
@@ -561,7 +632,7 @@ class _Batch:
 
     def _contract(self, number: int) -> dict[str, Any]:
         code = self._program(number)
-        choice = Choice(f"{self._seed} contract {number}")
+        choice = self._choice(f"contract {number}")
         return {
             "code": _hex(code),
             "nonce": choice.of([1] * 6 + [2**64 - 2, 2**64 - 1]),  # EIP-161; the last one creates nothing (EIP-2681)
@@ -569,34 +640,82 @@ class _Batch:
             "storage": {str(slot): value for slot in SLOTS if (value := choice.of([0, 0, 1, 2**256 - 1]))},
         }
 
-    def _transaction(self, choice: Choice, nonces: list[int]) -> dict[str, Any]:
+    def _authorization(self, choice: Choice) -> dict[str, Any]:
+        """An authorization to be signed (EIP-7702): most have an effect."""
+        # Seldom one of a wallet: its transactions are not valid if it has another nonce than is thought here.
+        signer = choice.below(len(SIGNERS) if choice.one_in(4) else len(SIGNERS) - len(WALLETS))
+        targets = [*CONTRACTS, *CONTRACTS, *delegating(self._fork), *addresses(self._fork)]
+        target = choice.of([bytes(20), SIGNERS[signer], choice.of(targets), choice.of(targets), choice.of(targets)])
+        entry: dict[str, Any] = {
+            "secretKey": _hex(SIGNER_KEYS[signer]),
+            "address": _hex(target),
+            "nonce": self._nonces[signer],
+        }
+        match choice.below(16):
+            case 0:
+                near = [max(entry["nonce"] - 1, 0), min(entry["nonce"] + 1, _LAST_NONCE)]
+                entry["nonce"] = choice.of([*near, _LAST_NONCE])
+            case 1:
+                entry["chainId"] = choice.of([0, CHAIN_ID + 1])
+        if entry["nonce"] == self._nonces[signer] < _LAST_NONCE and entry.get("chainId", 0) == 0:
+            self._nonces[signer] += 1
+        return entry
+
+    def _pointers(self) -> dict[str, Any]:
+        """Accounts that have delegated, to contracts, each other, themselves, precompiled contracts or nobody."""
+        alloc: dict[str, Any] = {}
+        for number, address in enumerate(delegating(self._fork)):
+            choice = self._choice(f"pointer {number}")
+            targets = [*CONTRACTS, *CONTRACTS, *delegating(self._fork), *addresses(self._fork)]
+            wallet = address in WALLETS
+            account: dict[str, Any] = {"balance": ETHER if wallet else choice.of([0, 1, 10**12])}
+            if choice.one_in(4) if wallet else choice.below(3):
+                account["code"] = delegation(choice.of([address, *(choice.of(targets) for _ in range(4))]))
+                account["storage"] = {str(slot): value for slot in SLOTS if (value := choice.of([0, 0, 1]))}
+            if "code" in account or choice.one_in(2):
+                # Whoever has delegated has counted its nonce for that.
+                account["nonce"] = 1 if wallet else choice.of([1, 7, _LAST_NONCE - 1])
+                if number < len(SIGNERS):
+                    self._nonces[number] = account["nonce"]
+            if any(account.values()):
+                alloc[_hex(address)] = account
+        return alloc
+
+    def _transaction(self, choice: Choice) -> dict[str, Any]:
         """A transaction to be signed; valid."""
         sender = choice.below(len(KEYS))
+        signer = len(SIGNERS) - len(KEYS) + sender
+        sizes = [0, 0, 1, 4, 32, 36, 68]
+        if self._fork.floor_gas_per_token:
+            sizes += [300, 2_000]
         request: dict[str, Any] = {
             "secretKey": _hex(KEYS[sender]),
-            "nonce": nonces[sender],
+            "nonce": self._nonces[signer],
             "value": choice.of([0, 0, 1, 10**9]),
-            "data": _hex(choice.random_bytes(choice.of([0, 0, 1, 4, 32, 36, 68])) + bytes(choice.below(3))),
+            "data": _hex(choice.random_bytes(choice.of(sizes)) + bytes(choice.below(3))),
         }
-        nonces[sender] += 1
+        self._nonces[signer] += 1
         kinds = [0, 1, 2, 2, 3]
+        if self._fork.sets_codes:
+            kinds += [4] * len(kinds)
         match choice.below(12):
             case 0 | 1 | 2 | 3 | 4:
-                request["to"] = _hex(choice.of(CONTRACTS))
+                request["to"] = _hex(choice.of([*CONTRACTS, *delegating(self._fork)]))
             case 5 | 6 | 7 | 8:
                 request["to"] = _hex(OBSERVER)
-                request["data"] = _hex(choice.of(CONTRACTS).rjust(32, b"\0")) + request["data"][2:]
+                observed = choice.of([*CONTRACTS, *delegating(self._fork)])
+                request["data"] = _hex(observed.rjust(32, b"\0")) + request["data"][2:]
             case 9 | 10:
                 request["data"] = _hex(choice.initcode())
-                kinds = [0, 1, 2]  # EIP-4844: blob transactions do not create
+                kinds = [0, 1, 2]  # EIP-4844, EIP-7702: those with blobs or authorizations do not create
             case _:
-                request["to"] = _hex(choice.of(ADDRESSES))
+                request["to"] = _hex(choice.of(addresses(self._fork)))
         kind = choice.of(kinds)
         if kind:
             request["type"] = kind
             request["accessList"] = [
                 {
-                    "address": _hex(choice.of(ADDRESSES)),
+                    "address": _hex(choice.of(addresses(self._fork))),
                     "storageKeys": [_hex(choice.of(SLOTS).to_bytes(32, "big")) for _ in range(choice.below(4))],
                 }
                 for _ in range(choice.below(4))
@@ -611,18 +730,20 @@ class _Batch:
             request["blobVersionedHashes"] = [
                 _hex(b"\x01" + choice.random_bytes(31)) for _ in range(1 + choice.below(2))
             ]
+        if kind == 4:
+            request["authorizationList"] = [self._authorization(choice) for _ in range(1 + choice.below(4))]
         extra = choice.of(LITTLE_GAS if choice.one_in(4) else PLENTY_OF_GAS)
         request["gas"] = intrinsic_gas(request) + extra
         return request
 
-    def _block(self, number: int, nonces: list[int]) -> dict[str, Any]:
+    def _block(self, number: int) -> dict[str, Any]:
         transactions = [
-            self._transaction(choice, nonces)
+            self._transaction(choice)
             for index in range(TRANSACTIONS)
             if (choice := self._part(f"transaction {number} {index}"))
         ]
         withdrawal = self._part(f"withdrawal {number}")
-        choice = Choice(f"{self._seed} block {number}")
+        choice = self._choice(f"block {number}")
         coinbase = choice.of([COINBASE, COINBASE, CONTRACTS[0], WALLETS[1]])
         return {
             **block_fields(choice, number, coinbase, BLOCK_GAS_LIMIT),
@@ -630,7 +751,7 @@ class _Batch:
                 {
                     "index": number,
                     "validatorIndex": 0,
-                    "address": _hex(withdrawal.of(ADDRESSES)),
+                    "address": _hex(withdrawal.of(addresses(self._fork))),
                     "amount": withdrawal.of([0, 1, 10**9]),
                 }
             ]
@@ -644,35 +765,36 @@ class _Batch:
         alloc: dict[str, Any] = {_hex(address): self._contract(number) for number, address in enumerate(CONTRACTS)}
         alloc |= {_hex(wallet): {"balance": ETHER} for wallet in WALLETS}
         alloc[_hex(OBSERVER)] = {"code": _hex(OBSERVER_CODE), "nonce": 1}
-        choice = Choice(f"{self._seed} genesis")
+        choice = self._choice("genesis")
         if choice.one_in(2):
             alloc[_hex(BEACON_ROOTS_ADDRESS)] = {"code": _hex(BEACON_ROOTS_CODE), "nonce": 1}
         # What lies where a contract will be created: ether does no harm, code and a nonce do.
         taken = choice.of([None, None, {"balance": 7}, {"nonce": 1}, {"code": "0x00", "nonce": 1}])
         if taken:
-            alloc[_hex(choice.of(ADDRESSES[-4:]))] = taken
-        nonces = [0] * len(KEYS)
+            alloc[_hex(choice.of(CREATED))] = taken
         excess = choice.of([0, 0, 5 * 2**17, 80 * 2**17])
-        blocks = [self._block(number, nonces) for number in range(BLOCKS)]
-        return batch_document(alloc, blocks, BLOCK_GAS_LIMIT, FIRST_NUMBER, excess)
+        alloc |= self._pointers()
+        blocks = [self._block(number) for number in range(BLOCKS)]
+        return batch_document(alloc, blocks, BLOCK_GAS_LIMIT, FIRST_NUMBER, excess, self._fork)
 
 
 # Parts of a batch that can be left out: statements and ends of the programs, transactions and withdrawals.
 PARTS = len(CONTRACTS) * (STATEMENTS + 1) + BLOCKS * (TRANSACTIONS + 1)
 
 
-def document(seed: int, kept: bytes) -> dict[str, Any]:
+def document(seed: int, kept: bytes, fork: Fork = CANCUN) -> dict[str, Any]:
     """The random batch of this seed, as the object of a batch file; ``kept`` is 0 for the parts to leave out."""
-    return _Batch(seed, kept).document()
+    return _Batch(seed, kept, fork).document()
 
 
-def documents() -> st.SearchStrategy[dict[str, Any]]:
-    """Batches, as objects of batch files.
+def documents(fork: Fork = CANCUN) -> st.SearchStrategy[dict[str, Any]]:
+    """Batches of a fork, as objects of batch files.
 
     What hypothesis draws is a seed, and for each part whether it is kept. So batches are as diverse as random ones
     (hypothesis by itself makes most examples by changing a few), and are still made smaller part by part.
     """
-    return st.builds(document, st.integers(0, 2**64 - 1), st.binary(min_size=PARTS, max_size=PARTS))
+    kept = st.binary(min_size=PARTS, max_size=PARTS)
+    return st.builds(document, st.integers(0, 2**64 - 1), kept, st.just(fork))
 
 
 def disassemble(code: bytes) -> list[str]:
@@ -683,7 +805,7 @@ def disassemble(code: bytes) -> list[str]:
         opcode = code[place]
         size = max(0, opcode - OPCODES["PUSH0"]) if opcode <= OPCODES["PUSH32"] else 0
         data = code[place + 1 : place + 1 + size]
-        name = NAMES.get(opcode, f"0x{opcode:02x}")
+        name = ALL_NAMES.get(opcode, f"0x{opcode:02x}")
         lines.append(f"{place:5} {name}" + (f" 0x{data.hex()}" if size else ""))
         place += 1 + size
     return lines

@@ -12,10 +12,9 @@ from eth_utils.crypto import keccak
 from circuits.batch.execution import Execution
 from executor.forks import BEACON_ROOTS_ADDRESS, PRAGUE, Fork
 from executor.system_contracts import system_contracts
-from executor.transactions import DELEGATION_PREFIX
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, FOURTH, OTHER, THIRD, call_contract
-from scripts.batches.random_programs import created_address
+from scripts.batches.random_programs import created_address, delegation
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 
@@ -52,11 +51,6 @@ ASKS = " ".join(
     for address in (POINTER, CHAINED, LOOKALIKE, EMPTY)
 )
 FEES: dict[str, Any] = {"type": 4, "maxFeePerGas": 2000, "maxPriorityFeePerGas": 7}
-
-
-def delegation(address: bytes) -> str:
-    """The code that delegates to an account."""
-    return "0x" + (DELEGATION_PREFIX + address).hex()
 
 
 def authorization(signer: int, address: bytes, nonce: int, **fields: Any) -> dict[str, Any]:
@@ -109,13 +103,23 @@ def accounts(fork: Fork = PRAGUE) -> Builder:
 
 
 def transactions(building: Builder) -> list[dict[str, Any]]:
-    """Ones that use all tables that delegations have, for a batch of other contracts; and accounts for them."""
+    """Ones that use all tables that delegations have, for a batch of other contracts; and accounts for them.
+
+    One entry makes a new account delegate, one is of an account that has, but has another nonce, the others are void or
+    have another nonce, too.
+    """
     caller = bytes([0xAC]) * 20
     building.alloc(COLD, code="0x" + assemble(LOOKS).hex())
     building.alloc(TO_COLD, code=delegation(COLD), nonce=1)
+    building.alloc(STRANGERS[0], code=delegation(CHAINED), nonce=1)
     source = calls(TO_COLD, gas="90000") + f" 0 0 0 0 {2**100} 0x{TO_COLD.hex()} 0 call"
     building.alloc(caller, code="0x" + assemble(source).hex())
-    lists = [authorization(1, COLD, 2**32), authorization(1, NOBODY, 0, chainId=5)]
+    lists = [
+        authorization(1, COLD, 2**32),
+        authorization(1, NOBODY, 0, chainId=5),
+        strange(0, COLD, 9),
+        strange(1, COLD, 0),
+    ]
     return [set_code(building, 2, TO_COLD, lists, gas=1_000_000), call_contract(building, 2, caller)]
 
 

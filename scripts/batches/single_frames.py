@@ -9,9 +9,10 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
-from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPENERS, REACH
+from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, CANCUN, Fork
+from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES, OPENERS, instruction_set
 from scripts.batches.random_programs import (
+    ALL_OPCODES,
     BAD_PLACES,
     BASE_FEE,
     COINBASE,
@@ -28,11 +29,13 @@ from scripts.batches.random_programs import (
     Loop,
     Skip,
     Statement,
+    added_operations,
     assemble,
     batch_document,
     block_fields,
     intrinsic_gas,
     op,
+    precompiles_and_next,
     push,
 )
 
@@ -46,14 +49,17 @@ MAX_BLOCK_GAS = 2**63 - 1
 LARGE_GAS = [2**30 - 1, 2**30, 2**30 + 1, 2**31 - 1, 2**31, 2**32, 2**32 + 2**16, 2**40, 2**48, 2**58]
 VAST_PLACES = [2**48, 2**63, 2**64 - 1, 2**64, 2**255, 2**256 - 32, 2**256 - 1]  # no gas pays for them
 WEALTH = 10**30  # wei
-PRECOMPILES = [number.to_bytes(20, "big") for number in range(1, 11)]
-OTHERS = [*WALLETS, COINBASE, FRESH, BEACON_ROOTS_ADDRESS, bytes(20), (11).to_bytes(20, "big")]
 LONG_SIZES = [*SIZES, 95, 96, 97, 135, 136, 137, 272, 300, 1_000]
 ALONE = sorted(set(NAMES) - CALLS - CREATIONS)  # opcodes that open no frame
 ENDING = {OPCODES[name] for name in ("STOP", "RETURN", "REVERT", "SELFDESTRUCT", "JUMP", "JUMPI")}
 GOING_ON = [opcode for opcode in ALONE if opcode not in ENDING]
 # Places 1 and 2 of a program that begins with it are no destinations: what looks like one is data of a push.
 DATA_LIKE_CODE = bytes.fromhex("615b5b50")
+
+
+def others(fork: Fork) -> list[bytes]:
+    """Addresses of no contract of a batch, the first one behind the precompiled contracts last."""
+    return [*WALLETS, COINBASE, FRESH, BEACON_ROOTS_ADDRESS, bytes(20), precompiles_and_next(fork)[-1]]
 
 
 def contracts(programs: int) -> list[bytes]:
@@ -68,12 +74,16 @@ class Alone(Choice):
         seed: of the choices.
         known: addresses that programs ask for.
         rich: the program gets so much gas that only what no gas pays for may fail for the lack of it.
+        fork: whose instructions there are.
     """
 
-    def __init__(self, seed: str, known: list[bytes], rich: bool = False) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: str, known: list[bytes], rich: bool = False, fork: Fork = CANCUN) -> None:
+        super().__init__(seed, fork)
         self._known = known
         self._rich = rich
+        added = [ALL_OPCODES[name] for name in added_operations(fork)]
+        self._alone, self._going_on = [*ALONE, *added], [*GOING_ON, *added]
+        self._reach = instruction_set(fork.added_instructions).reach
 
     def far_place(self) -> bytes:
         return push(self.of(VAST_PLACES)) if self._rich else super().far_place()
@@ -100,13 +110,13 @@ class Alone(Choice):
     def soup(self) -> bytes:
         """Words on the stack, and any instructions that go on after them."""
         before = b"".join(self.edge() if self.one_in(2) else self.place() for _ in range(self.below(18)))
-        return before + bytes(self.of(GOING_ON) for _ in range(1 + self.below(20)))
+        return before + bytes(self.of(self._going_on) for _ in range(1 + self.below(20)))
 
     def operation(self) -> bytes:
         """One instruction with operands that it mostly takes, among them every one that is rare."""
-        opcode = self.of(GOING_ON)
+        opcode = self.of(self._going_on)
         kinds = [self.size, self.place, self.edge, self.slot, self.atom]
-        operands = [self.of(kinds)() for _ in range(REACH[opcode])]
+        operands = [self.of(kinds)() for _ in range(self._reach[opcode])]
         data = self.random_bytes(opcode - OPCODES["PUSH0"]) if OPCODES["PUSH0"] < opcode <= OPCODES["PUSH32"] else b""
         return b"".join(operands) + bytes([opcode]) + data
 
@@ -145,13 +155,13 @@ class Alone(Choice):
             case 7:
                 return self.raw_bytes()
             case 8:
-                return op("PUSH0") * 1_023 + bytes([self.of(ALONE)]) * 2
+                return op("PUSH0") * 1_023 + bytes([self.of(self._alone)]) * 2
             case _:
                 return self.soup()
 
     def raw_bytes(self) -> bytes:
         """Any instructions, or what is none, on the stack as it is."""
-        return self.random_bytes(1 + self.below(3)) if self.one_in(4) else bytes([self.of(ALONE)])
+        return self.random_bytes(1 + self.below(3)) if self.one_in(4) else bytes([self.of(self._alone)])
 
     def end(self) -> bytes:
         if self.one_in(12):
@@ -184,19 +194,22 @@ class Alone(Choice):
         return assemble((*statements, self.end()))
 
 
-def document(seed: int, programs: int = 40) -> dict[str, Any]:
+def document(seed: int, programs: int = 40, fork: Fork = CANCUN) -> dict[str, Any]:
     """The batch of this seed: so many contracts, and a transaction to each, the object of a batch file."""
-    return _Batch(seed, programs).document()
+    return _Batch(seed, programs, fork).document()
 
 
 class _Batch:
-    def __init__(self, seed: int, programs: int) -> None:
+    def __init__(self, seed: int, programs: int, fork: Fork) -> None:
         self._seed = seed
+        self._fork = fork
         self._contracts = contracts(programs)
-        self._known = [*self._contracts[:6], *self._contracts[:6], *OTHERS, *PRECOMPILES]
+        precompiles = precompiles_and_next(fork)[:-1]
+        self._others = others(fork)
+        self._known = [*self._contracts[:6], *self._contracts[:6], *self._others, *precompiles]
 
     def _choice(self, name: str, rich: bool = False) -> Alone:
-        return Alone(f"single frames {self._seed} {name}", self._known, rich)
+        return Alone(f"single frames {self._seed} {name}", self._known, rich, self._fork)
 
     def _is_rich(self, number: int) -> bool:
         return self._choice(f"rich {number}").one_in(8)
@@ -217,7 +230,7 @@ class _Batch:
         """A valid transaction with at most so many blobs, to be signed."""
         choice = self._choice(f"transaction {number}")
         sender = choice.below(len(KEYS))
-        to = choice.of(OTHERS) if choice.one_in(20) else self._contracts[number]
+        to = choice.of(self._others) if choice.one_in(20) else self._contracts[number]
         data = choice.random_bytes(choice.of([0, 0, 1, 4, 31, 32, 33, 36, 68, 100])) + bytes(choice.of([0, 0, 1, 40]))
         request: dict[str, Any] = {
             "secretKey": _hex(KEYS[sender]),
@@ -292,7 +305,7 @@ class _Batch:
         nonces = [0] * len(KEYS)
         excess = choice.of([0, 0, 5 * 2**17, 80 * 2**17])
         blocks = [self._block(n, list(range(cuts[n], cuts[n + 1])), nonces) for n in range(BLOCKS)]
-        return batch_document(alloc, blocks, MAX_BLOCK_GAS, FIRST_NUMBER, excess)
+        return batch_document(alloc, blocks, MAX_BLOCK_GAS, FIRST_NUMBER, excess, self._fork)
 
 
 def _hex(data: bytes) -> str:

@@ -57,9 +57,9 @@ def _random_document(rng: np.random.Generator, fork: Fork, small: bool) -> Docum
     if small and rng.random() < _OF_CALLS:
         return calls.builder(rng.choice(calls.COUNT, 2, replace=False).tolist(), fork).document
     if kind == "frames" or (kind == "everything" and small):
-        return many_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
+        return many_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)), fork)
     if kind == "programs":
-        return single_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)))
+        return single_frames(int(rng.integers(1 << 40)), int(rng.choice(_FEW_PROGRAMS if small else _PROGRAMS)), fork)
     if kind == "everything":
         return everything_document(fork, waits=True)
     if kind == "compiled":

@@ -32,7 +32,7 @@ from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.machine import gets_code
 from executor.provable import check_provable
 from executor.transactions import authorizations_of
-from scripts.batches import set_code
+from scripts.batches import random_programs, set_code
 from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, OTHER, THIRD, call_contract
 from scripts.batches.random_programs import created_address
@@ -113,7 +113,7 @@ def test_a_batch_that_crosses_forks() -> None:
 def test_a_creation_at_the_address_of_an_account_that_has_delegated() -> None:
     building = set_code.accounts()
     address = created_address(WALLETS[0], 0)
-    building.alloc(address, code=set_code.delegation(CONTRACT), balance=1)
+    building.alloc(address, code=random_programs.delegation(CONTRACT), balance=1)
     building.block(building.transfer(0, to=b"", gas=100_000, data="0x00"))
     execution = execution_of(building.execute())
     assert execution.trace.transactions.status.tolist() == [0]
@@ -453,7 +453,7 @@ class _TwoLevels(Delegates):
 
     def __init__(self, trace: Any) -> None:
         super().__init__(trace)
-        prefix = bytes.fromhex(set_code.delegation(set_code.POINTER)[2:])
+        prefix = bytes.fromhex(random_programs.delegation(set_code.POINTER)[2:])
         key = np.ascontiguousarray(words_from_bytes([keccak(prefix)])[0], dtype="<u2").tobytes()
         if key in self._of:
             self._of[key] = CONTRACT
@@ -532,7 +532,7 @@ def test_what_gets_a_code() -> None:
     assert gets_code(b"", 0, signed)
     assert not gets_code(b"", 1, signed)
     assert not gets_code(b"\0", 0, signed)
-    assert gets_code(bytes.fromhex(set_code.delegation(OTHER)[2:]), 0, signed)
+    assert gets_code(bytes.fromhex(random_programs.delegation(OTHER)[2:]), 0, signed)
 
 
 def test_void_entries_access_nothing() -> None:

@@ -16,8 +16,9 @@ from executor.batch import Batch
 from executor.errors import BatchError
 from executor.execute import ExecutedBatch
 from executor.limbs import words_to_ints
-from executor.opcodes import NAMES, is_dup
+from executor.opcodes import is_dup
 from executor.trace import ExecutionTrace
+from scripts.batches.random_programs import ALL_NAMES
 from tests.differential.specs import Answer, Log, Steps, Transacted
 
 HEADER_FIELDS = (
@@ -156,7 +157,7 @@ def _of_steps(trace: ExecutionTrace, theirs: Steps) -> Iterator[Difference]:
         step = min(first.values())
         for name in (name for name, place in first.items() if place == step):
             a, b = columns[name]
-            where = f"step {step} ({NAMES.get(int(theirs.opcode[step]), 'INVALID')} at {theirs.pc[step]})"
+            where = f"step {step} ({ALL_NAMES.get(int(theirs.opcode[step]), 'INVALID')} at {theirs.pc[step]})"
             yield Difference(where, name, a[step], b[step])
     elif len(steps.pc) != len(theirs.pc):
         yield Difference("trace", "number of steps", len(steps.pc), len(theirs.pc))
@@ -173,5 +174,5 @@ def _of_operands(trace: ExecutionTrace, theirs: Steps) -> Iterator[Difference]:
     for row, value in zip(rows, tops, strict=True):
         expected = int.from_bytes(theirs.top[row].tobytes(), "big")
         if value != expected:
-            yield Difference(f"step {row}", f"operand of {NAMES.get(int(steps.opcode[row]))}", value, expected)
+            yield Difference(f"step {row}", f"operand of {ALL_NAMES.get(int(steps.opcode[row]))}", value, expected)
             return

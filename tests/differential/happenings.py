@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executor.limbs import addresses_to_bytes, words_to_ints
-from executor.opcodes import CALLS, CREATIONS, NAMES, OPCODES
-from executor.provable import MAX_GAS
+from executor.opcodes import CALLS, CREATIONS, OPCODES
+from executor.provable import MAX_GAS, forks_of, precompile_numbers
 from executor.state_keys import StateKind
 from executor.trace import NONE, ExecutionTrace, FrameKind, Mode, Outcome
+from executor.transactions import delegates
+from scripts.batches.random_programs import ALL_NAMES
 
 MAX_DEPTH = 1_024  # yellow paper, section 8
 STIPEND = 2_300  # of a call with value
@@ -72,8 +74,8 @@ class Happened:
         _count_opcodes(self.static, steps.opcode[static])
         undone = trace.keys.kind[trace.accesses.key[trace.accesses.mode == Mode.UNDO]]
         self.undone.update(StateKind(kind).name for kind in undone.tolist())
-        called = (frames.transaction != NONE) & _is_precompile(trace)
-        self.precompiles.update(frames.code_address[called, 0].tolist())
+        numbers = precompile_numbers(trace)[frames.transaction != NONE]
+        self.precompiles.update(numbers[numbers > 0].tolist())
         self._calls(trace)
         self._gas(trace)
         self._data(trace)
@@ -98,7 +100,7 @@ class Happened:
         own = frames.transaction != NONE
         called = own & (frames.kind <= FrameKind.STATICCALL)
         empty = trace.codes.size[frames.code] == 0
-        self._event("a call of an account without code", called & empty & ~_is_precompile(trace))
+        self._event("a call of an account without code", called & empty & (precompile_numbers(trace) == 0))
         self._event("value to another", own & frames.value.any(axis=1) & (frames.kind == FrameKind.CALL))
         self._event("a failing frame with value", own & frames.value.any(axis=1) & (frames.outcome != Outcome.SUCCESS))
         same = (frames.caller == frames.address).all(axis=1)
@@ -225,15 +227,62 @@ class Happened:
         self._event("a question about a destroyed account", late)
 
 
-def _is_precompile(trace: ExecutionTrace) -> NDArray[np.bool_]:
-    code = trace.frames.code_address
-    known: NDArray[np.bool_] = (code[:, 1:] == 0).all(axis=1) & (code[:, 0] > 0) & (code[:, 0] <= 10)
-    return known
+#: What can happen to delegations, and through them (EIP-7702).
+DELEGATIONS = (
+    "set", "replaced", "cleared", "by transactions", "by CALL", "by CALLCODE",
+    "by DELEGATECALL", "by STATICCALL", "to itself", "to one that has delegated, too", "to a precompiled contract",
+    "to an account without code", "as an account's code", "of a sender", "of a frame that fails",
+)  # fmt: skip
+
+
+def delegations(trace: ExecutionTrace) -> Counter[str]:
+    """How often each of `DELEGATIONS` happens in a batch."""
+    frames, accesses, codes = trace.frames, trace.accesses, trace.codes
+    is_one = {
+        digest: delegates(trace.bytes_at(codes.start[row], codes.size[row]))
+        for row, digest in enumerate(words_to_ints(codes.hash))
+    }
+    writes = np.flatnonzero(
+        (accesses.mode == Mode.WRITE)
+        & (accesses.frame == NONE)
+        & (trace.keys.kind[accesses.key] == StateKind.CODE_HASH)
+    )
+    found: Counter[str] = Counter()
+    before, after = words_to_ints(accesses.before[writes]), words_to_ints(accesses.after[writes])
+    for old, new in zip(before, after, strict=True):
+        kind = {(False, True): "set", (True, True): "replaced", (True, False): "cleared"}.get(
+            (is_one.get(old, False), is_one.get(new, False))
+        )
+        if kind:
+            found[kind] += 1
+    through = np.flatnonzero((frames.delegates == 1) & (frames.transaction != NONE))
+    names = {FrameKind.MESSAGE: "by transactions"} | {k: f"by {k.name}" for k in FrameKind if k <= FrameKind.STATICCALL}
+    callee = addresses_to_bytes(frames.address)
+    target = addresses_to_bytes(frames.code_address)
+    forks = forks_of(trace)
+    for row in through.tolist():
+        code = int(frames.code[row])
+        found[names[FrameKind(int(frames.kind[row]))]] += 1
+        found["to itself"] += callee[row] == target[row]
+        runs = trace.bytes_at(codes.start[code], codes.size[code])
+        found["to one that has delegated, too"] += delegates(runs) and callee[row] != target[row]
+        found["to a precompiled contract"] += target[row] in forks[int(frames.block[row])].precompiles
+        found["to an account without code"] += not runs
+        found["of a frame that fails"] += bool(frames.outcome[row] != Outcome.SUCCESS)
+    asking = np.flatnonzero((trace.steps.opcode == OPCODES["EXTCODESIZE"]) & (trace.steps.results > 0))
+    sizes = words_to_ints(trace.results.word[trace.results_start[asking].astype(np.int64)])
+    found["as an account's code"] += sum(size == 23 for size in sizes)
+    hashes = np.flatnonzero(trace.keys.kind == StateKind.CODE_HASH)
+    first = words_to_ints(trace.keys.first[hashes])
+    owners = addresses_to_bytes(trace.keys.address[hashes])
+    delegated = {owner for owner, code in zip(owners, first, strict=True) if is_one.get(code)}
+    found["of a sender"] += sum(sender in delegated for sender in addresses_to_bytes(trace.transactions.sender))
+    return +found
 
 
 def _count_opcodes(counter: Counter[str], opcodes: NDArray[np.uint8]) -> None:
     for opcode, count in zip(*(column.tolist() for column in np.unique(opcodes, return_counts=True)), strict=True):
-        counter[NAMES.get(opcode, f"0x{opcode:02x}")] += count
+        counter[ALL_NAMES.get(opcode, f"0x{opcode:02x}")] += count
 
 
 def _of_older(trace: ExecutionTrace, address: list[bytes]) -> list[bool]:

@@ -24,13 +24,13 @@ from executor.errors import BatchError
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.opcodes import NAMES
 from executor.provable import check_provable, proved_precompiles
-from executor.system_contracts import under
 from executor.trace import NONE, ExecutionTrace, Outcome
 from prover.assemble import assemble
 from prover.planner import SegmentPlan
 from prover.segment import SegmentProof, segment_jobs
 from scripts.batches import many_frames, random_delegations, single_frames
 from scripts.batches.programs import PROGRAMS as PROGRAMS_OF_BATCHES
+from scripts.batches.random_programs import ALL_NAMES, added_operations
 from scripts.batches.single_frames import ALONE
 from tests.differential.agreement import report, run
 from tests.differential.happenings import Happened
@@ -71,7 +71,7 @@ class Ran:
         self.outcomes.update(Outcome(outcome).name for outcome in trace.frames.outcome[own].tolist())
         opcodes, counts = np.unique(trace.steps.opcode[trace.steps.failed == 0], return_counts=True)
         for opcode, count in zip(opcodes.tolist(), counts.tolist(), strict=True):
-            self.done[NAMES[opcode]] += count
+            self.done[ALL_NAMES[opcode]] += count
 
     def __str__(self) -> str:
         outcomes = ", ".join(f"{name} {count}" for name, count in self.outcomes.most_common())
@@ -182,7 +182,7 @@ def later(seeds: range, fork: Fork, monkeypatch: pytest.MonkeyPatch) -> tuple[Ra
     """Batches of a later fork: programs by themselves; and ones that call each other, with accounts that delegate."""
     ran, happened = Ran(), Happened()
     for seed in seeds:
-        check(seed, under(single_frames.document(seed, PROGRAMS), fork), ran, monkeypatch)
+        check(seed, single_frames.document(seed, PROGRAMS, fork), ran, monkeypatch)
         check(seed, random_delegations.document(seed, CALLING, fork), happened, monkeypatch)
     print(ran, happened, sep="\n")
     assert ran.programs == len(seeds) * PROGRAMS
@@ -199,4 +199,6 @@ def test_random_programs_of_later_forks(fork: Fork, monkeypatch: pytest.MonkeyPa
 @pytest.mark.deep
 @LATER
 def test_many_random_programs_of_later_forks(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
-    later(range(1_000, 1_000 + MANY_LATER), fork, monkeypatch)
+    ran, happened = later(range(1_000, 1_000 + MANY_LATER), fork, monkeypatch)
+    assert set(added_operations(fork)) <= set(ran.done)
+    assert set(happened.precompiles) - set(proved_precompiles(CANCUN))

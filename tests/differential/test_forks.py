@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from eth_utils.crypto import keccak
 from hypothesis import given
+from hypothesis import strategies as st
 
 from executor.execute import ExecutedBatch
 from executor.forks import BPO1, BPO2, OSAKA, PRAGUE, Fork
 from executor.system_contracts import allowed
 from scripts.batches import random_delegations
 from scripts.batches.builder import Builder
-from scripts.batches.random_programs import documents
-from tests.differential.agreement import Tally, assert_agreement
+from scripts.batches.random_programs import added_operations, documents
+from tests.differential.agreement import DONE, PRECOMPILES, Tally, assert_agreement, tightened
 from tests.differential.comparison import examples
+from tests.differential.happenings import DELEGATIONS, delegations
 from tests.differential.specs import Specs
 
-FEW, MANY = 6, 300
-FEW_DELEGATING, MANY_DELEGATING, PROGRAMS = 2, 60, 12  # batches with set-code transactions, and programs of each
+FEW, MANY = 6, 250  # batches of 4 programs and up to 6 transactions
+FEW_DELEGATING, MANY_DELEGATING, PROGRAMS = 2, 84, 12  # batches with set-code transactions, and programs of each
+FEW_OF_SCHEDULES = 60  # batches of forks that are blob schedules
+GAS_CHANGES = st.none() | st.integers(-2, 1)
 CONTRACT, OTHER, POINTER = (bytes([byte]) * 20 for byte in (0xCC, 0xDD, 0xEE))
 FEES = {"maxFeePerGas": 1_000, "maxPriorityFeePerGas": 1}
 NO_REQUESTS = "0x00"
@@ -56,42 +61,69 @@ def agreed(specs: Specs, fork: Fork, building: Builder, requests: str = NO_REQUE
     return ours
 
 
-def compare(specs: Specs, fork: Fork, count: int, *, reproducible: bool) -> Tally:
-    tally = Tally()
+def compare(specs: Specs, fork: Fork, count: int, *, reproducible: bool) -> tuple[Tally, Counter[str]]:
+    """Compare random batches of a fork. Returns what happened in them, and what of it with delegations."""
+    tally, found = Tally(), Counter[str]()
 
-    @examples(count, reproducible=reproducible)
-    @given(documents())
-    def agree(document: dict[str, Any]) -> None:
-        assert_agreement(specs, of_fork(document, fork), tally)
+    @examples(count, reproducible=reproducible, print_blob=True)
+    @given(documents(fork), GAS_CHANGES)
+    def agree(document: dict[str, Any], gas_change: int | None) -> None:
+        ours = assert_agreement(specs, document, tally)
+        if isinstance(ours, ExecutedBatch):
+            assert ours.trace is not None
+            found.update(delegations(ours.trace))
+        changed = None if gas_change is None else tightened(document, ours, gas_change)
+        if changed is not None:
+            assert_agreement(specs, changed, tally)
 
     agree()
-    print(tally)
-    return tally
+    print(tally, dict(found), sep="\n")
+    return tally, found
 
 
 def test_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
-    tally = compare(specs_of_fork, fork, FEW, reproducible=True)
+    tally, found = compare(specs_of_fork, fork, FEW, reproducible=True)
     assert tally.batches >= FEW
     assert tally.outcomes["success"]
+    assert found["set"]
 
 
 @pytest.mark.deep
 def test_many_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
-    compare(specs_of_fork, fork, MANY, reproducible=False)
+    """They use all that the fork has added: instructions, precompiled contracts, and delegations in every way."""
+    tally, found = compare(specs_of_fork, fork, MANY, reproducible=False)
+    assert set(added_operations(fork)) <= set(tally.counts[DONE])
+    assert set(tally.counts[PRECOMPILES]) == {str(int.from_bytes(address, "big")) for address in fork.precompiles}
+    assert [name for name in DELEGATIONS if not found[name]] == []
 
 
-def delegating(specs: Specs, fork: Fork, seeds: range) -> None:
-    """Batches whose accounts delegate, with set-code transactions: valid, and as the specs have them."""
-    tally, authorizations = Tally(), 0
+@pytest.mark.deep
+@pytest.mark.parametrize("fork", [BPO1, BPO2], ids=lambda fork: fork.name, scope="module")
+def test_random_programs_of_blob_schedules(fork: Fork) -> None:
+    with Specs(fork) as specs:
+        tally, found = compare(specs, fork, FEW_OF_SCHEDULES, reproducible=False)
+    assert tally.outcomes["success"]
+    assert found["set"]
+
+
+def delegating(specs: Specs, fork: Fork, seeds: range) -> Counter[str]:
+    """Batches whose accounts delegate, with set-code transactions: valid, and as the specs have them.
+
+    Returns what happened with delegations.
+    """
+    tally, authorizations, found = Tally(), 0, Counter[str]()
     for seed in seeds:
         document = random_delegations.document(seed, PROGRAMS, fork)
         ours = assert_agreement(specs, document, tally)
         assert isinstance(ours, ExecutedBatch), ours
+        assert ours.trace is not None
+        found.update(delegations(ours.trace))
         requests = [request for block in document["blocks"] for request in block["transactions"]]
         authorizations += sum(len(request.get("authorizationList", ())) for request in requests)
-    print(tally, f"{authorizations} authorizations", sep="\n")
+    print(tally, f"{authorizations} authorizations", dict(found), sep="\n")
     assert authorizations > 2 * len(seeds)
     assert tally.outcomes["success"]
+    return found
 
 
 def test_random_set_code_transactions(specs_of_fork: Specs, fork: Fork) -> None:
@@ -100,7 +132,8 @@ def test_random_set_code_transactions(specs_of_fork: Specs, fork: Fork) -> None:
 
 @pytest.mark.deep
 def test_many_random_set_code_transactions(specs_of_fork: Specs, fork: Fork) -> None:
-    delegating(specs_of_fork, fork, range(1_000, 1_000 + MANY_DELEGATING))
+    found = delegating(specs_of_fork, fork, range(1_000, 1_000 + MANY_DELEGATING))
+    assert [name for name in DELEGATIONS if not found[name]] == []
 
 
 def calling(address: bytes, kind: int = 0xF1) -> str:
