@@ -11,6 +11,7 @@ from eth_utils.crypto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuits.programs.precompiles import PRECOMPILES
 from executor import forks, provable
 from executor.errors import BatchError, UnsupportedFeature
 from executor.execute import execute
@@ -182,6 +183,34 @@ def test_blake2f_with_more_gas_than_frames_count(builder: Any) -> None:
             assert building.provable().trace.transactions.status.tolist() == [0]
         else:
             assert refusal(building, UnsupportedFeature) == f"{message} in block 0, transaction 0"
+
+
+#: Precompiles of EIP-2537 with parts, by name: number, and bytes of a part.
+PARTED = {"bls12_g1_msm": (0x0C, 160), "bls12_g2_msm": (0x0E, 288)}
+
+
+@pytest.mark.parametrize("name", PARTED)
+def test_sums_of_so_many_multiples(name: str) -> None:
+    """2^14 are refused where they are paid; with less gas, or one multiple less, the call is proved."""
+    number, stride = PARTED[name]
+    most = provable.MAX_PARTS
+    assert most == 2**14
+    cost = PRECOMPILES[number].cost(most)
+
+    def calling(parts: int, gas: int) -> Builder:
+        source = f"0 0 {parts * stride} 0 {number} {gas} staticcall 0 sstore"
+        building = Builder(forks.PRAGUE, gasLimit=LARGEST, baseFeePerGas=0)
+        building.alloc(b"\xcc" * 20, code="0x" + assemble(source).hex(), nonce=1)
+        call = building.transfer(to=b"\xcc" * 20, gas=2**30 - 1, gasPrice=0, value=0)
+        return building.block(call, gasLimit=LARGEST)
+
+    pc = len(assemble(f"0 0 {most * stride} 0 {number} {cost}"))
+    refused = f"{name} of {most} parts or more in block 0, transaction 0, pc {pc}"
+    assert refusal(calling(most, cost), UnsupportedFeature) == refused
+    for parts, gas, succeeds in ((most, cost - 1, False), (most - 1, cost, True)):
+        trace = calling(parts, gas).provable().trace
+        called = trace.frames.code_address[:, 0] == number
+        assert (trace.frames.outcome[called] == Outcome.SUCCESS).tolist() == [succeeds]
 
 
 def test_creations_by_transactions(builder: Any) -> None:
