@@ -101,7 +101,12 @@ def _all_calls() -> tuple[tuple[int, bytes], ...]:
 
 
 #: Precompiles with discounts, and inputs that are called with too little gas.
-_UNPAID = ((0x0C, bls_g1(3) + words(2)), (0x0E, bls_g2(0) + words(0)))
+_UNPAID = (
+    (0x0C, bls_g1(3) + words(2)),
+    (0x0C, bls_g1(0) + words(0) + bls_g1(0) + words(1)),
+    (0x0E, bls_g2(0) + words(0)),
+    (0x0E, bls_g2(0) + words(0) + bls_g2(0) + words(2)),
+)
 _LITTLE_GAS = 35_000  # of a transaction, which pays for itself and for the floor of its calldata
 
 

@@ -24,6 +24,7 @@ from circuits.air.mutation.rows import Mutation, Target, repaired_mutations, row
 from circuits.air.table import Table
 from scripts.campaign.bounds import bounded_time
 from scripts.campaign.changes import Change
+from scripts.campaign.settling import settled_mutations, started_mutations
 from scripts.campaign.target import Honest, compiled, is_function
 
 #: Cells of a table that are changed in one go, about, in at most so many rows, one of them that of so many rows which
@@ -44,6 +45,11 @@ _DEPTH = 2
 #: Rejected changes of which all objections are noted, and how often that is done.
 _EXAMINED = 80
 _EXAMINATIONS = 1 / 3
+#: Changes of one go to which others of the same row are sought; fewer where a row has many expression nodes.
+_SETTLED = 120
+_NODES = 400_000
+#: How `answer_mutations` describes another answer to a question that has several.
+_OTHER_ANSWER = "another answer on"
 #: Guided changes of one row, and answers of a row of padding.
 _GUIDED = 400
 _ANSWERS = 8
@@ -83,9 +89,13 @@ def change_cells(rng: np.random.Generator, honest: Honest, number: int, kind: st
     if kind == "plain":
         mutations = chain(row_mutations(target, repairs=0), _guided(target))
     elif kind == "repaired":
-        mutations = chain.from_iterable(repaired_mutations(target, _REPAIRS, keep_bits=b) for b in (True, False))
+        repaired = list(chain.from_iterable(repaired_mutations(target, _REPAIRS, keep_bits=b) for b in (True, False)))
+        mutations = chain(repaired, _settled(target, repaired))
     elif kind == "answers":
-        mutations = answer_mutations(honest.known, target)
+        answered = list(answer_mutations(honest.known, target))
+        # Where a question has several answers, another one may call for other cells.
+        others = [mutation for mutation in answered if mutation.description.startswith(_OTHER_ANSWER)]
+        mutations = chain(answered, _settled(target, [*others, *started_mutations(target)]))
     else:
         mutations = message_mutations(judge, honest.matches, target)
     limit = _COUNTS if kinds_of(target.table) == ["plain"] else _TRIED
@@ -332,6 +342,13 @@ def _guided(target: Target) -> Iterator[Mutation]:
                 low, high = old + carry * carried, int(matrix[row, c + 1]) - carry
                 edits = target.changes(row, c, low) + target.changes(row, c + 1, high)
                 yield _mutation(target, "carried cells", row, f"{target.name(c)}, {target.name(c + 1)}", edits)
+
+
+def _settled(target: Target, mutations: Sequence[Mutation]) -> Iterator[Mutation]:
+    """Some of these mutations, with what else of their rows must change."""
+    most = min(_SETTLED, _NODES // len(target.trace.graph.nodes))
+    chosen = target.rng.permutation(len(mutations))[:most]
+    return settled_mutations(target, [mutations[index] for index in sorted(chosen.tolist())])
 
 
 def _answering_padding(target: Target) -> Iterator[Mutation]:

@@ -16,7 +16,7 @@ from circuits.air.mutation.judge import support
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Interaction, Table
 from circuits.functions.buses import BITWISE_BYTES
-from executor.forks import CANCUN, Fork
+from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from scripts.campaign.target import Target
 
 #: What is left of a table's constraints and interactions.
@@ -238,4 +238,54 @@ DEFECTS = (
         "blake2f_failed",
         without("length or flag is wrong"),
     ),
+    # What blocks do outside of transactions.
+    Defect(
+        "another parent", "another hash than that of the parent is written", "history", unasked("poseidon2"), PRAGUE
+    ),
+    Defect("parent of the future", "a later write comes before it", "history", unchecked("write.order."), PRAGUE),
+    Defect("another block", "a system call is of another block", "system_call", unasked("block"), PRAGUE),
+    Defect("call of the future", "a system call sees what comes later", "system_call", unchecked("order."), PRAGUE),
+    # Delegations.
+    Defect("overwritten code", "an authority loses the code it has", "authorization", unasked("delegating"), PRAGUE),
+    Defect("another delegate", "an authority gets another code", "authorization", unasked("delegation"), PRAGUE),
+    Defect(
+        "authority's nonce",
+        "an authorization leaves the nonce as it likes",
+        "authorization",
+        without("nonce afterwards: limb 0"),
+        PRAGUE,
+    ),
+    Defect(
+        "misread delegation",
+        "a code delegates to another account than it names",
+        "delegation",
+        without("the account that it names: limb 3"),
+        PRAGUE,
+    ),
+    Defect("unread delegation", "a code is said to have other bytes", "delegation", unasked("code_part"), PRAGUE),
+    Defect("sender with code", "a contract sends a transaction", "transaction", unasked("delegating"), PRAGUE),
+    Defect("any recipient", "a recipient's code is said to delegate", "transaction", unasked("delegation"), PRAGUE),
+    Defect("any callee", "a callee's code is said to delegate", "call_delegated", unasked("delegation"), PRAGUE),
+    Defect(
+        "spared delegate", "a cold delegate costs what a precompile does", "call_delegated", without("low limb"), PRAGUE
+    ),
+    # What later forks cost and compute.
+    Defect("no floor", "a transaction pays less than its floor", "transaction", without("above the other one"), PRAGUE),
+    Defect(
+        "negative margin",
+        "a transaction pays less than its floor, which is said to be less by a negative number",
+        "transaction",
+        unchecked("floor.margin"),
+        PRAGUE,
+    ),
+    Defect("any discount", "a sum of multiples names its price", "field_calls", unasked("part_price"), PRAGUE),
+    Defect(
+        "price of many",
+        "few multiples cost as much as so many of many",
+        "field_calls",
+        unchecked("whole_parts", "discounted"),
+        PRAGUE,
+    ),
+    Defect("any leading zeros", "CLZ gives another place within a limb", "clz", unchecked("top.bits"), OSAKA),
+    Defect("ignored limbs", "CLZ counts from a lower limb", "clz", without("limb "), OSAKA),
 )
