@@ -8,8 +8,10 @@ about one of the amounts states another limb.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuits.air.bus import BusKind
 from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
@@ -151,7 +153,7 @@ class _Settling:
     def _columns(self, node: int) -> list[int]:
         return [c for op, c in support(self._target.trace.graph, node) if op is Op.LOCAL]
 
-    def _values(self, row: int, tried: Sequence[Changed], wanted: Sequence[int]) -> dict[int, np.ndarray]:
+    def _values(self, row: int, tried: Sequence[Changed], wanted: Sequence[int]) -> dict[int, NDArray[Any]]:
         """Values of expressions in a row with each of these changes."""
         trace = self._target.trace
         at = np.full(len(tried), row)

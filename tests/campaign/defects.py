@@ -272,10 +272,10 @@ DEFECTS = (
     # What later forks cost and compute.
     Defect("no floor", "a transaction pays less than its floor", "transaction", without("above the other one"), PRAGUE),
     Defect(
-        "negative margin",
-        "a transaction pays less than its floor, which is said to be less by a negative number",
+        "open margin",
+        "the lower one of floor and gas used is paid",
         "transaction",
-        unchecked("floor.margin"),
+        without("above the other one: limb 3"),
         PRAGUE,
     ),
     Defect("any discount", "a sum of multiples names its price", "field_calls", unasked("part_price"), PRAGUE),
