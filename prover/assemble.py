@@ -24,9 +24,10 @@ from verifier.container import (
     ReceiptRecord,
     SegmentRecord,
     Writes,
+    decode_proof,
     encode_proof,
 )
-from verifier.errors import Rejected
+from verifier.errors import Invalid, Rejected
 from verifier.sizes import check_segment_size
 from verifier.statement import BatchStatement
 from verifier.verify import check_contents
@@ -107,6 +108,20 @@ def assemble(
     )
 
 
+def check_listed(executed: ExecutedBatch, batch: Batch) -> None:
+    """Check that a proof file has room for what the batch lists, whatever its segments are.
+
+    So a batch that is too large is refused before its tables are filled to plan segments, which takes time.
+
+    Raises:
+        UnsupportedFeature: the batch has more of something than a file may have.
+    """
+    try:
+        decode_proof(encode_proof(assemble(executed, batch, [], [])))
+    except Invalid as error:
+        raise UnsupportedFeature(f"a proof file that the verifier refuses (format: {error})") from error
+
+
 def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[SegmentJob]) -> None:
     """Check that the verifier accepts all of the proof file but for the proofs of these segments, of all operations.
 
@@ -130,7 +145,7 @@ def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[Segmen
             "choose larger segments with --segment-memory",
         )
     try:
-        stated = check_contents(file)
+        stated = check_contents(file, [job.plan.heights for job in jobs])
     except Rejected as error:
         raise UnsupportedFeature(f"a proof file that the verifier refuses ({error})") from error
     for job, values in zip(jobs, stated, strict=True):

@@ -9,7 +9,7 @@ from circuits.batch.execution import Batch
 from executor.execute import execute
 from executor.inputs import Paths, read_batch
 from executor.provable import check_provable
-from prover.assemble import assemble, check_assembled
+from prover.assemble import assemble, check_assembled, check_listed
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ProverError
 from prover.planner import Budget, SegmentPlan, plan_batch
@@ -113,6 +113,7 @@ def prove(
     executed = execute(read_batch(batch_files), progress=progress.executed)
     clock.lap("execute")
     batch = Batch.of(check_provable(executed))
+    check_listed(executed, batch)
     jobs = segment_jobs(batch, plan_batch(batch, budget))
     check_assembled(executed, batch, jobs)
     clock.lap("plan")

@@ -21,9 +21,10 @@ Every document has exactly one encoding, so that no byte of a file can be change
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 import rlp
@@ -60,6 +61,37 @@ _CODE_WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("code_hash", 
 
 StateKey = tuple[int, bytes, int]
 """Key of a leaf of the access tree: kind (`circuits.batch.leaves.LeafKind`), address (20 bytes), slot."""
+
+
+class StateKeys(Sequence[StateKey]):
+    """Keys of leaves as a file holds them, 53 bytes for each, taken apart one by one when they are asked for.
+
+    A file may list a million that no segment touches: as objects they would take a few times its size.
+
+    Raises:
+        Invalid: if the length is not a multiple of 53.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) % _KEY_BYTES:
+            raise Invalid(f"leaf keys: {len(data)} bytes are no multiple of {_KEY_BYTES}")
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data) // _KEY_BYTES
+
+    @overload
+    def __getitem__(self, number: int) -> StateKey: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> tuple[StateKey, ...]: ...
+
+    def __getitem__(self, number: int | slice) -> StateKey | tuple[StateKey, ...]:
+        if isinstance(number, slice):
+            return tuple(self[i] for i in range(len(self))[number])
+        start = range(len(self))[number] * _KEY_BYTES
+        row = self._data[start : start + _KEY_BYTES]
+        return row[0], row[1:21], int.from_bytes(row[21:], "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +239,7 @@ class ProofFile:
     statement: BatchStatement
     parent_header: bytes
     blocks: tuple[BlockRecord, ...]
-    state_keys: tuple[StateKey, ...]
+    state_keys: Sequence[StateKey]
     codes: tuple[bytes, ...]
     state_nodes: tuple[bytes, ...]
     receipts: tuple[ReceiptRecord, ...]
@@ -326,13 +358,6 @@ def _blocks(reader: RlpReader) -> tuple[BlockRecord, ...]:
     return tuple(blocks)
 
 
-def _state_keys(data: bytes) -> tuple[StateKey, ...]:
-    if len(data) % _KEY_BYTES:
-        raise Invalid(f"leaf keys: {len(data)} bytes are no multiple of {_KEY_BYTES}")
-    rows = (data[i : i + _KEY_BYTES] for i in range(0, len(data), _KEY_BYTES))
-    return tuple((row[0], row[1:21], int.from_bytes(row[21:], "big")) for row in rows)
-
-
 def _codes(reader: RlpReader) -> tuple[bytes, ...]:
     codes: list[bytes] = []
     left = MAX_ALL_CODE_BYTES
@@ -421,7 +446,7 @@ def decode_proof(data: bytes) -> ProofFile:
         statement=statement,
         parent_header=parent_header,
         blocks=blocks,
-        state_keys=_state_keys(body.string("leaf keys", MAX_LEAVES * _KEY_BYTES)),
+        state_keys=StateKeys(body.string("leaf keys", MAX_LEAVES * _KEY_BYTES)),
         codes=_codes(body.list("codes")),
         state_nodes=_state_nodes(body.list("state nodes")),
         receipts=_receipts(body.list("receipts")),

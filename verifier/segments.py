@@ -6,7 +6,8 @@ receipts and the writes that are committed to, and lead to the root `access_out`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,21 @@ from verifier.system_contracts import is_delegation, proves_calls, system_contra
 
 PUBLIC_TABLE: Final = "segment"
 """The table that holds the public values of a segment; no other table has any."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedSegment:
+    """What a segment's proof says, whatever it is that it should say.
+
+    Attributes:
+        rows: of each table that is present, padding included, by name.
+        stated: its public values; None where the proof is yet to be made.
+        security_bits: proven at these heights.
+    """
+
+    rows: Mapping[str, int]
+    stated: Sequence[int] | None
+    security_bits: float
 
 
 def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
@@ -260,26 +276,37 @@ def expected_public_values(
     return expected
 
 
-def verify_segment(segment: SegmentRecord, expected: list[int], key: PinnedKey) -> float:
-    """Verify one segment proof with a pinned key and compare its public values.
+def verify_segment(segment: SegmentRecord, key: PinnedKey) -> ProvedSegment:
+    """Verify one segment proof with a pinned key; what it states is yet to be compared (`check_stated`).
 
     Args:
         segment: with the proof.
-        expected: the public values it must have, in their order.
         key: the pinned key for the segment's height.
 
-    Returns:
-        Proven bits of security of the proof, at its table heights.
-
     Raises:
-        Invalid: if the proof is malformed, does not verify, has other public values, too high a table or less than 100
-            bits of security.
+        Invalid: if the proof is malformed, does not verify, has public values elsewhere than in the table of segments,
+            too high a table or less than 100 bits of security.
     """
     verified = key.verifying_key.verify(bytes(segment.proof))
-    wanted = [expected if table == PUBLIC_TABLE else [] for table in key.tables]
-    # Public values of an absent table are empty, so this demands the segment table, too.
-    if [list(values) for values in verified.public_values] != wanted:
-        raise Invalid("the proof is one of other public values")
+    by_table = dict(zip(key.tables, map(list, verified.public_values), strict=True))
+    stated = by_table.pop(PUBLIC_TABLE, [])
+    if any(by_table.values()):
+        raise Invalid("the proof has public values of another table than that of segments")
     check_heights(key.tables, verified.log_heights)
     check_security(verified.security_bits)
-    return verified.security_bits
+    heights = zip(key.tables, verified.log_heights, strict=True)
+    rows = {table: 1 << height for table, height in heights if height is not None}
+    return ProvedSegment(rows, stated, verified.security_bits)
+
+
+def check_stated(proved: Sequence[ProvedSegment], expected: Sequence[list[int]]) -> None:
+    """Check that the proofs that there are state what they must.
+
+    Public values of an absent table are empty, so each demands the table of segments, too.
+
+    Raises:
+        Invalid: naming the segment.
+    """
+    for number, (segment, values) in enumerate(zip(proved, expected, strict=True)):
+        if segment.stated is not None and list(segment.stated) != values:
+            raise Invalid(f"segment {number}: the proof is one of other public values")

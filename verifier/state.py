@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -70,7 +71,7 @@ class BatchState:
             executing an operation could delete it (EIP-161), which the circuits do not represent.
 
     Attributes:
-        keys, values, codes: of the leaves.
+        keys, values: of the leaves.
     """
 
     def __init__(
@@ -115,7 +116,12 @@ class BatchState:
             words_from_ints(code_hashes),
             np.array(alone, dtype=np.uint8),
         )
-        self.codes = LeafCodes.of(list(codes))
+        self._codes = codes
+
+    @cached_property
+    def codes(self) -> LeafCodes:
+        """Of the leaves. Their trees are hashed when they are first asked for."""
+        return LeafCodes.of(list(self._codes))
 
     def _read(self, address: bytes) -> None:
         if address not in self._accounts:

@@ -7,8 +7,9 @@ from the proof file and are untrusted; the verifying keys are this installation'
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -29,9 +30,12 @@ from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Header, check_header, 
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
 from verifier.requests import check_requests
+from verifier.room import check_code_use, check_leaf_room, check_write_room
 from verifier.segments import (
     AccessTree,
+    ProvedSegment,
     check_plan,
+    check_stated,
     check_system_codes,
     check_writes,
     circuits_of,
@@ -69,15 +73,22 @@ CHECKS: Final = (
     Check("withdrawals", "the headers commit to these withdrawals"),
     Check("receipts", "the headers commit to these receipts, with their gas, logs and blooms"),
     Check("requests", "the headers commit to the deposits of the receipts and to what system calls return"),
-    Check("leaves", "the leaves of the access tree are sorted, each once; codes and block hashes are what they say"),
-    Check("pre-state", "the values of accounts and slots before the batch are those under the parent's state root"),
-    Check("segments", "the segments cover all operations in order and write to accounts and slots in their time only"),
-    Check("state roots", "the writes of each block, made to the tries, give the state root of its header"),
     Check("statement", "every field of the statement is the one the blocks give, and the one that is expected"),
-    Check("commitments", "what each segment must prove follows from the operations, receipts, writes and leaves"),
-    Check("proofs", "each segment's proof verifies with the pinned key and proves exactly that"),
+    Check("witness", "the nodes of the pre-state are those of tries under the parent's state root"),
+    Check("segments", "the segments cover all operations in order, each those of one circuit"),
+    Check("proofs", "each segment's proof verifies with the pinned key of its circuit and size"),
+    Check("leaves", "the leaves are no more than segments touch, sorted, each once; codes and block hashes are theirs"),
+    Check("pre-state", "the values of accounts and slots before the batch are those under the parent's state root"),
+    Check("writes", "each segment writes to accounts and slots in its time only, no more than its tables have"),
+    Check("codes", "each code is one of an account, or has come and gone with a creation"),
+    Check("state roots", "the writes of each block, made to the tries, give the state root of its header"),
+    Check("commitments", "what each proof states is what follows from the operations, receipts, writes and leaves"),
 )
-"""Every check a proof must pass. What each segment's proof establishes is written in `circuits/`."""
+"""Every check a proof must pass. What each segment's proof establishes is written in `circuits/`.
+
+Proofs come before all that costs as much as a file is long: how much of it the segments can have use for follows from
+the heights of their tables, which are facts then.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +217,12 @@ def verify(
         return _verify(proof, engine, _Run(progress), expected or {})
 
 
-def check_contents(proof: bytes) -> list[list[int]]:
-    """Make all checks but the last: of a file whose segment proofs are yet to be made.
+def check_contents(proof: bytes, rows: Sequence[Mapping[str, int]]) -> list[list[int]]:
+    """Make all checks but that of the proofs: of a file whose segment proofs are yet to be made.
+
+    Args:
+        proof: the bytes of the file.
+        rows: of each segment, those of each table that is present, padding included, by name.
 
     Returns:
         For each segment what its proof must state, its public values.
@@ -215,60 +230,79 @@ def check_contents(proof: bytes) -> list[list[int]]:
     Raises:
         Rejected: a proof file with these contents is refused, with the check and the reason.
     """
-    return _contents(proof, "native", _Run(None), {}).stated
+    run = _Run(None)
+    plan = _plan(proof, "native", run, {})
+    run("proofs", lambda: None)
+    return _contents(plan, [ProvedSegment(own, None, math.inf) for own in rows], run)
 
 
 def circuits_of_segments(proof: bytes) -> list[str]:
-    """The key set that each segment of a file is judged by, by name; all checks but the last are made.
+    """The key set that each segment of a file is judged by, by name; all checks before that of the proofs are made.
 
     Raises:
         Rejected: the file is refused, with the check and the reason.
     """
     engine = "native" if native_is_installed() else "python"
     with in_python() if engine == "python" else nullcontext():
-        return _contents(proof, engine, _Run(None), {}).circuits
+        return _plan(proof, engine, _Run(None), {}).circuits
 
 
 @dataclass(frozen=True, slots=True)
-class _Contents:
-    """What the checks before the last one have found."""
+class _Plan:
+    """What the checks before that of the proofs have found."""
 
     file: ProofFile
+    headers: list[Header]
+    forks: list[Fork]
     transactions: list[list[Transaction]]
+    trie: StateTrie
+    written: frozenset[bytes]
+    hashes: dict[int, bytes]
+    operations: Operations
     circuits: list[str]
-    stated: list[list[int]]
 
 
-def _contents(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> _Contents:
+def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> _Plan:
     file = run("format", decode_proof, proof)
     parent, headers, forks = run("headers", _headers, file)
     transactions = run("transactions", _transactions, file, headers, forks, run.step)
     withdrawals = run("withdrawals", _withdrawals, file, headers)
     receipts = run("receipts", _receipts, file, headers, transactions)
     run("requests", _requests, file, headers, forks)
-    hashes = run("leaves", _leaves, file, parent, headers)
-    state, written = run("pre-state", _pre_state, file, parent, hashes, forks)
+    run("statement", _statement, file, parent, headers, receipts, expected)
+    trie, written = run("witness", _witness, file, parent, forks)
     outputs = [block.outputs for block in file.blocks]
     parts = zip(headers, transactions, withdrawals, outputs, forks, strict=True)
     contents = [BlockContents(*block) for block in parts]
-    operations, circuits, tree = run("segments", _segments, file, contents, written, state, engine)
-    run("state roots", _state_roots, file, headers, operations, state)
-    run("statement", _statement, file, parent, headers, receipts, expected)
-    return _Contents(file, transactions, circuits, run("commitments", _commitments, file, operations, tree))
+    operations, circuits = run("segments", _segments, file, contents, written, engine)
+    hashes = {header.number: header.hash for header in (parent, *headers)}
+    return _Plan(file, headers, forks, transactions, trie, written, hashes, operations, circuits)
+
+
+def _contents(plan: _Plan, proved: Sequence[ProvedSegment], run: _Run) -> list[list[int]]:
+    """Make the checks behind that of the proofs; returns what each proof must state."""
+    file, operations = plan.file, plan.operations
+    run("leaves", _leaves, plan, proved)
+    state = run("pre-state", BatchState, plan.trie, file.state_keys, file.codes, plan.hashes)
+    run("writes", _writes, plan, state, proved)
+    tree = run("codes", _codes, file, state, operations, proved)
+    run("state roots", _state_roots, file, plan.headers, operations, state)
+    return run("commitments", _commitments, file, operations, tree, proved)
 
 
 def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> VerificationReport:
-    contents = _contents(proof, engine, run, expected)
-    file = contents.file
-    bits = run("proofs", _proofs, file, contents.circuits, contents.stated, engine, run.step)
+    plan = _plan(proof, engine, run, expected)
+    file = plan.file
+    proved = run("proofs", _proofs, file, plan.circuits, engine, run.step)
+    _contents(plan, proved, run)
     assert len(run.results) == len(CHECKS), "a check was left out"
     return VerificationReport(
         statement=file.statement,
         blocks=len(file.blocks),
         transactions=len(file.receipts),
         segments=len(file.segments),
-        unprotected=sum(not transaction.protected for block in contents.transactions for transaction in block),
-        security_bits=bits,
+        unprotected=sum(not transaction.protected for block in plan.transactions for transaction in block),
+        security_bits=min((segment.security_bits for segment in proved), default=None),
         proof_bytes=len(proof),
         checks=tuple(run.results),
     )
@@ -349,36 +383,56 @@ def _requests(file: ProofFile, headers: list[Header], forks: list[Fork]) -> None
         start = end
 
 
-def _leaves(file: ProofFile, parent: Header, headers: list[Header]) -> dict[int, bytes]:
-    hashes = {header.number: header.hash for header in (parent, *headers)}
-    check_keys(file.state_keys, file.codes, hashes)
-    return hashes
-
-
-def _pre_state(
-    file: ProofFile, parent: Header, hashes: dict[int, bytes], forks: list[Fork]
-) -> tuple[BatchState, frozenset[bytes]]:
-    """The state, and the system contracts whose calls are writes."""
+def _witness(file: ProofFile, parent: Header, forks: list[Fork]) -> tuple[StateTrie, frozenset[bytes]]:
+    """The tries, and the system contracts whose calls are writes."""
     trie = StateTrie(parent.state_root, file.state_nodes)
-    written = written_contracts(trie, forks)
-    return BatchState(trie, file.state_keys, file.codes, hashes), written
+    return trie, written_contracts(trie, forks)
 
 
 def _segments(
-    file: ProofFile, contents: list[BlockContents], written: frozenset[bytes], state: BatchState, engine: str
-) -> tuple[Operations, list[str], AccessTree | None]:
-    """The operations, the circuit of each segment, and the access tree before them where there are any."""
+    file: ProofFile, contents: list[BlockContents], written: frozenset[bytes], engine: str
+) -> tuple[Operations, list[str]]:
+    """The operations, and the circuit of each segment."""
     operations = operations_of(contents, file.statement.chain_id, written)
     check_plan(file.segments, len(operations))
-    check_writes(file.segments, operations, state)
-    forks = [block.fork for block in contents]
-    check_system_codes(file.segments, operations, state, forks, written, file.codes)
-    circuits = circuits_of(file.segments, operations, forks)
+    circuits = circuits_of(file.segments, operations, [block.fork for block in contents])
     for segment, circuit in zip(file.segments, circuits, strict=True):
         keys.load(circuit, segment.log_stacked_height, engine)
     if len(operations) and not file.state_keys:
         raise Invalid("operations without any account")
-    return operations, circuits, AccessTree(state) if len(operations) else None
+    return operations, circuits
+
+
+def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[int, int], None]) -> list[ProvedSegment]:
+    proved = []
+    for number, (segment, circuit) in enumerate(zip(file.segments, circuits, strict=True)):
+        try:
+            proved.append(verify_segment(segment, keys.load(circuit, segment.log_stacked_height, engine)))
+        except Invalid as error:
+            raise Invalid(f"segment {number}: {error}") from error
+        step(number + 1, len(file.segments))
+    return proved
+
+
+def _leaves(plan: _Plan, proved: Sequence[ProvedSegment]) -> None:
+    file = plan.file
+    check_leaf_room(file.state_keys, proved, len(plan.written))
+    check_keys(file.state_keys, file.codes, plan.hashes)
+
+
+def _writes(plan: _Plan, state: BatchState, proved: Sequence[ProvedSegment]) -> None:
+    segments = plan.file.segments
+    check_write_room(segments, proved)
+    check_writes(segments, plan.operations, state)
+    check_system_codes(segments, plan.operations, state, plan.forks, plan.written, plan.file.codes)
+
+
+def _codes(
+    file: ProofFile, state: BatchState, operations: Operations, proved: Sequence[ProvedSegment]
+) -> AccessTree | None:
+    """The access tree before the operations, where there are any: all that is hashed in it has been counted."""
+    check_code_use(file.codes, state, file.segments, proved)
+    return AccessTree(state) if len(operations) else None
 
 
 def _state_roots(file: ProofFile, headers: list[Header], operations: Operations, state: BatchState) -> None:
@@ -436,21 +490,12 @@ def _statement(
             raise Invalid(f"{name.replace('_', ' ')} is {stated_}, expected is {value_}")
 
 
-def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | None) -> list[list[int]]:
+def _commitments(
+    file: ProofFile, operations: Operations, tree: AccessTree | None, proved: Sequence[ProvedSegment]
+) -> list[list[int]]:
     if tree is None:
         return []
     receipts = receipts_chain(file.receipts, operations)
-    return expected_public_values(file.segments, operations.chain, receipts, tree)
-
-
-def _proofs(
-    file: ProofFile, circuits: list[str], expected: list[list[int]], engine: str, step: Callable[[int, int], None]
-) -> float | None:
-    bits = []
-    for number, (segment, circuit, values) in enumerate(zip(file.segments, circuits, expected, strict=True)):
-        try:
-            bits.append(verify_segment(segment, values, keys.load(circuit, segment.log_stacked_height, engine)))
-        except Invalid as error:
-            raise Invalid(f"segment {number}: {error}") from error
-        step(number + 1, len(file.segments))
-    return min(bits, default=None)
+    expected = expected_public_values(file.segments, operations.chain, receipts, tree)
+    check_stated(proved, expected)
+    return expected

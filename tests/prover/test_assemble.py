@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import prover.assemble
+import prover.prove
 from circuits.batch.execution import Batch
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
@@ -18,9 +20,10 @@ from prover.planner import plan_batch
 from prover.segment import SegmentJob, segment_jobs
 from scripts.batches.builder import Builder
 from scripts.batches.mixed import mixed_batch
-from scripts.batches.tokens import SMALL
+from scripts.batches.tokens import SMALL, write_batch
 from verifier import container, rlp_bounded
 from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES
+from verifier.room import COUNTED_TABLES
 
 Planned = tuple[ExecutedBatch, Batch, list[SegmentJob]]
 
@@ -64,6 +67,34 @@ def test_every_bound_of_the_file_is_asked(
         check_assembled(executed, batch, jobs)
 
 
+BEFORE_PLANNING = [
+    ("MAX_LEAVES", 5, "leaf keys: "),
+    ("MAX_CODE_BYTES", 10, "code 0: "),
+    ("MAX_ALL_CODE_BYTES", 10, "code 0: "),
+    ("MAX_NODE_BYTES", 40, "state node [0-9]+: "),
+    ("MAX_TRANSACTION_BYTES", 50, "block 0, transaction 0: "),
+    ("MAX_ITEMS", 40, ".*too many items"),
+]
+
+
+@pytest.mark.parametrize(("bound", "limit", "reason"), [*BEFORE_PLANNING, ("MAX_WRITES", 3, "segment 0: writes: ")])
+def test_nothing_is_begun_of_what_would_be_refused(
+    bound: str, limit: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a proof nor, where the batch alone tells, a table; and there is no file of it afterwards."""
+    file = write_batch(tmp_path, 2)
+    monkeypatch.setattr(prover.prove, "prove_segments", lambda *arguments: pytest.fail("proved"))
+    if bound != "MAX_WRITES":
+        monkeypatch.setattr(prover.prove, "plan_batch", lambda *arguments: pytest.fail("planned"))
+    if bound == "MAX_ITEMS":
+        monkeypatch.setattr(rlp_bounded.RlpReader.__init__, "__defaults__", (0, limit))
+    else:
+        monkeypatch.setattr(container, bound, limit)
+    with pytest.raises(UnsupportedFeature, match=rf"a proof file that the verifier refuses \(format: {reason}"):
+        prover.prove.prove(file, tmp_path / "a.proof", budget=SMALL)
+    assert [*tmp_path.iterdir()] == [file]
+
+
 def test_the_number_of_items_is_bounded(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = rlp_bounded.RlpReader.__init__.__defaults__
     assert defaults == (0, rlp_bounded.MAX_ITEMS)
@@ -85,8 +116,14 @@ def test_a_file_that_only_its_proofs_make_too_long(planned: Planned, monkeypatch
     monkeypatch.setattr(prover.assemble, "MAX_FILE_BYTES", 1 << 20)
     with pytest.raises(CostError, match=re.escape("segments and 1 MiB are allowed)")):
         check_assembled(executed, batch, jobs)
-    low = [replace(job, plan=replace(job.plan, heights={"segment": 1})) for job in jobs]
-    check_assembled(executed, batch, low)
+
+    def low(job: SegmentJob) -> SegmentJob:
+        """With the tables alone that the verifier counts."""
+        kept = {"segment", *COUNTED_TABLES}
+        heights = {name: rows for name, rows in job.plan.heights.items() if name in kept}
+        return replace(job, plan=replace(job.plan, heights=heights))
+
+    check_assembled(executed, batch, [low(job) for job in jobs])
 
 
 def test_signers_in_the_parent_header(planned: Planned) -> None:

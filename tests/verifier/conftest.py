@@ -21,7 +21,7 @@ def chain() -> Chain:
 
 @pytest.fixture(scope="session")
 def file(chain: Chain) -> ProofFile:
-    """In two segments, the second one of which begins within a block. Passes every check but the last."""
+    """In two segments, the second one of which begins within a block. Passes every check but that of the proofs."""
     return chain.file(4)
 
 

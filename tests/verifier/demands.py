@@ -1,25 +1,45 @@
 """What the verifier demands of the segment proofs of a file that need not have any."""
 
+from collections.abc import Sequence
 from importlib import import_module
+from math import inf
 
 import pytest
 
 from circuits.statement import PublicColumns
 from verifier.container import ProofFile, SegmentRecord, encode_proof
 from verifier.keys import PinnedKey
-from verifier.verify import verify
+from verifier.room import COUNTED_TABLES
+from verifier.segments import ProvedSegment
+from verifier.sizes import MAX_LOG_HEIGHT
+from verifier.verify import check_contents, verify
+
+#: Rows of a segment whose tables have room for all that a small file may list.
+ANY_ROWS = dict.fromkeys(COUNTED_TABLES, 1 << MAX_LOG_HEIGHT)
+
+
+def check_unproved(file: ProofFile) -> None:
+    """Make all checks but that of the proofs, as if these had room for all that the file lists.
+
+    Raises:
+        Rejected: one of them refuses it.
+    """
+    check_contents(encode_proof(file), [ANY_ROWS] * len(file.segments))
 
 
 def demanded(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The public values that the proof of each segment must have; the file must pass all other checks."""
     seen: list[list[int]] = []
 
-    def note(segment: SegmentRecord, values: list[int], key: PinnedKey) -> float:
-        assert len(values) == PublicColumns.width
-        seen.append(values)
-        return 100.0
+    def any_proof(segment: SegmentRecord, key: PinnedKey) -> ProvedSegment:
+        return ProvedSegment(ANY_ROWS, None, inf)
+
+    def note(proved: Sequence[ProvedSegment], expected: Sequence[list[int]]) -> None:
+        assert all(len(values) == PublicColumns.width for values in expected)
+        seen.extend(expected)
 
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("verifier.verify"), "verify_segment", note)
+        patch.setattr(import_module("verifier.verify"), "verify_segment", any_proof)
+        patch.setattr(import_module("verifier.verify"), "check_stated", note)
         verify(encode_proof(file))
     return seen

@@ -14,7 +14,7 @@ from verifier import CHECKS, Rejected, verify
 from verifier.container import BlockRecord, LogRecord, ProofFile, ReceiptRecord, encode_proof
 
 #: The checks of what a proof file says of its blocks, which need neither state nor segments.
-OF_BLOCKS = tuple(check.name for check in CHECKS[: [check.name for check in CHECKS].index("leaves")])
+OF_BLOCKS = tuple(check.name for check in CHECKS[: [check.name for check in CHECKS].index("statement")])
 
 
 def file_of(executed: ExecutedBatch) -> ProofFile:

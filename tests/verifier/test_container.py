@@ -56,7 +56,8 @@ def check_refused_or_canonical(data: bytes) -> None:
 def test_decoding_inverts_encoding(file: ProofFile) -> None:
     decoded = decode_proof(encode_proof(file))
     for name in ("statement", "parent_header", "blocks", "state_keys", "codes", "state_nodes", "receipts"):
-        assert getattr(decoded, name) == getattr(file, name)
+        found = getattr(decoded, name)
+        assert (tuple(found) if name == "state_keys" else found) == getattr(file, name)
     for mine, theirs in zip(decoded.segments, file.segments, strict=True):
         for name in ("first", "end", "log_stacked_height", "proof"):
             assert getattr(mine, name) == getattr(theirs, name)

@@ -20,8 +20,10 @@ from verifier.headers import decode_header
 from verifier.keys import PinnedKey
 from verifier.operations import Operations
 from verifier.segments import (
+    PUBLIC_TABLE,
     AccessTree,
     check_plan,
+    check_stated,
     check_writes,
     circuits_of,
     expected_public_values,
@@ -412,27 +414,31 @@ def proved(request: pytest.FixtureRequest, small: Small) -> Proved:
 class TestVerifySegment:
     def test_an_honest_proof_passes(self, proved: Proved) -> None:
         _, key, proof = proved
-        assert verify_segment(segment(0, 1, proof=proof), [1, 34], key) >= 100
-        assert verify_segment(segment(0, 1, proof=memoryview(proof)), [1, 34], key) >= 100
+        for given in (proof, memoryview(proof)):
+            found = verify_segment(segment(0, 1, proof=given), key)
+            assert found.security_bits >= 100
+            assert found.stated == [1, 34]
+            assert found.rows == {PUBLIC_TABLE: 8, "other": 64}
+            check_stated([found], [[1, 34]])
 
     @pytest.mark.parametrize("expected", [[1, 35], [2, 34], [1], [], [1, 34, 0], [34, 1]])
     def test_other_public_values_are_refused(self, proved: Proved, expected: list[int]) -> None:
         _, key, proof = proved
-        with pytest.raises(Invalid, match="other public values"):
-            verify_segment(segment(0, 1, proof=proof), expected, key)
+        with pytest.raises(Invalid, match="segment 0: the proof is one of other public values"):
+            check_stated([verify_segment(segment(0, 1, proof=proof), key)], [expected])
 
     def test_public_values_belong_to_the_segment_table(self, proved: Proved) -> None:
         _, key, proof = proved
-        with pytest.raises(Invalid, match="other public values"):
-            verify_segment(segment(0, 1, proof=proof), [1, 34], replace(key, tables=key.tables[::-1]))
+        with pytest.raises(Invalid, match="public values of another table"):
+            verify_segment(segment(0, 1, proof=proof), replace(key, tables=key.tables[::-1]))
 
     def test_another_key_is_refused(self, proved: Proved) -> None:
         keys = pinned(fibonacci(15, 1))
         with pytest.raises(Invalid, match="engine refuses"):
-            verify_segment(segment(0, 1, proof=proved.proof), [1, 34], keys[proved.engine])
+            verify_segment(segment(0, 1, proof=proved.proof), keys[proved.engine])
 
     @pytest.mark.parametrize("damage", [lambda p: b"", lambda p: p[:-1], lambda p: p + b"\0", lambda p: bytes(len(p))])
     def test_damaged_proofs_are_refused(self, proved: Proved, damage: Callable[[bytes], bytes]) -> None:
         _, key, proof = proved
         with pytest.raises(Invalid, match="engine refuses"):
-            verify_segment(segment(0, 1, proof=damage(proof)), [1, 34], key)
+            verify_segment(segment(0, 1, proof=damage(proof)), key)
