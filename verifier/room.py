@@ -5,7 +5,8 @@ segment has a row for. So they are counted against the rows of the tables before
 more is refused for the price of counting.
 
 - A leaf that a segment touches has a row of the table for its kind (`circuits.state.access_tree`). No segment touches
-  the account and the code of a system contract whose calls are writes: who executes the blocks does.
+  the account and the code of a system contract whose calls are writes, or are none because it is not there: who
+  executes the blocks does.
 - A write is one of a row of `account`, `account_code` or `storage`, the code of an account one of `account_code`
   (`circuits.state.state`).
 - A code belongs to an account at the batch's start, is what a segment leaves an account with, or has come and gone in
@@ -59,18 +60,18 @@ def _rows(proved: Sequence[ProvedSegment], tables: Sequence[str]) -> int:
     return sum(segment.rows.get(table, 0) for segment in proved for table in tables)
 
 
-def check_leaf_room(keys: Sequence[StateKey], proved: Sequence[ProvedSegment], written: int) -> None:
+def check_leaf_room(keys: Sequence[StateKey], proved: Sequence[ProvedSegment], called: int) -> None:
     """Check that the segments have a row for each leaf, as far as their numbers tell, and a tree of this depth.
 
     Args:
         keys: as the proof file lists them.
         proved: the segments.
-        written: how many system contracts have calls that are writes.
+        called: how many system contracts the blocks call.
 
     Raises:
         Invalid: saying of what there are too many.
     """
-    spare = {"accounts": written, "codes": written}
+    spare = {"accounts": called, "codes": called}
     room = {what: _rows(proved, tables) + spare.get(what, 0) for what, (_, tables) in LEAF_TABLES.items()}
     if len(keys) > sum(room.values()):
         raise Invalid(f"{len(keys):,} leaves, of which the segments touch {sum(room.values()):,} at most")

@@ -46,7 +46,7 @@ from verifier.segments import (
 )
 from verifier.state import BatchState, check_keys
 from verifier.statement import BatchStatement, lists_commitment
-from verifier.system_contracts import written_contracts
+from verifier.system_contracts import system_contracts, written_contracts
 from verifier.transactions import Transaction, check_inclusion, decode_transaction
 from verifier.tries import StateTrie, ordered_root
 from verifier.withdrawals import Withdrawal, check_withdrawals
@@ -416,7 +416,8 @@ def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[i
 
 def _leaves(plan: _Plan, proved: Sequence[ProvedSegment]) -> None:
     file = plan.file
-    check_leaf_room(file.state_keys, proved, len(plan.written))
+    called = {address for fork in plan.forks for address in system_contracts(fork)}
+    check_leaf_room(file.state_keys, proved, len(called))
     check_keys(file.state_keys, file.codes, plan.hashes)
 
 
