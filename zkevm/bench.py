@@ -1,10 +1,11 @@
-"""Measurement of workloads: exact costs per table, also by fork, and the time and memory of one proof of everything."""
+"""Measurement of workloads: exact costs per table, also by fork, and the time and memory of proving everything."""
 
 import json
 import multiprocessing
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from executor.system_contracts import under
 from prover.assemble import assemble, check_assembled
 from prover.costs import Costs, costs_of
 from prover.errors import CostError
-from prover.planner import plan_whole
+from prover.planner import Budget, plan_batch, plan_whole
 from prover.segment import Device, SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
+from prover.workers import check_memory
 from verifier.container import encode_proof
 from verifier.verify import verify
 from zkevm.commands import costs_document, show_costs
@@ -42,32 +44,38 @@ REVM_INTERACTIONS_PER_TRANSFER = 560_000
 
 @dataclass(frozen=True)
 class _Measured:
-    """One proof in a process of its own; memory in bytes, before and at the peak of filling and proving.
+    """The proofs of all segments in a process of their own; memory in bytes, before and at the peak of our device.
 
     Attributes:
-        stock: the same proof by the engine's own device, in the same process, if that was to be measured.
+        stock: the same proofs by the engine's own device, in the same process, if that was to be measured.
     """
 
-    proof: SegmentProof
-    stock: SegmentProof | None
+    proofs: list[SegmentProof]
+    stock: list[SegmentProof]
     keygen_seconds: float
     memory_before: int
     memory_peak: int
 
 
-def bench_workloads(names: list[str], plot: Path | None, output: Output, device: Device = "own") -> None:
-    """Measure workloads and report: their execution, and the proof of all operations as one segment, or why none is.
+def bench_workloads(
+    names: list[str], plot: Path | None, output: Output, device: Device = "own", memory: int | None = None
+) -> None:
+    """Measure workloads and report: their execution, and the proof of all operations, or why there is none.
 
     Args:
         device: "stock" measures the engine's own device as well, side by side with ours.
-        plot: draws the costs of the (last) workload to this file.
+        memory: that a segment may take, bytes, as for proving; None: all operations are one segment.
+        plot: draws the costs of the (last) workload to this file, those of its largest segment.
 
     Raises:
         UsageError: there is no such workload, or it has no transactions.
+        CostError: a segment needs more memory than is available; nothing has been proved then.
         BatchError, ProverError.
     """
     files = _files(names)
-    output.result({"workloads": {name: _bench(name, file, plot, output, device) for name, file in files.items()}})
+    output.result(
+        {"workloads": {name: _bench(name, file, plot, output, device, memory) for name, file in files.items()}}
+    )
 
 
 def bench_forks(names: list[str], forks: list[str], output: Output) -> None:
@@ -155,16 +163,25 @@ def _files(names: list[str]) -> dict[str, Path]:
     return files
 
 
-def _bench(name: str, file: Path, plot: Path | None, output: Output, device: Device) -> dict[str, Any]:
+def _bench(
+    name: str, file: Path, plot: Path | None, output: Output, device: Device, memory: int | None
+) -> dict[str, Any]:
     executed, execution = _bench_execution(name, file, output)
     try:
         batch = Batch.of(check_provable(executed))
-        (job,) = segment_jobs(batch, [plan_whole(batch)])
-        check_assembled(executed, batch, [job])
+        plans = [plan_whole(batch)] if memory is None else plan_batch(batch, Budget(memory))
+        jobs = segment_jobs(batch, plans)
+        check_assembled(executed, batch, jobs)
     except (UnsupportedFeature, CostError) as error:
         output.facts(f"{name}: one segment", [("cannot be proved", str(error))])
         return {"execution": execution, "unsupported": str(error)}
-    return {"execution": execution, **_bench_proof(name, executed, batch, job, plot, output, device)}
+    check_memory(batch, jobs, _available())
+    return {"execution": execution, **_bench_proof(name, executed, batch, jobs, plot, output, device)}
+
+
+def _available() -> int:
+    """Memory that can be had on this machine without taking it from anybody (proc(5)), bytes."""
+    return _field(Path("/proc/meminfo"), "MemAvailable")
 
 
 def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBatch, dict[str, Any]]:
@@ -202,27 +219,41 @@ def _bench_execution(name: str, file: Path, output: Output) -> tuple[ExecutedBat
 
 
 def _bench_proof(
-    name: str, executed: ExecutedBatch, batch: Batch, job: SegmentJob, plot: Path | None, output: Output, device: Device
+    name: str,
+    executed: ExecutedBatch,
+    batch: Batch,
+    jobs: list[SegmentJob],
+    plot: Path | None,
+    output: Output,
+    device: Device,
 ) -> dict[str, Any]:
-    plan = job.plan
+    largest = max((job.plan for job in jobs), key=lambda plan: plan.memory)
     threads = os.cpu_count() or 1
     with (
         output.progress("Proving") as (advance,),
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
     ):
-        measured = pool.submit(_measure, batch, job, threads, device).result()
+        try:
+            measured = pool.submit(_measure, batch, jobs, threads, device).result()
+        except BrokenProcessPool as error:
+            raise CostError(
+                f"the process that proves {name} was killed, most likely for its memory",
+                "choose smaller segments with --segment-memory, or a machine with more memory",
+            ) from error
         advance(1, 1)
-    statistics = measured.proof.statistics
-    assert statistics is not None, "a proof made here has statistics"
-    proof_file = encode_proof(assemble(executed, batch, [job], [measured.proof]))
+    statistics = [proof.statistics for proof in measured.proofs if proof.statistics is not None]
+    assert len(statistics) == len(jobs), "a proof made here has statistics"
+    proof_file = encode_proof(assemble(executed, batch, jobs, measured.proofs))
     report = verify(proof_file)
-    costs = costs_of(Execution(batch, plan.first, plan.end))
+    costs = costs_of(Execution(batch, largest.first, largest.end))
     transactions = len(batch.trace.transactions)
     cells_per_step, interactions_per_step = costs.per_step()
-    cells, interactions = statistics.cells, statistics.interactions
+    cells, interactions = sum(s.cells for s in statistics), sum(s.interactions for s in statistics)
+    fill_seconds, prove_seconds = sum(s.fill_seconds for s in statistics), sum(s.prove_seconds for s in statistics)
     memory = measured.memory_peak - measured.memory_before
     facts: dict[str, Any] = {
         "transactions": transactions,
+        "segments": len(jobs),
         "cells": cells,
         "interactions": interactions,
         "cells_per_transaction": cells / transactions,
@@ -230,17 +261,17 @@ def _bench_proof(
         "instruction_cells_per_step": cells_per_step,
         "instruction_interactions_per_step": interactions_per_step,
         "keygen_seconds": measured.keygen_seconds,
-        "fill_seconds": statistics.fill_seconds,
-        "prove_seconds": statistics.prove_seconds,
+        "fill_seconds": fill_seconds,
+        "prove_seconds": prove_seconds,
         "verify_seconds": report.seconds,
         "threads": threads,
-        "log_stacked_height": plan.log_stacked_height,
+        "log_stacked_height": largest.log_stacked_height,
         "peak_memory_bytes": measured.memory_peak,
-        "memory_bytes_per_cell": memory / cells,
+        "memory_bytes_per_cell": memory / largest.cells,
         "proof_bytes": len(proof_file),
-        "segment_proof_bytes": len(measured.proof.proof),
+        "segment_proof_bytes": sum(len(proof.proof) for proof in measured.proofs),
         "security_bits": report.security_bits,
-        "gas_per_second": executed.gas_used / (statistics.fill_seconds + statistics.prove_seconds),
+        "gas_per_second": executed.gas_used / (fill_seconds + prove_seconds),
     }
     comparison = {
         "revm_on_openvm_cells_per_transfer": REVM_CELLS_PER_TRANSFER,
@@ -248,16 +279,17 @@ def _bench_proof(
         "times_fewer_cells": REVM_CELLS_PER_TRANSFER * transactions / cells,
         "times_fewer_interactions": REVM_INTERACTIONS_PER_TRANSFER * transactions / interactions,
     }
-    show_costs(name, costs, output)
+    whole = "one segment" if len(jobs) == 1 else f"{len(jobs)} segments"
+    show_costs(name if len(jobs) == 1 else f"{name}, segment {largest.index}", costs, output)
     if plot is not None:
         plot_costs(costs, name, plot)
-    output.facts(f"{name}: one segment", [(key.replace("_", " "), value) for key, value in facts.items()])
-    result = {**facts, "cpu_seconds": statistics.cpu_seconds, "costs": costs_document(costs)}
-    if measured.stock is not None:
-        assert measured.stock.statistics is not None, "a proof made here has statistics"
-        stock = measured.stock.statistics.cpu_seconds
+    output.facts(f"{name}: {whole}", [(key.replace("_", " "), value) for key, value in facts.items()])
+    own = _by_phase(measured.proofs)
+    result = {**facts, "cpu_seconds": own, "costs": costs_document(costs)}
+    if measured.stock:
+        stock = _by_phase(measured.stock)
         result["stock_cpu_seconds"] = stock
-        result["stock_to_own"] = stock["total"] / statistics.cpu_seconds["total"]
+        result["stock_to_own"] = stock["total"] / own["total"]
     _show_phases(name, result, output)
     if name == "transfer":
         output.facts("Compared with", [(key.replace("_", " "), value) for key, value in comparison.items()])
@@ -277,24 +309,36 @@ def _show_phases(name: str, result: dict[str, Any], output: Output) -> None:
     output.table(title, ("phase", "own", "stock", "stock : own"), lines)
 
 
-def _measure(batch: Batch, job: SegmentJob, threads: int, device: Device) -> _Measured:
+def _by_phase(proofs: list[SegmentProof]) -> dict[str, float]:
+    """The processor time of the phases of all proofs, seconds."""
+    found = [proof.statistics.cpu_seconds for proof in proofs if proof.statistics is not None]
+    return {phase: sum(seconds[phase] for seconds in found) for phase in found[0]}
+
+
+def _measure(batch: Batch, jobs: list[SegmentJob], threads: int, device: Device) -> _Measured:
     start = time.perf_counter()
-    proving_key(job.plan.fork, job.plan.log_stacked_height)
+    for job in jobs:
+        proving_key(job.plan.fork, job.plan.log_stacked_height)
     keygen_seconds = time.perf_counter() - start
     before = _memory("VmRSS")
-    proof = prove_segment(batch, job, threads)
+    proofs = [prove_segment(batch, job, threads) for job in jobs]
     peak = _memory("VmHWM")
-    stock = None
-    if device == "stock":
-        # The first proof also pays for memory that the process did not have; what is compared are those behind it.
-        stock = prove_segment(batch, job, threads, "stock")
-        proof = prove_segment(batch, job, threads)
-    return _Measured(proof, stock, keygen_seconds, before, peak)
+    if device == "own":
+        return _Measured(proofs, [], keygen_seconds, before, peak)
+    # First proofs also pay for memory that the process did not have; what is compared are those behind them, in turns.
+    pairs = [(prove_segment(batch, job, threads, "stock"), prove_segment(batch, job, threads)) for job in jobs]
+    stock, own = map(list, zip(*pairs, strict=True))
+    return _Measured(own, stock, keygen_seconds, before, peak)
 
 
 def _memory(field: str) -> int:
     """A field of /proc/self/status (proc(5)), in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    return _field(Path("/proc/self/status"), field)
+
+
+def _field(path: Path, field: str) -> int:
+    """A field of a file of the kernel's that says kB, in bytes."""
+    for line in path.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0]) * 1024

@@ -55,6 +55,16 @@ SegmentMemory = Annotated[
         show_default="1024, and what one transaction needs",
     ),
 ]
+BenchMemory = Annotated[
+    int | None,
+    typer.Option(
+        "--segment-memory",
+        min=1,
+        metavar="MIB",
+        help="Memory that proving one segment may take.",
+        show_default="one segment, whatever it takes",
+    ),
+]
 SegmentOperations = Annotated[
     int | None,
     typer.Option(
@@ -304,6 +314,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
+    segment_memory: BenchMemory = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure workloads: exact cells and interactions per table, seconds, memory, proof size."""
@@ -313,9 +324,10 @@ def bench(
         from zkevm.errors import UsageError
 
         if not fork:
-            bench_workloads(workload or ["erc20"], plot, output, device.value)
-        elif plot or device is not Device.own:
-            raise UsageError("--fork proves and draws nothing", "leave out --plot and --device")
+            memory = _budget(segment_memory, None).memory
+            bench_workloads(workload or ["erc20"], plot, output, device.value, memory)
+        elif plot or device is not Device.own or segment_memory is not None:
+            raise UsageError("--fork proves and draws nothing", "leave out --plot, --device and --segment-memory")
         else:
             bench_forks(workload or ["erc20"], fork, output)
 

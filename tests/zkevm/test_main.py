@@ -20,7 +20,7 @@ from executor.errors import UnsupportedFeature
 from executor.forks import CANCUN, OSAKA
 from executor.provable import check_provable
 from executor.trace_file import load_trace
-from prover.planner import UNLIMITED, Budget, plan_batch
+from prover.planner import UNLIMITED, Budget, plan_batch, plan_whole
 from prover.segment import SegmentProof
 from scripts.batches.builder import Builder
 from scripts.batches.nodes import answer, raw_block, reth_witness
@@ -583,6 +583,7 @@ def test_a_batch_that_crosses_forks_is_proved_and_verified(tmp_path: Path) -> No
         (("bench", "--fork", "paris"), "no fork 'paris'"),
         (("bench", "mainnet", "--fork", "osaka"), "mainnet is of its own fork alone"),
         (("bench", "--fork", "osaka", "--device", "stock"), "--fork proves and draws nothing"),
+        (("bench", "--fork", "osaka", "--segment-memory", "900"), "--fork proves and draws nothing"),
     ],
 )
 def test_missing_files_are_unusable_input(
@@ -699,6 +700,31 @@ def test_bench_compares_the_devices() -> None:
     assert set(own) == set(stock) == {"load", "commit", "constraints", "gkr", "rounds", "stacking", "opening", "total"}
     assert own["constraints"] < stock["constraints"]
     assert report["stock_to_own"] == stock["total"] / own["total"]
+
+
+@pytest.mark.usefixtures("workloads")
+def test_bench_proves_in_segments_that_fit() -> None:
+    memory = (plan_whole(Batch.of(token_batch(4).execute().trace)).memory >> 20) - 1
+    result = run("bench", "tokens", "--segment-memory", str(memory), "--device", "stock", "--json")
+    assert result.exit_code == 0, result.output
+    report = the_object(result)["workloads"]["tokens"]
+    assert report["segments"] > 1
+    assert report["transactions"] == 4
+    assert report["costs"]["cells"] < report["cells"]
+    assert report["stock_to_own"] == report["stock_cpu_seconds"]["total"] / report["cpu_seconds"]["total"]
+    assert report["proof_bytes"] > report["segment_proof_bytes"] > report["segments"] * 50_000
+
+
+@pytest.mark.usefixtures("workloads")
+def test_bench_does_not_begin_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "_available", lambda: 512 << 20)
+    monkeypatch.setattr(bench, "_bench_proof", lambda *arguments: pytest.fail("began"))
+    result = run("bench", "tokens", "--json")
+    assert result.exit_code == 2, result.output
+    error = the_object(result)["error"]
+    assert error["kind"] == "CostError"
+    assert re.search(r"segment 0 .* needs about [0-9]+ MiB of memory, the workers have 512 MiB", error["message"])
+    assert "--segment-memory" in error["hint"]
 
 
 @pytest.mark.usefixtures("workloads")
