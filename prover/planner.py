@@ -7,9 +7,10 @@ are those of the filled tables, padding included.
 
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import pairwise
 from typing import NoReturn
 
 from circuits.batch.execution import Batch, Execution
@@ -40,14 +41,13 @@ TARGET_HIGH_STACKED_WIDTH = 96
 #: The engine works on 2^4 rows at a time: shorter tables are lifted to this height when they are stacked.
 MIN_STACKED_ROWS = 16
 
-#: A segment is taken when none that is longer by this part of it can fit, or is expected to: sizes are found by filling
-#: the tables, which takes time.
-TOLERANCE = 1 / 8
-
-#: Tables are filled so often for a segment, more often only if none of the ends tried has fitted; what is tried last
-#: leaves this part of the budget free.
+#: Of the places where a segment may end so many are looked at, about evenly, in what a segment can take.
+PLACES = 16
+#: Tables are filled so often for each segment of a plan, more often only where no plan that was tried has fitted: sizes
+#: are found by filling the tables, which takes time.
 MAX_FILLINGS = 3
-LAST_MARGIN = 1 / 16
+#: Bounds of the largest segment that are tried.
+BOUNDS = 32
 
 #: An operation that is expected to take more than this and twice the budget is refused without filling its tables,
 #: which takes memory, too. Bytes.
@@ -163,7 +163,9 @@ class Planner:
     def plan(self, cuts: Sequence[int], budget: Budget | None = None, index: int = 0) -> list[SegmentPlan]:
         """Segments that cover all operations between the first and the last cut, in order; none without operations.
 
-        Heights are powers of two, so filling a segment to the brim wastes less padding than making all segments equal.
+        Heights are powers of two, so a segment just below them wastes least. Of the plans within the budget that are
+        looked at the one is taken which takes least in all, where all segments count once more as if each were as large
+        as the largest: work is what all take, and time, with a worker for each, what the largest does.
 
         Args:
             cuts: where segments may begin, ascending, and the end of the operations as the last one.
@@ -175,13 +177,11 @@ class Planner:
             UnsupportedFeature: it is larger than the verifier allows a segment to be.
         """
         budget = budget or Budget()
-        segments: list[SegmentPlan] = []
-        position = 0
-        while position < len(cuts) - 1:
-            end = self._end(cuts, position, budget)
-            segments.append(self.segment(index + len(segments), cuts[position], cuts[end]))
-            position = end
-        return segments
+        for first, end in pairwise(cuts):
+            if self._guess(first, end) > budget.hopeless:
+                raise self._too_large(first, end, self._guess(first, end), budget)
+        found = [pair for run in _runs(cuts, budget.operations) for pair in _Search(self, run, budget).segments()]
+        return [self.segment(index + number, first, end) for number, (first, end) in enumerate(found)]
 
     def segment(self, index: int, first: int, end: int) -> SegmentPlan:
         """The plan of the segment of operations `first .. end - 1`.
@@ -232,59 +232,17 @@ class Planner:
         heights = {name: _padded(rows) for name, rows in estimate.rows.items() if rows and name in self._tables}
         return int(self._memory_of(heights) + estimate.rest)
 
-    def _scaled(self, first: int, filled: int, end: int) -> int:
-        """The memory that the segment up to `end` is expected to take, seen that of the one up to `filled`.
+    def _scaled(self, filled: tuple[int, int], wanted: tuple[int, int]) -> int:
+        """The memory that a segment is expected to take, seen that of a filled one.
 
         The rows of each table grow as the estimates do.
         """
-        old, new = self._estimate(first, filled), self._estimate(first, end)
+        old, new = self._estimate(*filled), self._estimate(*wanted)
         heights = {}
-        for name, found in self._heights(first, filled).items():
+        for name, found in self._heights(*filled).items():
             ratio = new.rows[name] / old.rows[name] if old.rows.get(name) else new.rest / old.rest
             heights[name] = _padded(round(ratio * found.rows))
         return self._memory_of(heights)
-
-    def _end(self, cuts: Sequence[int], position: int, budget: Budget) -> int:
-        """Index of the cut where the segment that starts at a cut ends: about as late as the budget allows."""
-        first = cuts[position]
-        last = len(cuts) - 1
-        if budget.operations is not None:
-            last = max(position + 1, bisect_right(cuts, first + budget.operations) - 1)
-        expected = partial(self._guess, first)
-        last = _last_within(cuts, position, last, expected, budget.hopeless)
-        if last == position:
-            raise self._too_large(first, cuts[position + 1], expected(cuts[position + 1]), budget)
-        low, high = position, last + 1  # low fits (or is nothing), high does not
-        top = last  # nothing higher is tried next
-        fillings = 0
-        while high - low > 1:
-            allowed = budget.bytes
-            if low == position and fillings >= MAX_FILLINGS - 1:
-                margin = LAST_MARGIN * 2 ** (fillings + 1 - MAX_FILLINGS)
-                allowed -= int(margin * (budget.bytes - WORKER_BYTES))
-            end = _last_within(cuts, low, top, expected, allowed)
-            if low > position:
-                near = TOLERANCE * (low - position)
-                if high > last and last - low <= 1 + near:
-                    # Nothing is known not to fit, and what is left over would be a segment of its own.
-                    end = last
-                if fillings >= MAX_FILLINGS or end - low <= near < last - low:
-                    break
-            end = max(end, low + 1)
-            fillings += 1
-            refused = self._refusal(first, cuts[end]) is not None
-            if refused or self._memory(first, cuts[end]) > budget.bytes:
-                high = end
-            else:
-                low = end
-            # Estimates are of memory alone: they do not tell where the verifier's bounds are.
-            top = max(low + 1, (low + high) // 2) if refused else high - 1
-            expected = partial(self._scaled, first, cuts[end])
-        if low == position:
-            low += 1
-            if budget.memory is not None or self._refusal(first, cuts[low]) is not None:
-                self._refuse(first, cuts[low], budget)
-        return low
 
     def _refuse(self, first: int, end: int, budget: Budget) -> NoReturn:
         """Say why the operations `first .. end - 1`, which nothing divides, fit into no segment."""
@@ -320,14 +278,187 @@ def _padded(rows: int) -> int:
     return 1 << max(0, rows - 1).bit_length()
 
 
-def _last_within(cuts: Sequence[int], low: int, high: int, expected: Callable[[int], int], allowed: int) -> int:
-    """Index from `low` to `high` of the last cut up to which a segment is expected to take no more than allowed."""
-    stride = 1
-    while low + stride <= high and expected(cuts[low + stride]) <= allowed:
-        low += stride
-        stride *= 2
-    high = min(high, low + stride - 1)
-    return low + bisect_right(range(low + 1, high + 1), allowed, key=lambda end: expected(cuts[end]))
+def _runs(cuts: Sequence[int], operations: int | None) -> Iterator[Sequence[int]]:
+    """The cuts of the longest runs of no more operations than that, or of those that nothing divides."""
+    position = 0
+    while position < len(cuts) - 1:
+        end = len(cuts) - 1
+        if operations is not None:
+            end = max(position + 1, bisect_right(cuts, cuts[position] + operations) - 1)
+        yield cuts[position : end + 1]
+        position = end
+
+
+#: Operations `first .. end - 1`.
+_Pair = tuple[int, int]
+
+
+class _Search:
+    """Looks for the segments of a run of operations.
+
+    What a segment takes is known once it is filled, before that it is expected to be what the filled one that has most
+    in common with it is, in proportion. So a first segment is filled, of the plans that are expected to be best all
+    segments, and so on until the best is one whose segments are filled.
+    """
+
+    def __init__(self, planner: Planner, cuts: Sequence[int], budget: Budget) -> None:
+        self._planner, self._cuts, self._budget = planner, cuts, budget
+        self._allowed = budget.bytes
+        self._filled: dict[_Pair, int] = {}
+        self._refused: set[_Pair] = set()
+
+    def segments(self) -> list[_Pair]:
+        """First operations and ends of segments that fit, or that nothing divides.
+
+        Raises:
+            CostError, UnsupportedFeature: as `Planner.plan`.
+        """
+        cuts = self._cuts
+        whole = (cuts[0], cuts[-1])
+        probe = (cuts[0], cuts[max(1, self._last_within(0, self._budget.bytes))])
+        self._fill(probe)
+        if probe == whole and self._fits(whole):
+            return [whole]
+        plan, missing = [probe], [probe]
+        while missing:
+            wanted = self._best(self._places())
+            missing = [pair for pair in wanted if pair not in self._filled]
+            if len(self._filled) + len(missing) > MAX_FILLINGS * len(wanted):
+                if (known := self._known()) is not None:
+                    return known
+                break
+            plan = wanted
+            for pair in missing:
+                self._fill(pair)
+        return [part for pair in plan for part in self._divided(pair)]
+
+    def _fill(self, pair: _Pair) -> None:
+        """Find out what a segment takes.
+
+        Raises:
+            CostError, UnsupportedFeature: nothing divides it, and it does not fit.
+        """
+        planner, budget = self._planner, self._budget
+        refused = planner._refusal(*pair) is not None
+        needed = self._filled[pair] = planner._memory(*pair)
+        if self._is_single(pair) and (refused or (needed > budget.bytes and budget.memory is not None)):
+            planner._refuse(*pair, budget)
+        if refused:
+            # What is expected is memory alone: it does not tell where the verifier's bounds are.
+            self._refused.add(pair)
+            self._allowed = min(self._allowed, (needed + WORKER_BYTES) // 2)
+
+    def _is_single(self, pair: _Pair) -> bool:
+        return bisect_left(self._cuts, pair[1]) - bisect_left(self._cuts, pair[0]) == 1
+
+    def _fits(self, pair: _Pair) -> bool:
+        """Whether a filled segment is one that may be."""
+        return self._is_single(pair) or (self._filled[pair] <= self._budget.bytes and pair not in self._refused)
+
+    def _expected(self, pair: _Pair) -> int:
+        """The memory that a segment takes, as far as it is known."""
+        if pair in self._filled:
+            return self._filled[pair]
+        if not self._filled:
+            return self._planner._guess(*pair)
+        first, end = pair
+
+        def in_common(other: _Pair) -> tuple[int, int]:
+            shared = min(end, other[1]) - max(first, other[0])
+            return shared, -abs(other[1] - other[0] - (end - first))
+
+        return self._planner._scaled(max(self._filled, key=in_common), pair)
+
+    def _last_within(self, position: int, allowed: int) -> int:
+        """Index of the last cut up to which a segment is expected to take no more than allowed; `position` if none."""
+        cuts, first, stride, low = self._cuts, self._cuts[position], 1, position
+
+        def expected(index: int) -> int:
+            return self._expected((first, cuts[index]))
+
+        while low + stride < len(cuts) and expected(low + stride) <= allowed:
+            low += stride
+            stride *= 2
+        high = min(len(cuts) - 1, low + stride - 1)
+        return low + bisect_right(range(low + 1, high + 1), allowed, key=expected)
+
+    def _places(self) -> list[int]:
+        """Cuts that are looked at, the first and the last one included, and ends of what is filled."""
+        chosen, position, last = {self._cuts[0], self._cuts[-1]}, 0, len(self._cuts) - 1
+        while position < last:
+            step = max(1, (self._last_within(position, self._allowed) - position) // PLACES)
+            for _ in range(PLACES):
+                position = min(last, position + step)
+                chosen.add(self._cuts[position])
+        return sorted(chosen.union(*self._filled))
+
+    def _best(self, places: Sequence[int]) -> list[_Pair]:
+        """The plan that is expected to be best, of those that begin and end segments at these places."""
+        ends: list[list[tuple[int, int]]] = []  # of each place: where segments that fit may end, and what they take
+        for number, first in enumerate(places[:-1]):
+            found = []
+            for other, end in enumerate(places[number + 1 :], number + 1):
+                pair = (first, end)
+                needed = self._expected(pair)
+                fits = needed <= self._allowed and pair not in self._refused
+                if not fits and other > number + 1:
+                    break
+                found.append((other, needed - WORKER_BYTES))
+            ends.append(found)
+        path = _least(ends)
+        assert path is not None  # from each place to the next one, if nothing else
+        return [(places[a], places[b]) for a, b in pairwise(path)]
+
+    def _known(self) -> list[_Pair] | None:
+        """The best plan of segments that are filled and fit, if there is one."""
+        places = sorted(set().union(*self._filled))
+        ends: list[list[tuple[int, int]]] = [[] for _ in places[:-1]]
+        for pair, needed in sorted(self._filled.items()):
+            if self._fits(pair):
+                ends[places.index(pair[0])].append((places.index(pair[1]), needed - WORKER_BYTES))
+        path = _least(ends)
+        return None if path is None else [(places[a], places[b]) for a, b in pairwise(path)]
+
+    def _divided(self, pair: _Pair) -> Iterator[_Pair]:
+        """The parts of a segment that fit: halves, quarters and so on."""
+        if pair not in self._filled:
+            self._fill(pair)
+        if self._fits(pair):
+            yield pair
+            return
+        first, end = pair
+        own = self._cuts[bisect_left(self._cuts, first) + 1 : bisect_left(self._cuts, end)]
+        middle = min(own, key=lambda cut: abs(self._expected((first, cut)) - self._expected((cut, end))))
+        yield from self._divided((first, middle))
+        yield from self._divided((middle, end))
+
+
+def _least(ends: Sequence[Sequence[tuple[int, int]]]) -> list[int] | None:
+    """The way from place 0 to the last one, behind those given, whose parts take least; None if there is no way.
+
+    Args:
+        ends: of each place but the last one: other places, behind it, and what the part up to there takes.
+    """
+    sizes = sorted({size for of_place in ends for _, size in of_place})
+    bounds = {sizes[-1 - k * len(sizes) // BOUNDS] for k in range(BOUNDS)} if sizes else set()
+    best: tuple[int, list[int]] | None = None
+    for bound in sorted(bounds):
+        least: list[int | None] = [0] + [None] * len(ends)
+        came = [0] * (len(ends) + 1)
+        for place, of_place in enumerate(ends):
+            if (now := least[place]) is None:
+                continue
+            for other, size in of_place:
+                if size <= bound:
+                    total = now + size + bound
+                    if (known := least[other]) is None or total < known:
+                        least[other], came[other] = total, place
+        if (found := least[-1]) is not None and (best is None or found < best[0]):
+            path = [len(ends)]
+            while path[-1]:
+                path.append(came[path[-1]])
+            best = found, path[::-1]
+    return None if best is None else best[1]
 
 
 def planner_for(batch: Batch, fork: Fork = CANCUN) -> Planner:

@@ -1,7 +1,8 @@
 """Planning of segments."""
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +24,6 @@ from prover.estimate import Estimate, Estimator
 from prover.planner import (
     DEFAULT_SEGMENT_BYTES,
     MAX_FILLINGS,
-    TOLERANCE,
     UNLIMITED,
     WORKER_BYTES,
     Budget,
@@ -31,6 +31,7 @@ from prover.planner import (
     TableSize,
     memory_of,
     plan_batch,
+    planner_for,
 )
 from scripts.batches.builder import Builder
 from scripts.batches.tokens import SMALL, tokens
@@ -99,13 +100,54 @@ def test_segments_cover_every_operation_once_within_the_budget(cuts: set[int], s
 
 
 @pytest.mark.parametrize("rows", [64, 128, 1024])
-def test_a_segment_is_filled_as_far_as_the_tolerance_asks(rows: int) -> None:
-    """So many rows fit, one more does not; a longer segment that fits has at most an eighth more."""
+def test_segments_end_just_below_a_power_of_two(rows: int) -> None:
+    """So many rows fit, one more would take as much memory as twice as many."""
     plans = planner().plan(everywhere(3 * rows), Budget(memory(rows)))
-    for plan in plans:
-        is_last = plan.end == 3 * rows
-        assert plan.operations <= rows
-        assert is_last or rows <= plan.operations * (1 + TOLERANCE) + 1
+    assert [plan.operations for plan in plans] == [rows] * 3
+
+
+@pytest.mark.parametrize("rows", [160, 400, 1500, 6000])
+def test_segments_are_even(rows: int) -> None:
+    """Without padding no plan of as many segments takes less than another one: the even one is the best."""
+
+    def unpadded(first: int, end: int) -> dict[str, TableHeight]:
+        return {name: TableHeight(found.rows, found.rows) for name, found in exact(first, end).items()}
+
+    plans = Planner(TABLES, unpadded, HEIGHTS, proportional).plan(everywhere(rows), Budget(memory(64)))
+    assert len(plans) == -(-rows // 64)
+    assert max(plan.cells for plan in plans) <= 1.15 * sum(plan.cells for plan in plans) / len(plans)
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 20)), max_size=4), min_size=1, max_size=7).map(
+        lambda places: [
+            sorted({place + step: size for step, size in found if place + step <= len(places)}.items())
+            for place, found in enumerate(places)
+        ]
+    )
+)
+def test_the_least_way_is_found(ends: list[list[tuple[int, int]]]) -> None:
+    """That of all ways whose parts take least in all, each counted once more as the largest one."""
+
+    def ways(place: int) -> Iterator[list[tuple[int, int]]]:
+        if place == len(ends):
+            yield []
+            return
+        for other, size in ends[place]:
+            for rest in ways(other):
+                yield [(other, size), *rest]
+
+    def price(way: list[tuple[int, int]]) -> int:
+        sizes = [size for _, size in way]
+        return sum(sizes) + len(sizes) * max(sizes)
+
+    found = prover.planner._least(ends)
+    least = min(map(price, ways(0)), default=None)
+    assert (found is None) == (least is None)
+    if found is not None:
+        assert found[0] == 0
+        sizes = [dict(ends[place])[other] for place, other in pairwise(found)]
+        assert sum(sizes) + len(sizes) * max(sizes) == least
 
 
 @pytest.mark.parametrize("rows", [60, 64, 1000])
@@ -342,3 +384,40 @@ def test_a_real_batch_is_cut_by_operations_and_by_memory() -> None:
     by_memory = plan_batch(batch, Budget(whole.memory - 1))
     assert len(by_memory) >= 2
     assert all(plan.memory < whole.memory for plan in by_memory)
+
+
+#: A budget for which `uniswap` has eight segments.
+EIGHT = Budget(764 << 20)
+
+
+@pytest.fixture(scope="module")
+def uniswap() -> tuple[Planner, list[int]]:
+    batch = example("uniswap")
+    return planner_for(batch), batch.operations.cuts.tolist()
+
+
+@pytest.mark.deep
+def test_a_real_load_is_even(uniswap: tuple[Planner, list[int]]) -> None:
+    planner, cuts = uniswap
+    cells = [plan.cells for plan in planner.plan(cuts, EIGHT)]
+    assert len(cells) == 8
+    assert max(cells) <= 1.15 * sum(cells) / len(cells)
+
+
+@pytest.mark.deep
+def test_an_even_load_takes_little_more_than_the_smallest_plan(uniswap: tuple[Planner, list[int]]) -> None:
+    """Than the least that segments can take which fit: all of them are filled, some 600."""
+    planner, cuts = uniswap
+    assert EIGHT.memory is not None
+    least = [0] + [sys.maxsize] * (len(cuts) - 1)
+    for number, first in enumerate(cuts[:-1]):
+        # A longer segment takes less hardly ever: one may not fit, and the next one do.
+        misfits = 0
+        for other in range(number + 1, len(cuts)):
+            plan = planner.segment(0, first, cuts[other])
+            if plan.memory <= EIGHT.memory:
+                least[other] = min(least[other], least[number] + plan.cells)
+            misfits += plan.memory > EIGHT.memory
+            if misfits > 1:
+                break
+    assert sum(plan.cells for plan in planner.plan(cuts, EIGHT)) <= 1.1 * least[-1]
