@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from circuits.batch.execution import Batch
 from executor.forks import CANCUN, Fork
 from executor.system_contracts import under
-from scripts.batches import calls, everything, random_delegations, system_calls, worlds
+from scripts.batches import calls, everything, long_runs, random_delegations, system_calls, worlds
 from scripts.batches.many_frames import document as many_frames
 from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
@@ -26,8 +27,8 @@ _EXAMPLES = Path(__file__).parents[2] / "examples"
 _COMPILED = ("erc20", "erc20-vyper", "erc20-yul", "uniswap", "nft", "sstore", "copy", "transfer")
 #: Kinds of batches, and how often they come: programs of many frames and of single ones first of all.
 _KINDS = {
-    "frames": 0.45, "programs": 0.15, "everything": 0.08, "compiled": 0.1, "calling": 0.08, "worlds": 0.06,
-    "mixed": 0.05, "state": 0.03,
+    "frames": 0.43, "programs": 0.14, "everything": 0.08, "compiled": 0.1, "calling": 0.08, "worlds": 0.06,
+    "mixed": 0.05, "state": 0.03, "long": 0.03,
 }  # fmt: skip
 #: How many small batches call and create in every way: random programs do much else.
 _OF_CALLS = 0.4
@@ -69,6 +70,8 @@ def _random_document(rng: np.random.Generator, fork: Fork, small: bool) -> Docum
     if kind == "worlds":
         build = (worlds.builder, worlds.reentrant_builder, worlds.static_builder)[int(rng.integers(3))]
         return build().document
+    if kind == "long":
+        return long_runs.document(int(rng.integers(1 << 40)))
     return (mixed_batch(int(rng.integers(100))) if kind == "mixed" else several_blocks()).document
 
 
@@ -78,6 +81,24 @@ def everything_document(fork: Fork = CANCUN, *, waits: bool = False) -> Document
     calls.add_contracts(building)
     transactions = calls.transactions(building) + (system_calls.transactions(building) if fork.block_end_calls else [])
     return building.block(*transactions, gasLimit=everything.GAS_LIMIT).document
+
+
+def long_document(rng: np.random.Generator, fork: Fork = CANCUN) -> Document:
+    """A batch whose stacks and memories hold what is older than 2^16 units of time when it is used."""
+    return under(long_runs.document(int(rng.integers(1 << 40))), fork)
+
+
+def random_part(rng: np.random.Generator, batch: Batch) -> tuple[int, int] | None:
+    """Operations `first .. end - 1` of a segment with one end within a block; None: no block can be cut."""
+    cuts = batch.operations.cuts
+    block = batch.operations.block
+    within = [cut for cut in cuts[1:-1].tolist() if block[cut - 1] == block[cut]]
+    if not within:
+        return None
+    cut = int(rng.choice(within))
+    if rng.random() < 1 / 2:
+        return int(rng.choice(cuts[cuts < cut])), cut
+    return cut, int(rng.choice(cuts[cuts > cut]))
 
 
 def _first_transactions(example: str, count: int) -> Document:

@@ -19,6 +19,7 @@ from scripts.campaign.cells import cell_of, changes_of, edits_of, survives
 from scripts.campaign.changes import Change
 from scripts.campaign.lies import UntellableError, objections, outcome, told
 from scripts.campaign.target import Honest, Target
+from scripts.forging.segments import Part
 
 #: Rows that the changes are moved to in a smaller batch.
 _PLACES = 64
@@ -35,6 +36,7 @@ class Finding:
         changes: all that is said otherwise.
         provided: what a changed message of a function table means (`Provided`); of cells.
         document: the batch.
+        part: the segment's operations `first .. end - 1`; None: all of them.
     """
 
     attack: str
@@ -43,6 +45,7 @@ class Finding:
     changes: tuple[Change, ...]
     provided: str
     document: Document
+    part: Part | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +69,9 @@ class Finding:
     def read(cls, path: Path) -> Finding:
         """A saved finding."""
         content: dict[str, Any] = json.loads(path.read_text())
-        return cls(**content | {"changes": tuple(Change(*change) for change in content["changes"])})
+        changes = tuple(Change(*change) for change in content["changes"])
+        part = tuple(content["part"]) if content.get("part") else None  # older ones have none
+        return cls(**content | {"changes": changes, "part": part})
 
     def _content(self) -> dict[str, Any]:
         return asdict(self) | {"changes": [list(change) for change in self.changes]}
@@ -77,7 +82,7 @@ class Finding:
         Raises:
             LookupError: the target has no such table or cell any more; the finding is out of date.
         """
-        return accepts(Honest(target, self.document), self)
+        return accepts(Honest(target, self.document, self.part), self)
 
 
 def accepts(honest: Honest, finding: Finding) -> bool:
@@ -106,17 +111,17 @@ def minimised(finding: Finding, honest: Honest, seconds: float) -> Finding:
     progress = True
     while progress and time.monotonic() < deadline:
         progress = False
-        for document in _smaller(finding.document):
+        for document, part in _smaller_segments(finding):
             if time.monotonic() > deadline:
                 break
             try:
-                at = Honest(honest.target, document)
+                at = Honest(honest.target, document, part)
                 candidates = list(_moved(finding, honest, at))
             except (BatchError, UnsupportedFeature, LookupError, ValueError):
                 continue  # nothing is left of it, or nothing that can be proved
             found = next((c for c in candidates if time.monotonic() < deadline and still(c, at)), None)
             if found is not None:
-                finding, honest, progress = replace(found, document=document), at, True
+                finding, honest, progress = replace(found, document=document, part=part), at, True
                 break
     return finding
 
@@ -135,6 +140,19 @@ def _fewer_changes(finding: Finding, accepted: Callable[[Finding], bool], deadli
                 start += size
         size = min(size // 2, len(changes) // 2)
     return replace(finding, changes=changes)
+
+
+def _smaller_segments(finding: Finding) -> Iterator[tuple[Document, Part | None]]:
+    """Smaller batches; of part of one all operations, then the part, and one that is an operation less."""
+    for document in _smaller(finding.document):
+        yield document, None
+        if finding.part is not None:
+            first, end = finding.part
+            yield document, finding.part
+            if first:
+                yield document, (first - 1, end - 1)
+            if end - first > 1:
+                yield document, (first, end - 1)
 
 
 def _smaller(document: Document) -> Iterator[Document]:

@@ -123,7 +123,7 @@ def told(honest: Honest, changes: Sequence[Change]) -> FilledSegment:
         with bounded_time(_SECONDS), bounded_memory(), _erring_replay(at["replay"]):
             errors = [change for kind in _OF_MACHINE for change in at[kind]]
             trace = _erring(honest, errors) if errors else honest.trace
-            return tell(trace, lie, honest.target.components)
+            return tell(trace, lie, honest.target.components, honest.part)
     except Exception as error:  # whatever a filler makes of nonsense
         raise UntellableError(f"{type(error).__name__}: {error}") from error
 
@@ -233,7 +233,7 @@ def _random(rng: np.random.Generator, honest: Honest, kind: str) -> tuple[Change
     if kind == "trace":
         tables = {name: _columns(table) for name, table in honest.trace.tables().items() if len(table)}
     elif kind == "events":
-        execution = Execution(honest.batch, 0, len(honest.batch.operations))
+        execution = honest.execution
         tables = event_columns(execution, StateView.of(execution))
     else:
         present = [
@@ -290,17 +290,19 @@ def _frame_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
 
 
 def _telling(rng: np.random.Generator, honest: Honest, frames: NDArray[Any]) -> NDArray[Any]:
-    """Those of rows with these frames (n,) that are chosen from: mostly of transactions that succeed, if there are any.
+    """Those of rows with these frames (n,) that are chosen from, if there are any: mostly those that succeed.
 
-    What a failing one does is undone, and it pays for all its gas: few lies of it say anything new.
+    What a failing one does is undone, and it pays for all its gas: few lies of it say anything new. Of a part of a
+    batch those of its transactions: what happened before is known to the verifier, and what comes later nobody sees.
     """
-    transactions = honest.trace.transactions
     every = np.arange(len(frames))
-    if not len(transactions) or rng.random() < 1 / 4:
+    if honest.part is None and rng.random() < 1 / 4:
         return every
-    own = honest.trace.frames.transaction[frames].astype(np.int64)
-    there = own < len(transactions)  # others are of no transaction
-    kept = np.flatnonzero(there & (transactions.status[np.where(there, own, 0)] == 1))
+    chosen = honest.transactions
+    if rng.random() < 3 / 4:
+        chosen = chosen[honest.trace.transactions.status[chosen] == 1]
+    # Frames of system calls are of no transaction.
+    kept = np.flatnonzero(np.isin(honest.trace.frames.transaction[frames].astype(np.int64), chosen))
     return kept if len(kept) else every
 
 
@@ -317,7 +319,7 @@ def _near(rng: np.random.Generator, count: int) -> int:
 
 
 def _replay_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
-    execution = Execution(honest.batch, 0, len(honest.batch.operations))
+    execution = honest.execution
     view = StateView.of(execution)
     accounts = len(view._accounts)
     slots = int(sum((of >= 0).sum() for of in (view._storage_of_step, view._entry_slots, view._block_write)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from circuits.air.mutation.rows import Mutation
 from executor.errors import BatchError, UnsupportedFeature
-from scripts.campaign.batches import everything_document, random_document
+from scripts.campaign.batches import everything_document, long_document, random_document, random_part
 from scripts.campaign.cells import KINDS, Judged, change_cells, changes_of, kinds_of, search_witnesses
 from scripts.campaign.coverage import ATTACKS, Coverage
 from scripts.campaign.findings import Finding, minimised
@@ -30,6 +30,8 @@ _MINIMISING = 15.0
 _LARGE = 4_000_000
 #: Rounds that are left out when a process was killed.
 _SKIPPED = 1000
+#: How many batches are in several segments, of which one is attacked.
+_PARTS = 0.3
 #: Lies about a batch.
 _LIES = 25
 #: Seconds below which no other batch is begun.
@@ -119,13 +121,20 @@ class _Round:
         yield self._report
 
     def _honest(self) -> Honest:
-        """The batch. The first two rounds have all tables, so that a short campaign meets each of them."""
+        """The batch. The first four rounds have all tables, so that a short campaign meets each of them."""
+        fork = self._target.fork
         if self._number < 2:
-            return self._prepared or Honest(self._target, everything_document(self._target.fork))
+            return self._prepared or Honest(self._target, everything_document(fork))
+        if self._number < 4:
+            return Honest(self._target, long_document(self._rng, fork))
         while True:
-            honest = Honest(self._target, random_document(self._rng, self._target.fork))
+            honest = self._part_of(Honest(self._target, random_document(self._rng, fork)))
             if sum(trace.size for trace in honest.filled.traces if trace is not None) <= _LARGE:
                 return honest
+
+    def _part_of(self, honest: Honest) -> Honest:
+        """Now and then a segment of the batch that begins or ends within a block, if it can be cut there."""
+        return honest.of_part(random_part(self._rng, honest.batch)) if self._rng.random() < _PARTS else honest
 
     def _turns(self, honest: Honest) -> Iterator[Callable[[], None]]:
         """The attacks in turn, such that each gets its share of the time.
@@ -161,7 +170,7 @@ class _Round:
         if self._lies % _LIES == 0:
             try:
                 small = random_document(self._rng, self._target.fork, small=True)
-                self._liar = Honest(self._target, small)
+                self._liar = self._part_of(Honest(self._target, small))
             except (BatchError, UnsupportedFeature):
                 return
             coverage.batches += 1
@@ -187,7 +196,7 @@ class _Round:
         if kind is None:
             coverage.nothing += 1
             return
-        self._found(honest, Finding("lies", kind, _summary(changes), changes, "", honest.document))
+        self._found(honest, Finding("lies", kind, _summary(changes), changes, "", honest.document, honest.part))
 
     def _judge(self, attack_name: str, honest: Honest, judged: Judged) -> None:
         coverage = self._report.coverage
@@ -203,7 +212,9 @@ class _Round:
             note = f"table {honest.judge.table(mutation.table).table.name}: {mutation.description}"
             self._found(
                 honest,
-                Finding(attack_name, mutation.kind, note, changes, mutation.provided.value, honest.document),
+                Finding(
+                    attack_name, mutation.kind, note, changes, mutation.provided.value, honest.document, honest.part
+                ),
                 mutation,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -20,6 +21,7 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.air.witness import Witnesses
 from circuits.batch.execution import Batch, Execution
+from circuits.batch.operations import OperationKind
 from circuits.component import Answering, Component
 from circuits.segment import FilledSegment, segment_components
 from executor.batch import batch_from_document
@@ -28,7 +30,7 @@ from executor.forks import CANCUN, Fork
 from executor.provable import check_provable
 from executor.trace import ExecutionTrace
 from scripts.campaign.batches import Document
-from scripts.forging.segments import Lie, tell
+from scripts.forging.segments import Lie, Part, tell
 
 #: Of buses that functions answer on: the fields that are the answer.
 ANSWERS = {
@@ -78,19 +80,40 @@ class Target:
 
 
 class Honest:
-    """A batch, executed and filled honestly, as one segment.
+    """A batch, executed, and one segment of it filled honestly: that of all operations, or of a part of them.
 
     Raises (when made):
         BatchError, UnsupportedFeature: the batch is invalid, or cannot be proved.
         ValueError: the target rejects its honest tables (when `judge` is asked for).
     """
 
-    def __init__(self, target: Target, document: Document) -> None:
-        self.target, self.document = target, document
+    def __init__(self, target: Target, document: Document, part: Part | None = None) -> None:
+        self.target, self.document, self.part = target, document, part
         self.read = batch_from_document(document)
         self.trace: ExecutionTrace = check_provable(execute(self.read))
         self.batch = Batch.of(self.trace)
-        self.filled: FilledSegment = tell(self.trace, Lie(), target.components)
+        self.filled: FilledSegment = tell(self.trace, Lie(), target.components, part)
+
+    @property
+    def execution(self) -> Execution:
+        """What the segment is filled from."""
+        return Execution(self.batch, *(self.part or (0, len(self.batch.operations))))
+
+    @cached_property
+    def transactions(self) -> NDArray[np.int64]:
+        """Rows of the segment's transactions in the trace."""
+        operations, own = self.batch.operations, slice(*(self.part or (0, len(self.batch.operations))))
+        rows: NDArray[np.int64] = operations.row[own][operations.kind[own] == OperationKind.TRANSACTION]
+        return rows
+
+    def of_part(self, part: Part | None) -> Honest:
+        """Another segment of the same batch."""
+        other = copy(self)
+        for made in ("judge", "matches", "known", "witnesses", "transactions"):
+            vars(other).pop(made, None)
+        other.part = part
+        other.filled = tell(self.trace, Lie(), self.target.components, part)
+        return other
 
     @property
     def present(self) -> list[str]:
@@ -124,7 +147,7 @@ class Honest:
     def answers(self, bus: Bus, message: NDArray[np.uint32]) -> set[bytes]:
         """What the honest tables of a function would provide, if this message (width,) were asked."""
         found: set[bytes] = set()
-        execution = Execution(self.batch, 0, len(self.batch.operations))
+        execution = self.execution
         for component in self.target.components:
             if isinstance(component, Answering) and component.buses == (bus,):
                 matrix = component.answer(execution, message[None])

@@ -60,8 +60,11 @@ def places(findings: list[Finding]) -> set[str]:
     return {getattr(f, "constraint", None) or getattr(f, "bus", None) or f.table for f in findings}  # type: ignore[union-attr]
 
 
-#: What the verifier knows of a batch's only segment without the prover's word. Everything else is a claim: receipts,
-#: writes and the tree that they lead to.
+#: Operations `first .. end - 1` of a batch, as a pair.
+Part = tuple[int, int]
+
+#: What the verifier knows of a segment without the prover's word, given what those before it claim. All else is a
+#: claim: receipts, writes and the tree that they lead to.
 KNOWN = (
     "version",
     "first_operation",
@@ -99,20 +102,29 @@ class _LyingView(StateView):
         self.after = self._left()
 
 
-def dishonest_execution(trace: ExecutionTrace, lie: Lie) -> Execution:
-    """The execution that a liar fills tables from."""
+def dishonest_execution(trace: ExecutionTrace, lie: Lie, part: Part | None = None) -> Execution:
+    """The execution that a liar fills tables from: of a segment of the batch, or of all of it."""
     trace = copy.deepcopy(trace)
     lie.trace(trace)
     batch = Batch.of(trace)
-    execution = Execution(batch, 0, len(batch.operations))
+    execution = Execution(batch, *(part or (0, len(batch.operations))))
     view = state_view._VIEWS[execution] = _LyingView(execution)
     lie.events(execution, view)
     return execution
 
 
-def tell(trace: ExecutionTrace, lie: Lie, components: Sequence[Component] | None = None) -> FilledSegment:
-    """The tables and the public values of a liar; `components`: other tables than those of every segment."""
-    execution = dishonest_execution(trace, lie)
+def tell(
+    trace: ExecutionTrace, lie: Lie, components: Sequence[Component] | None = None, part: Part | None = None
+) -> FilledSegment:
+    """The tables and the public values of a liar.
+
+    Args:
+        trace: the honest one.
+        lie: what is said otherwise.
+        components: other tables than those of every segment.
+        part: the segment's operations, those of the whole batch by default.
+    """
+    execution = dishonest_execution(trace, lie, part)
     filled: list[tuple[Table, Matrix]] = []
     traces: list[Matrix | None] = []
     for component in components or segment_components(execution.fork):
