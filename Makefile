@@ -27,7 +27,7 @@ FUZZ_SECONDS ?= 600
 CAMPAIGN_SECONDS ?= 3600
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test deep deep-sample fuzz campaign lint format setup specs lock pin-keys bench bench-native bench-keccak bench-scaling clean
+.PHONY: help demo test deep deep-sample fuzz campaign lint format setup specs lock pin-keys bench bench-native bench-keccak bench-opcodes bench-scaling clean
 
 help:
 	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
@@ -36,7 +36,7 @@ help:
 	@echo "make specs       install the execution specs that the tests compare the executor with; the tests do it, too"
 	@echo "make fuzz        attack the readers of files for FUZZ_SECONDS; make campaign: the circuits, CAMPAIGN_SECONDS"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
-	@echo "make bench       exact costs and measured times of the workloads; also bench-native, bench-keccak, bench-scaling"
+	@echo "make bench       exact costs and measured times of the workloads; also bench-native, -keccak, -opcodes, -scaling"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
 	@echo "make lock        compile requirements.lock again, after a change of the dependencies"
 
@@ -82,6 +82,9 @@ bench-native: setup
 
 bench-keccak: setup
 	$(BIN)/python -m scripts.benchmarks.keccak
+
+bench-opcodes: setup
+	$(BIN)/python -m scripts.benchmarks.opcodes
 
 bench-scaling: setup
 	$(BIN)/python -m scripts.benchmarks.scaling

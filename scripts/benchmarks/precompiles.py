@@ -29,49 +29,26 @@ from rich.console import Console
 from rich.table import Table as Report
 
 from circuits.batch.execution import Batch, Execution
-from circuits.functions.keccak_f import ROUNDS, KeccakF
-from circuits.functions.keccak_sponge import Keccak
 from circuits.instructions.call import CallColumns
 from circuits.instructions.step import Step
 from circuits.programs.alt_bn128_pairing import FIELD
 from circuits.programs.bls12_381 import P, R
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import Program, Variant
-from circuits.segment import heights_of, segment_circuit
+from circuits.segment import segment_circuit
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from executor.modexp import ModexpInput
 from executor.provable import check_provable
-from prover.costs import weight
 from scripts.batches.builder import Builder
 from scripts.batches.precompiled import bls_g1, bls_g2, bn128_point, constant_blob, element, p256_signature, signed
 from scripts.batches.precompiles import BN_G2, BN_ORDER, words
+from scripts.benchmarks.marginal import Cost, cost_of_rows, is_once, rows_of
 from scripts.workloads.assembler import assemble
 
 #: Gas of a call of an account that is warm (EIP-2929), as precompiles are.
 CALL_GAS = 100
-#: What tables that the segment has once are called: constants of the circuit, and the lists of all limbs and bytes.
-_ONCE = ("listing_", "part_prices", "range15", "range16", "bitwise_bytes")
 _TESTER = bytes.fromhex("7e57" * 10)
 _WORD_BYTES = 32
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cells and interactions."""
-
-    cells: float
-    interactions: float
-
-    @property
-    def weight(self) -> float:
-        """In cell equivalents."""
-        return weight(self.cells, self.interactions)
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.cells - other.cells, self.interactions - other.interactions)
-
-    def __truediv__(self, count: int) -> Cost:
-        return Cost(self.cells / count, self.interactions / count)
 
 
 @dataclass(frozen=True)
@@ -126,13 +103,6 @@ class Case:
 
 
 @cache
-def _weights(fork: Fork) -> dict[str, Cost]:
-    """A row of each table."""
-    sizes = zip(segment_circuit(fork).tables, segment_circuit(fork).statistics, strict=True)
-    return {table.name: Cost(size.columns, size.interactions) for table, size in sizes}
-
-
-@cache
 def _foreign_steps(fork: Fork) -> frozenset[str]:
     """Tables of instructions that are no calls."""
     return frozenset(
@@ -171,10 +141,7 @@ def _execution(call: Call, count: int) -> Execution:
 
 def _rows(call: Call, count: int) -> dict[str, int]:
     """Rows of the tables of a segment with so many calls, without padding."""
-    rows = {name: height.rows for name, height in heights_of(_execution(call, count)).items()}
-    # The sponge's padding is numbered like its rows: it has as many as there are permutations.
-    rows[Keccak.name] = rows.get(KeccakF.name, 0) // ROUNDS
-    return rows
+    return rows_of(_execution(call, count))
 
 
 @dataclass(frozen=True)
@@ -185,19 +152,10 @@ class Measured:
     once: Cost
 
 
-def _is_once(table: str) -> bool:
-    return table.startswith(_ONCE)
-
-
 @cache
 def _always(fork: Fork) -> frozenset[str]:
     """Tables of a segment without calls of precompiles."""
     return frozenset(_rows(Call(4, lambda k: bytes(32), 18, 32, fork), 0))
-
-
-def _total(rows: dict[str, int], fork: Fork) -> Cost:
-    of = _weights(fork)
-    return Cost(sum(n * of[t].cells for t, n in rows.items()), sum(n * of[t].interactions for t, n in rows.items()))
 
 
 @cache
@@ -205,9 +163,9 @@ def measure(call: Call) -> Measured:
     """The cost of one more call; the tables of two segments are filled to find out."""
     one, two = _rows(call, 1), _rows(call, 2)
     foreign, always = _foreign_steps(call.fork), _always(call.fork)
-    kept = {t: n - one.get(t, 0) for t, n in two.items() if t not in foreign and not _is_once(t)}
-    once = {t: n for t, n in two.items() if _is_once(t) and t not in always}
-    return Measured({t: n for t, n in kept.items() if n}, _total(once, call.fork))
+    kept = {t: n - one.get(t, 0) for t, n in two.items() if t not in foreign and not is_once(t)}
+    once = {t: n for t, n in two.items() if is_once(t) and t not in always}
+    return Measured({t: n for t, n in kept.items() if n}, cost_of_rows(once, call.fork))
 
 
 def cost_of(case: Case) -> Cost:
@@ -215,7 +173,7 @@ def cost_of(case: Case) -> Cost:
 
     def counted(call: Call) -> Cost:
         rows = measure(call).rows
-        return _total({t: n for t, n in rows.items() if not case.tables or t in case.tables}, call.fork)
+        return cost_of_rows({t: n for t, n in rows.items() if not case.tables or t in case.tables}, call.fork)
 
     own = counted(case.call)
     return own if case.without is None else (own - counted(case.without)) / case.units
@@ -224,7 +182,7 @@ def cost_of(case: Case) -> Cost:
 def program_cost(program: Program) -> Cost:
     """The rows of an instance of a program in the tables of the field machine."""
     rows = {f"field_{kind}_{program.limbs}": n for kind, n in program.rows.items()}
-    return _total({**rows, "field_instances": 1}, CANCUN)
+    return cost_of_rows({**rows, "field_instances": 1}, CANCUN)
 
 
 def heaviest(variants: Sequence[Variant]) -> Variant:
