@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def describe_place(block: int | None = None, transaction: int | None = None, pc: int | None = None) -> str:
     """Words for a place in a batch: ``block B, transaction T, pc P``, leaving out what is ``None``.
@@ -41,6 +43,45 @@ def _rebuild_batch_error(
     kind: type[BatchError], reason: str, block: int | None, transaction: int | None, field: str | None
 ) -> BatchError:
     return kind(reason, block=block, transaction=transaction, field=field)
+
+
+class MissingState(BatchError):  # noqa: N818 - it says what is missing
+    """The witness lacks something of the state before the batch.
+
+    Attributes:
+        accounts: addresses whose paths in the trie it lacks, each with the slots whose paths it lacks. Empty where
+            nobody knows which key leads to what is missing.
+        codes: addresses of the accounts whose code it lacks.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        accounts: Mapping[bytes, tuple[int, ...]] | None = None,
+        codes: tuple[bytes, ...] = (),
+        block: int | None = None,
+        transaction: int | None = None,
+        field: str | None = "witness",
+    ) -> None:
+        super().__init__(reason, block=block, transaction=transaction, field=field)
+        self.accounts = dict(accounts or {})
+        self.codes = codes
+
+    def __reduce__(self) -> tuple[object, ...]:
+        items = (self.reason, self.accounts, self.codes, self.block, self.transaction, self.field)
+        return _rebuild_missing_state, items
+
+
+def _rebuild_missing_state(
+    reason: str,
+    accounts: Mapping[bytes, tuple[int, ...]],
+    codes: tuple[bytes, ...],
+    block: int | None,
+    transaction: int | None,
+    field: str | None,
+) -> MissingState:
+    return MissingState(reason, accounts=accounts, codes=codes, block=block, transaction=transaction, field=field)
 
 
 class UnsupportedFeature(ExecutorError):  # noqa: N818 - the name is part of the command line's interface

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import rlp
 from eth.abc import BlockHeaderAPI, ReceiptAPI, SignedTransactionAPI
 from eth.vm.forks.shanghai.withdrawals import Withdrawal
-from eth.vm.interrupt import EVMMissingData
+from eth.vm.interrupt import EVMMissingData, MissingBytecode
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 from rlp.codec import length_prefix
@@ -17,7 +18,7 @@ from trie.exceptions import MissingTrieNode
 
 from executor.batch import Batch, Block, Witness
 from executor.chain import Ancestors, base_fee, check_header, missing_data, open_block, open_chain
-from executor.errors import BatchError
+from executor.errors import BatchError, MissingState
 from executor.forks import SET_CODE_TYPE, Fork
 from executor.limits import NO_LIMITS, Limits, Watch
 from executor.machine import Confined, confined_machine
@@ -110,6 +111,7 @@ def execute(
 
     Raises:
         BatchError: the batch is invalid.
+        MissingState: its witness lacks something; says what, if it is traced.
         LimitExceeded: running it went over a limit.
         UnsupportedFeature: a header has numbers beyond what this program can hold.
     """
@@ -147,9 +149,7 @@ class _Run:
                 self._complete_keys(builder.recorder, database)
                 witness = self._witness(builder, database)
             except MissingTrieNode as error:
-                raise BatchError(
-                    f"the witness lacks a node of the state trie: 0x{error.missing_node_hash.hex()}", field="witness"
-                ) from error
+                raise MissingState(_lacking(error), accounts=self._keys_of(error)) from error
         executed = ExecutedBatch(
             batch=batch,
             parent_header=rlp.encode(parent),
@@ -230,7 +230,10 @@ class _Run:
             # The checks of this package come first and say more; this is py-evm's word on what they do not know.
             raise BatchError(str(error), block=index, transaction=number) from error
         except EVMMissingData as error:
-            raise BatchError(missing_data(error), block=index, transaction=number, field="witness") from error
+            accounts, codes = self._keys_of(error), self._codes_of(error)
+            raise MissingState(
+                missing_data(error), accounts=accounts, codes=codes, block=index, transaction=number
+            ) from error
         except BatchError as error:
             if error.block is not None:
                 raise
@@ -248,6 +251,25 @@ class _Run:
 
     def _complete_keys(self, recorder: Recorder, database: MutableMapping[bytes, bytes]) -> None:
         """Every account has all of its fields among the keys, and every slot its value, though nothing read them."""
+        addresses, slots = self._touched(recorder)
+        kinds = LASTING_KINDS - {StateKind.STORAGE}
+        wanted = {StateKey(kind, address) for address in addresses for kind in kinds}
+        wanted.update(StateKey(StateKind.STORAGE, address, slot) for address, slot in slots)
+        state = StateTrie(database, self._parent.state_root)
+        missing: dict[bytes, set[int]] = {}
+        reason = ""
+        for key in sorted(wanted.difference(recorder.keys)):
+            try:
+                recorder.add_untouched(key, state.value(key))
+            except MissingTrieNode as error:
+                reason = reason or _lacking(error)
+                missing.setdefault(key.address, set()).update([key.slot] if key.kind == StateKind.STORAGE else [])
+        if missing:
+            # All at once: whoever asks for them need not come back for each.
+            raise MissingState(reason, accounts={address: tuple(sorted(found)) for address, found in missing.items()})
+
+    def _touched(self, recorder: Recorder) -> tuple[set[bytes], set[tuple[bytes, int]]]:
+        """Accounts and slots that the batch touches, were it only by warming them."""
         addresses: set[bytes] = set()
         slots: set[tuple[bytes, int]] = set()
         for key in recorder.keys:
@@ -266,24 +288,48 @@ class _Run:
                 for address, listed in transaction.access_list:
                     addresses.add(address)
                     slots.update((address, int.from_bytes(slot, "big")) for slot in listed)
-        kinds = LASTING_KINDS - {StateKind.STORAGE}
-        wanted = {StateKey(kind, address) for address in addresses for kind in kinds}
-        wanted.update(StateKey(StateKind.STORAGE, address, slot) for address, slot in slots)
-        state = StateTrie(database, self._parent.state_root)
-        for key in sorted(wanted.difference(recorder.keys)):
-            recorder.add_untouched(key, state.value(key))
+        return addresses, slots
+
+    def _keys_of(self, error: Exception) -> dict[bytes, tuple[int, ...]]:
+        """The accounts and slots whose paths lead to a node that is missing: tries know keys by their hashes alone."""
+        if self._builder is None or not isinstance(error, MissingTrieNode):
+            return {}
+        recorder = self._builder.recorder
+        addresses, slots = self._touched(recorder)
+        addresses |= self._system_contracts()
+        slots |= {(key.address, key.slot) for key in recorder.keys if key.kind == StateKind.STORAGE}
+        path = bytes(error.requested_key)
+        accounts: dict[bytes, tuple[int, ...]] = {a: () for a in addresses if keccak(a) == path}
+        for address, slot in sorted(slots):
+            if keccak(slot.to_bytes(32, "big")) == path:
+                accounts[address] = (*accounts.get(address, ()), slot)
+        return accounts
+
+    def _codes_of(self, error: EVMMissingData) -> tuple[bytes, ...]:
+        """The accounts that have a code that is missing."""
+        if self._builder is None or not isinstance(error, MissingBytecode):
+            return ()
+        state, found = StateTrie(self._chain.chaindb.db, self._parent.state_root), []
+        for address in sorted(self._touched(self._builder.recorder)[0]):
+            # What stands in the way of looking here stands in the way of the code, and comes up by itself.
+            with suppress(MissingTrieNode):
+                if state.code_hash(address) == error.missing_code_hash:
+                    found.append(address)
+        return tuple(found)
 
     def _witness(self, builder: TraceBuilder, database: MutableMapping[bytes, bytes]) -> Witness:
         nodes = WitnessBuilder(database, self._parent.state_root)
         recorder = builder.recorder
-        # Every block looks at the system contracts of its fork.
-        times = (self._parent.timestamp, *(block.context.timestamp for block in self._batch.blocks))
-        contracts = {address for time in times for address in self._batch.schedule.at(time).system_contracts}
-        system_keys = [StateKey(StateKind.CODE_HASH, address) for address in contracts]
+        system_keys = [StateKey(StateKind.CODE_HASH, address) for address in self._system_contracts()]
         nodes.include(sorted({*recorder.lasting_keys, *system_keys}))
         for header, changes in zip(self._headers[1:], builder.block_changes, strict=True):
             nodes.apply_block(changes, header.state_root)
         return Witness(tuple(nodes.nodes), tuple(recorder.pre_state_codes), self._ancestors.used)
+
+    def _system_contracts(self) -> set[bytes]:
+        """Every block looks at those of its fork."""
+        times = (self._parent.timestamp, *(block.context.timestamp for block in self._batch.blocks))
+        return {address for time in times for address in self._batch.schedule.at(time).system_contracts}
 
     def _machine(self, fork: Fork) -> Any:
         """The virtual machine class of a fork."""
@@ -319,6 +365,10 @@ class _Run:
         if self._builder:
             self._builder.pause()
         return found
+
+
+def _lacking(error: MissingTrieNode) -> str:
+    return f"the witness lacks a node of the state trie: 0x{error.missing_node_hash.hex()}"
 
 
 def _check_size(fork: Fork, block: Block, header: BlockHeaderAPI, transactions: Any, withdrawals: Any) -> None:

@@ -1,25 +1,36 @@
 """A batch from a node: its blocks, and what their execution needs of the state, over the JSON-RPC API.
 
 Sources: the execution APIs (``eth_chainId``, ``eth_getBlockByNumber``); ``debug_executionWitness`` of geth and reth;
-EIP-7910 (``eth_config``). What a node says is not believed: blocks and headers must have the hashes they carry, each
-block's parent must be the one before it, and whoever executes the batch compares state roots.
+EIP-7910 (``eth_config``); EIP-1186 (``eth_getProof``). What a node says is not believed: blocks and headers must have
+the hashes they carry, each block's parent must be the one before it, and whoever executes the batch compares state
+roots.
+
+A client's witness has what the client looked at. Where an instruction has not the gas to look at an account or a slot,
+geth charges before it loads and never sees them; a proof shows them all the same, since it shows every key that is
+touched. So what is fetched is executed once, and what that finds missing is asked for by proofs of the state before the
+first block, while the node still has that.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import requests
+import rlp
 
 from executor.batch import MAX_FILE_BYTES, Batch
-from executor.errors import BatchError
+from executor.errors import BatchError, LimitExceeded, MissingState, UnsupportedFeature
+from executor.execute import execute
 from executor.forks import FORKS, Fork
 from executor.inputs import FORMAT, AmbiguousFork, batch_of_file, fork_of
 from executor.json_values import parse_data, parse_json, parse_quantity
+from executor.limits import NO_LIMITS, Limits
+from executor.rpc import NUMBER
 
 MAX_BLOCKS = 4_096
 TAGS = ("latest", "safe", "finalized", "earliest")
@@ -34,6 +45,10 @@ _PART = 1 << 20
 _METHOD_NOT_FOUND = -32601
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _WITNESS = "debug_executionWitness"
+_PROOF = "eth_getProof"
+_PARTS = ("state", "codes", "headers")  # of a witness
+#: Times that what is missing is asked for: one execution names most of it at once, but not what lies behind it.
+_ROUNDS = 16
 _WITNESS_HINT = (
     "geth needs --http.api=eth,debug (1.16 or later), reth --http.api=eth,debug; hosted nodes rarely offer it"
 )
@@ -56,6 +71,7 @@ class Fetched:
     Attributes:
         first, last: numbers of its blocks.
         last_hash: of the last one, in hexadecimal.
+        completed: how many accounts and slots the witnesses lacked, and proofs showed.
     """
 
     document: dict[str, Any]
@@ -63,14 +79,21 @@ class Fetched:
     first: int
     last: int
     last_hash: str
+    completed: int = 0
 
 
 class Node:
     """A node's JSON-RPC API over HTTP."""
 
-    def __init__(self, url: str, wait: Callable[[float], None] = time.sleep) -> None:
-        """``wait`` is called with the seconds between two tries."""
-        self._url, self._wait = url, wait
+    def __init__(
+        self,
+        url: str,
+        wait: Callable[[float], None] = time.sleep,
+        tries: int = _TRIES,
+        timeout: tuple[float, float] = _TIMEOUT,
+    ) -> None:
+        """``wait`` is called with the seconds between two tries; ``timeout`` is that of `requests`."""
+        self._url, self._wait, self._tries, self._timeout = url, wait, tries, timeout
         self._session = requests.Session()
         self._read = 0
 
@@ -83,11 +106,11 @@ class Node:
         """
         request: Any = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         reason = ""
-        for number in range(_TRIES):
+        for number in range(self._tries):
             if number:
                 self._wait(min(_WAIT * 2 ** (number - 1), _MAX_WAIT))
             try:
-                with self._session.post(self._url, json=request, timeout=_TIMEOUT, stream=True) as response:
+                with self._session.post(self._url, json=request, timeout=self._timeout, stream=True) as response:
                     if response.status_code not in _BUSY:
                         return self._result(method, response)
                     reason = f"HTTP status {response.status_code}"
@@ -98,7 +121,8 @@ class Node:
                 what = "where an address such as http://localhost:8545 is expected"
                 is_schema = isinstance(error, (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema))
                 raise NodeError(f"{self._url}: {what if is_schema else _first_line(error)}") from None
-        raise NodeError(f"{self._url} does not answer {method} in {_TRIES} tries: {reason}")
+        times = "1 try" if self._tries == 1 else f"{self._tries} tries"
+        raise NodeError(f"{self._url} does not answer {method} in {times}: {reason}")
 
     def _result(self, method: str, response: requests.Response) -> Any:
         content = bytearray()
@@ -149,7 +173,13 @@ def _place(text: str) -> str:
 
 
 def fetch(
-    node: Node, first: str, last: str, fork: str | Mapping[str, int] | None = None, progress: Progress | None = None
+    node: Node,
+    first: str,
+    last: str,
+    fork: str | Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+    limits: Limits = NO_LIMITS,
+    complete: bool = True,
 ) -> Fetched:
     """The batch of some blocks that follow each other.
 
@@ -158,9 +188,12 @@ def fetch(
         first, last: as :func:`parse_range` gives them.
         fork: as in a batch file; asked of the node where it is left out and the headers do not say it.
         progress: called with how many blocks are there, and of how many.
+        limits: of the execution that finds what the witnesses lack; beyond them nobody looks for it.
+        complete: whether to look for it at all.
 
     Raises:
         NodeError: the node lacks a block or a method, cannot be reached, or its chain changed meanwhile.
+        MissingState: the witnesses lack something, and the node does not show it when asked.
         BatchError: what it gives makes no batch.
     """
     chain_id = _quantity(node.call("eth_chainId"), "eth_chainId")
@@ -174,7 +207,7 @@ def fetch(
     if end - start >= MAX_BLOCKS:
         raise NodeError(f"blocks {start} to {end} are {end - start + 1}: up to {MAX_BLOCKS} can be fetched at once")
     blocks: list[dict[str, Any]] = []
-    witness: dict[str, dict[str, Any]] = {"state": {}, "codes": {}, "headers": {}}
+    witnesses: list[dict[str, list[Any]]] = []
     for number in range(start, end + 1):
         block = _block(node, hex(number))
         if blocks and block.get("parentHash") != blocks[-1].get("hash"):
@@ -182,8 +215,7 @@ def fetch(
         found = node.call(_WITNESS, hex(number))
         if not isinstance(found, dict):
             raise NodeError(f"{_WITNESS} of block {number} is no object")
-        for name, items in witness.items():
-            items.update((json.dumps(item, sort_keys=True), item) for item in _items(found.get(name), name, number))
+        witnesses.append({name: _items(found.get(name), name, number) for name in _PARTS})
         blocks.append(block)
         if progress is not None:
             progress(len(blocks), end - start + 1)
@@ -193,10 +225,114 @@ def fetch(
         "format": FORMAT,
         "chainId": chain_id,
         "fork": _fork(node, blocks, chain_id) if fork is None else fork,
-        "witness": {name: list(items.values()) for name, items in witness.items()},
+        "witness": _together(witnesses, start),
         "blocks": blocks,
     }
-    return Fetched(document, batch_of_file(document, "what the node gives"), start, end, blocks[-1]["hash"])
+    batch = batch_of_file(document, "what the node gives")
+    completed = 0
+    if complete:
+        batch, completed = _complete(node, document, batch, limits)
+    return Fetched(document, batch, start, end, blocks[-1]["hash"], completed)
+
+
+def join(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One batch file of several that were fetched, whose blocks follow each other.
+
+    What a block needs of the state before the batch is in its own witness, or, where a block before it changed that, in
+    the witness of the first one that did: all witnesses together are enough.
+
+    Raises:
+        BatchError: they are of several chains or forks, or do not follow each other.
+    """
+    first = documents[0]
+    if any(document[name] != first[name] for document in documents for name in ("format", "chainId", "fork")):
+        raise BatchError("batch files of several chains or forks cannot be joined")
+    blocks = [block for document in documents for block in document["blocks"]]
+    for before, block in pairwise(blocks):
+        if block["parentHash"] != before["hash"]:
+            raise BatchError(f"block {block['hash']} does not follow block {before['hash']}")
+    witness = _together([document["witness"] for document in documents], parse_quantity(blocks[0]["number"]))
+    return {**first, "witness": witness, "blocks": blocks}
+
+
+def _together(witnesses: Sequence[Mapping[str, list[Any]]], first: int) -> dict[str, list[Any]]:
+    """Witnesses of blocks that follow each other in one: each item once, and headers of blocks before the first one.
+
+    Later headers follow from the blocks; what BLOCKHASH can ask for is then never more than a witness may have.
+    """
+    together: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
+    for witness in witnesses:
+        for name, items in together.items():
+            items.update((json.dumps(item, sort_keys=True), item) for item in witness[name])
+    headers = [header for header in together["headers"].values() if not _is_of(header, first)]
+    return {name: list(items.values()) for name, items in together.items()} | {"headers": headers}
+
+
+def _is_of(header: Any, first: int) -> bool:
+    """Whether a header is of a block from this number on; what is no header is left for who reads the witness."""
+    try:
+        number = header["number"] if isinstance(header, dict) else rlp.decode(parse_data(header))[NUMBER].hex()
+        return int(number or "0", 16) >= first
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, rlp.exceptions.RLPException):
+        return False
+
+
+def _complete(node: Node, document: dict[str, Any], batch: Batch, limits: Limits) -> tuple[Batch, int]:
+    """Ask the node for what the witness of a batch file lacks, and put it there.
+
+    Returns:
+        The batch, and how many accounts and slots were asked for.
+
+    Raises:
+        MissingState: the node does not show what is missing.
+        BatchError: the file is no batch. What else execution has against it is for who executes it.
+    """
+    asked = 0
+    for _ in range(_ROUNDS):
+        try:
+            execute(batch, limits=limits)
+        except MissingState as error:
+            missing = error
+        except (BatchError, UnsupportedFeature, LimitExceeded):
+            return batch, asked
+        else:
+            return batch, asked
+        parts = _shown(node, missing, document["blocks"][0]["parentHash"])
+        witness = document["witness"]
+        known = {name: set(witness[name]) for name in parts}
+        news = {name: [item for item in items if item not in known[name]] for name, items in parts.items()}
+        if not any(news.values()):
+            raise missing
+        for name, items in news.items():
+            witness[name] += dict.fromkeys(items)
+        batch = batch_of_file(document, "what the node gives")
+        asked += sum(1 + len(slots) for slots in missing.accounts.values()) + len(missing.codes)
+    raise missing
+
+
+def _shown(node: Node, missing: MissingState, block_hash: str) -> dict[str, list[str]]:
+    """The nodes and codes, in hexadecimal, that show what is missing in the state after a block.
+
+    Raises:
+        MissingState: the node does not show it.
+    """
+    place = {"blockHash": block_hash}  # EIP-1898: of this block, and no other of its number
+    state, codes = [], []
+    try:
+        for address, slots in missing.accounts.items():
+            keys = [f"0x{slot:064x}" for slot in slots]
+            proof = node.call(_PROOF, f"0x{address.hex()}", keys, place)
+            state += proof["accountProof"]
+            for item in proof["storageProof"]:
+                state += item["proof"]
+        codes += [node.call("eth_getCode", f"0x{address.hex()}", place) for address in missing.codes]
+        items = {"state": state, "codes": codes}
+        return {name: [f"0x{parse_data(item).hex()}" for item in found] for name, found in items.items()}
+    except (TypeError, KeyError, ValueError):
+        why = f"what {_PROOF} answers about it is no proof"
+    except NodeError as error:
+        why = error.reason
+    raise MissingState(f"{missing.reason}; {why}", block=missing.block, transaction=missing.transaction)
 
 
 def _fork(node: Node, blocks: list[dict[str, Any]], chain_id: int) -> str | Mapping[str, int]:

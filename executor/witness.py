@@ -55,7 +55,7 @@ class StateTrie:
     """
 
     def __init__(self, nodes: MutableMapping[bytes, bytes], root: bytes) -> None:
-        self._nodes = nodes
+        self.nodes = nodes
         self._accounts = HexaryTrie(nodes, root)
 
     @property
@@ -74,7 +74,7 @@ class StateTrie:
 
     def slots(self, address: bytes, slots: Iterable[int]) -> list[int]:
         """Values of storage slots; 0 if there is no such account."""
-        storage = HexaryTrie(self._nodes, (self.account(address) or NO_ACCOUNT).storage_root)
+        storage = HexaryTrie(self.nodes, (self.account(address) or NO_ACCOUNT).storage_root)
         encoded = [storage.get(_slot_path(slot)) for slot in slots]
         return [int(rlp.decode(value, rlp.sedes.big_endian_int)) if value else 0 for value in encoded]
 
@@ -110,7 +110,7 @@ class StateTrie:
             before = self.account(change.address)
             account = before or NO_ACCOUNT
             root = BLANK_NODE_HASH if change.wipes_storage else account.storage_root
-            storage = HexaryTrie(self._nodes, root)
+            storage = HexaryTrie(self.nodes, root)
             for slot, value in change.storage.items():
                 # To the trie an empty value means that there is none.
                 storage[_slot_path(slot)] = rlp.encode(value) if value else b""

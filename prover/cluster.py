@@ -7,7 +7,7 @@ and proves them. A task whose worker process or node dies is started again by Ra
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,9 +40,12 @@ class _Session:
 
 
 def prove_in_tasks(
-    batch: Batch, jobs: Sequence[SegmentJob], workers: Workers
+    batch: Batch,
+    jobs: Sequence[SegmentJob],
+    workers: Workers,
+    on_start: Callable[[SegmentJob], None] = lambda job: None,
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
-    """Proofs in order of completion.
+    """Proofs in order of completion; `on_start` is called before each is handed to Ray.
 
     Raises:
         CostError: a segment needs more memory than any node has.
@@ -50,11 +53,15 @@ def prove_in_tasks(
         ProverError: proving a segment failed.
     """
     with _session(workers) as session:
-        yield from _run(batch, jobs, workers, session)
+        yield from _run(batch, jobs, workers, session, on_start)
 
 
 def _run(
-    batch: Batch, jobs: Sequence[SegmentJob], workers: Workers, session: _Session
+    batch: Batch,
+    jobs: Sequence[SegmentJob],
+    workers: Workers,
+    session: _Session,
+    on_start: Callable[[SegmentJob], None],
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     check_memory(batch, jobs, session.largest_node_memory)
     parallel = min(workers.count or session.cores, len(jobs))
@@ -67,6 +74,7 @@ def _run(
     def submit() -> None:
         while waiting and len(running) < parallel:
             job = waiting.pop()
+            on_start(job)
             options = {
                 "num_cpus": threads,
                 "memory": job.plan.memory,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,28 @@ class Costs:
         return sum(t.cells for t in own) / steps, sum(t.messages for t in own) / steps
 
 
+def total(costs: Sequence[Costs]) -> Costs:
+    """The costs of several segments together."""
+    tables: dict[tuple[str, int, int], TableCost] = {}
+    for table in (table for each in costs for table in each.tables):
+        # A table of another fork may have other columns.
+        key = (table.name, table.columns, table.interactions)
+        before = tables.get(key, replace(table, rows=0, height=0))
+        tables[key] = replace(table, rows=before.rows + table.rows, height=before.height + table.height)
+    instructions: dict[str, InstructionCost] = {}
+    for own in (own for each in costs for own in each.instructions):
+        sofar = instructions.get(own.name, InstructionCost(own.name, 0, 0.0, 0.0))
+        instructions[own.name] = InstructionCost(
+            own.name, sofar.steps + own.steps, sofar.cells + own.cells, sofar.messages + own.messages
+        )
+    return Costs(
+        sum(each.steps for each in costs),
+        sum(each.operations for each in costs),
+        tuple(sorted(tables.values(), key=lambda t: -weight(t.cells, t.messages))),
+        tuple(sorted(instructions.values(), key=lambda i: -weight(i.cells, i.messages))),
+    )
+
+
 def weight(cells: float, messages: float) -> float:
     """Cells and interactions in one currency: an interaction takes about as long to prove as 6.5 cells."""
     return cells + 6.5 * messages
@@ -99,7 +121,12 @@ def weight(cells: float, messages: float) -> float:
 
 def costs_of(execution: Execution) -> Costs:
     """The costs of the segment of an execution; its tables are filled to find out."""
-    traces, circuit = answer(execution, fill_acting(execution)), segment_circuit(execution.fork)
+    return costs_of_tables(execution, answer(execution, fill_acting(execution)))
+
+
+def costs_of_tables(execution: Execution, traces: Sequence[Matrix | None]) -> Costs:
+    """The costs of the segment of an execution, of which these are the filled tables in the circuit's order."""
+    circuit = segment_circuit(execution.fork)
     tables: list[TableCost] = []
     shares = np.zeros((256, 2))
     for table, matrix, size in zip(circuit.tables, traces, circuit.statistics, strict=True):

@@ -23,6 +23,7 @@ class SegmentEvent:
 
     job: SegmentJob
     reused: bool
+    proof: SegmentProof
 
 
 def prove_segments(
@@ -31,6 +32,7 @@ def prove_segments(
     workers: Workers,
     store: SegmentStore,
     on_segment: Callable[[SegmentEvent], None] = lambda event: None,
+    on_start: Callable[[SegmentJob], None] = lambda job: None,
 ) -> list[SegmentProof]:
     """Proofs of all segments, in order.
 
@@ -40,6 +42,7 @@ def prove_segments(
         workers: where to prove.
         store: finished proofs are read from and written to it.
         on_segment: called in the driver whenever a segment is finished, in order of completion.
+        on_start: called in the driver before a segment is proved, or handed to Ray, which may have it wait.
 
     Raises:
         CostError: a segment needs more memory than any node has.
@@ -52,7 +55,7 @@ def prove_segments(
     def finish(job: SegmentJob, proof: SegmentProof, reused: bool) -> None:
         done[job.plan.index] = proof
         logger.info("%s: %s", name_of(job), "reused from the store" if reused else "proved")
-        on_segment(SegmentEvent(job, reused))
+        on_segment(SegmentEvent(job, reused, proof))
 
     missing = []
     for job in jobs:
@@ -62,18 +65,20 @@ def prove_segments(
         else:
             finish(job, SegmentProof(stored), reused=True)
     if missing:
-        for job, proof in _proved(batch, missing, workers):
+        for job, proof in _proved(batch, missing, workers, on_start):
             store.save(job.key, proof.proof)
             finish(job, proof, reused=False)
     return [done[job.plan.index] for job in jobs]
 
 
-def _proved(batch: Batch, jobs: Sequence[SegmentJob], workers: Workers) -> Iterator[tuple[SegmentJob, SegmentProof]]:
+def _proved(
+    batch: Batch, jobs: Sequence[SegmentJob], workers: Workers, on_start: Callable[[SegmentJob], None]
+) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     """Proofs in order of completion."""
     if local.pays(jobs, workers):
-        yield from local.prove_here(batch, jobs, workers)
+        yield from local.prove_here(batch, jobs, workers, on_start)
         return
     # Loading Ray takes long.
     from prover.cluster import prove_in_tasks
 
-    yield from prove_in_tasks(batch, jobs, workers)
+    yield from prove_in_tasks(batch, jobs, workers, on_start)

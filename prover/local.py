@@ -42,8 +42,13 @@ def pays(jobs: Sequence[SegmentJob], workers: Workers) -> bool:
     return work / _speedup(_threads(workers)) <= START_SECONDS + max(work / parallel, *map(_seconds, jobs))
 
 
-def prove_here(batch: Batch, jobs: Sequence[SegmentJob], workers: Workers) -> Iterator[tuple[SegmentJob, SegmentProof]]:
-    """Proofs in order.
+def prove_here(
+    batch: Batch,
+    jobs: Sequence[SegmentJob],
+    workers: Workers,
+    on_start: Callable[[SegmentJob], None] = lambda job: None,
+) -> Iterator[tuple[SegmentJob, SegmentProof]]:
+    """Proofs in order; `on_start` is called before each.
 
     Raises:
         CostError: a segment needs more memory than the machine has.
@@ -51,6 +56,7 @@ def prove_here(batch: Batch, jobs: Sequence[SegmentJob], workers: Workers) -> It
     """
     check_memory(batch, jobs, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for job in jobs:
+        on_start(job)
         try:
             proof = _interruptible(lambda job=job: prove_segment(batch, job, _threads(workers)))  # type: ignore[misc]
         except Exception as error:

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuits.batch.execution import Batch
-from executor.execute import execute
+from executor.execute import ExecutedBatch, execute
 from executor.inputs import Paths, read_batch
 from executor.provable import check_provable
 from prover.assemble import assemble, check_assembled, check_listed
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ProverError
 from prover.planner import Budget, SegmentPlan, plan_batch
-from prover.segment import SegmentProof, segment_jobs
+from prover.segment import SegmentJob, SegmentProof, segment_jobs
 from prover.store import SegmentStore, check_folder, write_atomically
 from prover.workers import Workers
 from verifier.container import encode_proof
 from verifier.errors import Rejected
 from verifier.statement import BatchStatement
-from verifier.verify import verify
+from verifier.verify import CheckResult, verify
 
 
 def _ignore(done: int, total: int) -> None:
@@ -28,11 +28,23 @@ def _ignore(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Progress:
-    """Callbacks of a run, all called in the driver: amount done and total."""
+    """Callbacks of a run, all called in the driver.
+
+    Attributes:
+        executed, proved: amount done and total, of transactions and of segments.
+        segment: of each segment when it is finished.
+        planned: what has been executed, and the segments that it will be proved in. It may wait, and may say where they
+            are proved after all.
+        started: a segment, when its proof is begun.
+        verified: as `verifier.verify.Progress`.
+    """
 
     executed: Callable[[int, int], None] = _ignore
     proved: Callable[[int, int], None] = _ignore
     segment: Callable[[SegmentEvent], None] = lambda event: None
+    planned: Callable[[ExecutedBatch, Batch, Sequence[SegmentJob]], Workers | None] = lambda executed, batch, jobs: None
+    started: Callable[[SegmentJob], None] = lambda job: None
+    verified: Callable[[str, int, int], None] = lambda name, done, total: None
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,7 @@ class ProveReport:
         proof_bytes: size of the proof file.
         blocks, transactions, steps: what has been proved, by numbers.
         security_bits: the least proven security of a segment proof, bits; None without segments.
+        checks: that the proof has passed, in order.
     """
 
     statement: BatchStatement
@@ -59,6 +72,7 @@ class ProveReport:
     transactions: int
     steps: int
     security_bits: float | None
+    checks: Sequence[CheckResult]
 
 
 @dataclass
@@ -83,7 +97,7 @@ def prove(
     *,
     workers: Workers | None = None,
     budget: Budget | None = None,
-    store: Path | None = None,
+    store: Path | SegmentStore | None = None,
     keep: bool = False,
     progress: Progress | None = None,
 ) -> ProveReport:
@@ -97,7 +111,7 @@ def prove(
         out: the proof file; replaced in one step when the proof is complete.
         workers: where and with how many workers segments are proved.
         budget: of every segment.
-        store: folder of finished segment proofs; `default_store(out)` when None.
+        store: of finished segment proofs, or its folder; `default_store(out)` when None.
         keep: leave the segment proofs in the store.
         progress: callbacks.
 
@@ -116,8 +130,9 @@ def prove(
     check_listed(executed, batch)
     jobs = segment_jobs(batch, plan_batch(batch, budget))
     check_assembled(executed, batch, jobs)
+    workers = progress.planned(executed, batch, jobs) or workers or Workers()
     clock.lap("plan")
-    segments = SegmentStore(store or default_store(out))
+    segments = store if isinstance(store, SegmentStore) else SegmentStore(store or default_store(out))
     reused: list[int] = []
     finished = 0
     progress.proved(0, len(jobs))
@@ -130,12 +145,12 @@ def prove(
         progress.segment(event)
         progress.proved(finished, len(jobs))
 
-    proofs = prove_segments(batch, jobs, workers or Workers(), segments, on_segment)
+    proofs = prove_segments(batch, jobs, workers, segments, on_segment, progress.started)
     clock.lap("prove")
     file = assemble(executed, batch, jobs, proofs)
     content = encode_proof(file)
     try:
-        report = verify(content)
+        report = verify(content, progress=progress.verified)
     except Rejected as error:
         raise ProverError(f"the verifier refuses the proof: {error}", "this is an error of the prover") from error
     clock.lap("verify")
@@ -155,4 +170,5 @@ def prove(
         transactions=len(batch.trace.transactions),
         steps=len(batch.trace.steps),
         security_bits=report.security_bits,
+        checks=report.checks,
     )

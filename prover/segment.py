@@ -13,6 +13,7 @@ from circuits.segment import FilledSegment, fill, public_values, segment_circuit
 from circuits.state.state_view import StateView, Writes
 from circuits.statement import SegmentPublicValues
 from executor.forks import CIRCUIT_FORKS
+from prover.costs import Costs, costs_of_tables
 from prover.planner import SegmentPlan
 from prover.store import content_key
 from verifier import keys
@@ -44,6 +45,7 @@ class SegmentStatistics:
 
     Attributes:
         cpu_seconds: of all threads of the process, by phase of the engine (`zkevm_native.ProveStats`).
+        costs: where its cells and interactions go.
     """
 
     fill_seconds: float
@@ -51,6 +53,7 @@ class SegmentStatistics:
     cells: int
     interactions: int
     cpu_seconds: dict[str, float]
+    costs: Costs
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,10 @@ def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = 
     """
     key = proving_key(job.plan.fork, job.plan.log_stacked_height)
     start = time.perf_counter()
-    filled = fill_segment(batch, job)
+    execution = Execution(batch, job.plan.first, job.plan.end)
+    filled = fill(execution)
     filled_at = time.perf_counter()
+    costs = costs_of_tables(execution, filled.traces)
     # The engine takes the traces over: nobody needs them afterwards, and memory is what limits a segment's size.
     proof, measured = zkevm_native.prove(key, filled.traces, filled.public_lists, threads, consume=True, device=device)
     statistics = SegmentStatistics(
@@ -126,6 +131,7 @@ def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = 
         cells=measured["cells"],
         interactions=measured["interactions"],
         cpu_seconds=measured["cpu_seconds"],
+        costs=costs,
     )
     return SegmentProof(proof, statistics)
 

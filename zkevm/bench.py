@@ -22,6 +22,7 @@ from prover.assemble import assemble, check_assembled
 from prover.costs import Costs, costs_of
 from prover.errors import CostError
 from prover.planner import Budget, plan_batch, plan_whole
+from prover.plots import plot_costs
 from prover.segment import Device, SegmentJob, SegmentProof, prove_segment, proving_key, segment_jobs
 from prover.workers import check_memory
 from verifier.container import encode_proof
@@ -29,7 +30,6 @@ from verifier.verify import verify
 from zkevm.commands import costs_document, show_costs
 from zkevm.console import Output
 from zkevm.errors import UsageError
-from zkevm.plots import plot_costs
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -25,6 +25,7 @@ from prover.assemble import check_assembled, statement_of
 from prover.costs import Costs, costs_of
 from prover.driver import SegmentEvent
 from prover.planner import Budget, SegmentPlan, plan_batch
+from prover.plots import plot_costs
 from prover.prove import Progress
 from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
@@ -32,7 +33,6 @@ from prover.store import check_folder, write_atomically
 from prover.workers import Workers
 from verifier.verify import CHECKS
 from zkevm.console import Output
-from zkevm.plots import plot_costs
 from zkevm.proofs import readable, statement_facts
 from zkevm.stages import SECONDS_PER_CASE, judge
 
@@ -120,6 +120,7 @@ def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] 
         "chain_id": batch.chain_id,
         "fork": batch.schedule.of_blocks(block.context.timestamp for block in batch.blocks),
         "bytes": len(content),
+        "completed": fetched.completed,
         "batch": str(out),
         "seconds": time.perf_counter() - start,
     }

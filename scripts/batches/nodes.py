@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import rlp
 from eth_utils.crypto import keccak
 
+from executor.batch import Witness
 from executor.blocks import decode_block
-from executor.execute import ExecutedBatch
+from executor.execute import ExecutedBatch, execute
 from executor.rpc import HEADER_FIELDS
 from executor.transactions import Transaction, decode_transaction
 
 NUMBERS = {"difficulty", "number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "blobGasUsed", "excessBlobGas"}
+
+STATE_ROOT = list(HEADER_FIELDS).index("stateRoot")
 
 
 def quantity(value: int) -> str:
@@ -104,6 +110,36 @@ def rpc_block(executed: ExecutedBatch, index: int) -> dict[str, Any]:
 def answer(result: Any) -> dict[str, Any]:
     """A result in the envelope of JSON-RPC."""
     return {"jsonrpc": "2.0", "id": 1, "result": result}
+
+
+def one_by_one(executed: ExecutedBatch) -> list[ExecutedBatch]:
+    """Each block of a batch executed as a batch of its own, with no more than its own witness."""
+    found, headers = [], [executed.parent_header, *(header for header, _ in executed.blocks)]
+    for header, block in zip(headers, executed.batch.blocks, strict=False):
+        items = below(executed.post_state.nodes, rlp.decode(header)[STATE_ROOT])
+        witness = Witness(items, items, ())
+        batch = replace(executed.batch, genesis=None, parent_header=header, witness=witness, blocks=(block,))
+        found.append(execute(batch))
+    return found
+
+
+def below(nodes: Mapping[bytes, bytes], root: bytes) -> tuple[bytes, ...]:
+    """All nodes and codes that belong to a state."""
+    found: dict[bytes, bytes] = {}
+    pending: list[Any] = [root]
+    while pending:
+        match pending.pop():
+            case bytes() as item if len(item) == 32:
+                if item not in found and item in nodes:
+                    found[item] = nodes[item]
+                    with suppress(rlp.exceptions.DecodingError):  # of a code
+                        pending.append(rlp.decode(nodes[item]))
+            case bytes() as item if len(item) > 64:
+                with suppress(rlp.exceptions.DecodingError):
+                    pending.append(rlp.decode(item))  # an account
+            case list() as items:
+                pending += items
+    return tuple(found.values())
 
 
 def reth_witness(executed: ExecutedBatch) -> dict[str, Any]:

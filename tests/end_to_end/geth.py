@@ -25,7 +25,7 @@ from Crypto.Signature import DSS
 from eth_utils.crypto import keccak
 from py_ecc.optimized_bls12_381 import G1, multiply, normalize
 
-from executor.fetch import Node, NodeError, fetch
+from executor.fetch import Fetched, Node, NodeError, fetch
 from executor.forks import HISTORY_STORAGE_ADDRESS, WITHDRAWAL_REQUESTS_ADDRESS
 from executor.signing import sign_transaction
 from scripts.workloads.assembler import assemble
@@ -65,6 +65,22 @@ PROBE = (
 P256VERIFY = (0x100).to_bytes(20, "big")
 BLS12_G1ADD = (0x0B).to_bytes(20, "big")
 
+#: Calls the account in its calldata with gas that is not enough for looking at anything cold (EIP-2929).
+MISER = assemble("0 0 0 0  0 calldataload 300 staticcall pop")
+UNSEEN = bytes(19) + b"\xbb"
+#: What it calls: each looks at something cold.
+LOOKS = tuple(
+    assemble(source)
+    for source in (
+        f"{int.from_bytes(UNSEEN)} balance",
+        f"{int.from_bytes(UNSEEN) + 1} extcodesize",
+        f"{int.from_bytes(UNSEEN) + 2} extcodehash",
+        f"0 0 0 0  {int.from_bytes(UNSEEN) + 3} gas staticcall",
+        "7 sload",
+    )
+)
+UNSEEN_SLOTS = 16
+
 #: Times from which blocks are of a fork.
 OSAKA_TIMES: Mapping[str, int] = dict.fromkeys(("cancun", "prague", "osaka"), 0)
 #: One block of each fork.
@@ -84,10 +100,11 @@ class Geth:
 
     Args:
         node: it, when it listens.
+        url: where.
     """
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, node: Node, url: str) -> None:
+        self.node, self.url = node, url
         self._chain_id = int(node.call("eth_chainId"), 16)
         self._blocks = 0
         self._nonces: dict[bytes, int] = {}
@@ -184,7 +201,8 @@ def running(program: str, folder: Path, times: Mapping[str, int], apis: str = "e
         # Whatever proxy there is, it is not asked for what runs here.
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NO_PROXY", "127.0.0.1")
-            yield Geth(_listening(f"http://127.0.0.1:{port}", process))
+            url = f"http://127.0.0.1:{port}"
+            yield Geth(_listening(url, process), url)
     finally:
         process.terminate()
         process.wait(PATIENCE)
@@ -292,6 +310,17 @@ def mine_crossing(geth: Geth) -> None:
     geth.mine(geth.sign(BOB, counter))
 
 
+def mine_unseen(geth: Geth) -> None:
+    """Accounts and a contract with some slots, and then calls that have not the gas to look at them: two blocks."""
+    hiring, miser = geth.create(ALICE, _returning(MISER))
+    looking = [geth.create(ALICE, _storing(UNSEEN_SLOTS, code)) for code in LOOKS]
+    paying = [
+        geth.sign(BOB, (int.from_bytes(UNSEEN) + number).to_bytes(20), value=1, gas=TRANSFER_GAS) for number in range(4)
+    ]
+    geth.mine(hiring, *(creation for creation, _ in looking), *paying)
+    geth.mine(*(geth.sign(BOB, miser, address.rjust(32, b"\0")) for _, address in looking))
+
+
 #: What is recorded, by the name of the fixture: times of forks, and who mines.
 CHAINS: Mapping[str, tuple[Mapping[str, int], Callable[[Geth], None]]] = {
     "geth_cancun": ({"cancun": 0}, mine_cancun),
@@ -309,6 +338,41 @@ def _returning(code: bytes) -> bytes:
     """Creation code of a contract."""
     head = assemble(f"{len(code)} dup1 12 0 codecopy 0 return")
     return head.ljust(12, b"\0") + code
+
+
+def _storing(slots: int, code: bytes) -> bytes:
+    """Creation code of a contract whose first slots hold something."""
+    stores = assemble(" ".join(f"1 {slot} sstore" for slot in range(slots)))
+    head = assemble(f"{len(code)} dup1 {len(stores) + 14} 0 codecopy 0 return")
+    return stores + head.ljust(14, b"\0") + code
+
+
+class RecordedNode:
+    """A node whose answers are recorded, or which gives those that were.
+
+    Args:
+        answers: by method and parameters as JSON; they grow where there is a node.
+        node: that is asked.
+    """
+
+    def __init__(self, answers: dict[str, Any], node: Node | None = None) -> None:
+        self.answers, self._node = answers, node
+
+    def call(self, method: str, *params: Any) -> Any:
+        """As that of `executor.fetch.Node`."""
+        asked = json.dumps([method, *params])
+        if self._node is not None:
+            self.answers[asked] = self._node.call(method, *params)
+        return self.answers[asked]
+
+
+#: What geth answered about the second block of `mine_unseen`.
+UNSEEN_ANSWERS = FIXTURES / "geth_unseen.json.gz"
+
+
+def fetch_unseen(node: Any) -> Fetched:
+    """What a node says of that block."""
+    return fetch(node, "0x2", "0x2", OSAKA_TIMES)
 
 
 def _probing(address: bytes, data: bytes) -> bytes:
@@ -342,6 +406,11 @@ def main() -> None:
             mine(geth)
             document = fetch(geth.node, "0x1", "latest", times).document
         recorded(name).write_bytes(gzip.compress(json.dumps(document).encode(), mtime=0))
+    answers: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, running(program, Path(folder), OSAKA_TIMES) as geth:
+        mine_unseen(geth)
+        fetch_unseen(RecordedNode(answers, geth.node))
+    UNSEEN_ANSWERS.write_bytes(gzip.compress(json.dumps(answers).encode(), mtime=0))
 
 
 if __name__ == "__main__":

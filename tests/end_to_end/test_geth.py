@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
+from executor.errors import MissingState
 from executor.execute import execute
 from executor.fetch import NodeError, fetch
-from executor.inputs import InputError, read_batch
+from executor.inputs import InputError, batch_of_file, read_batch
 from prover.prove import prove
 from prover.workers import Workers
 from scripts.workloads.traffic import call_data
@@ -27,7 +28,10 @@ from tests.end_to_end.geth import (
     CROSSING_TIMES,
     OSAKA_TIMES,
     TRANSFERRED,
+    UNSEEN_ANSWERS,
     Geth,
+    RecordedNode,
+    fetch_unseen,
     is_recorded_version,
     mine_crossing,
     recorded,
@@ -68,6 +72,20 @@ def test_what_geth_answered_is_executed_to_its_hashes(name: str) -> None:
 def test_what_geth_answered_is_proved(name: str, tmp_path: Path) -> None:
     last = hashes(json.loads(gzip.decompress(recorded(name).read_bytes())))[-1]
     prove_to(last, recorded(name), tmp_path / "proof")
+
+
+def test_what_geth_did_not_look_at_is_shown_by_proofs() -> None:
+    """Its own witness is not enough; what it answered when it was asked for the rest is."""
+    answers = json.loads(gzip.decompress(UNSEEN_ANSWERS.read_bytes()))
+    fetched = fetch_unseen(RecordedNode(answers))
+    # Four accounts, and a contract with one of its slots.
+    assert fetched.completed == 6
+    assert execute(fetched.batch).last_block_hash.hex() == fetched.last_hash[2:]
+    witness = answers[json.dumps(["debug_executionWitness", "0x2"])]
+    lacking = batch_of_file(fetched.document | {"witness": witness})
+    with pytest.raises(MissingState) as caught:
+        execute(lacking)
+    assert sorted(caught.value.accounts.values()) == [(), (), (), (), (7,)]
 
 
 @pytest.fixture

@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from eth_utils.crypto import keccak
+from rlp import encode
+from trie.constants import BLANK_NODE_HASH
+from trie.hexary import HexaryTrie
 
+from executor.errors import BatchError, MissingState
 from executor.execute import ExecutedBatch, execute
-from executor.fetch import MAX_BLOCKS, Node, NodeError, fetch, parse_range
+from executor.fetch import MAX_BLOCKS, Node, NodeError, fetch, join, parse_range
 from executor.forks import BPO1, DEPOSIT_CONTRACT_ADDRESS, FORKS, OSAKA, Fork
 from executor.inputs import InputError, batch_of_file
+from executor.witness import StateTrie
 from scripts.batches.builder import Builder
-from scripts.batches.nodes import geth_witness, reth_witness
+from scripts.batches.nodes import geth_witness, one_by_one, reth_witness
+from scripts.workloads.assembler import assemble
 from tests.executor.node import Served, serving
 
 
@@ -259,3 +266,159 @@ def test_ranges(text: str, expected: tuple[str, str]) -> None:
 def test_ranges_that_are_none(text: str) -> None:
     with pytest.raises(NodeError, match="is neither a block's number nor one of latest"):
         parse_range(text)
+
+
+# -- batches of blocks that were fetched one by one
+
+
+@pytest.mark.parametrize("witness_of", [geth_witness, reth_witness])
+def test_blocks_that_were_fetched_one_by_one_make_a_batch(
+    executed: ExecutedBatch, node: Served, witness_of: Callable[[ExecutedBatch], Any]
+) -> None:
+    parts = []
+    for index, alone in enumerate(one_by_one(executed)):
+        # The header of a block of the batch is there, too, as where BLOCKHASH asks for it.
+        others = witness_of(executed)["headers"] if index else []
+        witness = witness_of(alone) | {"headers": others + witness_of(alone)["headers"]}
+        node.answers["debug_executionWitness"] = lambda _number, found=witness: found
+        parts.append(fetch(at(node), hex(index + 1), hex(index + 1)).document)
+    assert [len(part["witness"]["headers"]) for part in parts] == [1, 2, 2]
+    joined = join(parts)
+    assert len(joined["witness"]["headers"]) == 1  # of the parent
+    assert len(joined["witness"]["state"]) == len(set(joined["witness"]["state"]))
+    assert execute(batch_of_file(joined)).last_block_hash == executed.last_block_hash
+    assert execute(batch_of_file(join(parts[1:]))).last_block_hash == executed.last_block_hash
+    with pytest.raises(BatchError, match="does not follow block"):
+        join([parts[0], parts[2]])
+    with pytest.raises(BatchError, match="of several chains or forks"):
+        join([parts[0], {**parts[1], "fork": "prague"}])
+
+
+# -- what a client did not look at
+
+
+CONTRACT, COLD = b"\xcc" * 20, b"\xdd" * 20
+#: BALANCE of an account, and SLOAD of a slot, in calls that have not the gas for a cold one (EIP-2929); and where they
+#: have it, so that execution stops at what is missing.
+BALANCE, SLOAD = assemble(f"{int.from_bytes(COLD, 'big')} balance"), assemble("9 sload")
+UNSEEN: dict[str, tuple[bytes, int, dict[bytes, tuple[int, ...]]]] = {
+    "account": (BALANCE, 21_500, {COLD: ()}),
+    "slot": (SLOAD, 21_500, {CONTRACT: (9,)}),
+    "account that is read": (BALANCE, 50_000, {COLD: ()}),
+    "slot that is read": (SLOAD, 50_000, {CONTRACT: (9,)}),
+}
+
+
+def lacking(name: str) -> ExecutedBatch:
+    """A block with a call that looks at something, or runs out of gas before."""
+    code, gas, _ = UNSEEN[name]
+    building = Builder()
+    building.alloc(CONTRACT, code="0x" + code.hex(), storage={hex(slot): slot for slot in range(1, 30)})
+    for number in range(200):
+        building.alloc(keccak(text=f"another account {number}")[:20], balance="0x1")
+    building.alloc(COLD, balance="0x7")
+    return building.block(building.transfer(0, CONTRACT, 0, gas=gas), building.transfer(1)).execute()
+
+
+def proof_of(executed: ExecutedBatch, address: bytes, slots: list[int]) -> dict[str, Any]:
+    """What ``eth_getProof`` says of the state before: all nodes on the way."""
+    nodes = {keccak(node): node for node in executed.state_nodes}
+    accounts = HexaryTrie(nodes, executed.pre_state_root)
+    found = StateTrie(nodes, executed.pre_state_root).account(address)
+    root = BLANK_NODE_HASH if found is None else found.storage_root
+    storage = HexaryTrie(nodes, root)
+    return {
+        "accountProof": ["0x" + encode(node).hex() for node in accounts.get_proof(keccak(address))],
+        "storageProof": [
+            {"proof": ["0x" + encode(node).hex() for node in storage.get_proof(keccak(slot.to_bytes(32, "big")))]}
+            for slot in slots
+        ],
+    }
+
+
+def without(executed: ExecutedBatch, address: bytes, slots: tuple[int, ...]) -> dict[str, Any]:
+    """What geth tells of a block that never looked there: without the leaf, to which nothing else leads."""
+    shown = proof_of(executed, address, list(slots))
+    last = shown["storageProof"][0]["proof"][-1] if slots else shown["accountProof"][-1]
+    witness = geth_witness(executed)
+    assert last in witness["state"]
+    return witness | {"state": [node for node in witness["state"] if node != last]}
+
+
+@pytest.fixture(scope="module", params=UNSEEN)
+def poor(request: pytest.FixtureRequest) -> tuple[ExecutedBatch, dict[bytes, tuple[int, ...]]]:
+    return lacking(request.param), UNSEEN[request.param][2]
+
+
+def test_what_nobody_had_the_gas_to_look_at_is_asked_for(
+    poor: tuple[ExecutedBatch, dict[bytes, tuple[int, ...]]],
+) -> None:
+    executed, keys = poor
+    ((address, slots),) = keys.items()
+    asked = []
+
+    def prove(account: str, of: list[str], place: Any) -> Any:
+        asked.append((account, of, place))
+        return proof_of(executed, bytes.fromhex(account[2:]), [int(slot, 16) for slot in of])
+
+    with serving(executed) as served:
+        served.answers["debug_executionWitness"] = lambda _number: without(executed, address, slots)
+        with pytest.raises(MissingState, match=r"the witness lacks .*; the node does not offer eth_getProof"):
+            fetch(at(served), "0x1", "0x1")
+        served.answers["eth_getProof"] = prove
+        fetched = fetch(at(served), "0x1", "0x1")
+    # Once, of the state before the block, by that block's hash.
+    place = {"blockHash": fetched.document["blocks"][0]["parentHash"]}
+    assert asked == [("0x" + address.hex(), [f"0x{slot:064x}" for slot in slots], place)]
+    assert fetched.completed == 1 + len(slots)
+    assert execute(fetched.batch).last_block_hash == executed.last_block_hash
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "what eth_getProof answers about it is no proof"),
+        ({}, "what eth_getProof answers about it is no proof"),
+        ({"accountProof": [7], "storageProof": []}, "what eth_getProof answers about it is no proof"),
+        ({"accountProof": [], "storageProof": [{}]}, "what eth_getProof answers about it is no proof"),
+        ({"accountProof": [], "storageProof": []}, "the witness lacks "),
+        ({"accountProof": ["0xc0"], "storageProof": []}, "the witness lacks "),
+    ],
+)
+def test_proofs_that_are_none(
+    poor: tuple[ExecutedBatch, dict[bytes, tuple[int, ...]]], answer: Any, message: str
+) -> None:
+    executed, keys = poor
+    ((address, slots),) = keys.items()
+    with serving(executed) as served:
+        served.answers["debug_executionWitness"] = lambda _number: without(executed, address, slots)
+        served.answers["eth_getProof"] = lambda *_: answer
+        with pytest.raises(MissingState, match=message):
+            fetch(at(served), "0x1", "0x1")
+        assert fetch(at(served), "0x1", "0x1", complete=False).completed == 0
+
+
+def test_a_node_that_always_has_something_new_is_not_asked_for_ever(
+    poor: tuple[ExecutedBatch, dict[bytes, tuple[int, ...]]],
+) -> None:
+    executed, keys = poor
+    ((address, slots),) = keys.items()
+    with serving(executed) as served:
+        served.answers["debug_executionWitness"] = lambda _number: without(executed, address, slots)
+        numbers = iter(range(1000))
+        served.answers["eth_getProof"] = lambda *_: {"accountProof": [f"0x{next(numbers):04x}"], "storageProof": []}
+        with pytest.raises(MissingState):
+            fetch(at(served), "0x1", "0x1")
+        assert served.asked.count("eth_getProof") == 16
+
+
+def test_a_code_that_is_missing_is_asked_for() -> None:
+    code = assemble("1 2 add pop")
+    building = Builder().alloc(CONTRACT, code="0x" + code.hex())
+    calling = building.block(building.transfer(0, CONTRACT, 0, gas=50_000)).execute()
+    with serving(calling) as served:
+        served.answers["debug_executionWitness"] = lambda _number: geth_witness(calling) | {"codes": []}
+        served.answers["eth_getCode"] = lambda address, place: "0x" + code.hex()
+        fetched = fetch(at(served), "0x1", "0x1")
+    assert fetched.completed == 1
+    assert execute(fetched.batch).last_block_hash == calling.last_block_hash

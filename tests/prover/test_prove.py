@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 import ray
 
+from prover.costs import total
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ClusterError, CostError, ProverError
-from prover.planner import Budget, planner_for
+from prover.planner import Budget, SegmentPlan, planner_for
 from prover.prove import Progress, default_store, prove
 from prover.segment import segment_jobs
 from prover.store import SegmentStore
 from prover.workers import Workers
 from scripts.batches.tokens import SMALL, tokens, write_batch
 from tests.prover.runs import Killer, accepted
-from verifier.verify import verify_file
+from verifier.verify import CHECKS, verify_file
 
 #: A run must be over by then, or it hangs.
 PATIENCE = 180.0
@@ -42,13 +43,27 @@ def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
     events: list[SegmentEvent] = []
     executed: list[tuple[int, int]] = []
     proved: list[tuple[int, int]] = []
+    planned: list[tuple[int, list[SegmentPlan]]] = []
+    started: list[int] = []
+    checked: list[str] = []
     progress = Progress(
         lambda done, total: executed.append((done, total)),
         lambda done, total: proved.append((done, total)),
         events.append,
+        planned=lambda executed, batch, jobs: planned.append((len(executed.blocks), [job.plan for job in jobs])),
+        started=lambda job: started.append(job.plan.index),
+        verified=lambda name, done, total: checked.append(name),
     )
     report = prove(write_batch(tmp_path, 8), out, budget=SMALL, progress=progress)
     segments = len(report.plans)
+    assert planned == [(report.blocks, list(report.plans))]
+    assert sorted(started) == list(range(segments))
+    assert list(dict.fromkeys(checked)) == [check.name for check in report.checks] == [check.name for check in CHECKS]
+    statistics = [event.proof.statistics for event in events]
+    costs = total([each.costs for each in statistics if each is not None])
+    assert costs.cells == sum(plan.cells for plan in report.plans)
+    assert costs.messages == sum(plan.interactions for plan in report.plans)
+    assert costs.steps == sum(own.steps for own in costs.instructions)
     assert segments >= 2
     accepted(out, report, 8)
     assert executed[-1] == (8, 8)

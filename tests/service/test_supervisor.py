@@ -1,0 +1,237 @@
+"""Jobs that are proved: what becomes of them, and of what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from service.artifacts import Artifacts, Kind
+from service.database import Database, SegmentRow
+from service.estimating import estimate
+from service.models import Code, Costs, JobDetail, Options, SegmentState, Source
+from service.processes import Scratch, sweep
+from service.queue import NewJob, Queue
+from service.settings import Settings
+from service.states import SETTLED, Stage, State
+from service.supervisor import Supervisor
+from tests.service.conftest import transfers
+from tests.service.kills import Watch, submit, wait_until
+from verifier.verify import CHECKS, verify
+
+#: Proving takes a second where nobody else works, and much more where many do.
+PATIENCE = 300.0
+
+
+class Place:
+    """A supervisor with all that it needs."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.settings = Settings(data=folder, poll_seconds=0.05, **settings)  # type: ignore[arg-type]
+        self.database = Database(self.settings.database_url)
+        self.database.migrate()
+        self.queue = Queue(self.database, max_tries=self.settings.max_tries)
+        self.artifacts = Artifacts(self.settings.artifacts_url)
+        self.supervisor = Supervisor(self.settings, self.queue, self.artifacts)
+
+    def submit(self, content: bytes, operations: int = 2) -> str:
+        return submit(self.queue, self.artifacts, content, "batch", operations)
+
+    def wait(self, job: str, holds: Callable[[JobDetail], bool]) -> JobDetail:
+        wait_until(lambda: holds(self.queue.get(job)), PATIENCE)
+        return self.queue.get(job)
+
+    def settled(self, job: str) -> JobDetail:
+        return self.wait(job, lambda found: found.state in SETTLED)
+
+    def restart(self) -> None:
+        self.supervisor.stop()
+        self.supervisor = Supervisor(self.settings, self.queue, self.artifacts)
+        self.supervisor.start()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One for all tests: its processes are warm."""
+    found = Place(tmp_path_factory.mktemp("service"), max_tries=2)
+    found.supervisor.start()
+    yield found
+    found.supervisor.stop()
+    assert not found.supervisor.is_working
+    found.database.close()
+
+
+def test_a_batch_is_proved_and_all_about_it_is_kept(place: Place) -> None:
+    job = place.submit(transfers(3))
+    done = place.settled(job)
+    assert done.state == State.DONE, done.problem
+    stored = {kind: place.queue.artifact(job, kind) for kind in Kind}
+    assert None not in stored.values()
+    files = {kind: place.artifacts.get(each) for kind, each in stored.items() if each is not None}
+    report = verify(files[Kind.PROOF])
+    assert done.statement == json.loads(files[Kind.STATEMENT]) == report.statement.to_dict()
+    assert done.statement_digest == f"0x{report.statement.digest.hex()}"
+    assert done.proof_bytes == len(files[Kind.PROOF])
+    assert (done.blocks, done.transactions, done.progress) == (1, 3, 1.0)
+    assert done.gas_used == report.statement.gas_used
+    # Each check of the verifier, in its order, as it passed.
+    assert [(check.name, check.establishes) for check in done.checks] == [(c.name, c.establishes) for c in CHECKS]
+    assert {Stage.EXECUTE, Stage.PLAN, Stage.PROVE, Stage.VERIFY, Stage.STORE} <= done.stage_seconds.keys()
+    assert len(done.segments) == done.segments_total == done.segments_done >= 2
+    assert all(segment.state == SegmentState.PROVED and segment.seconds for segment in done.segments)
+    costs = Costs.model_validate_json(files[Kind.COSTS])
+    assert sum(table.cells for table in costs.tables) == done.cells
+    assert sum(table.interactions for table in costs.tables) == done.interactions
+    assert [(each.block, each.transaction) for each in costs.transactions] == [(0, 0), (0, 1), (0, 2)]
+    assert files[Kind.PLOT].lstrip().startswith(b"<?xml")
+    assert json.loads(files[Kind.REPORT])["security_bits"] == report.security_bits
+    wait_until(lambda: not place.queue.untidy(30), PATIENCE)
+    assert {path.name for path in (place.settings.data / "artifacts" / job).iterdir()} == {
+        each.path.rpartition("/")[2] for each in stored.values() if each is not None
+    }
+    kinds = [event.kind for event in place.queue.events(job=job, limit=10_000)]
+    assert kinds.count("check") == len(CHECKS)
+    progress = [event.data["progress"] for event in place.queue.events(job=job) if "progress" in event.data]
+    assert progress == sorted(progress)
+
+
+def test_what_cannot_be_proved_is_said_and_not_tried_again(place: Place) -> None:
+    invalid = json.loads(transfers(2))
+    invalid["blocks"][0]["transactions"] *= 2
+    unsupported = json.loads(transfers(1)) | {"chainId": 1 << 70}
+    for content, code in (
+        (b"{}", Code.MALFORMED),
+        (json.dumps(invalid).encode(), Code.INVALID),
+        (json.dumps(unsupported).encode(), None),
+    ):
+        failed = place.settled(place.submit(content))
+        assert failed.state == State.FAILED
+        assert failed.tries == 1
+        assert failed.problem is not None
+        if code is not None:
+            assert failed.problem.code == code
+        if code == Code.INVALID:
+            assert failed.problem.place is not None
+            assert (failed.problem.place.block, failed.problem.place.transaction) == (0, 2)
+
+
+def test_a_segment_that_does_not_fit_is_too_large(place: Place) -> None:
+    new = NewJob(content="0" * 64, options=Options(segment_memory=1))
+    batch = place.artifacts.put(new.id, Kind.BATCH, transfers(1))
+    job = place.queue.submit(NewJob(**{**vars(new), "batch": batch}))[0].id
+    failed = place.settled(job)
+    assert failed.problem is not None
+    assert failed.problem.code == Code.TOO_LARGE
+    assert "--segment-memory" in failed.problem.hint
+
+
+def test_a_node_that_is_away_is_tried_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(rpc="http://127.0.0.1:1", first=1, last=1)
+    job = place.queue.submit(NewJob(content="0" * 64, source=source))[0].id
+    failed = place.settled(job)
+    assert failed.state == State.FAILED
+    assert failed.tries == 2
+    assert failed.problem is not None
+    assert failed.problem.code == Code.UNREACHABLE
+    assert "tried 2 times" in failed.problem.detail
+
+
+def test_a_cancelled_job_is_stopped(place: Place) -> None:
+    job = place.submit(transfers(8), 1)
+    place.wait(job, lambda found: found.stage == Stage.PROVE)
+    place.queue.cancel(job)
+    wait_until(lambda: job not in place.supervisor._works, 20)
+    time.sleep(0.5)
+    left = place.queue.get(job)
+    assert left.state == State.CANCELLED
+    assert all(segment.state != SegmentState.PROVING for segment in left.segments)
+    proved = left.segments_done
+    place.queue.retry(job)
+    done = place.settled(job)
+    assert done.state == State.DONE
+    assert sum(segment.reused for segment in done.segments) >= proved
+
+
+def test_a_stopped_service_goes_on_where_it_was(place: Place) -> None:
+    with Watch(place.settings.data / "artifacts") as watch:
+        job = place.submit(transfers(4, 5), 1)
+        place.wait(job, lambda found: found.segments_done >= 1)
+        place.restart()
+        done = place.settled(job)
+    assert done.state == State.DONE
+    assert done.tries == 1, "that it was stopped is no try"
+    assert any(segment.reused for segment in done.segments)
+    assert not watch.again
+    rows = place.database.read(lambda s: list(s.scalars(select(SegmentRow).where(SegmentRow.job == job))))
+    assert [row.proved for row in rows] == [1] * len(rows)
+
+
+def test_a_job_that_kills_its_process_is_given_up(place: Place) -> None:
+    job = place.submit(transfers(2, 7))
+    for _ in range(2):
+        wait_until(lambda: job in place.supervisor._works, PATIENCE)
+        os.kill(place.supervisor._works[job].runner.pid, signal.SIGKILL)
+        wait_until(lambda: job not in place.supervisor._works, PATIENCE)
+    failed = place.settled(job)
+    assert failed.state == State.FAILED
+    assert failed.problem is not None
+    assert "was killed by signal 9" in failed.problem.detail
+    assert place.queue.retry(job).state == State.QUEUED
+    assert place.settled(job).state == State.DONE
+
+
+def test_a_job_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
+    place = Place(tmp_path, max_tries=1, job_seconds=0.5)
+    place.supervisor.start()
+    failed = place.settled(place.submit(transfers(8), 1))
+    place.supervisor.stop()
+    assert failed.problem is not None
+    assert "not proved within 0.5 seconds" in failed.problem.detail
+    place.database.close()
+
+
+def test_an_estimate_is_what_the_plan_will_be(place: Place, tmp_path: Path) -> None:
+    content = transfers(3)
+    file = tmp_path / "batch.json"
+    file.write_bytes(content)
+    found = estimate(file, place.settings, Options(segment_operations=2), rate=1e6)
+    done = place.settled(place.submit(content))
+    assert (found.segments, found.cells, found.interactions) == (done.segments_total, done.cells, done.interactions)
+    assert found.statement == done.statement
+    assert found.seconds is not None
+    assert found.unsupported is None
+    assert found.costs is not None
+    assert sum(table.cells for table in found.costs.tables) == found.cells
+
+
+def test_a_scratch_folder_is_cleared_with_its_process(tmp_path: Path) -> None:
+    pid = os.fork()
+    if pid == 0:
+        Scratch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with Scratch() as own:
+        wait_until(lambda: not (set(own.folder.parent.glob("zkevm-scratch-*")) - others()), 30)
+        sweep()
+        assert own.folder.exists(), "a scratch folder whose process lives is left alone"
+    assert not own.folder.exists()
+
+
+def others() -> set[Path]:
+    """Scratch folders of processes that are alive: their locks are held."""
+    import fcntl
+
+    found = set()
+    for lock in Path("/tmp").glob("**/zkevm-scratch-*/lock"):
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.add(lock.parent)
+    return found
