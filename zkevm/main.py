@@ -1,39 +1,24 @@
 """The `zkevm` command."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zkevm.console import Output, fail
+from zkevm.console import Output
 from zkevm.errors import UsageError
+from zkevm.outcomes import REJECTED, UNUSABLE, Description, describe, errors
+from zkevm.verifying import AsJson, Security, inspect_file, named_forks, new_app, verify
 
 if TYPE_CHECKING:
     from prover.planner import Budget
 
-#: Exit status besides 0.
-REJECTED = 1
-UNUSABLE = 2
-INTERNAL = 3
-INTERRUPTED = 130
-
-#: Set it to see where an internal error came from.
-TRACEBACK_VARIABLE = "ZKEVM_TRACEBACK"
-
-app = typer.Typer(
-    name="zkevm",
-    help="Prove the execution of Ethereum blocks, and verify such proofs.",
-    epilog="Exit status: 0 done or accepted, 1 rejected or violations found, 2 unusable input, 3 internal error.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = new_app(
+    "Prove the execution of Ethereum blocks, and verify such proofs.",
+    "Exit status: 0 done or accepted, 1 rejected or violations found, 2 unusable input, 3 internal error.",
 )
 
 InputFiles = Annotated[
@@ -44,7 +29,6 @@ InputFiles = Annotated[
         show_default=False,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 SegmentMemory = Annotated[
     int | None,
     typer.Option(
@@ -76,23 +60,12 @@ SegmentOperations = Annotated[
 ]
 
 
-Expected32 = Annotated[
-    str | None, typer.Option(metavar="HEX", help="Reject a proof of another one.", show_default=False)
-]
-
 Plot = Annotated[
     Path | None,
     typer.Option(
         "--plot", metavar="FILE", help="Draw cells and interactions by table and instruction: .svg, .png or .pdf."
     ),
 ]
-
-
-class Engine(StrEnum):
-    """Implementations of the proof system's verifier."""
-
-    native = "native"
-    python = "python"
 
 
 class Device(StrEnum):
@@ -108,6 +81,52 @@ class Stage(StrEnum):
     execute = "execute"
     check = "check"
     prove = "prove"
+
+
+DEFAULT_SERVICE = "http://127.0.0.1:8280"
+
+ServiceUrl = Annotated[str, typer.Option("--url", metavar="URL", envvar="ZKEVM_URL", help="Where the service is.")]
+ServiceKey = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        envvar="ZKEVM_KEY",
+        help="Key of its API; better in the environment.",
+        show_default="none, on the same machine",
+    ),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.", show_default=False)]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Folder of the service.", show_default="zkevm-data")
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help="Its database.", show_default="a file in the folder"),
+]
+
+
+class KeyScope(StrEnum):
+    """What a key may do; as `service.models.Scope`."""
+
+    read = "read"
+    submit = "submit"
+    admin = "admin"
+
+
+class JobState(StrEnum):
+    """Where a job stands; as `service.states.State`."""
+
+    queued = "queued"
+    running = "running"
+    done = "done"
+    failed = "failed"
+    cancelled = "cancelled"
+    abandoned = "abandoned"
+
+
+keys_app = typer.Typer(help="Keys of the API of a proving service on this machine.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 
 @app.command()
@@ -165,7 +184,7 @@ def fetch(
     with _errors(output):
         from zkevm.commands import fetch_batch
 
-        fetch_batch(rpc, blocks, out, _forks(fork), output)
+        fetch_batch(rpc, blocks, out, named_forks(fork), output)
 
 
 @app.command()
@@ -218,46 +237,7 @@ def prove(
         prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, output)
 
 
-@app.command()
-def verify(
-    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof file.", show_default=False)],
-    engine: Annotated[Engine, typer.Option("--engine", help="Which verifier of the proof system.")] = Engine.native,
-    chain_id: Annotated[
-        int | None, typer.Option("--chain-id", min=0, help="Reject a proof of another chain.", show_default=False)
-    ] = None,
-    pre_state_root: Expected32 = None,
-    post_state_root: Expected32 = None,
-    last_block_hash: Expected32 = None,
-    fork: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fork",
-            metavar="NAME[=TIME]",
-            help="Reject a proof by rules of another fork; may be given several times, with the times of the chain.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Verify a proof: exit status 0 accepted, 1 rejected, 2 not a proof file.
-
-    The options name what you know of the batch; a proof that says otherwise is rejected.
-    """
-    output = Output(as_json)
-    with _errors(output):
-        from zkevm.proofs import verify_proof
-
-        known = {
-            "chain_id": chain_id,
-            "pre_state_root": _bytes32(pre_state_root, "--pre-state-root"),
-            "post_state_root": _bytes32(post_state_root, "--post-state-root"),
-            "last_block_hash": _bytes32(last_block_hash, "--last-block-hash"),
-            "fork": _schedule(_forks(fork)),
-        }
-        expected = {name: value for name, value in known.items() if value is not None}
-        accepted = verify_proof(proof, engine.value, output, expected)
-    if not accepted:
-        raise typer.Exit(REJECTED)
+app.command()(verify)
 
 
 @app.command()
@@ -266,16 +246,14 @@ def inspect(
         list[Path], typer.Argument(metavar="PROOF|INPUT...", help="A proof file or a batch.", show_default=False)
     ],
     plot: Plot = None,
-    security: Annotated[
-        bool, typer.Option("--security", help="Show the proven security bits of each step of a proof.")
-    ] = False,
+    security: Security = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a proof states and how it is checked, or what a batch holds and what it would cost."""
     output = Output(as_json)
     accepted = True
     with _errors(output):
-        from zkevm.proofs import inspect_proof, is_proof
+        from zkevm.proofs import is_proof
 
         if len(file) > 1 or not is_proof(file[0]):
             if security:
@@ -285,12 +263,8 @@ def inspect(
             inspect_batch(file, plot, output)
         elif plot is not None:
             raise UsageError("a proof does not tell where its cells went", "use --plot with the batch")
-        elif security:
-            from zkevm.security import inspect_security
-
-            accepted = inspect_security(file[0], output)
         else:
-            inspect_proof(file[0], output)
+            accepted = inspect_file(file[0], security, output)
     if not accepted:
         raise typer.Exit(REJECTED)
 
@@ -363,52 +337,211 @@ def conformance(
         raise typer.Exit(REJECTED)
 
 
-def _bytes32(text: str | None, option: str) -> bytes | None:
-    """What an option gives in hexadecimal; raises `UsageError`."""
-    from zkevm.errors import UsageError
+@app.command()
+def submit(
+    input: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="A batch file, or blocks with a genesis file or an execution witness.",
+            show_default=False,
+        ),
+    ] = None,
+    rpc: Annotated[
+        str | None,
+        typer.Option(
+            "--rpc", metavar="URL", help="Have the service fetch --blocks from this node.", show_default=False
+        ),
+    ] = None,
+    blocks: Annotated[
+        str | None, typer.Option("--blocks", metavar="BLOCK[..BLOCK]", help="Numbers.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What it is called.", show_default="the file's name")
+    ] = None,
+    priority: Annotated[
+        int, typer.Option("--priority", min=-100, max=100, help="A minute in the queue for each point.")
+    ] = 0,
+    within: Annotated[
+        float | None,
+        typer.Option("--within", min=0, metavar="SECONDS", help="Give up after this time.", show_default="no limit"),
+    ] = None,
+    segment_memory: SegmentMemory = None,
+    segment_operations: SegmentOperations = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(
+            "--idempotency-key", metavar="KEY", help="Submit once, however often it is tried.", show_default="a new one"
+        ),
+    ] = None,
+    watched: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
+    url: ServiceUrl = DEFAULT_SERVICE,
+    key: ServiceKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a batch to a proving service."""
+    output = Output(as_json)
+    with _errors(output):
+        from service.models import Options
+        from zkevm import serving
 
-    if text is None:
-        return None
-    try:
-        value = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        value = b""
-    if len(value) != 32:
-        raise UsageError(f"{option}: not 32 bytes in hexadecimal: {text[:80]!r}")
-    return value
+        if bool(input) == bool(rpc) or bool(rpc) != bool(blocks):
+            raise UsageError("give either INPUT, or --rpc with --blocks")
+        batch = serving.source_of(rpc, blocks) if rpc and blocks else serving.batch_of(input or [])
+        if name is None:
+            name = input[0].name if input else f"blocks {blocks}"
+        options = Options(segment_memory=segment_memory, segment_operations=segment_operations)
+        with serving.connect(url, key) as client:
+            status = serving.submit(client, batch, name, priority, within, options, idempotency_key, watched, output)
+    raise typer.Exit(status)
 
 
-def _forks(given: list[str] | None) -> str | dict[str, int] | None:
-    """The fork, or forks with their times, that options name; raises `UsageError`."""
-    from zkevm.errors import UsageError
+@app.command()
+def status(job: JobId, url: ServiceUrl = DEFAULT_SERVICE, key: ServiceKey = None, as_json: AsJson = False) -> None:
+    """Show a job of a proving service: exit status 0 as long as it has not failed."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
 
-    if not given:
-        return None
-    pairs = [text.partition("=") for text in given]
-    if len(pairs) == 1 and not pairs[0][1]:
-        return given[0]
-    if not all(time.isdecimal() for _, _, time in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
-        raise UsageError(f"--fork: neither one name nor names with their times, each once: {', '.join(given)[:80]}")
-    return {name: int(time) for name, _, time in pairs}
+        with serving.connect(url, key) as client:
+            result = serving.status(client, job, output)
+    raise typer.Exit(result)
 
 
-def _schedule(forks: str | dict[str, int] | None) -> str | None:
-    """The text of a chain's schedule, as in statements; raises `UsageError`."""
-    from verifier.errors import Invalid
-    from verifier.forks import Schedule
-    from zkevm.errors import UsageError
+@app.command()
+def watch(job: JobId, url: ServiceUrl = DEFAULT_SERVICE, key: ServiceKey = None, as_json: AsJson = False) -> None:
+    """Follow a job of a proving service to its end: exit status 0 proved, 1 cancelled, 2 its batch is at fault."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
 
-    if forks is None:
-        return None
-    times = forks if isinstance(forks, dict) else {forks: 0}
-    # Of forks with the same time only the last one has blocks.
-    names = {time: name for name, time in sorted(times.items(), key=lambda item: item[1])}
-    (_, first), *later = names.items()
-    text = ", ".join([first, *(f"{name} from {time}" for time, name in later)])
-    try:
-        return str(Schedule.parse(text))
-    except Invalid as error:
-        raise UsageError(f"--fork: {error}") from error
+        with serving.connect(url, key) as client:
+            result = serving.watch(client, job, output)
+    raise typer.Exit(result)
+
+
+@app.command()
+def cancel(job: JobId, url: ServiceUrl = DEFAULT_SERVICE, key: ServiceKey = None, as_json: AsJson = False) -> None:
+    """Stop a job of a proving service."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
+
+        with serving.connect(url, key) as client:
+            serving.cancel(client, job, output)
+
+
+@app.command()
+def retry(job: JobId, url: ServiceUrl = DEFAULT_SERVICE, key: ServiceKey = None, as_json: AsJson = False) -> None:
+    """Have a failed or cancelled job of a proving service proved after all."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
+
+        with serving.connect(url, key) as client:
+            serving.retry(client, job, output)
+
+
+@app.command()
+def jobs(
+    state: Annotated[
+        list[JobState] | None,
+        typer.Option("--state", help="Only jobs in this state; may be given several times.", show_default="any"),
+    ] = None,
+    text: Annotated[str, typer.Option("--text", help="Part of the name, or beginning of the id.")] = "",
+    sort: Annotated[
+        str, typer.Option("--sort", help="created, finished, priority, name or cells; descending with a minus.")
+    ] = "-created",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200)] = 50,
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", help="Go on where the last list ended.", show_default=False)
+    ] = None,
+    url: ServiceUrl = DEFAULT_SERVICE,
+    key: ServiceKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs of a proving service."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
+
+        with serving.connect(url, key) as client:
+            serving.jobs(client, [each.value for each in state or []], text, sort, limit, cursor, output)
+
+
+@app.command()
+def fetch_proof(
+    job: JobId,
+    out: Annotated[Path, typer.Option("--out", metavar="PROOF", help="The proof file to write.", show_default=False)],
+    url: ServiceUrl = DEFAULT_SERVICE,
+    key: ServiceKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the proof of a job that is done from a proving service."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
+
+        with serving.connect(url, key) as client:
+            serving.fetch_proof(client, job, out, output)
+
+
+@keys_app.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.", show_default=False)],
+    scope: Annotated[
+        KeyScope, typer.Option("--scope", help="read, submit (and read), or admin (everything).")
+    ] = KeyScope.submit,
+    data: DataFolder = None,
+    database: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key, and show it this once."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
+
+        serving.add_key(name, scope.value, {"data": data, "database": database}, output)
+
+
+@keys_app.command("list")
+def list_keys(data: DataFolder = None, database: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """List all keys, without what they are."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
+
+        serving.list_keys({"data": data, "database": database}, output)
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="Name or id.", show_default=False)],
+    data: DataFolder = None,
+    database: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key useless."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm import serving
+
+        serving.revoke_key(key, {"data": data, "database": database}, output)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(context: typer.Context) -> None:
+    """Run a proving service: an HTTP API, a queue and a page around the prover; see zkevm serve --help."""
+    output = Output(False)
+    with _errors(output):
+        from zkevm import serving
+
+        # Its options are the settings of the service, which take a moment to load.
+        def run(**given: Any) -> None:
+            with _errors(output):
+                serving.serve(given, output)
+
+        serving.serve_app(run, app.info.context_settings)(args=context.args, prog_name="zkevm serve")
 
 
 def _budget(memory: int | None, operations: int | None) -> "Budget":
@@ -417,59 +550,34 @@ def _budget(memory: int | None, operations: int | None) -> "Budget":
     return Budget(None if memory is None else memory << 20, operations)
 
 
-@contextmanager
-def _errors(output: Output) -> Iterator[None]:
-    """Turn every error into one readable line and an exit status."""
-    try:
-        yield
-    except typer.Exit:
-        raise
-    except KeyboardInterrupt:
-        fail(output, "interrupted", kind="Interrupted", hint="finished segments are kept")
-        _leave_the_engine(INTERRUPTED)
-        raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing more must be written to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(UNUSABLE) from None
-    except Exception as error:
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        status, report = _describe(error)
-        fail(output, **report)
-        raise typer.Exit(status) from None
-
-
-def _leave_the_engine(status: int) -> None:
-    """Exit now if the engine is at work: it could not be waited for, and an interpreter that ends would abort it."""
-    local = sys.modules.get("prover.local")
-    if local is not None and local.is_proving():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-
-def _describe(error: Exception) -> tuple[int, dict[str, Any]]:
+def _describe(error: Exception) -> Description:
     from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
     from prover.errors import ProverError
-    from verifier.errors import UnusableInput
 
     kind = type(error).__name__
     message = str(error) or kind
     if isinstance(error, UnsupportedFeature):
         return UNUSABLE, {"kind": kind, "message": f"UnsupportedFeature: {message}"}
-    if isinstance(error, ProverError | UsageError):
+    if isinstance(error, ProverError):
         return UNUSABLE, {"kind": kind, "message": message, "hint": error.hint}
-    if isinstance(error, BatchError | LimitExceeded | UnusableInput):
+    if isinstance(error, BatchError | LimitExceeded):
         return UNUSABLE, {"kind": kind, "message": message}
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return UNUSABLE, {"kind": kind, "message": f"{where}{error.strerror or message}"}
-    return INTERNAL, {
-        "kind": kind,
-        "message": f"internal error: {kind}: {message}",
-        "hint": f"set {TRACEBACK_VARIABLE}=1 to see where it came from",
-    }
+    return _describe_service(error) or describe(error)
+
+
+def _describe_service(error: Exception) -> Description | None:
+    """Of errors of the proving service, which other commands do not load, nor has everybody installed it."""
+    if (client := sys.modules.get("zkevm.client")) is not None and isinstance(error, client.ServiceError):
+        from zkevm import serving
+
+        return serving.describe(error)
+    if (database := sys.modules.get("service.database")) is not None and isinstance(error, database.DatabaseAway):
+        return UNUSABLE, {"kind": "DatabaseAway", "message": f"the database does not answer: {error}"}
+    return None
+
+
+#: What goes wrong in a command, as a line and an exit status.
+_errors = partial(errors, described=_describe)
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from hypothesis.strategies import SearchStrategy
 from typer.testing import CliRunner, Result
 
 from executor.limits import resident_bytes
-from zkevm.main import INTERNAL, app
+from zkevm.main import app
+from zkevm.outcomes import INTERNAL
 
 SECONDS = 1.0
 BYTES = 200 << 20

@@ -31,7 +31,7 @@ from scripts.fuzzing.tries import STATE_ROOT
 from verifier.errors import Invalid
 from verifier.tries import EMPTY_CODE_HASH, Account
 from verifier.withdrawals import check_withdrawals
-from zkevm.main import REJECTED
+from zkevm.outcomes import REJECTED
 
 
 def test_long_numbers_in_extended_headers_of_an_archive(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def test_proof_files(file: ProofFile) -> None:
 
 def _plain(file: ProofFile) -> list[Any]:
     """What a proof file holds, in a form that can be compared."""
-    fields = [getattr(file, name) for name in ProofFile.__slots__ if name != "segments"]
+    fields = [getattr(file, name) for name in ProofFile.__slots__ if name not in ("segments", "state_keys")]
+    fields.append(tuple(file.state_keys))
     segments = [
         (
             segment.first,

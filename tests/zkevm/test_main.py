@@ -1,5 +1,6 @@
 """The command line: results, exit statuses, one readable line for every error."""
 
+import gc
 import json
 import re
 import subprocess
@@ -329,6 +330,24 @@ def test_verify_rejects_with_status_1(changed: Path) -> None:
     assert "REJECTED" in for_people.stdout
 
 
+def test_verify_takes_the_native_engine_where_it_is_installed(
+    proved: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    def asked(file: Path, engine: str, *_: object) -> bool:
+        used.append(engine)
+        return True
+
+    monkeypatch.setattr("zkevm.proofs.verify_proof", asked)
+    assert run("verify", proved[0]).exit_code == 0
+    monkeypatch.setitem(sys.modules, "zkevm_native", None)
+    assert run("verify", proved[0]).exit_code == 0
+    assert run("verify", proved[0], "--engine", "native").exit_code == 0
+    assert used == ["native", "python", "native"]
+    assert gc.isenabled()
+
+
 @pytest.mark.parametrize("content", [b"", b"ZKEVM", b"ZKEVM\xff", b"{}", bytes(1000)])
 def test_what_is_no_proof_file_is_unusable(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "no.proof"
@@ -522,6 +541,7 @@ def test_blocks_are_fetched_from_a_node_and_checked(tmp_path: Path) -> None:
             "chain_id": Builder.CHAIN_ID,
             "fork": "cancun",
             "bytes": len(out.read_bytes()),
+            "completed": 0,
             "batch": str(out),
             "seconds": 0,
         }
