@@ -18,6 +18,8 @@ NATIVE_SOURCES := $(shell find native/src native/.cargo -type f 2>/dev/null) \
 	$(wildcard native/Cargo.toml native/Cargo.lock native/pyproject.toml native/*.pyi native/rust-toolchain.toml)
 
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+# Of the service.
+PORT ?= 8280
 # Processes of the fast tests; a file's tests stay in one, since they share what is expensive.
 TEST_PROCESSES ?= 2
 # Seed and time for a random part of the deep tests.
@@ -25,18 +27,24 @@ DEEP_SEED ?= $(shell date +%Y%j)
 DEEP_BUDGET ?= 360
 FUZZ_SECONDS ?= 600
 CAMPAIGN_SECONDS ?= 3600
+# Where wheels go, and the processor that the engine's is compiled for.
+DIST ?= dist
+WHEEL_CPU ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3,generic)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test deep deep-sample fuzz campaign lint format setup specs lock pin-keys bench bench-native bench-keccak bench-opcodes bench-scaling clean
+.PHONY: help demo serve test deep deep-sample fuzz campaign lint format setup specs wheels lock pin-keys \
+	bench bench-native bench-keccak bench-opcodes bench-scaling clean
 
 help:
 	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
 	@echo "make test        set up, then run the fast tests"
+	@echo "make serve       set up, then open the proving service with an example queue, http://127.0.0.1:8280"
 	@echo "make deep        run the slow, exhaustive tests"
 	@echo "make specs       install the execution specs that the tests compare the executor with; the tests do it, too"
 	@echo "make fuzz        attack the readers of files for FUZZ_SECONDS; make campaign: the circuits, CAMPAIGN_SECONDS"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
 	@echo "make bench       exact costs and measured times of the workloads; also bench-native, -keccak, -opcodes, -scaling"
+	@echo "make wheels      build the wheels of the project, of its engine and of the verifier alone, into dist/"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
 	@echo "make lock        compile requirements.lock again, after a change of the dependencies"
 
@@ -44,6 +52,10 @@ demo: setup
 	@mkdir -p out
 	$(BIN)/zkevm prove examples/erc20.json --out out/erc20.proof --workers $(WORKERS) --segment-operations 25
 	$(BIN)/zkevm verify out/erc20.proof
+
+# It goes on where it was when it is started again; `rm -r out/service` begins anew.
+serve: setup
+	$(BIN)/python -m scripts.example_queue --data out/service --port $(PORT)
 
 test: setup specs
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
@@ -111,6 +123,18 @@ $(READY): $(LOCKED) $(NATIVE) pyproject.toml
 		--config-settings editable_mode=compat -e .
 	@touch $@
 
+# Wheels for other machines: the engine is compiled for the processors of the last ten years (AVX2), not for this one.
+# `make wheels WHEEL_CPU=native` makes one for this one.
+wheels: $(LOCKED)
+	@mkdir -p $(DIST)
+	@rm -rf build
+	$(BIN)/pip wheel . ./wheels/verifier --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--wheel-dir $(DIST)
+	@rm -rf build
+	cd native && RUSTFLAGS="-C target-cpu=$(WHEEL_CPU)" "$(abspath $(BIN))/maturin" build --release --locked --quiet \
+		--target-dir target/wheels --out "$(abspath $(DIST))"
+	@ls $(DIST)/*.whl
+
 specs: $(SPECS_LOCKED)
 
 $(SPECS_LOCKED): tests/differential/requirements.lock $(LOCKED)
@@ -119,10 +143,10 @@ $(SPECS_LOCKED): tests/differential/requirements.lock $(LOCKED)
 	@touch $@
 
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --upgrade \
+	uv pip compile pyproject.toml --extra dev --extra service --universal --python-version 3.11 --no-header --upgrade \
 		--output-file requirements.lock
 	uv pip compile tests/differential/requirements.in --universal --python-version 3.11 --no-header --upgrade \
 		--output-file tests/differential/requirements.lock
 
 clean:
-	rm -rf $(VENV) native/target out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) native/target build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis

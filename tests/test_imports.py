@@ -17,7 +17,7 @@ import pytest
 from circuits.segment import EXECUTOR_MODULES
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("executor", "circuits", "prover", "verifier", "zkevm", "scripts")
+PACKAGES = ("executor", "circuits", "prover", "verifier", "service", "zkevm", "scripts")
 
 #: What the modules of a package, beside their own, may import: modules or packages.
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -36,8 +36,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "verifier.statement",
         "verifier.verify",
     ),
-    "zkevm": ("executor", "circuits", "prover", "verifier"),
-    "scripts": ("executor", "circuits", "prover", "verifier", "zkevm"),
+    "service": ("executor", "circuits", "prover", "verifier"),
+    "zkevm": ("executor", "circuits", "prover", "verifier", "service"),
+    "scripts": ("executor", "circuits", "prover", "verifier", "service", "zkevm"),
 }
 
 #: Rooms of `circuits`, its modules beside the rooms included: what each may import of the others.
@@ -74,6 +75,8 @@ SCRIPTS: dict[str, str] = {
     "campaign": "batches forging",
     "benchmarks": "batches workloads",
     "pin_keys": "",
+    "example_queue": "",
+    "screenshots": "",
 }
 
 

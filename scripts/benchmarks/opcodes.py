@@ -33,7 +33,8 @@ from circuits.batch.execution import Batch, Execution
 from executor.forks import OSAKA
 from executor.provable import check_provable
 from scripts.batches.builder import Builder
-from scripts.batches.set_code import authorization, delegation, set_code
+from scripts.batches.random_programs import delegation
+from scripts.batches.set_code import authorization, set_code
 from scripts.benchmarks import precompiles
 from scripts.benchmarks.marginal import Cost, cost_of_rows, rows_of
 from scripts.workloads.assembler import assemble
