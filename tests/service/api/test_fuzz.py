@@ -19,7 +19,7 @@ from service.settings import Settings
 from tests.service.api.server import Served, serving
 
 #: Requests to each operation, in the fast run and in the deep one.
-FAST, DEEP = 6, 110
+FAST, DEEP = 6, 160
 
 
 def check(answer: httpx.Response, what: str) -> None:
