@@ -16,7 +16,6 @@ precompiles, with their prices of Osaka. An interaction counts as 6.5 cells.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
-from rich.console import Console
-from rich.table import Table as Report
 
 from circuits.batch.execution import Batch, Execution
 from executor.forks import OSAKA
@@ -36,6 +33,7 @@ from scripts.batches.builder import Builder
 from scripts.batches.random_programs import delegation
 from scripts.batches.set_code import authorization, set_code
 from scripts.benchmarks import precompiles
+from scripts.benchmarks.budgets import Benchmark
 from scripts.benchmarks.marginal import Cost, cost_of_rows, rows_of
 from scripts.workloads.assembler import assemble
 
@@ -441,33 +439,19 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; `--json` prints one JSON object, `--write` makes it the budget and the document's table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = tuple(cases())
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(known)}")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--write", action="store_true", help="write budget and document")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.names) - set(known):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    if options.write and options.names:
-        parser.error("--write takes all that is measured")
-    found = {name: figures(name) for name in options.names or known}
-    if options.write:
-        BUDGET.write_text(json.dumps(found, indent=1) + "\n")
-        text = DOCUMENT.read_text()
-        before, after = text.partition(BEGIN)[0], text.partition(FINISH)[2]
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{markdown(found)}\n{FINISH}{after}")
-    if options.json:
-        print(json.dumps(found))
-        return
-    report = Report(title="What gas buys")
-    for column, heading in enumerate(_HEADING):
-        report.add_column(heading, justify="right" if column > 1 else "left")
-    for line in lines(found):
-        report.add_row(*line)
-    # Whole also where the output is no terminal.
-    console = Console()
-    Console(width=max(console.width, 160)).print(report)
+    Benchmark(
+        names=tuple(cases()),
+        figures=figures,
+        title="What gas buys",
+        heading=_HEADING,
+        texts=2,
+        width=160,
+        lines=lines,
+        budget=BUDGET,
+        document=DOCUMENT,
+        marks=(BEGIN, FINISH),
+        markdown=markdown,
+    ).run(__doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ Each is measured in the circuit of the first fork that has it, MODEXP in that of
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,8 +23,6 @@ from typing import Any
 import ckzg
 import eth
 from py_ecc.bls.ciphersuites import G2ProofOfPossession
-from rich.console import Console
-from rich.table import Table as Report
 
 from circuits.batch.execution import Batch, Execution
 from circuits.instructions.call import CallColumns
@@ -42,6 +38,7 @@ from executor.provable import check_provable
 from scripts.batches.builder import Builder
 from scripts.batches.precompiled import bls_g1, bls_g2, bn128_point, constant_blob, element, p256_signature, signed
 from scripts.batches.precompiles import BN_G2, BN_ORDER, words
+from scripts.benchmarks.budgets import Benchmark
 from scripts.benchmarks.marginal import Cost, cost_of_rows, is_once, rows_of
 from scripts.workloads.assembler import assemble
 
@@ -452,33 +449,19 @@ def markdown(found: dict[str, dict[str, Any]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; `--json` prints one JSON object, `--write` makes it the budget and the document's table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = tuple(cases())
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(known)}")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--write", action="store_true", help="write budget and document")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.names) - set(known):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    if options.write and options.names:
-        parser.error("--write takes all that is measured")
-    found = {name: figures(name) for name in options.names or known}
-    if options.write:
-        BUDGET.write_text(json.dumps(found, indent=1) + "\n")
-        text = DOCUMENT.read_text()
-        before, after = text.partition(BEGIN)[0], text.partition(FINISH)[2]
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{markdown(found)}\n{FINISH}{after}")
-    if options.json:
-        print(json.dumps(found))
-        return
-    report = Report(title="Costs of precompiles (*: the most that a gas buys of one)")
-    for column, heading in enumerate(_HEADING):
-        report.add_column(heading, justify="right" if column else "left")
-    for line in lines(found):
-        report.add_row(*line)
-    # Whole also where the output is no terminal.
-    console = Console()
-    Console(width=max(console.width, 140)).print(report)
+    Benchmark(
+        names=tuple(cases()),
+        figures=figures,
+        title="Costs of precompiles (*: the most that a gas buys of one)",
+        heading=_HEADING,
+        texts=1,
+        width=140,
+        lines=lines,
+        budget=BUDGET,
+        document=DOCUMENT,
+        marks=(BEGIN, FINISH),
+        markdown=markdown,
+    ).run(__doc__, arguments)
 
 
 if __name__ == "__main__":
