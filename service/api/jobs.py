@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from service.database import now
 from service.logs import about, get
 from service.models import Code, Job, JobDetail, Options, Page, Problem, Scope, Submission
 from service.problems import Refusal, refusal_of
-from service.queue import MAX_PAGE, KeyConflict, NewJob, QueueFull, Sort
+from service.queue import MAX_PAGE, KeyConflict, NewJob, Queue, QueueFull, Sort
 from service.states import SETTLED, State
 
 logger = get(__name__)
@@ -280,24 +280,25 @@ async def job_detail(request: Request, principal: Reader, job: JobPath) -> Respo
 @router.post("/jobs/{job}/cancel", response_model=Job)
 async def cancel(request: Request, principal: Submitter, job: JobPath) -> Response:
     """Stop a job. Its finished segments are kept, in case it is retried."""
-    context = context_of(request)
-    await _check_own(context, principal, job)
-    changed = await context.call(context.queue.cancel, job)
-    context.wake()
-    with about(job=job):
-        logger.info("cancelled")
-    return _json(changed)
+    return await _change(request, principal, job, Queue.cancel, "cancelled")
 
 
 @router.post("/jobs/{job}/retry", response_model=Job)
 async def retry(request: Request, principal: Submitter, job: JobPath) -> Response:
     """Have a job that failed or was cancelled proved after all; it goes on from its finished segments."""
+    return await _change(request, principal, job, Queue.retry, "retried")
+
+
+async def _change(
+    request: Request, principal: Principal, job: str, change: Callable[[Queue, str], Job], said: str
+) -> Response:
+    """Change a job's state for who may, and tell those who prove."""
     context = context_of(request)
     await _check_own(context, principal, job)
-    changed = await context.call(context.queue.retry, job)
+    changed = await context.call(change, context.queue, job)
     context.wake()
     with about(job=job):
-        logger.info("retried")
+        logger.info(said)
     return _json(changed)
 
 
