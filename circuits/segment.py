@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from circuits import carry
 from circuits.air.circuit import Circuit, Description, table_statistics
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, bit, element
@@ -26,6 +27,7 @@ from circuits.air.sources import files_digest
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
+from circuits.carry import CARRY
 from circuits.component import Acting, Answering, Component
 from circuits.fields import calls as field_calls
 from circuits.fields import listings
@@ -73,7 +75,7 @@ from circuits.precompiles import blake2f, hashes, modexp
 from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
-from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
+from circuits.statement import CARRY_START, CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
 from circuits.transactions import (
     access_list,
     authorization,
@@ -95,6 +97,8 @@ class Columns(Layout):
 
     real = bit("1 on the first row")
     end_time = element("time after the last operation", by="chain bus")
+    opens = bit("1: it has leaves of the access tree")
+    carried = element("messages that are carried in, and out", 2, by="carry bus")
     writes = element("number of writes to leaves", by="writes bus")
 
 
@@ -110,17 +114,25 @@ class Segment(Table):
         real = row.real
         air.require(real - air.is_first, "one segment")
         air.require(public.version - CIRCUIT_VERSION, "circuit version")
-        air.send(CHAIN, public.first_operation, 0, public.operations_in, public.receipts_in, count=real)
+        air.require(public.time_out * (public.time_out - row.end_time) * real, "the time at the end")
+        air.send(CHAIN, public.first_operation, public.time_in, public.operations_in, public.receipts_in, count=real)
         air.receive(CHAIN, public.end_operation, row.end_time, public.operations_out, public.receipts_out, count=real)
         air.send(WRITES, 0, [air.constant(int(e)) for e in WRITES_START], count=real)
         air.receive(WRITES, row.writes, public.writes_out, count=real)
-        air.receive(TREE, public.depth, 0, public.access_in, public.access_out, count=real)
+        air.receive(TREE, public.depth, 0, public.access_in, public.access_out, count=row.opens)
+        air.require(row.opens * (1 - real), "padding opens nothing")
+        air.require_equal(public.access_in, public.access_out, "without leaves nothing changes", when=real - row.opens)
+        for out, digest in enumerate((public.carry_in, public.carry_out)):
+            air.send(CARRY, out, 0, [air.constant(int(e)) for e in CARRY_START], count=real)
+            air.receive(CARRY, out, row.carried[out], digest, count=real)
 
 
-def _fill_segment(execution: Execution) -> Matrix:
+def fill_segment_row(execution: Execution) -> Matrix:
+    """The row of the segment table, where nothing is carried."""
     matrix = np.zeros((1, Columns.width), dtype=np.uint32)
     matrix[0, Columns.offsets["real"]] = 1
     matrix[0, Columns.offsets["end_time"]] = execution.next_time
+    matrix[0, Columns.offsets["opens"]] = 1
     matrix[0, Columns.offsets["writes"]] = len(StateView.of(execution).writes.chain) - 1
     return matrix
 
@@ -191,15 +203,17 @@ def _of_module(module: ModuleType, fork: Fork) -> tuple[Component, ...]:
 
 
 def _components(fork: Fork) -> list[Component]:
-    own: list[Component] = [Acting(Segment(), _fill_segment)]
+    own: list[Component] = [Acting(Segment(), fill_segment_row)]
     functions: list[Component] = [
         Answering(bitwise_bytes.BitwiseBytes(), BITWISE_BYTES, lambda _, asked: bitwise_bytes.fill(asked)),
         Answering(poseidon2.Poseidon2(), POSEIDON2, lambda _, asked: poseidon2.fill(asked[:, : 2 * DIGEST])),
         Answering(range.RANGE_16, RANGE16, lambda _, asked: range.RANGE_16.fill(asked[:, 0])),
         Answering(range.RANGE_15, RANGE15, lambda _, asked: range.RANGE_15.fill(asked[:, 0]) if len(asked) else None),
     ]
+    # What is carried is known only once all else is filled (`circuits.parts`); a segment that is whole carries nothing.
+    carried: list[Component] = [Acting(table, lambda _: None) for table in carry.TABLES]
     modules = [c for module in _MODULES for c in _of_module(module, fork)]
-    return [*own, *modules, *copies.COPY_COMPONENTS, *functions]
+    return [*own, *carried, *modules, *copies.COPY_COMPONENTS, *functions]
 
 
 def in_order(components: Sequence[Component]) -> list[Component]:
@@ -309,16 +323,30 @@ def _segment_circuit(circuit: str) -> Circuit:
 
 @dataclass(frozen=True)
 class FilledSegment:
-    """Traces (None: the table is absent) and public values of one segment, in the order of its circuit's tables."""
+    """The tables of a segment.
+
+    Attributes:
+        traces: in the order of the circuit's tables; None where one is absent.
+        public_values: of the table of segments.
+        execution: what they are filled from; of a part of a run that part.
+        frames: public values of the table of frames: how many frames there are before, and the id of the first one
+            behind, or 0 where no further segment asks.
+    """
 
     traces: list[Matrix | None]
     public_values: SegmentPublicValues
     circuit: Circuit
+    execution: Execution
+    frames: tuple[int, int] = (0, 0)
 
     @property
     def public_lists(self) -> list[list[int]]:
-        """Public values per table: only the segment table has any."""
-        return [self.public_values.to_list() if table.name == Segment.name else [] for table in self.circuit.tables]
+        """Public values per table: those of the segment, and how its frames are numbered."""
+        stated = {Segment.name: self.public_values.to_list(), frames.Frames.name: list(self.frames)}
+        return [
+            [] if trace is None else stated.get(table.name, [])
+            for table, trace in zip(self.circuit.tables, self.traces, strict=True)
+        ]
 
 
 def public_values(execution: Execution) -> SegmentPublicValues:
@@ -337,13 +365,17 @@ def public_values(execution: Execution) -> SegmentPublicValues:
         writes_out=StateView.of(execution).writes.chain[-1],
         access_in=access_tree.access_root(batch, first),
         access_out=access_tree.access_root(batch, end),
+        time_in=0,
+        time_out=0,
+        carry_in=CARRY_START,
+        carry_out=CARRY_START,
     )
 
 
 def fill(execution: Execution) -> FilledSegment:
     """All tables of a segment."""
-    filled = fill_acting(execution)
-    return FilledSegment(answer(execution, filled), public_values(execution), segment_circuit(execution.fork))
+    traces = answer(execution, fill_acting(execution))
+    return FilledSegment(traces, public_values(execution), segment_circuit(execution.fork), execution)
 
 
 def fill_acting(execution: Execution) -> dict[str, Matrix | None]:

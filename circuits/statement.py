@@ -20,7 +20,18 @@ from circuits.functions.poseidon2 import compress, compress_chain
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
-CIRCUIT_VERSION = 4
+CIRCUIT_VERSION = 5
+
+#: Tables that only the last segment of a run may have (`circuits.carry`): they number their rows (ids are row numbers,
+#: words of a frame's memory are counted), or have one row for each account and slot; and those that talk to these
+#: alone.
+LAST_TABLES = frozenset(
+    {
+        *("memory", "block", "code", "calldata", "init_code"),
+        *("account_leaf", "account_code_leaf", "storage_leaf", "account", "account_code", "storage"),
+        *("code_leaf", "hash_leaf", "access_node"),
+    }
+)
 
 Digests = NDArray[np.uint32]
 
@@ -185,10 +196,12 @@ TAG_KEY = 19
 TAG_BUFFER = 21
 TAG_ACCESS_LIST = 22
 TAG_AUTHORIZATIONS = 26
+TAG_CARRY = 27
 
 OPERATIONS_START = initial(TAG_OPERATIONS)
 RECEIPTS_START = initial(TAG_RECEIPTS)
 WRITES_START = initial(TAG_WRITES)
+CARRY_START = initial(TAG_CARRY)
 BUFFER_START = initial(TAG_BUFFER)
 ACCESS_LIST_START = initial(TAG_ACCESS_LIST)
 AUTHORIZATIONS_START = initial(TAG_AUTHORIZATIONS)
@@ -278,6 +291,10 @@ class PublicColumns(Layout):
     writes_out = element("running hash of the segment's writes to leaves", DIGEST, by=_VERIFIER)
     access_in = element("root of the access tree before the segment", DIGEST, by=_VERIFIER)
     access_out = element("root of the access tree behind the segment", DIGEST, by=_VERIFIER)
+    time_in = element("time at which the segment begins", by=_VERIFIER)
+    time_out = element("time at which it ends; 0 where nobody asks", by=_VERIFIER)
+    carry_in = element("running hash of what the segment before has left open", DIGEST, by=_VERIFIER)
+    carry_out = element("running hash of what the segment leaves open", DIGEST, by=_VERIFIER)
 
 
 @dataclass(frozen=True)
@@ -295,6 +312,10 @@ class SegmentPublicValues:
     writes_out: Digests
     access_in: Digests
     access_out: Digests
+    time_in: int
+    time_out: int
+    carry_in: Digests
+    carry_out: Digests
 
     def to_list(self) -> list[int]:
         """Canonical integers in the order of `PublicColumns`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Bounds of the circuits: a batch outside of them is valid, but cannot be proved.
 MAX_GAS = 2**30 - 1  # that code may use; a gas limit may have 64 bits
 MAX_GAS_LIMIT = 2**64 - 1
+MAX_REFUND = 2**30 - 1  # of the counter of a transaction, at any time
 MAX_OPERATIONS = 2**24 - 1  # transactions, withdrawals and calls of system contracts
 MAX_CALLDATA_BYTES = 2**22
 MAX_ACCESS_LIST = 2**16  # addresses and storage keys together
@@ -126,6 +127,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_transactions(executed, trace),
             *_steps(trace),
             *_gas(trace),
+            *_refunds(trace),
             *_blake2f(trace),
             *_codes(trace),
             *_ancestors(trace),
@@ -458,6 +460,15 @@ def _ancestors(trace: ExecutionTrace) -> Iterator[Refusal]:
         if number < parent and trace.results.word[int(trace.results_start[step])].any():
             yield Refusal(_place_of_step(trace, step), f"BLOCKHASH of a block before the parent {parent}")
             return
+
+
+def _refunds(trace: ExecutionTrace) -> Iterator[Refusal]:
+    """A refund counter above what is counted: only with a gas limit that is above, too."""
+    accesses, keys = trace.accesses, trace.keys
+    counters = np.flatnonzero(keys.kind[accesses.key] == StateKind.REFUND)
+    large = counters[_small(accesses.after[counters]) > MAX_REFUND]
+    if len(large):
+        yield Refusal(_place_of_access(trace, int(large[0])), f"refunds of more than {MAX_REFUND} gas")
 
 
 def _empty_accounts(trace: ExecutionTrace) -> Iterator[Refusal]:

@@ -148,13 +148,18 @@ def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[Segmen
         stated = check_contents(file, [job.plan.heights for job in jobs])
     except Rejected as error:
         raise UnsupportedFeature(f"a proof file that the verifier refuses ({error})") from error
-    for job, values in zip(jobs, stated, strict=True):
-        if job.public_values.to_list() != values:
+    for job, expected in zip(jobs, stated, strict=True):
+        if (job.public_values.to_list(), list(job.frames)) != (expected.values, expected.frames):
             raise UnsupportedFeature(f"segment {job.plan.index} does not state what the verifier expects of it")
 
 
 def _segment(job: SegmentJob, proof: SegmentProof) -> SegmentRecord:
     made = job.writes
-    writes = Writes(made.scope.astype(np.uint32), made.leaf.astype(np.uint32), made.value, made.nonce)
-    codes = CodeWrites(made.code_scope.astype(np.uint32), made.code_leaf.astype(np.uint32), made.code_hash)
-    return SegmentRecord(job.plan.first, job.plan.end, job.plan.log_stacked_height, writes, proof.proof, codes)
+    if made is None:
+        writes, codes = Writes.from_bytes(b""), CodeWrites.from_bytes(b"")
+    else:
+        writes = Writes(made.scope.astype(np.uint32), made.leaf.astype(np.uint32), made.value, made.nonce)
+        codes = CodeWrites(made.code_scope.astype(np.uint32), made.code_leaf.astype(np.uint32), made.code_hash)
+    return SegmentRecord(
+        job.plan.first, job.plan.end, job.plan.log_stacked_height, writes, proof.proof, codes, job.open_end
+    )

@@ -12,7 +12,7 @@ from circuits.air.field import Matrix
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.instructions.step import Step
-from circuits.segment import TableHeight, answer, fill_acting, segment_circuit
+from circuits.segment import FilledSegment, TableHeight
 from executor.opcodes import instruction_set
 
 
@@ -119,17 +119,12 @@ def weight(cells: float, messages: float) -> float:
     return cells + 6.5 * messages
 
 
-def costs_of(execution: Execution) -> Costs:
-    """The costs of the segment of an execution; its tables are filled to find out."""
-    return costs_of_tables(execution, answer(execution, fill_acting(execution)))
-
-
-def costs_of_tables(execution: Execution, traces: Sequence[Matrix | None]) -> Costs:
-    """The costs of the segment of an execution, of which these are the filled tables in the circuit's order."""
-    circuit = segment_circuit(execution.fork)
+def costs_of(filled: FilledSegment) -> Costs:
+    """The costs of a segment."""
+    execution, circuit = filled.execution, filled.circuit
     tables: list[TableCost] = []
     shares = np.zeros((256, 2))
-    for table, matrix, size in zip(circuit.tables, traces, circuit.statistics, strict=True):
+    for table, matrix, size in zip(circuit.tables, filled.traces, circuit.statistics, strict=True):
         if matrix is None:
             continue
         is_instruction = issubclass(table.layout, Step)
@@ -141,7 +136,8 @@ def costs_of_tables(execution: Execution, traces: Sequence[Matrix | None]) -> Co
             share = np.bincount(opcodes, minlength=256) / len(opcodes)
             shares[:, 0] += share * cost.cells
             shares[:, 1] += share * cost.messages
-    steps = np.bincount(execution.opcode, minlength=256)
+    within = execution.within(execution.time)
+    steps = np.bincount(execution.opcode[within], minlength=256)
     names = instruction_set(execution.fork.added_instructions).names
     instructions = [
         InstructionCost(
@@ -150,8 +146,8 @@ def costs_of_tables(execution: Execution, traces: Sequence[Matrix | None]) -> Co
         for opcode in np.flatnonzero(steps).tolist()
     ]
     return Costs(
-        len(execution.step),
-        execution.end - execution.first,
+        int(within.sum()),
+        int(execution.within(execution.begin_time).sum()),
         tuple(sorted(tables, key=lambda t: -weight(t.cells, t.messages))),
         tuple(sorted(instructions, key=lambda i: -weight(i.cells, i.messages))),
     )

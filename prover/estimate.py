@@ -116,7 +116,10 @@ class Estimator:
         each[transactions] += PER_CALLDATA_WORD * calldata[rows]
         self._bytes = np.append(0.0, np.cumsum(each))
 
-        self._equations = _equations(batch, of_frame, count)
+        self._equations = {
+            name: np.append(0, np.cumsum(np.bincount(of_frame[calls], weights=rows, minlength=count))).astype(np.int64)
+            for name, (calls, rows) in _equations(batch).items()
+        }
 
         of_access = _operations(operations.first_access, len(trace.accesses))
         key = trace.accesses.key.astype(np.int64)
@@ -165,8 +168,44 @@ class Estimator:
         return Estimate(rest, rows)
 
 
-def _equations(batch: Batch, of_frame: Integers, operations: int) -> dict[str, Integers]:
-    """Rows of the tables of equations before each operation, (operations + 1,).
+def of_steps(batch: Batch) -> tuple[NDArray[np.float64], dict[str, Integers]]:
+    """What each step of a batch is expected to take, but for what operations need once.
+
+    Returns:
+        As in `Estimate`, of each step of the trace (steps,): bytes, and rows.
+    """
+    trace = batch.trace
+    steps, frames, memory, hashes = trace.steps, trace.frames, trace.memory, trace.hashes
+    rest = np.full(len(steps), PER_STEP, dtype=np.float64)
+    rest[np.isin(steps.opcode, _PRODUCTS)] += PER_PRODUCT
+    words = -(-memory.size.astype(np.int64) // _WORD_BYTES)
+    np.add.at(rest, memory.step, PER_WORD * words)
+    caller = frames.call_step.astype(np.int64)
+    opened = np.flatnonzero(proved_frames(trace) & (caller != NONE))
+    np.add.at(rest, caller[opened], PER_FRAME)
+    for frame, cost in _powers(trace):
+        if caller[frame] != NONE:
+            rest[caller[frame]] += cost
+    rows: dict[str, Integers] = {}
+
+    def add(name: str, step: Integers, count: Integers) -> None:
+        rows[name] = np.zeros(len(steps), dtype=np.int64)
+        known = step != NONE
+        np.add.at(rows[name], step[known], count[known])
+
+    hashed = np.flatnonzero(np.isin(hashes.purpose, _HASHED))
+    blocks = hashes.input_size[hashed].astype(np.int64) // RATE + 1
+    add(keccak_f.KeccakF.name, hashes.step[hashed].astype(np.int64), keccak_f.ROUNDS * blocks)
+    calls, rounds, _ = blake2f_calls(trace)
+    runs = frames.outcome[calls] == Outcome.SUCCESS
+    add(blake2f.Blake2fRounds.name, caller[calls[runs]], rounds[runs])
+    for name, (calls, count) in _equations(batch).items():
+        add(name, caller[calls], count)
+    return rest, rows
+
+
+def _equations(batch: Batch) -> dict[str, tuple[Integers, Integers]]:
+    """For each table of equations: frames (n,) that are calls of what uses it, and the rows (n,) that each takes.
 
     Each call is as large as it can be: none whose size is not right or whose gas is not paid, and of others all parts.
     """
@@ -179,7 +218,9 @@ def _equations(batch: Batch, of_frame: Integers, operations: int) -> dict[str, I
         for kind, made in (("narrow", NARROW_TABLES), ("wide", WIDE_TABLES))
         for limbs, table in made.items()
     }
-    sums = {name: np.zeros(operations + 1, dtype=np.int64) for name in tables.values()}
+    found: dict[str, list[tuple[Integers, Integers]]] = {
+        name: [(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))] for name in tables.values()
+    }
     for number, programs in listed_rows().items():
         calls = np.flatnonzero(runs & (called == number))
         if not len(calls):
@@ -189,9 +230,11 @@ def _equations(batch: Batch, of_frame: Integers, operations: int) -> dict[str, I
         for (kind, limbs), name in tables.items():
             part = max((p.rows[kind] for p in programs if p.limbs == limbs and p.is_part), default=0)
             rest = max((p.rows[kind] for p in programs if p.limbs == limbs and not p.is_part), default=0)
-            rows = np.bincount(of_frame[calls], weights=rest + part * parts, minlength=operations)
-            sums[name][1:] += np.cumsum(rows.astype(np.int64))
-    return sums
+            found[name].append((calls, rest + part * parts))
+    return {
+        name: (np.concatenate([calls for calls, _ in own]), np.concatenate([rows for _, rows in own]))
+        for name, own in found.items()
+    }
 
 
 def _powers(trace: ExecutionTrace) -> Iterator[tuple[int, int]]:

@@ -5,10 +5,9 @@ and one made with twenty consist of the same segments, and a run can be resumed 
 are those of the filled tables, padding included.
 """
 
-import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import pairwise
 from typing import NoReturn
@@ -19,6 +18,7 @@ from executor.errors import UnsupportedFeature
 from executor.forks import CANCUN, Fork
 from prover.errors import CostError
 from prover.estimate import Estimate, Estimator
+from prover.runs import Division, Part, Run, Runs, divide, divide_evenly
 from verifier.errors import Invalid
 from verifier.keys import SUPPORTED_HEIGHTS
 from verifier.sizes import check_segment_size
@@ -31,6 +31,9 @@ WORKER_BYTES = 512 << 20
 
 #: Memory of one segment unless said otherwise.
 DEFAULT_SEGMENT_BYTES = 1 << 30
+
+#: What one operation takes beyond this is divided, where no other budget is named.
+LARGEST_SEGMENT_BYTES = 6 << 30
 
 #: Wanted width of the stacked matrix: proofs of wider ones are longer, narrower ones pay for their height in time. That
 #: price is measured: nothing to speak of up to 2^18, where proofs are short for free, about doubling from there on.
@@ -49,8 +52,11 @@ MAX_FILLINGS = 3
 #: Bounds of the largest segment that are tried.
 BOUNDS = 32
 
-#: An operation that is expected to take more than this and twice the budget is refused without filling its tables,
-#: which takes memory, too. Bytes.
+#: An operation that is expected to take so often what there may be is divided without being filled as one segment.
+CERTAIN = 3
+
+#: A step that is expected to take more than this and twice the budget is refused without filling any tables, which
+#: takes memory, too. Bytes.
 HOPELESS_BYTES = 32 << 30
 
 
@@ -70,10 +76,12 @@ class Budget:
         memory: estimated peak memory of filling and proving it, bytes. None: the default, and what one operation needs
             that takes more.
         operations: number of operations, None for any.
+        steps: where it is not None, a segment ends after so many steps, wherever that is, whatever it takes.
     """
 
     memory: int | None = None
     operations: int | None = None
+    steps: int | None = None
 
     @property
     def bytes(self) -> int:
@@ -81,13 +89,14 @@ class Budget:
         return DEFAULT_SEGMENT_BYTES if self.memory is None else self.memory
 
     @property
+    def largest(self) -> int:
+        """What a segment may take of an operation that is not divided, or is."""
+        return LARGEST_SEGMENT_BYTES if self.memory is None else self.memory
+
+    @property
     def hopeless(self) -> int:
-        """An operation that is expected to take more than this is refused without finding out."""
+        """A step that is expected to take more than this is refused without finding out."""
         return max(HOPELESS_BYTES, 2 * self.bytes)
-
-
-#: As large as the verifier allows.
-UNLIMITED = Budget(memory=sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,8 @@ class SegmentPlan:
         cells, interactions: of all tables, padding included.
         log_stacked_height: parameter of the engine, and so of the keys, for this segment.
         fork: whose circuit and keys it has, by name.
+        run, part: which part of a run it is, if it is not whole, and what it states; then `first .. end - 1` are the
+            operations that begin in it.
     """
 
     index: int
@@ -111,11 +122,28 @@ class SegmentPlan:
     interactions: int
     log_stacked_height: int
     fork: str = CANCUN.circuit
+    run: Run | None = None
+    part: Part | None = field(default=None, compare=False)  # follows from the rest
 
     @property
     def operations(self) -> int:
-        """Number of operations."""
+        """Number of operations that begin in it."""
         return self.end - self.first
+
+    @property
+    def begin(self) -> int:
+        """The first operation that it works on."""
+        return self.first if self.run is None else self.run.first
+
+    @property
+    def content(self) -> str:
+        """What it proves, in words."""
+        if self.run is None:
+            return f"operations {self.first} to {self.end - 1}"
+        part = f"part {self.run.number + 1} of {len(self.run.cuts) + 1}"
+        if self.run.end == self.run.first + 1:
+            return f"{part} of operation {self.run.first}"
+        return f"{part} of operations {self.run.first} to {self.run.end - 1}"
 
     @property
     def memory(self) -> int:
@@ -140,6 +168,7 @@ class Planner:
         check: raises `Invalid` for heights that the verifier refuses with a value of log_stacked_height.
         place: block of an operation in the batch, and its transaction in the block, None for another operation.
         fork: whose circuit it is, by name.
+        runs: of the batch; without them no operation is divided.
     """
 
     def __init__(
@@ -151,6 +180,7 @@ class Planner:
         check: Callable[[Mapping[str, int], int], object] = lambda heights, log_stacked_height: None,
         place: Callable[[int], tuple[int | None, int | None]] = lambda operation: (None, None),
         fork: str = CANCUN.circuit,
+        runs: Runs | None = None,
     ) -> None:
         self._tables = tables
         self._heights = cache(heights)
@@ -159,6 +189,8 @@ class Planner:
         self._check = check
         self._place = place
         self._fork = fork
+        self._runs = runs
+        self._divided: dict[tuple[int, int], Division] = {}
 
     def plan(self, cuts: Sequence[int], budget: Budget | None = None, index: int = 0) -> list[SegmentPlan]:
         """Segments that cover all operations between the first and the last cut, in order; none without operations.
@@ -177,11 +209,67 @@ class Planner:
             UnsupportedFeature: it is larger than the verifier allows a segment to be.
         """
         budget = budget or Budget()
+        if budget.steps is not None and self._runs is not None and len(cuts) > 1:
+            pair = cuts[0], cuts[-1]
+            self._divided[pair] = divide_evenly(self._runs.execution(*pair), budget.steps)
+            return self._parts(index, *pair)
         for first, end in pairwise(cuts):
-            if self._guess(first, end) > budget.hopeless:
+            if self._runs is None and self._guess(first, end) > budget.hopeless:
                 raise self._too_large(first, end, self._guess(first, end), budget)
         found = [pair for run in _runs(cuts, budget.operations) for pair in _Search(self, run, budget).segments()]
-        return [self.segment(index + number, first, end) for number, (first, end) in enumerate(found)]
+        plans: list[SegmentPlan] = []
+        for first, end in found:
+            if (first, end) in self._divided:
+                plans += self._parts(index + len(plans), first, end)
+            else:
+                plans.append(self.segment(index + len(plans), first, end))
+        return plans
+
+    def divide(self, first: int, end: int, budget: Budget) -> None:
+        """Divide the operations `first .. end - 1`, which fit into no segment, into parts that do.
+
+        Raises:
+            CostError, UnsupportedFeature: they cannot be divided.
+        """
+        if self._runs is None:
+            self._refuse(first, end, budget)
+        execution = self._runs.execution(first, end)
+        weights = self._runs.weights(execution, self._bytes_per_row)
+        if len(weights) < 2 or weights.max() > budget.hopeless:
+            raise self._too_large(first, end, self._guess(first, end), budget)
+        found = divide(execution, weights, self._memory_or_refused, budget.largest, WORKER_BYTES)
+        if found is None:
+            if (guess := self._guess(first, end)) > budget.hopeless:
+                raise self._too_large(first, end, guess, budget)  # to fill it as one segment takes too much memory
+            self._refuse(first, end, budget)
+        self._divided[first, end] = found
+
+    def _parts(self, index: int, first: int, end: int) -> list[SegmentPlan]:
+        """The segments of operations that are divided, from an index on."""
+        division = self._divided[first, end]
+        return [
+            SegmentPlan(
+                index + number,
+                part.public_values.first_operation,
+                part.public_values.end_operation,
+                part.heights,
+                cells=self._sum(part.heights, "columns"),
+                interactions=self._sum(part.heights, "interactions"),
+                log_stacked_height=self._stacked_height(part.heights),
+                fork=self._fork,
+                run=Run(first, end, division.cuts, number),
+                part=part,
+            )
+            for number, part in enumerate(division.parts)
+        ]
+
+    def _memory_or_refused(self, heights: Mapping[str, int]) -> float:
+        """Memory of a segment with tables of these heights; infinity if the verifier refuses it."""
+        try:
+            self._check(heights, self._stacked_height(heights))
+        except Invalid:
+            return float("inf")
+        return self._memory_of(heights)
 
     def segment(self, index: int, first: int, end: int) -> SegmentPlan:
         """The plan of the segment of operations `first .. end - 1`.
@@ -225,6 +313,10 @@ class Planner:
         except Invalid as error:
             return str(error)
         return None
+
+    @property
+    def _bytes_per_row(self) -> dict[str, int]:
+        return {name: memory_of(t.columns, t.interactions) - WORKER_BYTES for name, t in self._tables.items()}
 
     def _guess(self, first: int, end: int) -> int:
         """The memory that a segment is expected to take."""
@@ -336,14 +428,19 @@ class _Search:
         """Find out what a segment takes.
 
         Raises:
-            CostError, UnsupportedFeature: nothing divides it, and it does not fit.
+            CostError, UnsupportedFeature: it does not fit, nor do parts of it.
         """
         planner, budget = self._planner, self._budget
+        if self._is_single(pair) and planner._guess(*pair) > min(budget.hopeless, CERTAIN * budget.largest):
+            self._filled[pair] = planner._guess(*pair)
+            planner.divide(*pair, budget)
+            return
         refused = planner._refusal(*pair) is not None
         needed = self._filled[pair] = planner._memory(*pair)
-        if self._is_single(pair) and (refused or (needed > budget.bytes and budget.memory is not None)):
-            planner._refuse(*pair, budget)
-        if refused:
+        if self._is_single(pair):
+            if refused or needed > budget.largest:
+                planner.divide(*pair, budget)
+        elif refused:
             # What is expected is memory alone: it does not tell where the verifier's bounds are.
             self._refused.add(pair)
             self._allowed = min(self._allowed, (needed + WORKER_BYTES) // 2)
@@ -472,6 +569,7 @@ def planner_for(batch: Batch, fork: Fork = CANCUN) -> Planner:
         partial(check_segment_size, circuit),
         batch.operations.place,
         fork.circuit,
+        Runs(batch),
     )
 
 
@@ -496,10 +594,6 @@ def plan_whole(batch: Batch) -> SegmentPlan:
     Raises:
         ValueError: they are of forks with different circuits.
         CostError: they are more than the verifier allows in one segment.
-        UnsupportedFeature: one of them is.
     """
     ((fork, _, _),) = batch.runs()
-    planner = planner_for(batch, fork)
-    # What no segment can hold is the reason where there is such a thing.
-    planner.plan(batch.operations.cuts.tolist(), UNLIMITED)
-    return planner.segment(0, 0, len(batch.operations))
+    return planner_for(batch, fork).segment(0, 0, len(batch.operations))

@@ -2,21 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from typing import Literal, TypeAlias
 
 import zkevm_native
 
 from circuits.batch.execution import Batch, Execution
+from circuits.parts import fill_parts
 from circuits.segment import FilledSegment, fill, public_values, segment_circuit
 from circuits.state.state_view import StateView, Writes
 from circuits.statement import SegmentPublicValues
 from executor.forks import CIRCUIT_FORKS
-from prover.costs import Costs, costs_of_tables
+from prover.costs import Costs, costs_of
 from prover.planner import SegmentPlan
+from prover.runs import Run, Spool
 from prover.store import content_key
 from verifier import keys
+from verifier.container import OpenEnd
 
 #: What runs the engine's prover: our device, or the engine's own, which proves the same and is slower.
 Device: TypeAlias = Literal["own", "stock"]
@@ -28,15 +31,24 @@ class SegmentJob:
 
     Attributes:
         plan: its operations and the engine's parameter.
-        writes: what it leaves.
-        public_values: what its proof will state.
+        writes: what it leaves; None where the next segment goes on with its operation.
+        public_values, frames: what its proof will state (`circuits.segment.FilledSegment`).
         key: hash of everything its proof depends on (what it states and with which key); it is stored under this name.
     """
 
     plan: SegmentPlan
-    writes: Writes
+    writes: Writes | None
     public_values: SegmentPublicValues
     key: str
+    frames: tuple[int, int] = (0, 0)
+
+    @property
+    def open_end(self) -> OpenEnd | None:
+        """What the next segment goes on from, if this one ends within an operation."""
+        if self.plan.run is None or self.plan.run.is_last:
+            return None
+        values = self.public_values
+        return OpenEnd(values.time_out, self.frames[1], tuple(int(element) for element in values.carry_out))
 
 
 @dataclass(frozen=True)
@@ -89,20 +101,45 @@ def segment_jobs(batch: Batch, plans: Sequence[SegmentPlan]) -> list[SegmentJob]
 
 
 def _job(batch: Batch, plan: SegmentPlan) -> SegmentJob:
-    execution = Execution(batch, plan.first, plan.end)
-    stated = public_values(execution)
+    run, part = plan.run, plan.part
+    execution = Execution(batch, run.first, run.end) if run else Execution(batch, plan.first, plan.end)
+    stated, frames = (part.public_values, part.frames) if part else (public_values(execution), (0, 0))
+    writes = StateView.of(execution).writes if run is None or run.is_last else None
     key = content_key(
         segment_circuit(execution.fork).digest.encode(),
         zkevm_native.VERSION.encode(),
         plan.log_stacked_height.to_bytes(4, "little"),
-        repr(stated.to_list()).encode(),
+        repr((stated.to_list(), frames)).encode(),
     )
-    return SegmentJob(plan, StateView.of(execution).writes, stated, key)
+    return SegmentJob(plan, writes, stated, key, frames)
 
 
-def fill_segment(batch: Batch, job: SegmentJob) -> FilledSegment:
+class _FilledRun:
+    """The parts of a run as far as they are filled: the traces of each are given away once."""
+
+    def __init__(self, batch: Batch, run: Run) -> None:
+        self._execution, self._cuts = Execution(batch, run.first, run.end), run.cuts
+        self._parts: dict[int, FilledSegment] = {}
+        self._spool = Spool()
+
+    def take(self, number: int) -> FilledSegment:
+        """A part with its traces."""
+        if number not in self._parts:
+            self._parts = dict(enumerate(fill_parts(self._execution, self._cuts, self._spool)))
+        return self._parts.pop(number)
+
+
+@lru_cache(maxsize=1)
+def _filled_run(batch: Batch, whole: Run) -> _FilledRun:
+    """The parts of a run; filled once for all that are asked for one after the other."""
+    return _FilledRun(batch, whole)
+
+
+def fill_segment(batch: Batch, plan: SegmentPlan) -> FilledSegment:
     """The tables and public values of a segment."""
-    return fill(Execution(batch, job.plan.first, job.plan.end))
+    if plan.run is not None:
+        return _filled_run(batch, replace(plan.run, number=0)).take(plan.run.number)
+    return fill(Execution(batch, plan.first, plan.end))
 
 
 def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = "own") -> SegmentProof:
@@ -119,10 +156,9 @@ def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = 
     """
     key = proving_key(job.plan.fork, job.plan.log_stacked_height)
     start = time.perf_counter()
-    execution = Execution(batch, job.plan.first, job.plan.end)
-    filled = fill(execution)
+    filled = fill_segment(batch, job.plan)
     filled_at = time.perf_counter()
-    costs = costs_of_tables(execution, filled.traces)
+    costs = costs_of(filled)
     # The engine takes the traces over: nobody needs them afterwards, and memory is what limits a segment's size.
     proof, measured = zkevm_native.prove(key, filled.traces, filled.public_lists, threads, consume=True, device=device)
     statistics = SegmentStatistics(
@@ -142,5 +178,6 @@ def is_proof_of(proof: bytes, job: SegmentJob) -> bool:
         verified = zkevm_native.verify(verifying_key(job.plan.fork, job.plan.log_stacked_height), proof)
     except zkevm_native.EngineError:
         return False
-    stated = [values for values in verified.public_values if values]
-    return stated == [job.public_values.to_list()]
+    stated = {"segment": job.public_values.to_list(), "frame": list(job.frames) if "frame" in job.plan.heights else []}
+    names = segment_circuit(CIRCUIT_FORKS[job.plan.fork]).names
+    return [list(values) for values in verified.public_values] == [stated.get(name, []) for name in names]

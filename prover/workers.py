@@ -26,8 +26,8 @@ class Workers:
 
 
 def name_of(job: SegmentJob) -> str:
-    """A segment by its number and its operations."""
-    return f"segment {job.plan.index} (operations {job.plan.first} to {job.plan.end - 1})"
+    """A segment by its number and what it proves."""
+    return f"segment {job.plan.index} ({job.plan.content})"
 
 
 def first_line(error: object) -> str:
@@ -43,5 +43,5 @@ def check_memory(batch: Batch, jobs: Sequence[SegmentJob], there_is: float) -> N
         raise CostError(
             f"{name_of(largest)} needs about {needed >> 20} MiB of memory, the workers have {int(there_is) >> 20} MiB",
             "choose smaller segments with --segment-memory, or a machine with more memory",
-            *batch.operations.place(largest.plan.first),
+            *batch.operations.place(largest.plan.begin),
         )

@@ -26,7 +26,7 @@ def estimate(
         BatchError: it is malformed or invalid.
     """
     # Loading these takes seconds, and whoever has it made apart does not need them.
-    from circuits.batch.execution import Batch, Execution
+    from circuits.batch.execution import Batch
     from executor.errors import UnsupportedFeature
     from executor.execute import execute
     from executor.inputs import read_batch
@@ -35,7 +35,7 @@ def estimate(
     from prover.costs import costs_of, total
     from prover.errors import CostError
     from prover.planner import Budget, plan_batch
-    from prover.segment import segment_jobs
+    from prover.segment import fill_segment, segment_jobs
     from service.costing import costs_document
     from service.refusals import problem_of
 
@@ -57,7 +57,7 @@ def estimate(
         plans = plan_batch(planned, Budget(**settings.budget(options or Options())))
         check_assembled(executed, planned, segment_jobs(planned, plans))
         if costs:
-            each = [costs_of(Execution(planned, plan.first, plan.end)) for plan in plans]
+            each = [costs_of(fill_segment(planned, plan)) for plan in plans]
             document = costs_document(total(each), executed, trace)
     except (UnsupportedFeature, CostError) as error:
         return Estimate(**known, unsupported=problem_of(error))

@@ -236,7 +236,7 @@ class _Job:
                     f"{name_of(job)} needs about {job.plan.memory >> 20} MiB of memory, the service may use "
                     f"{allowed >> 20} MiB",
                     "choose smaller segments with segment_memory, or give the service more --memory",
-                    *batch.operations.place(job.plan.first),
+                    *batch.operations.place(job.plan.begin),
                 )
         self._say(
             {
@@ -315,9 +315,9 @@ class _Job:
     def _store(self, proof: bytes, report: ProveReport) -> list[Artifact]:
         from dataclasses import asdict
 
-        from circuits.batch.execution import Execution
         from prover.costs import costs_of, total
         from prover.plots import plot_costs
+        from prover.segment import fill_segment
         from service.artifacts import Kind
         from service.costing import costs_document
 
@@ -348,10 +348,7 @@ class _Job:
         }
         # Segments that an earlier try proved are filled again, which takes a small part of proving them.
         batch = self._batch
-        each = [
-            self._costs.get(job.plan.index) or costs_of(Execution(batch, job.plan.first, job.plan.end))
-            for job in self._jobs
-        ]
+        each = [self._costs.get(job.plan.index) or costs_of(fill_segment(batch, job.plan)) for job in self._jobs]
         costs = total(each)
         picture = self._folder / "plot.svg"
         plot_costs(costs, f"batch of {report.blocks} blocks", picture)

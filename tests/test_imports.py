@@ -56,14 +56,16 @@ ROOMS: dict[str, str] = {
     "state": "air batch component functions hashing limbs statement widths",
     "frames": "air batch component functions hashing limbs memory state statement widths",
     "transactions": "air batch component frames hashing limbs memory state statement widths",
-    "instructions": ("air batch component frames functions hashing limbs memory state statement transactions widths"),
+    "instructions": "air batch component frames functions hashing limbs memory state statement transactions widths",
+    "carry": "air frames functions hashing instructions memory state statement transactions widths",
     "modexp": "air batch functions memory widths",
     "precompiles": "air batch component frames functions instructions memory modexp widths",
     "fields": "air batch component frames functions instructions memory programs widths",
     "segment": (
-        "air batch component fields frames functions instructions memory precompiles state statement "
+        "air batch carry component fields frames functions instructions memory precompiles state statement "
         "transactions widths"
     ),
+    "parts": "air batch carry component functions segment statement",
 }
 
 #: Rooms of `scripts`, in the same way.

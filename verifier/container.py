@@ -12,7 +12,10 @@
     codes         [code, ...] of the leaves of that kind, in their order
     state nodes   [RLP of a node of the pre-state's tries, ...], strictly increasing as byte strings
     receipts      [[status, gas used, [[address, topics (32 bytes each), data], ...]], ...] for each transaction
-    segments      [[first operation, end operation, log stacked height, writes, code writes, engine proof], ...]
+    segments      [[first operation, end operation, log stacked height, writes, code writes, open end, engine proof],
+                   ...]
+    open end      empty where the segment ends with an operation, else one string of 40 bytes: time (4), id of the next
+                   frame (4), running hash of what it leaves open (eight elements of 4), all big-endian
     writes        one string, 48 bytes for each: scope (4), leaf (4), value (32), nonce (8), big-endian
     code writes   one string, 40 bytes for each: scope (4), leaf (4), code hash (32), big-endian
 
@@ -30,13 +33,15 @@ import numpy as np
 import rlp
 from numpy.typing import NDArray
 
+from circuits.air.field import MODULUS
+from circuits.widths import DIGEST
 from verifier.errors import Invalid, UnusableInput
 from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES
 from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
-VERSION: Final = 4
+VERSION: Final = 5
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
@@ -56,6 +61,7 @@ MAX_WRITES: Final = 2**20  # of all segments
 MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
 _KEY_BYTES: Final = 53
+_OPEN_END_BYTES: Final = 4 * (2 + DIGEST)
 _WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
 _CODE_WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("code_hash", ">u2", (16,))])
 
@@ -214,11 +220,46 @@ class CodeWrites:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenEnd:
+    """Where a segment ends within an operation: what the next one goes on from.
+
+    Attributes:
+        time: at which the operations that have begun are over.
+        next_frame: id of the first frame that the next segment opens.
+        carry: running hash of what the segment leaves open (`circuits.carry`), 8 field elements.
+    """
+
+    time: int
+    next_frame: int
+    carry: tuple[int, ...]
+
+    def to_bytes(self) -> bytes:
+        """40 bytes (see the module)."""
+        return b"".join(number.to_bytes(4, "big") for number in (self.time, self.next_frame, *self.carry))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> OpenEnd:
+        """Inverse of `to_bytes`.
+
+        Raises:
+            Invalid: if the length is another, or a number is no field element.
+        """
+        if len(data) != _OPEN_END_BYTES:
+            raise Invalid(f"an open end of {len(data)} bytes instead of {_OPEN_END_BYTES}")
+        time, next_frame, *carry = np.frombuffer(data, dtype=">u4").tolist()
+        if max(time, next_frame, *carry) >= MODULUS:
+            raise Invalid("an open end with a number that is no field element")
+        return cls(time, next_frame, tuple(carry))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentRecord:
     """The proof of the operations `first` to `end` (exclusive), numbered through the batch.
 
     Attributes:
+        open_end: None where the segment ends with an operation. Otherwise it proves these operations up to some step,
+            and the next segment goes on from there.
         log_stacked_height: selects the verifying key.
         writes, code_writes: what it leaves.
         proof: the engine's own encoding.
@@ -230,6 +271,7 @@ class SegmentRecord:
     writes: Writes
     proof: bytes | memoryview
     code_writes: CodeWrites = field(default_factory=lambda: CodeWrites.from_bytes(b""))
+    open_end: OpenEnd | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,6 +318,7 @@ def encode_proof(file: ProofFile) -> bytes:
                 _uint(segment.log_stacked_height),
                 segment.writes.to_bytes(),
                 segment.code_writes.to_bytes(),
+                segment.open_end.to_bytes() if segment.open_end else b"",
                 bytes(segment.proof),
             ]
             for segment in file.segments
@@ -417,9 +460,14 @@ def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
         left -= len(writes)
         code_writes = CodeWrites.from_bytes(segment.string(f"{what}: code writes", left * _CODE_WRITE.itemsize))
         left -= len(code_writes)
+        open_end = segment.string(f"{what}: open end", _OPEN_END_BYTES)
         proof = segment.view(f"{what}: proof", MAX_SEGMENT_PROOF_BYTES)
         segment.finish(what)
-        segments.append(SegmentRecord(first, end, height, writes, proof, code_writes))
+        segments.append(
+            SegmentRecord(
+                first, end, height, writes, proof, code_writes, OpenEnd.from_bytes(open_end) if open_end else None
+            )
+        )
     return tuple(segments)
 
 

@@ -82,7 +82,7 @@ def check_leaf_room(keys: Sequence[StateKey], proved: Sequence[ProvedSegment], c
             raise Invalid(f"{count:,} {what} among the leaves, of which the segments touch {room[what]:,} at most")
     depth = tree_depth(len(keys))
     for number, segment in enumerate(proved):
-        if segment.stated is not None and list(segment.stated[_DEPTH : _DEPTH + 1]) != [depth]:
+        if segment.stated is not None and segment.stated.values[_DEPTH : _DEPTH + 1] != [depth]:
             raise Invalid(f"segment {number} is not proved of an access tree over {len(keys):,} leaves")
 
 

@@ -16,18 +16,43 @@ from eth_hash.auto import keccak
 from circuits.batch.leaves import LeafKind, LeafValues, account_digests, leaf_digests, levels, tree_depth, word_digests
 from circuits.functions.poseidon2 import compress
 from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes
-from circuits.statement import CIRCUIT_VERSION, CODE_ITEM, WRITE_ITEM, WRITES_START, SegmentPublicValues, running_chain
-from verifier.container import CodeWrites, SegmentRecord, Writes
+from circuits.statement import (
+    CARRY_START,
+    CIRCUIT_VERSION,
+    CODE_ITEM,
+    WRITE_ITEM,
+    WRITES_START,
+    SegmentPublicValues,
+    running_chain,
+)
+from verifier.container import CodeWrites, OpenEnd, SegmentRecord, Writes
 from verifier.errors import Invalid
 from verifier.forks import Fork
 from verifier.keys import PinnedKey
 from verifier.operations import Digests, Operations
-from verifier.sizes import check_heights, check_security
+from verifier.sizes import MAX_LOG_HEIGHT, MAX_TIME, check_heights, check_open, check_run, check_security
 from verifier.state import BatchState
 from verifier.system_contracts import is_delegation, proves_calls, system_contracts
 
 PUBLIC_TABLE: Final = "segment"
-"""The table that holds the public values of a segment; no other table has any."""
+"""The table that holds the public values of a segment."""
+
+FRAME_TABLE: Final = "frame"
+"""The table that says how its frames are numbered; no other table has public values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the proof of a segment states.
+
+    Attributes:
+        values: the public values of the segment.
+        frames: those of its frames: how many there are before, and the id of the first one behind, or 0 where no
+            further segment asks; nothing where the segment has no table of frames.
+    """
+
+    values: list[int]
+    frames: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +61,49 @@ class ProvedSegment:
 
     Attributes:
         rows: of each table that is present, padding included, by name.
-        stated: its public values; None where the proof is yet to be made.
+        stated: None where the proof is yet to be made.
         security_bits: proven at these heights.
     """
 
     rows: Mapping[str, int]
-    stated: Sequence[int] | None
+    stated: Stated | None
     security_bits: float
 
 
 def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
     """Check that the segments follow each other and cover exactly the operations 0 to `operations`.
 
+    A segment with an open end leaves what it has begun to the next one, which may begin nothing of its own.
+
     Raises:
         Invalid: on a gap, an overlap, an empty segment, or a wrong end.
     """
     position = 0
+    goes_on = False
     for number, segment in enumerate(segments):
         if segment.first != position:
             raise Invalid(f"segment {number} starts at operation {segment.first} instead of {position}")
-        if segment.end <= segment.first:
+        if segment.end < segment.first or (segment.end == segment.first and not goes_on):
             raise Invalid(f"segment {number} has no operations")
         position = segment.end
+        goes_on = segment.open_end is not None
+        if segment.open_end is not None and not 0 < segment.open_end.time <= MAX_TIME:
+            raise Invalid(f"segment {number} has an open end at the time {segment.open_end.time}")
+        if segment.open_end is not None and (len(segment.writes) or len(segment.code_writes)):
+            raise Invalid(f"segment {number} has writes and an open end")
+    if goes_on:
+        raise Invalid("the last segment has an open end")
     if position != operations:
         raise Invalid(f"the segments end at operation {position} instead of {operations}")
+
+
+def first_of_runs(segments: Sequence[SegmentRecord]) -> list[int]:
+    """The first operation of the run of each segment, of a plan that `check_plan` accepts."""
+    found: list[int] = []
+    for number, segment in enumerate(segments):
+        goes_on = number > 0 and segments[number - 1].open_end is not None
+        found.append(found[-1] if goes_on else segment.first)
+    return found
 
 
 def circuits_of(segments: Sequence[SegmentRecord], operations: Operations, forks: Sequence[Fork]) -> list[str]:
@@ -74,14 +118,14 @@ def circuits_of(segments: Sequence[SegmentRecord], operations: Operations, forks
         The names of their key sets (`verifier.keys`).
 
     Raises:
-        Invalid: if a segment has operations of two circuits.
+        Invalid: if a segment has operations of two circuits, or goes on with those of another one.
     """
     scopes = np.array(operations.scopes)
     has_operations = scopes[1:] > scopes[:-1]
-    circuits = []
-    for number, segment in enumerate(segments):
+    circuits: list[str] = []
+    for number, (segment, begin) in enumerate(zip(segments, first_of_runs(segments), strict=True)):
         # The last block that begins at or before an operation has it: those before it with the same scope have none.
-        first, last = np.searchsorted(scopes, (segment.first, segment.end - 1), side="right") - 1
+        first, last = np.searchsorted(scopes, (begin, segment.end - 1), side="right") - 1
         own = (first + np.flatnonzero(has_operations[first : last + 1])).tolist()
         names = list(dict.fromkeys(forks[block].circuit for block in own))
         if len(names) > 1:
@@ -97,7 +141,7 @@ def check_writes(segments: Sequence[SegmentRecord], operations: Operations, stat
         Invalid: naming the segment.
     """
     kinds, scopes = state.keys.kind, np.array(operations.scopes)
-    for number, segment in enumerate(segments):
+    for number, (segment, first) in enumerate(zip(segments, first_of_runs(segments), strict=True)):
         writes, codes = segment.writes, segment.code_writes
         scope = np.concatenate([writes.scope, codes.scope]).astype(np.int64)
         leaf = np.concatenate([writes.leaf, codes.leaf])
@@ -112,8 +156,8 @@ def check_writes(segments: Sequence[SegmentRecord], operations: Operations, stat
         # Of blocks without operations, which share their scope with the next one, the search finds the last.
         block = np.searchsorted(scopes, scope, side="right") - 1
         ends = scopes[np.minimum(block + 1, len(scopes) - 1)]
-        of_block = (scopes[block] == scope) & (scope < segment.end) & (ends > segment.first)
-        of_operation = (scope >= segment.first) & (scope < segment.end)
+        of_block = (scopes[block] == scope) & (scope < segment.end) & (ends > first)
+        of_operation = (scope >= first) & (scope < segment.end)
         if not np.where(kind == LeafKind.ACCOUNT, of_block, of_operation).all():
             raise Invalid(f"segment {number} writes outside of its operations")
 
@@ -247,18 +291,23 @@ def writes_digest(writes: Writes, codes: CodeWrites) -> Digests:
 
 def expected_public_values(
     segments: Sequence[SegmentRecord], operations: Digests, receipts: Digests, tree: AccessTree
-) -> list[list[int]]:
-    """The public values each segment proof must have.
+) -> list[Stated]:
+    """What each segment proof must state.
 
     Args:
         segments: of a plan that `check_plan` accepts, with writes that `check_writes` accepts.
         operations, receipts: (n + 1, 8), the running hashes.
         tree: with the values before the batch; the writes of all segments are made to it.
+
+    Raises:
+        Invalid: if the frames of a part are numbered backwards.
     """
-    expected = []
-    for segment in segments:
+    expected: list[Stated] = []
+    before: OpenEnd | None = None
+    for position, segment in enumerate(segments):
         access_in = tree.root
         tree.write(segment.writes, segment.code_writes)
+        after = segment.open_end
         values = SegmentPublicValues(
             version=CIRCUIT_VERSION,
             first_operation=segment.first,
@@ -271,8 +320,17 @@ def expected_public_values(
             writes_out=writes_digest(segment.writes, segment.code_writes),
             access_in=access_in,
             access_out=tree.root,
+            time_in=0 if before is None else before.time,
+            time_out=0 if after is None else after.time,
+            carry_in=CARRY_START if before is None else np.array(before.carry, dtype=np.uint32),
+            carry_out=CARRY_START if after is None else np.array(after.carry, dtype=np.uint32),
         )
-        expected.append(values.to_list())
+        frames = 0 if before is None else before.next_frame - 1
+        behind = 0 if after is None else after.next_frame
+        if after is not None and not 0 <= behind - 1 - frames <= 1 << MAX_LOG_HEIGHT:
+            raise Invalid(f"segment {position} says that {behind - 1 - frames} frames begin in it")
+        expected.append(Stated(values.to_list(), [frames, behind]))
+        before = after
     return expected
 
 
@@ -284,14 +342,14 @@ def verify_segment(segment: SegmentRecord, key: PinnedKey) -> ProvedSegment:
         key: the pinned key for the segment's height.
 
     Raises:
-        Invalid: if the proof is malformed, does not verify, has public values elsewhere than in the table of segments,
-            too high a table or less than 100 bits of security.
+        Invalid: if the proof is malformed, does not verify, has public values elsewhere than in the tables of segments
+            and frames, too high a table or less than 100 bits of security.
     """
     verified = key.verifying_key.verify(bytes(segment.proof))
     by_table = dict(zip(key.tables, map(list, verified.public_values), strict=True))
-    stated = by_table.pop(PUBLIC_TABLE, [])
+    stated = Stated(by_table.pop(PUBLIC_TABLE, []), by_table.pop(FRAME_TABLE, []))
     if any(by_table.values()):
-        raise Invalid("the proof has public values of another table than that of segments")
+        raise Invalid("the proof has public values of another table than those of segments and frames")
     check_heights(key.tables, verified.log_heights)
     check_security(verified.security_bits)
     heights = zip(key.tables, verified.log_heights, strict=True)
@@ -299,14 +357,39 @@ def verify_segment(segment: SegmentRecord, key: PinnedKey) -> ProvedSegment:
     return ProvedSegment(rows, stated, verified.security_bits)
 
 
-def check_stated(proved: Sequence[ProvedSegment], expected: Sequence[list[int]]) -> None:
-    """Check that the proofs that there are state what they must.
-
-    Public values of an absent table are empty, so each demands the table of segments, too.
+def check_runs(segments: Sequence[SegmentRecord], proved: Sequence[ProvedSegment]) -> None:
+    """Check that segments with an open end have the tables that they may have, and that no run is too long.
 
     Raises:
         Invalid: naming the segment.
     """
-    for number, (segment, values) in enumerate(zip(proved, expected, strict=True)):
-        if segment.stated is not None and list(segment.stated) != values:
+    total, goes_on = 0, False
+    for number, (segment, facts) in enumerate(zip(segments, proved, strict=True)):
+        total = sum(facts.rows.values()) + (total if goes_on else 0)
+        goes_on = segment.open_end is not None
+        try:
+            check_run(total)
+            if goes_on:
+                check_open(facts.rows)
+        except Invalid as error:
+            raise Invalid(f"segment {number}: {error}") from error
+
+
+def check_stated(proved: Sequence[ProvedSegment], expected: Sequence[Stated]) -> None:
+    """Check that the proofs that there are state what they must.
+
+    Public values of an absent table are empty, so each demands the table of segments, too. Without a table of frames
+    there are none to be numbered.
+
+    Raises:
+        Invalid: naming the segment.
+    """
+    for number, (segment, wanted) in enumerate(zip(proved, expected, strict=True)):
+        before, following = wanted.frames
+        if FRAME_TABLE not in segment.rows and following not in (0, before + 1):
+            raise Invalid(f"segment {number}: the proof is one without the frames that it is said to have")
+        if segment.stated is None:
+            continue
+        frames = wanted.frames if FRAME_TABLE in segment.rows else []
+        if segment.stated != Stated(wanted.values, frames):
             raise Invalid(f"segment {number}: the proof is one of other public values")

@@ -6,13 +6,14 @@ tables alone, so the prover asks for them before it proves, and the verifier whe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from circuits.air.circuit import Circuit, TableStatistics
+from circuits.statement import LAST_TABLES
 from verifier.container import MAX_SEGMENT_PROOF_BYTES
 from verifier.errors import Invalid
 from verifier.swirl.key import Interaction, TableKey, VerifyingKey, height_bounds, parameters
@@ -23,6 +24,36 @@ MIN_SECURITY_BITS: Final = 100.0
 
 MAX_LOG_HEIGHT: Final = 21
 """Tables of a segment are at most this high, which bounds its steps, their gas (`circuits.frames.gas`) and time."""
+
+MAX_TIME: Final = 2**29 - 1
+"""The time at which an operation may be over that several segments prove (`circuits.carry`)."""
+
+MAX_RUN_ROWS: Final = 60_000_000
+"""Rows of all tables of all segments of a run together: messages on a bus that is carried are counted in the field, and
+a row has 33 of them at most (`tests/circuits/test_bounds.py`)."""
+
+
+def check_open(tables: Collection[str]) -> None:
+    """Check that a segment that leaves something to the next one has none of the tables of a run's end.
+
+    Args:
+        tables: names of those that it has.
+
+    Raises:
+        Invalid: naming one of these.
+    """
+    if early := sorted(LAST_TABLES.intersection(tables)):
+        raise Invalid(f"a segment with an open end has the table {early[0]}")
+
+
+def check_run(rows: int) -> None:
+    """Check that the segments of a run have no more rows together than may be.
+
+    Raises:
+        Invalid: if they have.
+    """
+    if rows > MAX_RUN_ROWS:
+        raise Invalid(f"a run of segments has {rows:,} rows, padding included; {MAX_RUN_ROWS:,} are allowed")
 
 
 def check_heights(tables: Sequence[str], log_heights: Sequence[int | None]) -> None:

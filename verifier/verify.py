@@ -34,7 +34,9 @@ from verifier.room import check_code_use, check_leaf_room, check_write_room
 from verifier.segments import (
     AccessTree,
     ProvedSegment,
+    Stated,
     check_plan,
+    check_runs,
     check_stated,
     check_system_codes,
     check_writes,
@@ -217,7 +219,7 @@ def verify(
         return _verify(proof, engine, _Run(progress), expected or {})
 
 
-def check_contents(proof: bytes, rows: Sequence[Mapping[str, int]]) -> list[list[int]]:
+def check_contents(proof: bytes, rows: Sequence[Mapping[str, int]]) -> list[Stated]:
     """Make all checks but that of the proofs: of a file whose segment proofs are yet to be made.
 
     Args:
@@ -225,15 +227,16 @@ def check_contents(proof: bytes, rows: Sequence[Mapping[str, int]]) -> list[list
         rows: of each segment, those of each table that is present, padding included, by name.
 
     Returns:
-        For each segment what its proof must state, its public values.
+        For each segment what its proof must state.
 
     Raises:
         Rejected: a proof file with these contents is refused, with the check and the reason.
     """
     run = _Run(None)
     plan = _plan(proof, "native", run, {})
-    run("proofs", lambda: None)
-    return _contents(plan, [ProvedSegment(own, None, math.inf) for own in rows], run)
+    proved = [ProvedSegment(own, None, math.inf) for own in rows]
+    run("proofs", check_runs, plan.file.segments, proved)
+    return _contents(plan, proved, run)
 
 
 def circuits_of_segments(proof: bytes) -> list[str]:
@@ -279,7 +282,7 @@ def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | byt
     return _Plan(file, headers, forks, transactions, trie, written, hashes, operations, circuits)
 
 
-def _contents(plan: _Plan, proved: Sequence[ProvedSegment], run: _Run) -> list[list[int]]:
+def _contents(plan: _Plan, proved: Sequence[ProvedSegment], run: _Run) -> list[Stated]:
     """Make the checks behind that of the proofs; returns what each proof must state."""
     file, operations = plan.file, plan.operations
     run("leaves", _leaves, plan, proved)
@@ -411,6 +414,7 @@ def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[i
         except Invalid as error:
             raise Invalid(f"segment {number}: {error}") from error
         step(number + 1, len(file.segments))
+    check_runs(file.segments, proved)
     return proved
 
 
@@ -493,7 +497,7 @@ def _statement(
 
 def _commitments(
     file: ProofFile, operations: Operations, tree: AccessTree | None, proved: Sequence[ProvedSegment]
-) -> list[list[int]]:
+) -> list[Stated]:
     if tree is None:
         return []
     receipts = receipts_chain(file.receipts, operations)

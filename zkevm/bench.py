@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits.batch.execution import Batch, Execution
+from circuits.segment import fill
 from executor.batch import batch_from_document
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch, execute
@@ -107,7 +108,7 @@ def costs_under(file: Path, fork: Fork) -> Costs:
     if "genesis" not in document:
         raise UsageError(f"{file.stem} is of its own fork alone", "name workloads that begin with a genesis")
     batch = Batch.of(check_provable(execute(batch_from_document(under(document, fork)))))
-    return costs_of(Execution(batch, 0, len(batch.operations)))
+    return costs_of(fill(Execution(batch, 0, len(batch.operations))))
 
 
 def _bench_forks(name: str, file: Path, forks: list[Fork], output: Output) -> dict[str, Any]:
@@ -245,7 +246,7 @@ def _bench_proof(
     assert len(statistics) == len(jobs), "a proof made here has statistics"
     proof_file = encode_proof(assemble(executed, batch, jobs, measured.proofs))
     report = verify(proof_file)
-    costs = costs_of(Execution(batch, largest.first, largest.end))
+    costs = statistics[largest.index].costs
     transactions = len(batch.trace.transactions)
     cells_per_step, interactions_per_step = costs.per_step()
     cells, interactions = sum(s.cells for s in statistics), sum(s.interactions for s in statistics)

@@ -10,7 +10,7 @@ from typing import Any
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
-from circuits.batch.execution import Batch, Execution
+from circuits.batch.execution import Batch
 from circuits.segment import segment_circuit
 from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
@@ -69,7 +69,7 @@ def check_batch(files: Sequence[Path], budget: Budget, output: Output) -> bool:
         check_assembled(executed, batch, jobs)
         advance(0, len(plans))
         for done, job in enumerate(jobs, start=1):
-            filled = fill_segment(batch, job)
+            filled = fill_segment(batch, job.plan)
             findings = check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
             found += [(job.plan, finding) for finding in findings]
             advance(done, len(plans))
@@ -145,7 +145,7 @@ def prove_batch(
 
     def note(event: SegmentEvent) -> None:
         plan = event.job.plan
-        what = f"segment {plan.index} (operations {plan.first} to {plan.end - 1}, {plan.cells:,} cells)"
+        what = f"segment {plan.index} ({plan.content}, {plan.cells:,} cells)"
         output.note(f"{what}: {'reused from the store' if event.reused else 'proved'}")
 
     with output.progress("Executing", "Proving") as (executed, proved):
@@ -251,7 +251,7 @@ def inspect_batch(files: Sequence[Path], plot: Path | None, output: Output) -> N
             plans = plan_batch(batch)
             check_assembled(executed, batch, segment_jobs(batch, plans))
             if plans:
-                costs = costs_of(Execution(batch, plans[0].first, plans[0].end))
+                costs = costs_of(fill_segment(batch, plans[0]))
     except UnsupportedFeature as error:
         unsupported = str(error)
     output.facts("Batch", [*facts, *statement_facts(statement_of(executed))])

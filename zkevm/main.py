@@ -58,7 +58,15 @@ SegmentOperations = Annotated[
         show_default="no limit",
     ),
 ]
-
+SegmentSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--segment-steps",
+        min=1,
+        help="End a segment after so many steps, wherever that is and whatever memory it takes.",
+        show_default="where it costs least",
+    ),
+]
 
 Plot = Annotated[
     Path | None,
@@ -192,6 +200,7 @@ def check(
     input: InputFiles,
     segment_memory: SegmentMemory = None,
     segment_operations: SegmentOperations = None,
+    segment_steps: SegmentSteps = None,
     as_json: AsJson = False,
 ) -> None:
     """Fill all tables and check every constraint and bus, without proving."""
@@ -199,7 +208,7 @@ def check(
     with _errors(output):
         from zkevm.commands import check_batch
 
-        satisfied = check_batch(input, _budget(segment_memory, segment_operations), output)
+        satisfied = check_batch(input, _budget(segment_memory, segment_operations, segment_steps), output)
     if not satisfied:
         raise typer.Exit(REJECTED)
 
@@ -218,6 +227,7 @@ def prove(
     ] = None,
     segment_memory: SegmentMemory = None,
     segment_operations: SegmentOperations = None,
+    segment_steps: SegmentSteps = None,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -233,7 +243,7 @@ def prove(
         from prover.workers import Workers
         from zkevm.commands import prove_batch
 
-        budget = _budget(segment_memory, segment_operations)
+        budget = _budget(segment_memory, segment_operations, segment_steps)
         prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, output)
 
 
@@ -298,7 +308,7 @@ def bench(
         from zkevm.errors import UsageError
 
         if not fork:
-            memory = _budget(segment_memory, None).memory
+            memory = _budget(segment_memory, None, None).memory
             bench_workloads(workload or ["erc20"], plot, output, device.value, memory)
         elif plot or device is not Device.own or segment_memory is not None:
             raise UsageError("--fork proves and draws nothing", "leave out --plot, --device and --segment-memory")
@@ -544,10 +554,10 @@ def serve(context: typer.Context) -> None:
         serving.serve_app(run, app.info.context_settings)(args=context.args, prog_name="zkevm serve")
 
 
-def _budget(memory: int | None, operations: int | None) -> "Budget":
+def _budget(memory: int | None, operations: int | None, steps: int | None) -> "Budget":
     from prover.planner import Budget
 
-    return Budget(None if memory is None else memory << 20, operations)
+    return Budget(None if memory is None else memory << 20, operations, steps)
 
 
 def _describe(error: Exception) -> Description:

@@ -44,7 +44,7 @@ def findings(executed: ExecutedBatch, budget: Budget = _CHECK_BUDGET) -> list[Fi
     check_assembled(executed, batch, jobs)
     found: list[Finding] = []
     for job in jobs:
-        filled = fill_segment(batch, job)
+        filled = fill_segment(batch, job.plan)
         found += check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
     return found
 

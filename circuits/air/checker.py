@@ -7,7 +7,7 @@ the row, the constraint and the cells involved, or the message a bus has too man
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import Algebra, GaloisAlgebra, Program, Rows
+from circuits.air.evaluate import Algebra, GaloisAlgebra, NumpyAlgebra, Program, Rows
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.table import Interaction, Table
@@ -292,6 +292,46 @@ class _BusSums:
             message = _named(bus, messages[order[starts[group]]])
             found.append(BusFinding(bus.name, message, _signed(int(net[group])), places))
         return found
+
+
+def net_messages(
+    filled: Iterable[tuple[Table, Matrix]],
+    buses: Mapping[int, Bus],
+    more: Mapping[int, tuple[NDArray[np.uint32], NDArray[np.int64]]],
+) -> dict[int, tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+    """What buses have too many or too few of.
+
+    Args:
+        filled: tables with their traces; none of them has public values in its messages.
+        buses: by index.
+        more: further messages (n, width) and their signed counts (n,), by bus.
+
+    Returns:
+        Messages (n, width) and signed counts (n,) that are not 0, by bus, in the order of the messages.
+    """
+    found: dict[int, list[tuple[NDArray[np.uint32], NDArray[np.int64]]]] = {k: [v] for k, v in more.items()}
+    for table, trace in filled:
+        plan, no_public = _plan(table), np.zeros(table.public.width, dtype=np.uint32)
+        if not any(bus.index in buses for bus, _, _ in plan.interactions):
+            continue
+        for _, values in plan.program.blocks(Rows.of_trace(trace, no_public), NumpyAlgebra()):
+            cells = np.asarray(values)
+            for bus, counts, spoken in plan.interactions:
+                interaction, row = np.nonzero(cells[counts])
+                if bus.index in buses and len(row):
+                    messages = cells[spoken[interaction], row[:, None]].astype(np.uint32)
+                    found.setdefault(bus.index, []).append((messages, cells[counts[interaction], row].astype(np.int64)))
+    result = {}
+    for index, parts in found.items():
+        messages, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if len(messages):
+            unique, inverse = np.unique(messages, axis=0, return_inverse=True)
+            net = np.zeros(len(unique), dtype=np.int64)
+            np.add.at(net, inverse.reshape(-1), counts)
+            net = (net + MODULUS // 2) % MODULUS - MODULUS // 2
+            kept = np.flatnonzero(net)
+            result[index] = unique[kept], net[kept]
+    return result
 
 
 def _equal_rows(rows: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

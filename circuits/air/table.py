@@ -103,6 +103,14 @@ class Air(Generic[L]):
         """Provide a message on a lookup bus as often as it is queried."""
         self._interact(bus, BusKind.LOOKUP, message, -self.graph.lift(multiplicity), True)
 
+    def carry(self, bus: Bus, *message: Any, count: Operand) -> None:
+        """A message that another segment has too many or too few of, on a bus of either kind; any signed count.
+
+        What is carried into a segment is what is carried out of the one before (`circuits.carry`), so over both it adds
+        up to nothing, and no bound on counts depends on it.
+        """
+        self._interact(bus, bus.kind, message, self.graph.lift(count), True)
+
     def _interact(self, bus: Bus, kind: BusKind, message: Iterable[Any], count: Expression, provides: bool) -> None:
         fields = tuple(self.graph.lift(e) for e in flatten(message))
         if bus.kind is not kind:

@@ -8,6 +8,7 @@ are rows of their tables.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -278,11 +279,41 @@ class Execution:
         self.system_operations = numbers[self.kind == OperationKind.SYSTEM_CALL]
         self.system_calls = self.operations.row[self.system_operations]
         self.message_operations = np.union1d(self.transaction_operations, self.system_operations)
+        self._whole: Execution | None = None
+        self.window: tuple[int, int] | None = None
         self.blocks = np.unique(self.operations.block[first:end])
         self._find_frames()
         self._find_steps()
         self._find_codes()
         self._set_times()
+
+    @property
+    def joint(self) -> Execution:
+        """All of a run of which this is a part; itself if it is none."""
+        return self._whole or self
+
+    def part(self, begin: int, end: int) -> Execution:
+        """The steps from one time to another, as tables see them that prove no more than these.
+
+        All that is known of the whole stays known; what a part names by itself (hashes, calls of precompiles) is its
+        own.
+        """
+        part = copy(self)
+        part._whole = self.joint
+        part.window = (begin, end)
+        # Made before, they are shared by all parts.
+        part.__dict__["_stack"] = self._stack
+        part.__dict__.pop("modexp_plans", None)
+        part.frame_precompile = np.where(part.within(self.frame_begin_time), self.frame_precompile, 0)
+        return part
+
+    def within(self, time: Integers) -> NDArray[np.bool_]:
+        """Which of these times (n,) are those of this part."""
+        if self.window is None:
+            return np.ones(len(time), dtype=bool)
+        begin, end = self.window
+        within: NDArray[np.bool_] = (time >= begin) & (time < end)
+        return within
 
     def _find_frames(self) -> None:
         """The frames of the segment's messages, but outermost ones that run nothing."""
@@ -637,6 +668,8 @@ class Execution:
         mask = wanted[self.opcode] & (self.route == route)
         if failed is not None:
             mask &= self.failed == failed
+        if self.window is not None:
+            mask &= self.within(self.time)
         return np.flatnonzero(mask)
 
     def operand(self, steps: Integers, index: int) -> Limbs:
@@ -704,6 +737,12 @@ class Execution:
         """Places in `transactions` of operations (n,) that are transactions."""
         places: Integers = np.searchsorted(self.transaction_operations, operations)
         return places
+
+    @property
+    def transactions_within(self) -> Integers:
+        """Those of the transactions that begin in this part."""
+        begun: Integers = self.transactions[self.within(self.begin_time[self.transaction_operations - self.first])]
+        return begun
 
     @cached_property
     def transaction_messages(self) -> Integers:

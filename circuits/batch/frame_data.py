@@ -54,6 +54,7 @@ class FrameData:
     @classmethod
     def of(cls, execution: Execution) -> FrameData:
         """Of an execution; made once."""
+        execution = execution.joint
         found = _frame_data.get(execution)
         if found is None:
             found = _frame_data[execution] = _make(execution)
@@ -199,6 +200,7 @@ class FrameStates:
     @classmethod
     def of(cls, execution: Execution) -> FrameStates:
         """Of an execution; made once."""
+        execution = execution.joint
         found = _states.get(execution)
         if found is None:
             found = _states[execution] = cls._make(execution)

@@ -44,12 +44,13 @@ class HashedInputs:
         step = np.searchsorted(execution.step, made)
         here = step < len(execution.step)
         here[here] = (execution.step[step[here]] == made[here]) & ~execution.failed[step[here]]
+        here[here] &= execution.within(execution.time[step[here]])
         here &= (hashes.purpose != HashPurpose.INSTRUCTION) | (hashes.input_size != 0)
         here &= ~np.isin(hashes.purpose, (HashPurpose.INITCODE, HashPurpose.CODE))
         # Transactions that create a contract hash once outside of all steps, in their order.
         outside = np.flatnonzero((made == NONE) & (hashes.purpose == HashPurpose.CREATE_ADDRESS))
         creating = np.flatnonzero(trace.transactions.is_creation)
-        here[outside] = np.isin(creating, execution.transactions)
+        here[outside] = np.isin(creating, execution.transactions_within)
         step[outside] = NO_STEP
 
         row = np.flatnonzero(here)

@@ -47,6 +47,7 @@ CONTEXTS = ("frame", "operation", "block", "creates")
 OPCODES_OF_FRAMES = tuple(OPCODES[name] for name in ("ADDRESS", "CALLER", "CALLVALUE", "CALLDATASIZE", "CODESIZE"))
 
 _HALF = pow(2, -1, MODULUS)
+_VERIFIER = "compared by the verifier"
 _MESSAGE = "message bus"
 _HALT = "halt bus, or what a frame that runs nothing leaves"
 _STATE = "frame_state bus"
@@ -120,6 +121,13 @@ class Columns(Layout):
     context_count = element("how often each word is queried", len(OPCODES_OF_FRAMES), by=_BALANCE.format("context"))
 
 
+class FramesPublic(Layout):
+    """How the frames of a segment are numbered."""
+
+    before = element("frames of the parts before", by=_VERIFIER)
+    following = element("id of the first frame behind; 0 where nobody asks", by=_VERIFIER)
+
+
 class Frames(Table):
     """Opens a frame by its first state and turns its halt into a result; answers for it in between.
 
@@ -129,11 +137,18 @@ class Frames(Table):
 
     name = "frame"
     layout = Columns
+    public = FramesPublic
 
     def constraints(self, air: Air) -> None:
-        row, real = air.row, air.row.real
-        air.require(air.is_first * (row.frame - 1), "frames are numbered from 1")
+        row, real, public = air.row, air.row.real, air.public
+        air.require(air.is_first * (row.frame - 1 - public.before), "frames are numbered from 1, or through the parts")
         air.require(air.is_transition * (air.next.frame - row.frame - 1), "frame ids step by 1")
+        air.require(air.is_transition * air.next.real * (1 - real), "padding is at the end")
+        # Which frames there are is asked where another part goes on.
+        behind = public.following * (row.frame + 1 - public.following)
+        air.require(air.is_transition * (real - air.next.real) * behind, "the last frame before the padding")
+        air.require(air.is_last * real * behind, "the last frame without padding")
+        air.require(air.is_first * (1 - real) * public.following * (row.frame - public.following), "without a frame")
         air.receive(
             MESSAGE,
             row.frame, row.operation, row.block, row.scope, row.time, row.outer, row.static, row.depth,

@@ -204,7 +204,6 @@ def fill_log(execution: Execution) -> Matrix | None:
     GasLimb.fill(rows.not_negative, execution.gas[steps])
     Charge.fill(rows.charge, execution.gas[steps], cost)
 
-    operation = execution.operation[steps]
     WritingFrameFields.fill(rows.of_frame, execution, steps)
     world = execution.worlds.own[execution.frame[steps] - 1]
     IsZero.fill(rows.persists, world.astype(np.uint64))
@@ -221,12 +220,26 @@ def fill_log(execution: Execution) -> Matrix | None:
     rows.receipts[kept] = chain.before_log[log]
     rows.receipts_after[kept] = chain.after_log[log]
     # Where they do not persist, the order's cells are 0.
-    time = execution.time[steps]
-    before = execution.begin_time[operation - execution.first]
-    follows = 1 + np.flatnonzero(operation[kept[1:]] == operation[kept[:-1]])
-    before[kept[follows]] = time[kept[follows - 1]]
-    TimeOrder.fill(rows.order, np.where(persists, time, 1), np.where(persists, before, 0))
+    time, before = execution.time[steps], np.zeros(len(steps), dtype=np.int64)
+    before[kept] = _times_before(execution, steps[kept])
+    TimeOrder.fill(rows.order, np.where(persists, time, 1), before)
     return matrix
+
+
+def _times_before(execution: Execution, steps: Integers) -> Integers:
+    """When the log before each of these, which persist, was made, or their operation begun, (n,).
+
+    That log may be in another part of the run.
+    """
+    joint = execution.joint or execution
+    logs = _steps(joint)
+    logs = logs[joint.worlds.own[joint.frame[logs] - 1] == 0]
+    operation, time = joint.operation[logs], joint.time[logs]
+    before = joint.begin_time[operation - joint.first]
+    follows = 1 + np.flatnonzero(operation[1:] == operation[:-1])
+    before[follows] = time[follows - 1]
+    found: Integers = before[np.searchsorted(logs, steps)]
+    return found
 
 
 def fill_log_read(execution: Execution) -> Matrix | None:

@@ -125,6 +125,7 @@ class SstoreColumns(Step):
     charge = nested(Charge)
     moves = bit("1: the refund counter changes")
     refund = element("refund counter before", by="substate bus")
+    refund_after = nested(GasLimb, "refund counter afterwards")
     destructions = element("accounts destroyed before", by="substate bus")
     substate_order = nested(TimeOrder, "the substate's last change")
 
@@ -175,7 +176,9 @@ class Sstore(InstructionTable):
             SUBSTATE, frame.operation, frame.world, row.refund + change, row.destructions, row.time, count=row.moves
         )
         TimeOrder.constrain(air, row.substate_order, row.time, row.moves)
-        require_idle(air, 1 - row.moves, (*before, row.substate_order.low), "refund")
+        # It is below 2^30 after each change, so that a transaction with more gas than that does not bring it around.
+        GasLimb.constrain(air, row.refund_after, row.refund + change, row.moves)
+        require_idle(air, 1 - row.moves, (*before, row.substate_order.low, row.refund_after.low), "refund")
 
         # OPERATION
         TimeOrder.constrain(air, row.order, row.time, active)
@@ -253,6 +256,7 @@ def fill_sstore(execution: Execution) -> Matrix | None:
     moves = substate.refund_change != 0
     block.moves = moves
     block.refund, block.destructions = substate.refund, substate.destructions
+    GasLimb.fill(block.refund_after, np.where(moves, substate.refund + substate.refund_change, 0))
     TimeOrder.fill(block.substate_order, access.time, np.where(moves, substate.then, access.time - 1))
     block.substate_order.before = substate.then
     matrix[at] = active

@@ -100,7 +100,7 @@ class RefreshColumns(Layout):
 class MemoryRefresh(Table):
     """Tokens that are made younger, since an access proves with one limb that its token is earlier.
 
-    Times of tokens are integers below 2^29: those of accesses because steps are, those sent here by the range check,
+    Times of tokens are integers below 2^30: those of accesses because steps are, those sent here by the range check,
     without which tokens could walk around the field back to earlier times. A first token's time is at most 2^29 before
     the time of who receives it. So no difference of two times wraps, and `before < time` is one of integers.
     """

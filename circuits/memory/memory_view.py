@@ -195,6 +195,7 @@ class MemoryView:
     @classmethod
     def of(cls, execution: Execution) -> MemoryView:
         """The view of an execution; made once."""
+        execution = execution.joint
         view = _views.get(execution)
         if view is None:
             view = _views[execution] = cls(execution)

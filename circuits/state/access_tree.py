@@ -95,6 +95,7 @@ class Opening:
     @staticmethod
     def of(execution: Execution) -> Opening:
         """The opening of this execution, made once."""
+        execution = execution.joint
         opening = _OPENINGS.get(execution)
         if opening is None:
             opening = _OPENINGS[execution] = Opening(execution)

@@ -121,6 +121,7 @@ class StateView:
     @staticmethod
     def of(execution: Execution) -> StateView:
         """The view of this execution, made once."""
+        execution = execution.joint
         view = _VIEWS.get(execution)
         if view is None:
             view = _VIEWS[execution] = StateView(execution)

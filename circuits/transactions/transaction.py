@@ -437,9 +437,9 @@ class Transaction(Table):
         Of a gas limit of 2^30 and more the part beyond MAX_GAS is a reserve, which steps do not count.
         After an exceptional halt nothing is left of both, and gas used is the gas limit.
 
-        Counted gas and gas left are below 2^30. The counter is below 2^30, too: gas is refunded only after at least as
-        much has been paid for it (4800 for a slot that took 5000, or 1900 of an access list and 2900; 19900 for 20000
-        and 100; 2800 for 2900 and 100).
+        Counted gas and gas left are below 2^30. The counter is below 2^30, too, where it changes (`sstore`): gas is
+        refunded only after at least as much has been paid for it (4800 for a slot that took 5000, or 1900 of an access
+        list and 2900; 19900 for 20000 and 100; 2800 for 2900 and 100), but a reserve pays for more than that.
         """
         row, real = air.row, air.row.real
         large = row.is_large

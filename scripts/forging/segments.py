@@ -47,7 +47,7 @@ def forge_matrices(execution: Execution, forgery: Forgery = lambda tables: None)
 def forge(execution: Execution, forgery: Forgery) -> FilledSegment:
     """The segment with its acting tables altered and its function tables filled for the altered queries."""
     traces = answer(execution, forge_matrices(execution, forgery))
-    return FilledSegment(traces, public_values(execution), segment_circuit(execution.fork))
+    return FilledSegment(traces, public_values(execution), segment_circuit(execution.fork), execution)
 
 
 def check(segment: FilledSegment, circuit: Circuit | None = None) -> list[Finding]:
@@ -142,7 +142,7 @@ def tell(
     view, leaves = StateView.of(execution), execution.leaves
     after = root(leaf_digests(leaves.keys, view.after, leaves.codes), access_depth(execution.batch))
     stated = replace(public_values(execution), access_out=after)
-    return FilledSegment(traces, stated, segment_circuit(execution.fork))
+    return FilledSegment(traces, stated, segment_circuit(execution.fork), execution)
 
 
 def differing(honest: FilledSegment, told: FilledSegment) -> set[str]:

@@ -33,7 +33,7 @@ class Target:
         name: `decoder: how`.
         inputs: gives a strategy of contents of files.
         check: raises what is wrong with how the decoder takes a content.
-        examples: in the fast run of the tests.
+        examples: of a short attack; the fast run of the tests has half as many.
         seconds: that a check may take, of the processor.
     """
 

@@ -17,6 +17,8 @@ from circuits.air.layout import CellType
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.batch.execution import FRAME_BEGIN, OPENING, RECIPIENT_TIME, TRANSACTION_BEGIN, TRANSACTION_END
+from circuits.carry import CARRIED, CLOCKS, GASES
+from circuits.carry import TABLES as CARRIED_TABLES
 from circuits.fields.calls import fill_calls
 from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RESULT
 from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
@@ -40,7 +42,7 @@ from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 from tests.circuits.polynomials import Expander, Polynomial
-from verifier.sizes import MAX_LOG_HEIGHT
+from verifier.sizes import MAX_LOG_HEIGHT, MAX_RUN_ROWS, MAX_TIME
 
 CIRCUITS = pytest.mark.parametrize("fork", CIRCUIT_FORKS.values(), ids=CIRCUIT_FORKS)
 ROWS = 1 << MAX_LOG_HEIGHT
@@ -138,18 +140,26 @@ def _clocked(fork: Fork) -> dict[str, tuple[int, bool]]:
     """What a row of a table adds to time at most, words aside, and whether there are words."""
     found = {}
     for table in _tables(fork).values():
-        if table.name != Segment.name and any(i.bus in CLOCK for i in table.air.interactions):
+        # What a part of a run finds has a time below 2^29, and does not add to it.
+        if table.name == Segment.name or table.name in {carried.name for carried in CARRIED_TABLES}:
+            continue
+        if any(i.bus in CLOCK for i in table.air.interactions):
             of_bits, others = _parts(table, _advance(table))
             found[table.name] = _at_most(of_bits) + ONCE.get(table.name, 0), bool(others)
     return found
 
 
-@CIRCUITS
-def test_time_stays_below_its_bound(fork: Fork) -> None:
+def _weights(fork: Fork) -> dict[str, int]:
+    """Units of time that a row of each table takes at most."""
     weights = {name: weight for name, (weight, _) in _clocked(fork).items()}
     # Rows that read or copy words are paid for by those who send for them.
     weights |= dict.fromkeys(READERS.values(), 1) | {"copy": max(PER_WORD.values())}
-    weights |= dict.fromkeys(("modexp_numbers", "modexp_exponents"), PER_WORD["modexp"])
+    return weights | dict.fromkeys(("modexp_numbers", "modexp_exponents"), PER_WORD["modexp"])
+
+
+@CIRCUITS
+def test_time_stays_below_its_bound(fork: Fork) -> None:
+    weights = _weights(fork)
     around = TRANSACTION_BEGIN + TRANSACTION_END + RECIPIENT_TIME * fork.sets_codes
     assert {name: weights[name] for name in ("call", "frame", "transaction", "add")} == {
         "call": 1 + OPENING, "frame": FRAME_BEGIN, "transaction": around, "add": 1
@@ -159,6 +169,33 @@ def test_time_stays_below_its_bound(fork: Fork) -> None:
         assert [weights[name] for name in delegated] == [1, 1 + OPENING, 3, 3]
     assert sum(weights.values()) * ROWS < 1 << TIME_BITS
     assert {name for name, (_, words) in _clocked(fork).items() if words} == set(PER_WORD) & set(_tables(fork))
+
+
+@CIRCUITS
+def test_time_stays_below_its_bound_in_a_part_of_a_run(fork: Fork) -> None:
+    """Wherever time goes on, what is carried has a time below 2^29, and the part adds no more than a segment."""
+    assert {bus for bus in CARRIED if bus in CLOCK or bus in READERS} == set(CLOCKS)
+    assert {bus for bus in CARRIED if bus is EXEC} == set(GASES)
+    assert MAX_TIME + 1 == 1 << TIME_BITS
+    # An initcode that the last part reads may take its time here, once behind a time that is checked.
+    latest = MAX_TIME + sum(_weights(fork).values()) * ROWS + fork.max_initcode_bytes // WORD_BYTES
+    assert latest < 1 << TIME_BITS + 1
+    # So no time that is later comes to look like one that is earlier: differences are checked to be below 2^29. Nor
+    # does a path of steps come back to where it began, around the field, through whatever ends of calls are foretold.
+    assert (1 << TIME_BITS + 1) + (1 << TIME_BITS) < MODULUS
+
+
+@CIRCUITS
+def test_messages_of_a_run_are_counted(fork: Fork) -> None:
+    """As many rows as a run may have send, receive or ask one message less often than the field has elements."""
+    most = 0
+    for table in _tables(fork).values():
+        for bus in CARRIED:
+            own = [i for i in table.air.interactions if i.bus is bus and not i.provides]
+            sent = sum(_is_sent(table, i.count) for i in own)
+            most = max(most, sent, len(own) - sent)
+    assert most == 33  # of a push of 32 bytes
+    assert most * MAX_RUN_ROWS < MODULUS
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from circuits.air.field import MODULUS
 from circuits.air.gadgets.basic import IsZero
 from circuits.air.layout import TraceView, allocate
 from circuits.batch.execution import Execution
@@ -299,3 +300,19 @@ def lie_gas_below_zero(rows: Any) -> None:
 )
 def test_lies(table: str, lie: Any, case: str, objection: str) -> None:
     assert objection in objections(FAMILY, CASES[case](), {table: lie})
+
+
+@pytest.mark.parametrize(
+    ("counter", "objecting"),
+    [(0, set()), ((1 << 30) - 1, set()), (1 << 30, {"range16"}), (MODULUS - 1, {"range16"})],
+)
+def test_the_refund_counter_does_not_come_around(counter: int, objecting: set[str]) -> None:
+    """With more gas than the field has elements, more could be refunded: the counter is bounded where it changes."""
+
+    def lie(rows: Any) -> None:
+        row = row_where(rows.moves == 1)
+        words = (getattr(rows, name)[row : row + 1] for name in ("original", "value", "new"))
+        rows.refund[row] = (counter - int(refund_change(*words)[0])) % MODULUS
+        rows.refund_after.low[row] = counter % MODULUS & 0xFFFF
+
+    assert objections(storage.COMPONENTS, histories(), {"sstore": lie}, follows=True) == objecting

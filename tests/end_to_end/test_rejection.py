@@ -336,10 +336,8 @@ def test_an_honest_proof_made_like_the_forged_ones(proved: Proved) -> None:
     plan = proved.jobs[0].plan
     execution = Execution(proved.batch, plan.first, plan.end)
     filled: FilledSegment = forge(execution, lambda tables: None)
-    assert filled.public_lists == [
-        public_values(execution).to_list() if table.name == "segment" else []
-        for table in segment_circuit(CANCUN).tables
-    ]
+    stated = {"segment": public_values(execution).to_list(), "frame": [0, 0]}
+    assert filled.public_lists == [stated.get(table.name, []) for table in segment_circuit(CANCUN).tables]
     assert set(fill_acting(execution)) == set(forge_matrices(execution))
     proof, _ = zkevm_native.prove(proving_key("cancun", plan.log_stacked_height), filled.traces, filled.public_lists, 2)
     segments = (replace(proved.file.segments[0], proof=proof), *proved.file.segments[1:])

@@ -70,7 +70,7 @@ def _positions(proved: Proved, count: int, seed: int) -> list[int]:
 
 def test_flipped_bits(proved: Proved, judge: Judge) -> None:
     content = proved.content
-    for position in _positions(proved, 64, seed=0):
+    for position in _positions(proved, 32, seed=0):
         judge.refuse(_flip(content, position, position % 8), position)
 
 

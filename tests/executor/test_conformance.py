@@ -206,6 +206,7 @@ def test_the_report_of_a_run(tmp_path: Path) -> None:
     assert json.loads(json.dumps(document)) == document
 
 
+@pytest.mark.deep
 def test_other_networks_and_other_kinds_of_tests_are_left_out_with_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "mixed.json"
     case = DOCUMENTS[NONCE]
@@ -250,6 +251,7 @@ def test_other_networks_and_other_kinds_of_tests_are_left_out_with_the_reason(tm
         run([nothing])
 
 
+@pytest.mark.deep
 def test_one_case_can_be_run() -> None:
     assert run([f"{FILE}::{NONCE}", f"{FILE}::{NONCE}"], workers=1) == Report(1, {}, {}, {})
     with pytest.raises(FixtureError, match="no such case"):
@@ -280,6 +282,7 @@ def test_a_case_over_its_limit_is_left_out() -> None:
     assert verdict == Verdict("a", Outcome.LEFT_OUT, "the execution went over its limit of 0.0 seconds")
 
 
+@pytest.mark.deep
 def test_what_is_done_further_has_verdicts_of_its_own() -> None:
     def refuse(executed: ExecutedBatch) -> None:
         raise UnsupportedFeature("flying", len(executed.blocks))
@@ -306,6 +309,7 @@ def play(name: str, document: Any, stage: str, seconds: float) -> Verdict:
     return Verdict(name, Outcome.PASSED, f"{stage} {seconds}")
 
 
+@pytest.mark.deep
 def test_a_case_that_ends_its_process_or_never_ends_costs_no_other() -> None:
     documents = {"a": "", "b": "die", "c": "", "d": "hang", "e": ""}
     file = FixtureFile("f.json", json.dumps(documents).encode())

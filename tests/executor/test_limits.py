@@ -42,6 +42,7 @@ def test_memory_of_the_evm(builder: Any, trace: bool) -> None:
     assert resident_bytes() - before < 60_000_000
 
 
+@pytest.mark.deep
 def test_memory_of_the_trace(builder: Any) -> None:
     with pytest.raises(LimitExceeded, match="bytes of memory"):
         execute(batch(builder, FOREVER), limits=Limits(memory=20_000_000, seconds=300))

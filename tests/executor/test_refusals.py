@@ -373,6 +373,16 @@ def test_the_margin_of_gas_is_that_of_the_step(builder: Any, monkeypatch: pytest
     assert large(builder, "1 pop 1 jumpdest stop", 100_000).provable().gas_used == 21_009
 
 
+def test_refunds_beyond_the_counter(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert provable.MAX_REFUND == 2**30 - 1
+    # Each slot that is set and cleared gives 19,900.
+    monkeypatch.setattr(provable, "MAX_REFUND", 2 * 19_900)
+    pair = "1 {0} sstore 0 {0} sstore"
+    large(builder, f"{pair.format(5)} {pair.format(6)} stop", 100_000).provable()
+    message = refusal(large(builder, " ".join(map(pair.format, (5, 6, 7))), 100_000), UnsupportedFeature)
+    assert message.startswith("refunds of more than 39800 gas in block 0, transaction 0, pc")
+
+
 @pytest.mark.parametrize("touched", ["FRESH", "COINBASE"])
 def test_empty_accounts_in_the_pre_state_must_not_be_touched(builder: Any, touched: str) -> None:
     address = getattr(builder, touched)

@@ -95,11 +95,16 @@ def test_keys_are_complete_though_nothing_reads_them(builder: Any) -> None:
     check_complete(executed)
 
 
-@pytest.mark.parametrize("name", CASES)
+#: Hundreds of thousands of steps.
+LONG = "CREATE_FirstByte_loop_d0g0v0_Cancun"
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.deep if LONG in n else (), id=n) for n in CASES])
 def test_public_tests(name: str) -> None:
     check_complete(execute(batch_from_fixture(FIXTURES, name)))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["erc20", "nft"])
 def test_workloads(name: str) -> None:
     check_complete(execute(read_batch(EXAMPLES / f"{name}.json")))

@@ -88,7 +88,7 @@ def test_equal_arguments_give_equal_batches_and_other_seeds_others() -> None:
     assert small != json.dumps(transfer_batch(7, seed=2))
 
 
-@pytest.mark.parametrize("transactions", [1, 2, 9, 333])
+@pytest.mark.parametrize("transactions", [1, 2, 9, pytest.param(333, marks=pytest.mark.deep)])
 def test_other_sizes(transactions: int) -> None:
     trace = check_provable(execute(batch_from_document(transfer_batch(transactions, seed=5))))
     assert len(trace.transactions) == transactions
@@ -97,6 +97,7 @@ def test_other_sizes(transactions: int) -> None:
     assert {address: expected.get(address, 0) for address in touched} == touched
 
 
+@pytest.mark.deep
 def test_large_batches_have_several_rounds_of_blocks() -> None:
     sizes = [len(block["transactions"]) for block in transfer_batch(1_501)["blocks"]]
     assert sum(sizes) == 1_501

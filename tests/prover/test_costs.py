@@ -9,7 +9,7 @@ import pytest
 
 from circuits.batch.execution import Batch, Execution
 from circuits.instructions.step import Step
-from circuits.segment import segment_circuit
+from circuits.segment import fill, segment_circuit
 from executor.execute import execute
 from executor.forks import CANCUN
 from executor.inputs import read_batch
@@ -22,10 +22,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def costs(name: str) -> Costs:
     batch = Batch.of(check_provable(execute(read_batch(EXAMPLES / f"{name}.json"))))
-    return costs_of(Execution(batch, 0, len(batch.operations)))
+    return costs_of(fill(Execution(batch, 0, len(batch.operations))))
 
 
-@pytest.mark.parametrize("name", BUDGET)
+#: Looked at in the fast tests.
+FAST = ("erc20", "transfer")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else pytest.mark.deep) for n in BUDGET])
 def test_a_workload_stays_within_its_budget(name: str) -> None:
     """A change that costs more, in all or per step of the instruction tables, must change the budget file knowingly."""
     found, budget = costs(name), BUDGET[name]

@@ -12,7 +12,9 @@ from scripts.benchmarks.forks import BEGIN, BUDGET, DOCUMENT, FINISH, WORKLOADS,
 FOUND = json.loads(BUDGET.read_text())
 
 
-@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n == "transfer" else pytest.mark.deep) for n in WORKLOADS]
+)
 def test_a_workload_costs_what_the_budget_says(name: str) -> None:
     """A change of a cost must change the budget file knowingly: `python -m scripts.benchmarks.forks --write`."""
     assert figures(name) == FOUND[name]

@@ -52,6 +52,7 @@ def test_a_cluster_that_is_named_or_in_use_is_used(monkeypatch: pytest.MonkeyPat
     assert not local.pays(jobs(1), Workers())
 
 
+@pytest.mark.deep
 def test_a_segment_is_proved_without_loading_ray(tmp_path: Path) -> None:
     out = tmp_path / "batch.proof"
     code = (
@@ -83,6 +84,7 @@ def test_what_the_engine_refuses_is_reported_with_its_segment(tmp_path: Path, mo
     assert not store.folder.exists()
 
 
+@pytest.mark.deep
 def test_an_interrupt_is_heard_while_a_segment_is_proved(tmp_path: Path) -> None:
     """The engine does not look for signals; what is finished stays."""
     batch, out = write_batch(tmp_path, 24), tmp_path / "batch.proof"

@@ -11,7 +11,7 @@ from scripts.benchmarks.opcodes import BEGIN, BUDGET, DOCUMENT, FINISH, cases, f
 FOUND = json.loads(BUDGET.read_text())
 
 #: Of the figures so many are looked at in the fast tests, of each kind of tables one.
-SAMPLE = ("jumpdest", "add", "keccak", "mload-upwards", "sload-cold", "call-code", "zero-bytes", "access-list-keys")
+SAMPLE = ("add", "keccak", "sload-cold", "zero-bytes")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SAMPLE else pytest.mark.deep) for n in FOUND])

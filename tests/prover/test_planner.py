@@ -24,7 +24,6 @@ from prover.estimate import Estimate, Estimator
 from prover.planner import (
     DEFAULT_SEGMENT_BYTES,
     MAX_FILLINGS,
-    UNLIMITED,
     WORKER_BYTES,
     Budget,
     Planner,
@@ -40,6 +39,9 @@ from zkevm.bench import EXAMPLES
 
 TABLES = {"transfer": TableSize(columns=200, interactions=40), "range16": TableSize(columns=2, interactions=1)}
 HEIGHTS = (12, 14, 16)
+
+#: As large as the verifier allows.
+UNLIMITED = Budget(memory=sys.maxsize)
 
 
 def padded(rows: int) -> int:
@@ -106,7 +108,7 @@ def test_segments_end_just_below_a_power_of_two(rows: int) -> None:
     assert [plan.operations for plan in plans] == [rows] * 3
 
 
-@pytest.mark.parametrize("rows", [160, 400, 1500, 6000])
+@pytest.mark.parametrize("rows", [160, 400, 1500, pytest.param(6000, marks=pytest.mark.deep)])
 def test_segments_are_even(rows: int) -> None:
     """Without padding no plan of as many segments takes less than another one: the even one is the best."""
 
@@ -349,7 +351,7 @@ def test_blocks_without_transactions_are_planned(name: str, segments: int) -> No
     assert len(plan_batch(batch)) == segments
 
 
-@pytest.mark.parametrize("mebibytes", [700, 1024])
+@pytest.mark.parametrize("mebibytes", [700, pytest.param(1024, marks=pytest.mark.deep)])
 @pytest.mark.parametrize(
     "name",
     [

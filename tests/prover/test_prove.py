@@ -74,6 +74,7 @@ def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
     assert not default_store(out).exists()
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("workers")
 def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) -> None:
     batch, store = write_batch(tmp_path, 8), tmp_path / "store"
@@ -97,6 +98,7 @@ def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) 
     assert not store.exists()
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("workers")
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     out = tmp_path / "batch.proof"
@@ -125,6 +127,7 @@ def test_a_budget_that_no_worker_has_the_memory_for_is_refused(tmp_path: Path, m
     assert "--segment-memory" in error.value.hint
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("workers")
 def test_what_the_engine_refuses_is_reported_with_its_segment(tmp_path: Path) -> None:
     batch = tokens(8)

@@ -36,7 +36,7 @@ def test_segments_chain(jobs: list[SegmentJob]) -> None:
 
 def test_the_driver_states_what_the_tables_state(small_batch: Batch, jobs: list[SegmentJob]) -> None:
     for job in jobs:
-        filled = fill_segment(small_batch, job)
+        filled = fill_segment(small_batch, job.plan)
         assert filled.public_values.to_list() == job.public_values.to_list()
 
 
@@ -52,7 +52,7 @@ def test_writes_name_leaves_and_their_order_is_fixed(small_batch: Batch, jobs: l
 def test_tables_are_exactly_as_large_as_planned(small_batch: Batch, jobs: list[SegmentJob]) -> None:
     names = segment_circuit(CANCUN).names
     for job in jobs:
-        filled = fill_segment(small_batch, job)
+        filled = fill_segment(small_batch, job.plan)
         heights = {name: len(t) for name, t in zip(names, filled.traces, strict=True) if t is not None}
         assert heights == job.plan.heights
 

@@ -10,7 +10,7 @@ from circuits.statement import PublicColumns
 from verifier.container import ProofFile, SegmentRecord, encode_proof
 from verifier.keys import PinnedKey
 from verifier.room import COUNTED_TABLES
-from verifier.segments import ProvedSegment
+from verifier.segments import ProvedSegment, Stated
 from verifier.sizes import MAX_LOG_HEIGHT
 from verifier.verify import check_contents, verify
 
@@ -28,15 +28,18 @@ def check_unproved(file: ProofFile) -> None:
 
 
 def demanded(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The public values that the proof of each segment must have; the file must pass all other checks."""
+    """What the proof of each segment must state: the public values of the segment, and of its frames.
+
+    The file must pass all other checks.
+    """
     seen: list[list[int]] = []
 
     def any_proof(segment: SegmentRecord, key: PinnedKey) -> ProvedSegment:
         return ProvedSegment(ANY_ROWS, None, inf)
 
-    def note(proved: Sequence[ProvedSegment], expected: Sequence[list[int]]) -> None:
-        assert all(len(values) == PublicColumns.width for values in expected)
-        seen.extend(expected)
+    def note(proved: Sequence[ProvedSegment], expected: Sequence[Stated]) -> None:
+        assert all(len(stated.values) == PublicColumns.width for stated in expected)
+        seen.extend([*stated.values, *stated.frames] for stated in expected)
 
     with monkeypatch.context() as patch:
         patch.setattr(import_module("verifier.verify"), "verify_segment", any_proof)

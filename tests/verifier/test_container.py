@@ -149,7 +149,7 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"Z", MAGIC, b"ZKEVN\x04", MAGIC + b"\x00", MAGIC + b"\x03", MAGIC + b"\x05", bytes(100)]
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x05", MAGIC + b"\x00", MAGIC + b"\x04", MAGIC + b"\x06", bytes(100)]
 )
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):

@@ -22,6 +22,7 @@ from verifier.operations import Operations
 from verifier.segments import (
     PUBLIC_TABLE,
     AccessTree,
+    Stated,
     check_plan,
     check_stated,
     check_writes,
@@ -345,7 +346,7 @@ class TestPublicValues:
         ends = [*list(PublicColumns.offsets.values())[1:], PublicColumns.width]
         return [
             {name: values[start:end] for (name, start), end in zip(PublicColumns.offsets.items(), ends, strict=True)}
-            for values in lists
+            for values in (stated.values for stated in lists)
         ]
 
     def test_segments_are_chained(self, file: ProofFile, state: BatchState) -> None:
@@ -377,7 +378,7 @@ class TestPublicValues:
     def test_there_are_no_others(self) -> None:
         assert list(PublicColumns.offsets) == [
             "version", "first_operation", "end_operation", "depth", "operations_in", "operations_out", "receipts_in",
-            "receipts_out", "writes_out", "access_in", "access_out",
+            "receipts_out", "writes_out", "access_in", "access_out", "time_in", "time_out", "carry_in", "carry_out",
         ]  # fmt: skip
 
 
@@ -417,15 +418,15 @@ class TestVerifySegment:
         for given in (proof, memoryview(proof)):
             found = verify_segment(segment(0, 1, proof=given), key)
             assert found.security_bits >= 100
-            assert found.stated == [1, 34]
+            assert found.stated == Stated([1, 34], [])
             assert found.rows == {PUBLIC_TABLE: 8, "other": 64}
-            check_stated([found], [[1, 34]])
+            check_stated([found], [Stated([1, 34], [0, 0])])
 
     @pytest.mark.parametrize("expected", [[1, 35], [2, 34], [1], [], [1, 34, 0], [34, 1]])
     def test_other_public_values_are_refused(self, proved: Proved, expected: list[int]) -> None:
         _, key, proof = proved
         with pytest.raises(Invalid, match="segment 0: the proof is one of other public values"):
-            check_stated([verify_segment(segment(0, 1, proof=proof), key)], [expected])
+            check_stated([verify_segment(segment(0, 1, proof=proof), key)], [Stated(expected, [0, 0])])
 
     def test_public_values_belong_to_the_segment_table(self, proved: Proved) -> None:
         _, key, proof = proved

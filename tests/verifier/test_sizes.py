@@ -22,7 +22,7 @@ def key_of(log_stacked_height: int) -> VerifyingKey:
     return decode(proving_key("cancun", log_stacked_height).verifying_key().to_bytes())
 
 
-@pytest.mark.parametrize("height", [14, 22])
+@pytest.mark.parametrize("height", [14, pytest.param(22, marks=pytest.mark.deep)])
 def test_sizes_are_those_of_the_engines_key(height: int) -> None:
     key, shape = key_of(height), sizes._shape(segment_circuit(CANCUN), height)
     assert shape.parameters == key.parameters

@@ -63,7 +63,7 @@ from verifier.forks import CANCUN, FORKS, Schedule
 from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import SUPPORTED_HEIGHTS
 from verifier.operations import BlockContents, operations_of
-from verifier.segments import ProvedSegment, ordered_code_writes, ordered_writes
+from verifier.segments import ProvedSegment, Stated, ordered_code_writes, ordered_writes
 from verifier.state import BatchState
 from verifier.system_contracts import BEACON_ROOTS_ADDRESS, written_contracts
 from verifier.transactions import decode_transaction
@@ -216,7 +216,7 @@ class TestAccepted:
         assert [check["name"] for check in document["checks"]] == [check.name for check in CHECKS]
 
     def test_what_the_driver_states_is_demanded(self, batch: Proved, expected: Expected) -> None:
-        assert expected(batch.file) == [job.public_values.to_list() for job in batch.jobs]
+        assert expected(batch.file) == [[*job.public_values.to_list(), *job.frames] for job in batch.jobs]
 
     def test_a_batch_without_blocks_says_that_nothing_changed(self) -> None:
         chain = Chain()
@@ -757,13 +757,13 @@ class TestUntrustedBytes:
     def test_no_byte_of_a_handmade_file_is_free(self, file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> None:
         """Every changed byte is refused before the proofs, or changes what they must say or for which key."""
         heights: list[int] = []
-        stated: list[list[int]] = []
+        stated: list[Stated] = []
 
         def any_proof(segment: SegmentRecord, key: object) -> ProvedSegment:
             heights.append(segment.log_stacked_height)
             return ProvedSegment(ANY_ROWS, None, inf)
 
-        def note(proved: object, expected: list[list[int]]) -> None:
+        def note(proved: object, expected: list[Stated]) -> None:
             stated.extend(expected)
 
         monkeypatch.setattr(import_module("verifier.verify"), "verify_segment", any_proof)
@@ -791,7 +791,7 @@ class TestUntrustedBytes:
         with pytest.raises(Rejected, match="bytes too many"):
             verify(data + b"\0")
 
-    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x03", b"ZKEVM\x05", b"{}"])
+    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x03", b"ZKEVM\x06", b"{}"])
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):
             verify(data)

@@ -19,9 +19,8 @@ from circuits.segment import FilledSegment, segment_circuit
 from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
 from executor.forks import CANCUN, OSAKA
-from executor.provable import check_provable
 from executor.trace_file import load_trace
-from prover.planner import UNLIMITED, Budget, plan_batch, plan_whole
+from prover.planner import Budget, plan_whole
 from prover.segment import SegmentProof
 from scripts.batches.builder import Builder
 from scripts.batches.nodes import answer, raw_block, reth_witness
@@ -357,6 +356,7 @@ def test_what_is_no_proof_file_is_unusable(content: bytes, tmp_path: Path) -> No
     assert the_object(result)["error"]["kind"] == "UnusableInput"
 
 
+@pytest.mark.deep
 def test_the_python_engine_gives_the_same_answer(proved: tuple[Path, Any]) -> None:
     answers = [the_object(run("verify", proved[0], "--engine", engine, "--json")) for engine in ("native", "python")]
     assert answers[0]["accepted"] is answers[1]["accepted"] is True
@@ -374,6 +374,7 @@ def test_inspect_shows_a_proof(proved: tuple[Path, Any]) -> None:
     assert run("inspect", proof).exit_code == 0
 
 
+@pytest.mark.deep
 def test_inspect_shows_the_security_of_a_proof(proved: tuple[Path, Any]) -> None:
     proof, made = proved
     report = the_object(run("inspect", "--security", proof, "--json"))
@@ -463,12 +464,9 @@ def test_what_cannot_be_proved_is_refused_with_its_place(unsupported: Path) -> N
 
 
 @pytest.fixture
-def too_high(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A batch whose last transaction has more than 2^12 steps of one kind, where the verifier allows no more rows."""
+def low_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verifier allows no more than 2^12 rows."""
     monkeypatch.setattr(sizes, "MAX_LOG_HEIGHT", 12)
-    file = tmp_path / "high.json"
-    file.write_text(json.dumps(landing(5000).document))
-    return file
 
 
 def landing(times: int) -> Builder:
@@ -481,39 +479,51 @@ def landing(times: int) -> Builder:
     return building.block(building.transfer(), call_contract(building, gas=10_000_000))
 
 
+def hashing(words: int) -> Builder:
+    """Two blocks, the last transaction of which hashes so much memory in one step."""
+    code = assemble(f"{32 * words} 0 sha3 stop")
+    building = Builder().alloc(CONTRACT, code="0x" + code.hex(), nonce=1)
+    building.block(building.transfer())
+    return building.block(building.transfer(), call_contract(building, gas=10_000_000))
+
+
+@pytest.mark.usefixtures("low_tables")
+def test_a_transaction_that_no_segment_can_hold_is_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "long.json"
+    file.write_text(json.dumps(landing(5000).document))
+    report = the_object(run("check", file, "--json"))
+    assert report["satisfied"]
+    assert report["segments"] > 2
+    assert len(the_object(run("inspect", file, "--json"))["segments"]) == report["segments"]
+    stages.check_executed(landing(5000).execute())
+    # As one segment it is none.
+    monkeypatch.setattr(bench, "EXAMPLES", tmp_path)
+    found = the_object(run("bench", "long", "--json"))["workloads"]["long"]["unsupported"]
+    assert "table jumpdest has 8,192 rows, padding included; 4,096 are allowed" in found
+
+
 TOO_HIGH = (
-    "a segment that the verifier refuses (table jumpdest has 8,192 rows, padding included; 4,096 are allowed) "
+    "a segment that the verifier refuses (table keccak_f has 8,192 rows, padding included; 4,096 are allowed) "
     "in block 1, transaction 1"
 )
 
 
-def test_what_is_too_large_for_the_verifier_is_refused_the_same_everywhere(
-    too_high: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("low_tables")
+def test_a_step_that_no_segment_can_hold_is_refused_the_same_everywhere(tmp_path: Path) -> None:
+    file = tmp_path / "high.json"
+    file.write_text(json.dumps(hashing(900).document))
     for command in (("check",), ("prove", "--out", tmp_path / "high.proof")):
-        result = run(command[0], too_high, *command[1:], "--json")
+        result = run(command[0], file, *command[1:], "--json")
         assert result.exit_code == 2, result.output
         error = the_object(result)["error"]
         assert (error["kind"], error["message"]) == ("UnsupportedFeature", f"UnsupportedFeature: {TOO_HIGH}")
-    assert [file.name for file in tmp_path.iterdir()] == [too_high.name]
-    assert the_object(run("inspect", too_high, "--json"))["unsupported"] == TOO_HIGH
-    monkeypatch.setattr(bench, "EXAMPLES", tmp_path)
-    assert the_object(run("bench", "high", "--json"))["workloads"]["high"]["unsupported"] == TOO_HIGH
-    executed = landing(5000).execute()
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert the_object(run("inspect", file, "--json"))["unsupported"] == TOO_HIGH
+    executed = hashing(900).execute()
     for stage in (stages.check_executed, stages.prove_executed):
         with pytest.raises(UnsupportedFeature) as error:
             stage(executed)
         assert str(error.value) == TOO_HIGH
-
-
-@pytest.mark.deep
-def test_a_table_of_more_than_2_21_rows_is_refused() -> None:
-    executed = landing(2**21 + 1).execute()
-    batch = Batch.of(check_provable(executed))
-    with pytest.raises(UnsupportedFeature, match=r"table jumpdest has 4,194,304 rows.* in block 1, transaction 1$"):
-        plan_batch(batch, UNLIMITED)
-    with pytest.raises(UnsupportedFeature, match=r"table jumpdest has 4,194,304 rows.* in block 1, transaction 1$"):
-        plan_batch(batch)
 
 
 def test_prove_refuses_before_it_makes_anything(unsupported: Path, tmp_path: Path) -> None:
@@ -670,6 +680,7 @@ def workloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("zkevm.bench.EXAMPLES", tmp_path)
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("workloads")
 def test_bench_prints_exact_costs() -> None:
     result = run("bench", "tokens", "transfer", "refused", "--json")
@@ -711,6 +722,7 @@ def test_bench_compares_forks() -> None:
     assert re.search(r"prague +\d+ +[\d,]+ +\+[\d,]+ \(\+\d+\.\d\d %\)", text.output), text.output
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("workloads")
 def test_bench_compares_the_devices() -> None:
     result = run("bench", "tokens", "--device", "stock", "--json")
@@ -722,6 +734,7 @@ def test_bench_compares_the_devices() -> None:
     assert report["stock_to_own"] == stock["total"] / own["total"]
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("workloads")
 def test_bench_proves_in_segments_that_fit() -> None:
     memory = (plan_whole(Batch.of(token_batch(4).execute().trace)).memory >> 20) - 1
@@ -769,6 +782,7 @@ def test_bench_meets_the_targets() -> None:
     assert report["interactions_per_transaction"] <= 3_000
 
 
+@pytest.mark.deep
 def test_inspect_draws_the_costs(batch: Path, proved: tuple[Path, Any], tmp_path: Path) -> None:
     picture = tmp_path / "costs.svg"
     result = run("inspect", batch, "--plot", picture, "--json")
@@ -792,7 +806,10 @@ PUBLIC = Path(__file__).parents[1] / "executor" / "fixtures" / "blockchain_tests
 PROVABLE = "amountIs0TouchAccount_Cancun"
 
 
-@pytest.mark.parametrize("stage", ["execute", "check", "prove"])
+DEEP = pytest.mark.deep
+
+
+@pytest.mark.parametrize("stage", [pytest.param("execute", marks=DEEP), "check", pytest.param("prove", marks=DEEP)])
 def test_conformance_takes_cases_to_a_stage(stage: str) -> None:
     names = [name for name in json.loads(PUBLIC.read_text()) if name.endswith(PROVABLE)]
     assert len(names) == 1
@@ -802,6 +819,7 @@ def test_conformance_takes_cases_to_a_stage(stage: str) -> None:
     assert (report["passed"], report["failed"], report["unsupported"]) == (1, 0, 0)
 
 
+@pytest.mark.deep
 def test_conformance_tells_what_cannot_be_proved(tmp_path: Path) -> None:
     file = tmp_path / "cases.json"
     file.write_text(json.dumps({"refused_Cancun": fixture_of([refused()], head=0)}))
@@ -812,6 +830,7 @@ def test_conformance_tells_what_cannot_be_proved(tmp_path: Path) -> None:
     assert REFUSED in str(report["reasons"])
 
 
+@pytest.mark.deep
 def test_conformance_checks_creations() -> None:
     (name,) = (name for name in json.loads(PUBLIC.read_text()) if name.endswith("CREATE_FirstByte_loop_d0g0v0_Cancun"))
     result = run("conformance", f"{PUBLIC}::{name}", "--stage", "check", "--workers", "1", "--json")
@@ -846,7 +865,7 @@ class TestStages:
         executed = token_batch(1).execute()
         stages.check_executed(executed)
         honest = stages.fill_segment
-        monkeypatch.setattr(stages, "fill_segment", lambda batch, job: self.spoil(honest(batch, job)))
+        monkeypatch.setattr(stages, "fill_segment", lambda batch, plan: self.spoil(honest(batch, plan)))
         with pytest.raises(Failed, match="violations, the first one: "):
             stages.check_executed(executed)
 

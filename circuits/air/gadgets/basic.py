@@ -140,7 +140,7 @@ class TimeLimbs(Layout[C]):
 class TimeOrder(Layout[C]):
     """The time of an earlier event, proved to be below `now`."""
 
-    before = element("time of the earlier event", by="bus: the event's sender; below 2^29")
+    before = element("time of the earlier event", by="bus: the event's sender; below 2^30")
     low = limb("low limb of now - before - 1", by=RANGE)
 
     @staticmethod
@@ -148,7 +148,8 @@ class TimeOrder(Layout[C]):
         """`now - before - 1` is in [0, 2^29) where `count` is 1.
 
         The high part is the expression (now - before - 1 - low) / 2^16: 13 bits, so the difference is an integer below
-        2^29. Were `before >= now`, it would be at least MODULUS - 2^29 > 2^29.
+        2^29. Were `before >= now`, it would be at least MODULUS - 2^30 > 2^29: times of a segment are below 2^29, and
+        those of a part of a run below 2^30 (`tests/circuits/test_bounds.py`).
         """
         inverse = pow(1 << 16, -1, arithmetic.MODULUS)
         high = (now - cells.before - 1 - cells.low) * inverse

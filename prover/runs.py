@@ -1,0 +1,199 @@
+"""Divides operations that no segment can hold: a run of several segments, cut between steps.
+
+The steps are divided by what each is expected to take at first, then by what the parts have taken. A cut is moved a
+little to where little is open: outside of calls, with few words on the stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.air.field import Matrix
+from circuits.batch.execution import Batch, Execution
+from circuits.parts import fill_parts
+from circuits.segment import FilledSegment
+from circuits.statement import SegmentPublicValues
+from prover.estimate import of_steps
+from verifier.container import MAX_SEGMENTS
+
+#: Tables of so many bytes are kept in files until all parts are filled.
+SPOOLED_BYTES = 1 << 20
+#: How often parts are filled at most until all of them fit.
+MAX_FILLINGS = 5
+#: Parts are planned to take this much of what they may.
+FILLED = 0.8
+#: A cut is moved by this part of the steps between two cuts at most.
+NEARBY = 1 / 50
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which part of which operations a segment proves.
+
+    Attributes:
+        first, end: the operations `first .. end - 1` of the whole run.
+        cuts: steps of the run, numbered from 0, before which a part ends.
+        number: which part it is, from 0.
+    """
+
+    first: int
+    end: int
+    cuts: tuple[int, ...]
+    number: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the run ends with this part."""
+        return self.number == len(self.cuts)
+
+
+class Spool:
+    """Tables in files of a folder that is removed with it: a run may be larger than memory."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="zkevm-run-")
+        self._count = 0
+
+    def __call__(self, matrix: Matrix) -> Matrix:
+        """The same table; a large one is in a file, of which changes stay in memory."""
+        if matrix.nbytes < SPOOLED_BYTES:
+            return matrix
+        self._count += 1
+        path = Path(self._folder.name) / f"{self._count}.npy"
+        np.save(path, matrix)
+        stored: Matrix = np.load(path, mmap_mode="c")
+        return stored
+
+
+class Runs:
+    """The runs of a batch."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def execution(self, first: int, end: int) -> Execution:
+        """Of the operations `first .. end - 1`."""
+        return Execution(self._batch, first, end)
+
+    @cached_property
+    def _of_steps(self) -> tuple[NDArray[np.float64], dict[str, NDArray[np.int64]]]:
+        return of_steps(self._batch)
+
+    def weights(self, execution: Execution, bytes_per_row: Mapping[str, int]) -> NDArray[np.float64]:
+        """What each step of an execution is expected to take, (steps,) bytes.
+
+        Args:
+            execution: of a run.
+            bytes_per_row: by table.
+        """
+        rest, rows = self._of_steps
+        weights: NDArray[np.float64] = rest[execution.step].copy()
+        for name, count in rows.items():
+            if name in bytes_per_row:
+                weights += bytes_per_row[name] * count[execution.step]
+        return weights
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment of a run, without its tables.
+
+    Attributes:
+        heights: rows of each table that it has, padding included.
+        public_values, frames: what its proof will state (`circuits.segment.FilledSegment`).
+    """
+
+    heights: Mapping[str, int]
+    public_values: SegmentPublicValues
+    frames: tuple[int, int]
+
+    @classmethod
+    def of(cls, filled: FilledSegment) -> Part:
+        """Of filled tables."""
+        traces = zip(filled.circuit.names, filled.traces, strict=True)
+        heights = {name: len(trace) for name, trace in traces if trace is not None}
+        return cls(heights, filled.public_values, filled.frames)
+
+
+@dataclass(frozen=True)
+class Division:
+    """The parts of a run, and the cuts between them."""
+
+    cuts: tuple[int, ...]
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, execution: Execution, cuts: Sequence[int]) -> Division:
+        """By its tables."""
+        return cls(tuple(cuts), tuple(Part.of(part) for part in fill_parts(execution, cuts, Spool())))
+
+
+def divide_evenly(execution: Execution, steps: int) -> Division:
+    """Divide a run into parts of so many steps each, the last one with what is left."""
+    return Division.of(execution, range(steps, len(execution.step), steps))
+
+
+def divide(
+    execution: Execution,
+    weights: NDArray[np.float64],
+    memory: Callable[[Mapping[str, int]], float],
+    allowed: int,
+    fixed: int,
+) -> Division | None:
+    """Divide a run into parts that take no more memory than is allowed; None if there are none.
+
+    Args:
+        execution: of the run.
+        weights: (steps,) bytes of memory that each step is expected to take.
+        memory: bytes that a segment with tables of these heights takes; infinity if it is refused.
+        allowed: bytes that each part may take.
+        fixed: bytes of them that each takes whatever it has.
+    """
+    steps, largest = len(execution.step), np.inf
+    if allowed <= fixed:
+        return None
+    count = max(2, int(np.ceil(weights.sum() / (FILLED * (allowed - fixed)))))
+    for _ in range(MAX_FILLINGS):
+        if count > min(steps, MAX_SEGMENTS):
+            return None
+        cuts = _cuts(execution, weights, count)
+        if not cuts:
+            return None
+        division = Division.of(execution, cuts)
+        sizes = [memory(part.heights) for part in division.parts]
+        if max(sizes) <= allowed:
+            return division
+        if np.isfinite(largest) and max(sizes) >= largest:
+            return None  # what is carried has come to outweigh what is cut
+        largest = max(sizes)
+        for size, begin, end in zip(sizes, (0, *cuts), (*cuts, steps), strict=True):
+            if np.isfinite(size):
+                weights[begin:end] *= (size - fixed) / weights[begin:end].sum()
+        finite = [size - fixed for size in sizes if np.isfinite(size)]
+        needed = int(np.ceil(sum(finite) / (FILLED * (allowed - fixed))))
+        count = max(count + 1, needed if len(finite) == len(sizes) else 2 * count)
+    return None
+
+
+def _cuts(execution: Execution, weights: NDArray[np.float64], count: int) -> tuple[int, ...]:
+    """Steps that divide all of them into `count` parts of about equal weight."""
+    steps = len(weights)
+    total = np.cumsum(weights)
+    wanted = np.searchsorted(total, total[-1] * np.arange(1, count) / count) if steps else np.zeros(0, dtype=np.int64)
+    reach = int(NEARBY * steps / count)
+    depth = execution.trace.frames.depth[execution.frames[execution.frame - 1]].astype(np.int64)
+    found: list[int] = []
+    for step in wanted.tolist():
+        low, high = max(step - reach, found[-1] + 1 if found else 1), min(step + reach, steps - 1)
+        if low > high:
+            continue
+        price = 64 * depth[low : high + 1] + execution.stack_size[low : high + 1]
+        found.append(low + int(np.argmin(price)))
+    return tuple(found)

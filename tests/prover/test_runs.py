@@ -1,0 +1,160 @@
+"""Operations that no segment can hold are divided between their steps, proved in parts and accepted."""
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prover.planner
+from circuits.air.checker import check_circuit
+from circuits.air.evaluate import NumpyAlgebra
+from circuits.batch.execution import Batch
+from circuits.statement import CARRY_START, LAST_TABLES, SegmentPublicValues
+from executor.execute import execute
+from executor.inputs import read_batch
+from executor.provable import check_provable
+from prover.driver import SegmentEvent
+from prover.errors import CostError
+from prover.estimate import Estimator, of_steps
+from prover.planner import Budget, SegmentPlan, memory_of, plan_batch, plan_whole
+from prover.prove import Progress, prove
+from prover.runs import Spool
+from prover.segment import fill_segment, segment_jobs
+from scripts.batches import everything
+from scripts.batches.builder import Builder
+from scripts.batches.programs import CONTRACT
+from scripts.batches.tokens import tokens, write_batch
+from scripts.workloads.assembler import assemble
+from tests.prover.runs import accepted
+from verifier.verify import verify_file
+
+#: Rounds that multiply large numbers and store the product.
+LOOP = "300 start: dup1 dup1 mul not dup1 mul 0 mstore 1 swap1 sub dup1 @start jumpi stop"
+
+
+@pytest.fixture(scope="module")
+def loop() -> Batch:
+    """A transaction of 4,000 steps between two that only pay."""
+    builder = Builder().alloc(CONTRACT, code="0x" + assemble(LOOP).hex())
+    call = builder.transfer(0, CONTRACT, 0, gas=1_000_000, data="0x")
+    builder.block(builder.transfer(1), call, builder.transfer(2))
+    return Batch.of(builder.provable().trace)
+
+
+def segment_memory(batch: Batch, share: float) -> Budget:
+    """A budget of a share of what the batch takes as one segment, beyond what a process takes anyway."""
+    whole = plan_whole(batch)
+    empty = memory_of(0, 0)
+    return Budget(memory=int(empty + share * (whole.memory - empty)))
+
+
+def check(batch: Batch, plans: list[SegmentPlan]) -> None:
+    """Fill all segments as they are planned; all constraints and buses hold."""
+    before: SegmentPublicValues | None = None
+    for job in segment_jobs(batch, plans):
+        filled = fill_segment(batch, job.plan)
+        assert check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra()) == []
+        present = {name: len(t) for name, t in zip(filled.circuit.names, filled.traces, strict=True) if t is not None}
+        assert present == job.plan.heights
+        stated = filled.public_values
+        assert stated.to_list() == job.public_values.to_list()
+        assert list(filled.frames) == list(job.frames)
+        if before is not None:
+            assert stated.carry_in.tolist() == before.carry_out.tolist()
+            assert stated.time_in == before.time_out
+            assert stated.first_operation == before.end_operation
+        if job.plan.run is not None and not job.plan.run.is_last:
+            assert not LAST_TABLES.intersection(job.plan.heights)
+            assert job.writes is None
+        else:
+            assert stated.carry_out.tolist() == CARRY_START.tolist()
+        before = stated
+
+
+def test_an_operation_that_fits_nowhere_is_divided(loop: Batch) -> None:
+    budget = segment_memory(loop, 0.6)
+    plans = plan_batch(loop, budget)
+    assert budget.memory is not None
+    assert len(plans) > 2
+    assert all(plan.memory <= budget.memory for plan in plans)
+    parts = [plan for plan in plans if plan.run is not None]
+    assert len(parts) >= 2
+    # Only the transaction with the loop is divided.
+    assert {(plan.run.first, plan.run.end) for plan in parts if plan.run} == {(parts[0].begin, parts[0].begin + 1)}
+    assert sum(plan.operations for plan in plans) == len(loop.operations)
+    assert parts[0].content.startswith("part 1 of ")
+    check(loop, plans)
+
+
+def test_a_step_alone_is_not_divided(loop: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prover.planner, "HOPELESS_BYTES", 1 << 10)
+    with pytest.raises(CostError, match="need a segment of about"):
+        plan_batch(loop, Budget(memory=2 << 10))
+
+
+def test_a_budget_below_what_parts_take_is_refused(loop: Batch) -> None:
+    with pytest.raises(CostError, match="need a segment of about"):
+        plan_batch(loop, Budget(memory=memory_of(0, 0) + (1 << 20)))
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_segments_of_few_steps(steps: int) -> None:
+    """Wherever a segment ends, all constraints hold."""
+    batch = tokens(1)
+    plans = plan_batch(batch, Budget(steps=steps))
+    assert len(plans) == -(-len(batch.trace.steps) // steps)
+    check(batch, plans)
+
+
+def test_each_table_has_rows_in_parts() -> None:
+    batch = Batch.of(everything.builder().provable().trace)
+    plans = plan_batch(batch, Budget(steps=-(-len(batch.trace.steps) // 3)))
+    assert len(plans) == 3
+    check(batch, plans)
+
+
+def test_parts_are_proved_and_accepted(tmp_path: Path) -> None:
+    file = write_batch(tmp_path, 3)
+    batch = Batch.of(check_provable(execute(read_batch(file))))
+    events: list[SegmentEvent] = []
+    out = tmp_path / "parts.proof"
+    budget = Budget(steps=-(-len(batch.trace.steps) // 2))
+    report = prove(file, out, budget=budget, keep=True, progress=Progress(segment=events.append))
+    assert len(report.plans) == 2
+    assert not any(event.reused for event in events)
+    accepted(out, report, 3)
+    assert verify_file(out, engine="python").statement == report.statement
+    whole = prove(file, tmp_path / "whole.proof")
+    assert whole.statement == report.statement
+    # A run that is started again proves no part twice.
+    events.clear()
+    again = prove(file, out, budget=budget, progress=Progress(segment=events.append))
+    assert [event.reused for event in events] == [True, True]
+    accepted(out, again, 3)
+
+
+def test_what_steps_take_is_what_operations_take() -> None:
+    batch = Batch.of(everything.builder().provable().trace)
+    rest, rows = of_steps(batch)
+    whole = Estimator(batch)(0, len(batch.operations))
+    assert 0 < rest.sum() < whole.rest
+    for name, count in rows.items():
+        # What is hashed twice counts once for a segment; outermost frames have no step.
+        assert 0 <= count.sum() <= 2 * whole.rows[name] + 24 * 8, name
+    assert rows["keccak_f"].sum() > 0
+
+
+def test_tables_in_files() -> None:
+    spool = Spool()
+    small, large = np.arange(12, dtype=np.uint32).reshape(3, 4), np.arange(1 << 19, dtype=np.uint32).reshape(-1, 8)
+    assert spool(small) is small
+    stored = spool(large)
+    assert isinstance(stored, np.memmap)
+    folder = Path(stored.filename).parent
+    np.testing.assert_array_equal(stored, large)
+    stored[0, 0] = 7
+    assert int(np.load(Path(stored.filename))[0, 0]) == 0
+    del stored, spool
+    gc.collect()
+    assert not folder.exists()
