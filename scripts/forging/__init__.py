@@ -1,4 +1,4 @@
-"""Dishonest segments: what a prover fills who lies and has everything else follow.
+"""Dishonest segments and runs of them: what a prover fills who lies and has everything else follow.
 
 May import of `scripts`: nothing.
 """
