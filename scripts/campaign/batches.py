@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from circuits.batch.execution import Batch
+from circuits.batch.execution import Batch, Execution
 from executor.forks import CANCUN, Fork
 from executor.system_contracts import under
 from scripts.batches import calls, everything, long_runs, random_delegations, system_calls, worlds
@@ -99,6 +99,17 @@ def random_part(rng: np.random.Generator, batch: Batch) -> tuple[int, int] | Non
     if rng.random() < 1 / 2:
         return int(rng.choice(cuts[cuts < cut])), cut
     return cut, int(rng.choice(cuts[cuts > cut]))
+
+
+def random_cuts(rng: np.random.Generator, execution: Execution) -> tuple[int, ...]:
+    """Steps of a run before which a segment ends: one mostly, anywhere; none, if it has less than two steps."""
+    steps = len(execution.step)
+    if steps < 2:
+        return ()
+    cuts = rng.integers(1, steps, int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])))
+    if len(cuts) > 1 and rng.random() < 1 / 4:  # parts of a step
+        cuts = np.minimum(cuts[0] + np.arange(len(cuts)), steps - 1)
+    return tuple(np.unique(cuts).tolist())
 
 
 def _first_transactions(example: str, count: int) -> Document:

@@ -23,6 +23,7 @@ from circuits.air.mutation.messages import followed, message_mutations
 from circuits.air.mutation.rows import Mutation, Target, repaired_mutations, row_mutations
 from circuits.air.table import Table
 from scripts.campaign.bounds import bounded_time
+from scripts.campaign.chaining import refused, stating
 from scripts.campaign.changes import Change
 from scripts.campaign.settling import settled_mutations, started_mutations
 from scripts.campaign.target import Honest, compiled, is_function
@@ -199,14 +200,27 @@ def _is_excused(honest: Honest, mutation: Mutation, verdicts: Verdicts, index: i
 
     Beside what the harness excuses these are changes of rows that do no more than ask, before and after, such as the
     row of a block that nobody asks for: nothing outside of them depends on what they hold, if no other row does (see
-    `_matters`). And changes of rows of functions that come to state another truth, such as another product of 0.
+    `_matters`). And changes of rows of functions that come to state another truth, such as another product of 0. Of a
+    part of a run what it states is compared with what the others state.
     """
     asks = bool(verdicts.asks[index])
-    if mutation.excuse(silent=bool(verdicts.silent[index]), asks=asks) is not None:
+    if mutation.excuse(silent=bool(verdicts.silent[index]), asks=asks) is not None or _is_refused(honest, mutation):
         return True
     if asks:
         return not any(_matters(honest, edit) for edit in mutation.edits)
     return mutation.provided is Provided.LIE and _is_true(honest, mutation)
+
+
+def _is_refused(honest: Honest, mutation: Mutation) -> bool:
+    """Whether the verifier refuses what a part of a run states, with the other parts as they are."""
+    stated = [edit for edit in mutation.edits if edit[1] == PUBLIC_ROW]
+    if len(honest.parts) == 1 or not stated:
+        return False
+    parts = list(honest.parts)
+    for number, _, column, value in stated:
+        table = honest.judge.table(number).table
+        parts[honest.number] = stating(parts[honest.number], table.name, table.public.names()[column], value)
+    return bool(refused(honest.parts, parts, honest.target.trusts))
 
 
 def _is_true(honest: Honest, mutation: Mutation) -> bool:

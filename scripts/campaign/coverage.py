@@ -14,7 +14,7 @@ from circuits.air.mutation.judge import COUNT, Objection
 from circuits.air.table import Table
 
 #: Attacks, by what they change.
-ATTACKS = ("lies", "cells", "witnesses")
+ATTACKS = ("lies", "cells", "witnesses", "crossings")
 
 
 @dataclass

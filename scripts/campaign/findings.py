@@ -17,6 +17,7 @@ from prover.store import write_atomically
 from scripts.campaign.batches import Document
 from scripts.campaign.cells import cell_of, changes_of, edits_of, survives
 from scripts.campaign.changes import Change
+from scripts.campaign.crossing import Crossing
 from scripts.campaign.lies import UntellableError, objections, outcome, told
 from scripts.campaign.target import Honest, Target
 from scripts.forging.segments import Part
@@ -30,13 +31,16 @@ class Finding:
     """A lie that is accepted.
 
     Attributes:
-        attack: "lies": everything else follows it; "cells", "witnesses": all other cells stay.
+        attack: "lies": everything else follows it; "cells", "witnesses": all other cells stay; "crossings": all parts
+            of a run are meant, and what they carry follows.
         kind: what was done, in short.
         note: what is accepted.
         changes: all that is said otherwise.
         provided: what a changed message of a function table means (`Provided`); of cells.
         document: the batch.
         part: the segment's operations `first .. end - 1`; None: all of them.
+        cuts: steps of these before which a segment ends.
+        number: which of the segments that are cut so.
     """
 
     attack: str
@@ -46,6 +50,8 @@ class Finding:
     provided: str
     document: Document
     part: Part | None = None
+    cuts: tuple[int, ...] = ()
+    number: int = 0
 
     @property
     def name(self) -> str:
@@ -71,7 +77,8 @@ class Finding:
         content: dict[str, Any] = json.loads(path.read_text())
         changes = tuple(Change(*change) for change in content["changes"])
         part = tuple(content["part"]) if content.get("part") else None  # older ones have none
-        return cls(**content | {"changes": changes, "part": part})
+        cuts = tuple(content.get("cuts", ()))
+        return cls(**content | {"changes": changes, "part": part, "cuts": cuts})
 
     def _content(self) -> dict[str, Any]:
         return asdict(self) | {"changes": [list(change) for change in self.changes]}
@@ -82,7 +89,7 @@ class Finding:
         Raises:
             LookupError: the target has no such table or cell any more; the finding is out of date.
         """
-        return accepts(Honest(target, self.document, self.part), self)
+        return accepts(Honest(target, self.document, self.part, self.cuts, self.number), self)
 
 
 def accepts(honest: Honest, finding: Finding) -> bool:
@@ -91,6 +98,10 @@ def accepts(honest: Honest, finding: Finding) -> bool:
     Raises:
         LookupError: there is nothing to change.
     """
+    if finding.attack == "crossings":
+        crossing = Crossing(honest)
+        segments = crossing.told(finding.changes)
+        return not crossing.objections(segments) and crossing.outcome(segments) is not None
     if finding.attack == "lies":
         segment = told(honest, finding.changes)
         return not objections(honest, segment) and outcome(honest, segment, finding.changes) is not None
@@ -109,7 +120,8 @@ def minimised(finding: Finding, honest: Honest, seconds: float) -> Finding:
 
     finding = _fewer_changes(finding, lambda smaller: still(smaller, honest), deadline)
     progress = True
-    while progress and time.monotonic() < deadline:
+    # Where a run is cut means something else in another batch.
+    while progress and not finding.cuts and time.monotonic() < deadline:
         progress = False
         for document, part in _smaller_segments(finding):
             if time.monotonic() > deadline:

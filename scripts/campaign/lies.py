@@ -45,9 +45,10 @@ import executor.tracer
 from circuits.air.bus import BusKind
 from circuits.air.checker import BusFinding, ConstraintFinding, Finding, check_changes
 from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.expression import Op
 from circuits.air.field import Matrix
 from circuits.air.layout import TraceView
-from circuits.air.mutation.judge import COUNT, Objection, TableRows
+from circuits.air.mutation.judge import COUNT, Objection, TableRows, support
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.batch.worlds import Worlds
@@ -64,9 +65,10 @@ from executor.recorder import Recorder
 from executor.trace import ExecutionTrace, Outcome
 from executor.witness import WitnessBuilder
 from scripts.campaign.bounds import bounded_memory, bounded_time
+from scripts.campaign.chaining import refused
 from scripts.campaign.changes import Change, Columns, apply, cells, random_changes
-from scripts.campaign.target import Honest, is_function
-from scripts.forging.segments import KNOWN, Lie, differing, tell
+from scripts.campaign.target import Honest, is_function, told_parts
+from scripts.forging.segments import KNOWN, Lie, differing
 
 #: Kinds of lies that py-evm tells.
 _OF_MACHINE = ("machine", "call", "frame")
@@ -89,8 +91,8 @@ class UntellableError(Exception):
     """A lie that no tables can be filled from: an index out of range, a replay that contradicts itself."""
 
 
-def told(honest: Honest, changes: Sequence[Change]) -> FilledSegment:
-    """The tables of a liar.
+def told(honest: Honest, changes: Sequence[Change]) -> tuple[FilledSegment, ...]:
+    """The segments of a liar: all parts, where the honest one is a part of a run, and no lies in tables then.
 
     Raises:
         UntellableError: nothing can be filled from this.
@@ -123,43 +125,68 @@ def told(honest: Honest, changes: Sequence[Change]) -> FilledSegment:
         with bounded_time(_SECONDS), bounded_memory(), _erring_replay(at["replay"]):
             errors = [change for kind in _OF_MACHINE for change in at[kind]]
             trace = _erring(honest, errors) if errors else honest.trace
-            return tell(trace, lie, honest.target.components, honest.part)
+            return told_parts(trace, lie, honest.target, honest.part, honest.cuts)
     except Exception as error:  # whatever a filler makes of nonsense
         raise UntellableError(f"{type(error).__name__}: {error}") from error
 
 
-def objections(honest: Honest, segment: FilledSegment) -> set[Objection]:
+def objections(honest: Honest, segments: Sequence[FilledSegment]) -> set[Objection]:
     """Who objects: public values that the verifier knows better, else the checker's findings."""
-    known = differing(honest.filled, segment) & set(KNOWN)
+    known = differing(honest.parts[0], segments[0]) & set(KNOWN) if len(segments) == 1 else set()
+    known |= refused(honest.parts, segments, honest.target.trusts) if len(segments) > 1 else set()
     if known:
         return {Objection("public values", name) for name in known}
-    found = check_changes(
-        honest.target.circuit,
-        honest.filled.traces,
-        segment.traces,
-        honest.public_lists,
-        segment.public_lists,
-        limit=4,
-        algebra=NumpyAlgebra(),
-    )
-    return _objections(found)
+    found: set[Objection] = set()
+    for part, segment in zip(honest.parts, segments, strict=True):
+        found |= named(
+            check_changes(
+                honest.target.circuit,
+                part.traces,
+                segment.traces,
+                part.public_lists,
+                segment.public_lists,
+                limit=4,
+                algebra=NumpyAlgebra(),
+            )
+        )
+    return found
 
 
-def outcome(honest: Honest, segment: FilledSegment, changes: Sequence[Change]) -> str | None:
+def outcome(honest: Honest, segments: Sequence[FilledSegment], changes: Sequence[Change]) -> str | None:
     """What an accepted lie amounts to: "another statement", "another witness", or None if it says nothing new.
 
     The same public values are a true statement. Only what changes tables alone is to leave them the same, too, up to
     what is left to the prover: columns that are declared free, the order of rows where it has no meaning, rows that do
     no more than ask, and tables of functions, which follow from what is asked. The same writes may be hashed in another
-    order, which each segment chooses: their scopes order them.
+    order, which each segment chooses: their scopes order them. What the parts of a run hand on is no statement: the
+    run's is.
     """
-    claims = differing(honest.filled, segment)
-    if claims and (claims != {"writes_out"} or _writes(honest, honest.filled) != _writes(honest, segment)):
+    claims = claimed(honest.parts, segments)
+    if claims and (claims != {"writes_out"} or _writes(honest, honest.parts[-1]) != _writes(honest, segments[-1])):
         return "another statement"
     if claims or any(not change.place.startswith("table ") for change in changes):
         return None
-    tables = zip(honest.target.components, honest.filled.traces, segment.traces, strict=True)
-    return None if all(is_function(c.table) or _same(c.table, a, b) for c, a, b in tables) else "another witness"
+    return "another witness" if other_tables(honest, segments) else None
+
+
+def claimed(honest: Sequence[FilledSegment], segments: Sequence[FilledSegment]) -> set[str]:
+    """The public values that are told otherwise of what all segments do together."""
+    if len(segments) == 1:
+        return differing(honest[0], segments[0])
+    return differing(honest[-1], segments[-1]) & {"receipts_out", "writes_out", "access_out"}
+
+
+def other_tables(honest: Honest, segments: Sequence[FilledSegment], *, counts: bool = True) -> set[str]:
+    """The tables that hold something else, in all segments together; those of functions follow from the others.
+
+    `counts`: also how often lookups are answered.
+    """
+    found = set()
+    for number, component in enumerate(honest.target.components):
+        before, after = ([part.traces[number] for part in parts] for parts in (honest.parts, segments))
+        if not is_function(component.table) and not _same(component.table, before, after, counts):
+            found.add(component.table.name)
+    return found
 
 
 def _writes(honest: Honest, segment: FilledSegment) -> Counter[bytes]:
@@ -172,23 +199,54 @@ def _writes(honest: Honest, segment: FilledSegment) -> Counter[bytes]:
     return found
 
 
-def _same(table: Table, a: Matrix | None, b: Matrix | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return np.array_equal(a, b) or np.array_equal(_content(table, a), _content(table, b))
+def _same(table: Table, a: Sequence[Matrix | None], b: Sequence[Matrix | None], counts: bool) -> bool:
+    """Whether the matrices of all parts say the same."""
+    if all(x is y or (x is not None and y is not None and np.array_equal(x, y)) for x, y in zip(a, b, strict=True)):
+        return True
+    before, after = ([matrix for matrix in parts if matrix is not None] for parts in (a, b))
+    return np.array_equal(_content(table, before), _content(table, after)) if counts else _says(table, before, after)
 
 
-def _content(table: Table, matrix: Matrix) -> Matrix:
+def _content(table: Table, matrices: Sequence[Matrix]) -> Matrix:
     """What a table says: rows that do more than ask, without free columns, sorted if their order carries no meaning."""
+    free = [cell.index for cell in table.layout.cells() if cell.column.free]
+    kept = [matrix[_speaking(table, matrix)] for matrix in matrices]
+    content = np.delete(np.concatenate([np.zeros((0, table.width), dtype=np.uint32), *kept]), free, axis=1)
+    return content[np.lexsort(content.T)] if table.row_order else content
+
+
+def _speaking(table: Table, matrix: Matrix) -> NDArray[np.bool_]:
+    """Which rows do more than ask, (height,)."""
     rows = TableRows(table, matrix, [0] * table.public.width)
     spoken = [n for n, i in enumerate(table.air.interactions) if i.provides or i.bus.kind is BusKind.PERMUTATION]
-    matrix = matrix[np.any([rows.counts[n] for n in spoken], axis=0)]
-    free = [cell.index for cell in table.layout.cells() if cell.column.free]
-    matrix = np.delete(matrix, free, axis=1)
-    return matrix[np.lexsort(matrix.T)] if table.row_order else matrix
+    speaking: NDArray[np.bool_] = np.any([rows.counts[n] for n in spoken], axis=0)
+    return speaking
 
 
-def _objections(findings: Sequence[Finding]) -> set[Objection]:
+def _says(table: Table, before: Sequence[Matrix], after: Sequence[Matrix]) -> bool:
+    """Whether the rows that do more than ask are rows of the other matrices too, but for how often they answer.
+
+    Where the order of rows carries meaning they are in the same places.
+    """
+    answers = [i for i in table.air.interactions if i.provides]
+    dropped = {c for i in answers for op, c in support(table.air.graph, i.count.index) if op is Op.LOCAL}
+    if table.selector is not None:
+        dropped.discard(table.layout.offsets[table.selector])
+    dropped |= {cell.index for cell in table.layout.cells() if cell.column.free}
+    nothing = np.zeros((0, table.width), dtype=np.uint32)
+    rows, speaking = [], []
+    for matrices in (before, after):
+        rows.append(np.delete(np.concatenate([nothing, *matrices]), sorted(dropped), axis=1))
+        speaking.append(np.concatenate([np.zeros(0, dtype=np.bool_), *(_speaking(table, m) for m in matrices)]))
+    if not table.row_order:
+        either = speaking[0] | speaking[1] if len(rows[0]) == len(rows[1]) else np.ones(0, dtype=np.bool_)
+        return len(rows[0]) == len(rows[1]) and np.array_equal(rows[0][either], rows[1][either])
+    every = [{row.tobytes() for row in one} for one in rows]
+    spoken = [{row.tobytes() for row in one[own]} for one, own in zip(rows, speaking, strict=True)]
+    return spoken[0] <= every[1] and spoken[1] <= every[0]
+
+
+def named(findings: Sequence[Finding]) -> set[Objection]:
     """The findings with the fields of messages, as far as it is plain which ones were to be equal."""
     found = set()
     of_bus: dict[str, list[BusFinding]] = defaultdict(list)
@@ -217,6 +275,8 @@ def _objections(findings: Sequence[Finding]) -> set[Objection]:
 def random_lie(rng: np.random.Generator, honest: Honest) -> tuple[Change, ...]:
     """A lie at random; sometimes two at once."""
     kinds = {"machine": 0.14, "call": 0.14, "frame": 0.3, "trace": 0.06, "events": 0.06, "replay": 0.22, "table": 0.08}
+    if honest.cuts:  # what single tables of a part say otherwise: see `crossing`
+        kinds = {kind: share / (1 - kinds["table"]) for kind, share in kinds.items() if kind != "table"}
     chosen = rng.choice(list(kinds), 1 + int(rng.random() < 0.2), p=list(kinds.values()))
     return tuple(change for kind in chosen.tolist() for change in _random(rng, honest, kind))
 

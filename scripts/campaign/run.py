@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from circuits.air.mutation.rows import Mutation
+from circuits.segment import FilledSegment
 from executor.errors import BatchError, UnsupportedFeature
-from scripts.campaign.batches import everything_document, long_document, random_document, random_part
+from scripts.campaign.batches import everything_document, long_document, random_cuts, random_document, random_part
+from scripts.campaign.carried import NAMES as CARRIED_TABLES
 from scripts.campaign.cells import KINDS, Judged, change_cells, changes_of, kinds_of, search_witnesses
+from scripts.campaign.changes import Change
 from scripts.campaign.coverage import ATTACKS, Coverage
+from scripts.campaign.crossing import Crossing
 from scripts.campaign.findings import Finding, minimised
 from scripts.campaign.lies import UntellableError, objections, outcome, random_lie, told
 from scripts.campaign.target import Honest, Target, compiled
@@ -30,16 +33,22 @@ _MINIMISING = 15.0
 _LARGE = 4_000_000
 #: Rounds that are left out when a process was killed.
 _SKIPPED = 1000
-#: How many batches are in several segments, of which one is attacked.
+#: How many batches are in several segments, of which one is attacked; and how many are cut between steps.
 _PARTS = 0.3
-#: Lies about a batch.
+_CUT = 0.3
+#: Lies about a batch, and about a run of several segments.
 _LIES = 25
+_CROSSINGS = 400
+#: Turns of lies about a run that a round begins with.
+_CROSSED_FIRST = 12
+#: Tables with public values.
+STATING = ("segment", "frame")
 #: Seconds below which no other batch is begun.
 _SETTING_UP = 8.0
 #: Findings of one go: others are found again, and to make them small takes long.
 _OF_ONE_GO = 2
 #: Shares of the time.
-_SHARES = {"lies": 0.3, "cells": 0.55, "witnesses": 0.15}
+_SHARES = {"lies": 0.26, "cells": 0.46, "witnesses": 0.12, "crossings": 0.16}
 
 
 @dataclass
@@ -71,7 +80,7 @@ def attack(
 
     Args:
         target: what is attacked.
-        seconds: when to stop, setting up included.
+        seconds: when to stop, setting up included; but each attack is tried at least once in every round.
         seed: of all choices; which ones are reached depends on the time they take.
         first_round, step: rounds to play, such as every second one from the first on.
         minimise: seconds for each finding.
@@ -100,16 +109,28 @@ class _Round:
         self._prepared = prepared
         self._report = Report(rounds=1)
         self._seen: set[tuple[str, ...]] = set()
-        self._lies = 0
+        self._lies = self._crossings = 0
+        self._crossing: Crossing | None = None
+        self._carried: list[tuple[Honest, int, str]] = []
+        self._tried: set[str] = set()
 
     def play(self) -> Iterator[Report]:
         begun = reported = time.monotonic()
         try:
+            # What crosses a cut first: a small run is filled much faster than a batch with all tables.
+            for _ in range(_CROSSED_FIRST):
+                self._cross()
+                if self._report.findings:
+                    break
+            if self._report.findings:
+                self._report.coverage.seconds = time.monotonic() - begun
+                yield self._report
+                self._report, begun = Report(), time.monotonic()
             honest = self._honest()
         except (BatchError, UnsupportedFeature):
             yield self._report
             return
-        self._report.coverage.batches = 1
+        self._report.coverage.batches += 1
         for turn in self._turns(honest):
             turn()
             now = time.monotonic()
@@ -129,18 +150,27 @@ class _Round:
             return Honest(self._target, long_document(self._rng, fork))
         while True:
             honest = self._part_of(Honest(self._target, random_document(self._rng, fork)))
-            if sum(trace.size for trace in honest.filled.traces if trace is not None) <= _LARGE:
+            if _size(honest.filled) <= _LARGE:
                 return honest
 
     def _part_of(self, honest: Honest) -> Honest:
-        """Now and then a segment of the batch that begins or ends within a block, if it can be cut there."""
-        return honest.of_part(random_part(self._rng, honest.batch)) if self._rng.random() < _PARTS else honest
+        """Now and then a segment of the batch that begins or ends within a block, or between steps, if it can."""
+        if self._rng.random() < _PARTS:
+            honest = honest.of_part(random_part(self._rng, honest.batch))
+        if self._rng.random() < _CUT:
+            honest = self._cut(honest)
+            honest = honest.at(int(self._rng.integers(len(honest.parts))))
+        return honest
+
+    def _cut(self, honest: Honest) -> Honest:
+        """The same operations, proved by several segments, if there are two steps."""
+        return honest.of_part(honest.part, random_cuts(self._rng, honest.execution))
 
     def _turns(self, honest: Honest) -> Iterator[Callable[[], None]]:
         """The attacks in turn, such that each gets its share of the time.
 
         Every second round takes tables and kinds of changes in the opposite order: two processes that play side by
-        side meet in the middle.
+        side meet in the middle. Where the time is over before each attack was tried once, it is tried nevertheless.
         """
         kinds = {n: kinds_of(rows.table) for n, rows in honest.judge.present()}
         order = np.random.default_rng([self._seed, self._number // 2]).permutation(list(kinds)).tolist()
@@ -151,12 +181,18 @@ class _Round:
             changes.reverse()
             witnesses.reverse()
         spent = dict.fromkeys(ATTACKS, 0.0)
-        while time.monotonic() < self._deadline and (changes or witnesses):
-            waiting = {"lies": True, "cells": bool(changes), "witnesses": bool(witnesses)}
-            kind = min((k for k in ATTACKS if waiting[k]), key=lambda k: spent[k] / _SHARES[k])
+        while changes or witnesses:
+            waiting = {"lies": True, "cells": bool(changes), "witnesses": bool(witnesses), "crossings": True}
+            left = [k for k in ATTACKS if waiting[k]]
+            if time.monotonic() >= self._deadline:
+                left = [k for k in left if k not in self._tried]
+                if not left:
+                    return
+            kind = min(left, key=lambda k: spent[k] / _SHARES[k])
             start = time.monotonic()
             yield {
                 "lies": self._lie,
+                "crossings": self._cross,
                 "cells": lambda: self._judge("cells", honest, change_cells(self._rng, honest, *changes.pop())),
                 "witnesses": lambda: self._judge(
                     "witnesses", honest, search_witnesses(self._rng, honest, witnesses.pop())
@@ -180,6 +216,7 @@ class _Round:
         if not changes:
             return
         coverage.tried["lies"] += 1
+        self._tried.add("lies")
         try:
             segment = told(honest, changes)
         except UntellableError:
@@ -196,11 +233,65 @@ class _Round:
         if kind is None:
             coverage.nothing += 1
             return
-        self._found(honest, Finding("lies", kind, _summary(changes), changes, "", honest.document, honest.part))
+        self._found(honest, _finding(honest, "lies", kind, _summary(changes), changes))
+
+    def _cross(self) -> None:
+        """Lies about what crosses the cuts of a small run, which is another one from time to time."""
+        coverage = self._report.coverage
+        if self._crossings % _CROSSINGS == 0:
+            self._crossing = None
+            try:
+                small = random_document(self._rng, self._target.fork, small=True)
+                honest = self._cut(Honest(self._target, small))
+            except (BatchError, UnsupportedFeature):
+                return
+            if not honest.cuts or sum(map(_size, honest.parts)) > _LARGE:
+                return
+            self._crossing = Crossing(honest)
+            coverage.batches += 1
+            self._carried = [
+                (part, number, kind)
+                for part in self._crossing.parts
+                for number, rows in part.judge.present()
+                if rows.table.name in (*CARRIED_TABLES, *STATING)
+                for kind in kinds_of(rows.table)
+            ]
+            self._rng.shuffle(self._carried)
+            self._carried.sort(key=lambda one: -KINDS.index(one[2]))  # the fast ones first, from the end
+        assert self._crossing is not None
+        crossing, until = self._crossing, time.monotonic() + _REPORT / 2
+        while self._carried and time.monotonic() < until and not self._report.findings:
+            part, table, kind = self._carried.pop()
+            self._judge("cells", part, change_cells(self._rng, part, table, kind))
+        until = time.monotonic() + _REPORT / 2
+        while time.monotonic() < until and not self._report.findings:
+            self._crossings += 1
+            self._cross_once(crossing)
+            if self._crossings % _CROSSINGS == 0:
+                return
+
+    def _cross_once(self, crossing: Crossing) -> None:
+        """One lie about what crosses a cut."""
+        coverage, changes = self._report.coverage, crossing.random_lie(self._rng)
+        if not changes:
+            return
+        coverage.tried["crossings"] += 1
+        self._tried.add("crossings")
+        coverage.columns.update({(c.place.split(" ")[-1], c.column) for c in changes if c.place.startswith("part ")})
+        segments = crossing.told(changes)
+        found = crossing.objections(segments)
+        coverage.object(found)
+        kind = None if found else crossing.outcome(segments)
+        coverage.nothing += not found and kind is None
+        if kind is not None:
+            honest = crossing.honest
+            self._found(honest, _finding(honest, "crossings", kind, _summary(changes), changes))
 
     def _judge(self, attack_name: str, honest: Honest, judged: Judged) -> None:
         coverage = self._report.coverage
         coverage.tried[attack_name] += judged.tried
+        if judged.tried:
+            self._tried.add(attack_name)
         coverage.columns.update(judged.columns)
         for found in judged.objections:
             coverage.object(found)
@@ -210,21 +301,26 @@ class _Round:
                 break
             changes = changes_of(honest, mutation.edits)
             note = f"table {honest.judge.table(mutation.table).table.name}: {mutation.description}"
-            self._found(
-                honest,
-                Finding(
-                    attack_name, mutation.kind, note, changes, mutation.provided.value, honest.document, honest.part
-                ),
-                mutation,
-            )
+            self._found(honest, _finding(honest, attack_name, mutation.kind, note, changes, mutation.provided.value))
 
-    def _found(self, honest: Honest, finding: Finding, mutation: Mutation | None = None) -> None:
+    def _found(self, honest: Honest, finding: Finding) -> None:
         """Minimise and report; of many that change the same columns one is enough."""
         key = (finding.attack, *sorted({f"{change.place} {change.column}" for change in finding.changes}))
         if key in self._seen:
             return
         self._seen.add(key)
         self._report.findings.append(minimised(finding, honest, self._minimise))
+
+
+def _finding(
+    honest: Honest, attack_name: str, kind: str, note: str, changes: tuple[Change, ...], provided: str = ""
+) -> Finding:
+    return Finding(attack_name, kind, note, changes, provided, honest.document, honest.part, honest.cuts, honest.number)
+
+
+def _size(segment: FilledSegment) -> int:
+    """Cells of a segment."""
+    return sum(trace.size for trace in segment.traces if trace is not None)
 
 
 def _summary(changes: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -21,16 +21,21 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.air.witness import Witnesses
 from circuits.batch.execution import Batch, Execution
+from circuits.batch.leaves import leaf_digests, root
 from circuits.batch.operations import OperationKind
 from circuits.component import Answering, Component
+from circuits.parts import fill_parts
 from circuits.segment import FilledSegment, segment_components
+from circuits.state.access_tree import access_depth
+from circuits.state.state_view import StateView
 from executor.batch import batch_from_document
 from executor.execute import execute
 from executor.forks import CANCUN, Fork
 from executor.provable import check_provable
 from executor.trace import ExecutionTrace
 from scripts.campaign.batches import Document
-from scripts.forging.segments import Lie, Part, tell
+from scripts.campaign.carried import settled
+from scripts.forging.segments import Lie, Part, dishonest_execution, tell
 
 #: Of buses that functions answer on: the fields that are the answer.
 ANSWERS = {
@@ -63,10 +68,17 @@ def compiled() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The components of a segment's circuit, and the fork whose it is."""
+    """What is attacked.
+
+    Attributes:
+        components: of a segment's circuit.
+        fork: whose it is.
+        trusts: public values that its verifier does not compare between segments.
+    """
 
     components: tuple[Component, ...]
     fork: Fork = CANCUN
+    trusts: frozenset[str] = frozenset()
 
     @staticmethod
     def segment(fork: Fork = CANCUN) -> Target:
@@ -79,40 +91,94 @@ class Target:
         return Circuit("target", [c.table for c in self.components])
 
 
+def told_parts(
+    trace: ExecutionTrace, lie: Lie, target: Target, part: Part | None = None, cuts: tuple[int, ...] = ()
+) -> tuple[FilledSegment, ...]:
+    """The segments of a liar, who lies in no table where there are several.
+
+    Args:
+        trace: the honest one.
+        lie: what is said otherwise.
+        target: whose tables are filled.
+        part: the operations, those of the whole batch by default.
+        cuts: steps of these before which a segment ends.
+    """
+    if not cuts:
+        return (tell(trace, lie, target.components, part),)
+    execution = dishonest_execution(trace, lie, part)
+    parts = fill_parts(execution, cuts, components=target.components)
+    after = replace(parts[-1].public_values, access_out=_root_left(execution))
+    parts[-1] = replace(parts[-1], public_values=after)
+    return tuple(settled(target.components, parts))
+
+
+def _root_left(execution: Execution) -> NDArray[np.uint32]:
+    """Root of the access tree that an execution leaves, told by a liar perhaps."""
+    view, leaves = StateView.of(execution), execution.leaves
+    return root(leaf_digests(leaves.keys, view.after, leaves.codes), access_depth(execution.batch))
+
+
 class Honest:
-    """A batch, executed, and one segment of it filled honestly: that of all operations, or of a part of them.
+    """A batch, executed, and one segment of it filled honestly.
+
+    Its operations are all, or some of them. Cut between steps they are proved by several segments, of which this is
+    one; with `parts` it knows all.
+
+    Attributes:
+        part: the operations `first .. end - 1`; None: all of them.
+        cuts: steps of these before which a segment ends.
+        number: which of the segments is meant, from 0.
+        parts: all of them.
 
     Raises (when made):
         BatchError, UnsupportedFeature: the batch is invalid, or cannot be proved.
         ValueError: the target rejects its honest tables (when `judge` is asked for).
     """
 
-    def __init__(self, target: Target, document: Document, part: Part | None = None) -> None:
+    def __init__(
+        self, target: Target, document: Document, part: Part | None = None, cuts: tuple[int, ...] = (), number: int = 0
+    ) -> None:
         self.target, self.document, self.part = target, document, part
         self.read = batch_from_document(document)
         self.trace: ExecutionTrace = check_provable(execute(self.read))
         self.batch = Batch.of(self.trace)
-        self.filled: FilledSegment = tell(self.trace, Lie(), target.components, part)
+        self.cuts, self.number = cuts, number
+        self.parts = told_parts(self.trace, Lie(), target, part, cuts)
 
     @property
+    def filled(self) -> FilledSegment:
+        """The segment itself."""
+        return self.parts[self.number]
+
+    @cached_property
     def execution(self) -> Execution:
-        """What the segment is filled from."""
+        """Of the operations."""
         return Execution(self.batch, *(self.part or (0, len(self.batch.operations))))
 
     @cached_property
     def transactions(self) -> NDArray[np.int64]:
-        """Rows of the segment's transactions in the trace."""
+        """Rows of the transactions among the operations in the trace."""
         operations, own = self.batch.operations, slice(*(self.part or (0, len(self.batch.operations))))
         rows: NDArray[np.int64] = operations.row[own][operations.kind[own] == OperationKind.TRANSACTION]
         return rows
 
-    def of_part(self, part: Part | None) -> Honest:
-        """Another segment of the same batch."""
+    def of_part(self, part: Part | None, cuts: tuple[int, ...] = ()) -> Honest:
+        """The first segment of other operations of the same batch, or of the same ones cut otherwise."""
         other = copy(self)
-        for made in ("judge", "matches", "known", "witnesses", "transactions"):
+        for made in ("judge", "matches", "known", "witnesses", "transactions", "execution"):
             vars(other).pop(made, None)
-        other.part = part
-        other.filled = tell(self.trace, Lie(), self.target.components, part)
+        other.part, other.cuts, other.number = part, cuts, 0
+        other.parts = told_parts(self.trace, Lie(), self.target, part, cuts)
+        return other
+
+    def at(self, number: int) -> Honest:
+        """Another segment of the same cut."""
+        if number == self.number:
+            return self
+        other = copy(self)
+        for made in ("judge", "matches", "known", "witnesses"):
+            vars(other).pop(made, None)
+        other.number = number
         return other
 
     @property

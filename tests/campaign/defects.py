@@ -15,9 +15,14 @@ from circuits.air.expression import Expression, Op
 from circuits.air.mutation.judge import support
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Interaction, Table
-from circuits.functions.buses import BITWISE_BYTES
+from circuits.carry import TABLES as CARRIED_TABLES
+from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
+from circuits.widths import DIGEST
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
 from scripts.campaign.target import Target
+
+#: Tables of what is carried.
+CARRIED_NAMES = frozenset(table.name for table in CARRIED_TABLES)
 
 #: What is left of a table's constraints and interactions.
 Weakening = Callable[[Table, Air], None]
@@ -25,13 +30,17 @@ Weakening = Callable[[Table, Air], None]
 
 @dataclass(frozen=True)
 class Defect:
-    """A weakness: its name, what it lets a prover do, the tables it is in (None: all), and how it is made."""
+    """A weakness: its name, what it lets a prover do, the tables it is in (None: all), and how it is made.
+
+    Or the verifier has it, who does not compare some public values between segments (`trusts`).
+    """
 
     name: str
     allows: str
     table: str | None
     weaken: Weakening
     fork: Fork = CANCUN
+    trusts: frozenset[str] = frozenset()
 
     def target(self) -> Target:
         """The weakened circuit.
@@ -39,7 +48,7 @@ class Defect:
         Raises:
             ValueError: nothing has changed: the circuit has no such constraint or message any more.
         """
-        changed = False
+        changed = bool(self.trusts)
         components = []
         for component in Target.segment(self.fork).components:
             weak = component.table
@@ -49,7 +58,7 @@ class Defect:
             components.append(replace(component, table=weak))
         if not changed:
             raise ValueError(f"{self.name}: there is nothing to weaken")
-        return Target(tuple(components), self.fork)
+        return Target(tuple(components), self.fork, self.trusts)
 
     def _weakened(self, table: Table) -> Table:
         air = copy(table.air)
@@ -111,6 +120,41 @@ def left_out(bus: str, field: str) -> Weakening:
 
     return weaken
 
+
+def unhashed(first: int, end: int) -> Weakening:
+    """Elements `first .. end - 1` of what is carried are 0 in its hash: the bus, the count, the message."""
+
+    def shortened(interaction: Interaction, left: int, zero: Expression) -> Interaction:
+        message = list(interaction.message)
+        for element in range(max(first, left), min(end, left + DIGEST)):
+            message[DIGEST + element - left] = zero
+        return replace(interaction, message=tuple(message))
+
+    def weaken(table: Table, air: Air) -> None:
+        if table.name in CARRIED_NAMES:
+            blocks = [k for k, i in enumerate(air.interactions) if i.bus is POSEIDON2]
+            for number, k in enumerate(blocks):
+                air.interactions[k] = shortened(air.interactions[k], DIGEST * number, air.constant(0))
+
+    return weaken
+
+
+def of_carried(weakening: Weakening) -> Weakening:
+    """Only the tables of what is carried are weakened."""
+
+    def weaken(table: Table, air: Air) -> None:
+        if table.name in CARRIED_NAMES:
+            weakening(table, air)
+
+    return weaken
+
+
+def nothing(table: Table, air: Air) -> None:
+    """No table is weakened."""
+
+
+#: The running hash of what is carried begins with these elements of each message.
+BUS, COUNT, MESSAGE = 0, 1, 2
 
 DEFECTS = (
     # Ranges and carries.
@@ -288,4 +332,17 @@ DEFECTS = (
     ),
     Defect("any leading zeros", "CLZ gives another place within a limb", "clz", unchecked("top.bits"), OSAKA),
     Defect("ignored limbs", "CLZ counts from a lower limb", "clz", without("limb "), OSAKA),
+    # What is carried from one part of a run to the next.
+    Defect("uncounted carry", "a part finds a message more often than it is left", None, unhashed(COUNT, COUNT + 1)),
+    Defect("any bus", "a part finds a message on another bus", None, unhashed(BUS, BUS + 1)),
+    Defect("unhashed element", "a part finds another message", None, unhashed(MESSAGE + 3, MESSAGE + 4)),
+    Defect("unnumbered carry", "what is carried is in no order", None, left_out("carry", "number")),
+    Defect("either direction", "what is found is what is left", None, left_out("carry", "out")),
+    Defect("any carry", "a part finds what it likes", None, left_out("carry", "digest")),
+    Defect("carrying padding", "padding carries what no hash has", None, of_carried(without("padding carries"))),
+    Defect("gas beyond all bounds", "gas is carried that is negative", "carried_exec", unchecked("gas.")),
+    Defect("time without end", "time is carried that has wrapped", "carried_exec", without("the time is one")),
+    Defect("carry for nothing", "nobody compares what is carried", None, nothing, trusts=frozenset({"carry_out"})),
+    Defect("frames from anywhere", "frames are numbered anew", None, nothing, trusts=frozenset({"following"})),
+    Defect("time from anywhere", "a part begins at another time", None, nothing, trusts=frozenset({"time_out"})),
 )
