@@ -88,6 +88,7 @@ def test_lies_about_what_came_before_a_part_are_known(honest: Honest) -> None:
     assert True in outcomes
 
 
+@pytest.mark.deep
 def test_a_finding_about_a_part_is_told_again(document: Document, tmp_path: Path) -> None:
     """The gas left may change between two steps of the second call, in a segment of its own."""
     weak = next(defect for defect in DEFECTS if defect.name == "free gas").target()
@@ -103,7 +104,8 @@ def test_a_finding_about_a_part_is_told_again(document: Document, tmp_path: Path
     assert len(str(smaller.document)) < len(str(document))
 
 
-@pytest.mark.parametrize("fork", [CANCUN, pytest.param(OSAKA, marks=pytest.mark.deep)], ids=lambda fork: fork.name)
+@pytest.mark.deep
+@pytest.mark.parametrize("fork", [CANCUN, OSAKA], ids=lambda fork: fork.name)
 def test_old_tokens_are_attacked(fork: Fork) -> None:
     """All columns of the tables that make tokens younger are changed, and nothing of it is accepted."""
     target, coverage, rng = Target.segment(fork), Coverage(), np.random.default_rng(1)

@@ -638,7 +638,7 @@ def test_a_sum_of_two_that_is_not_reduced(step: str, number: int, name: str) -> 
     assert place in _rounds(another)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.deep) for n in range(1, 4))])
 def test_another_upper_bit(number: int) -> None:
     """The last rotation would give other bytes, some of which are none; of diagonals, others receive the chunks."""
     for place in range(8):

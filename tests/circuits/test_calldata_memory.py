@@ -177,6 +177,7 @@ def test_no_mutation_survives() -> None:
     assert report.survivors == [], report
 
 
+@pytest.mark.deep
 def test_rows_are_determined() -> None:
     """Nothing, 32 bytes and none at all, from within, at and behind the end: always one way to say so."""
     copies_ = [(3, at, size) for at in (0, 36, 37, 67, 68, 69, 2**40) for size in (0, 1, 31, 32, 68)]

@@ -347,6 +347,7 @@ def test_high_bytes_that_are_none() -> None:
     assert lied(CREATE2, CREATE2_ADDRESS, (message, content), false, change) == {"bitwise_bytes"}
 
 
+@pytest.mark.deep
 def test_the_engine_proves_all_of_them() -> None:
     """Tables of which one has interactions only, beside those whose answers they take."""
     asked, asked2 = claims()[:3], claims2()[:3]

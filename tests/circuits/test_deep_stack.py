@@ -170,6 +170,7 @@ def _programs(bytes_: Sequence[int]) -> list[tuple[str, list[int] | None]]:
     return made
 
 
+@pytest.mark.deep
 def test_depths() -> None:
     execution = checked(depths())
     assert stacks(execution) == [words for _, words in _programs(BYTES)]
@@ -223,6 +224,7 @@ def test_edges() -> None:
     assert (execution.route == STATIC_FAILURE).sum() == 4
 
 
+@pytest.mark.deep
 def test_too_little_gas() -> None:
     """Each instruction with the gas that it costs, and with one less."""
     source = pushed(17) + "e680" + pushed(1) + "e780" + "e800"

@@ -95,7 +95,9 @@ def steps_of(execution: Execution) -> tuple[set[int], set[int]]:
     return set(execution.opcode[static].tolist()), set(execution.opcode[execution.failed & ~static].tolist())
 
 
-@FORKS
+@pytest.mark.parametrize(
+    "fork", [pytest.param(f, marks=() if f is OSAKA else pytest.mark.deep, id=f.name) for f in CIRCUIT_FORKS.values()]
+)
 def test_every_opcode_fails_for_its_own_reason(fork: Fork) -> None:
     execution = everything(fork)
     failing, others = steps_of(execution)

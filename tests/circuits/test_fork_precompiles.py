@@ -317,7 +317,7 @@ def _msm_calls(number: int, counts: tuple[int, ...]) -> Execution:
     return _contract(PRAGUE, source, 25_000_000)
 
 
-@pytest.mark.parametrize("number", [G1_MSM, G2_MSM])
+@pytest.mark.parametrize("number", [G1_MSM, pytest.param(G2_MSM, marks=pytest.mark.deep)])
 def test_multiples_with_just_enough_gas(number: int) -> None:
     execution = _msm_calls(number, (1, 2, 3, 127, 128, 129, 200))
     assert _outcomes(execution) == [True, False] * 7

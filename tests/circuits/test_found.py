@@ -58,7 +58,7 @@ def test_a_transaction_creates_where_an_account_is(taken: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("instruction", ["call", "callcode", "delegatecall", "staticcall"])
-@pytest.mark.parametrize("size", [2**17, 2**23])
+@pytest.mark.parametrize("size", [pytest.param(2**17, marks=pytest.mark.deep), 2**23])
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_call_that_cannot_pay_for_memory_looks_at_no_account(instruction: str, size: int, value: int) -> None:
     """Nothing else asks for the account that it names, so nobody has to know its state."""

@@ -83,6 +83,7 @@ def test_every_step_has_one_row() -> None:
     assert len(execution.rows(MLOAD, MSTORE, MSTORE8)) == sum(int(matrix[:, 0].sum()) for matrix in filled)
 
 
+@pytest.mark.deep
 def test_old_tokens_are_made_younger(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = "9 0 mstore 10000 loop: 1 swap1 sub dup1 @loop jumpi 0 mload 0 mload"
     assert objections(run(loop)) == set()

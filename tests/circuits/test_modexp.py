@@ -215,7 +215,7 @@ def _random_inputs(seed: int, count: int) -> list[bytes]:
 
 
 @FORKS
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(1, 4))])
 def test_random_numbers(fork: Fork, seed: int) -> None:
     inputs = _random_inputs(seed, 16)
     calls = Calls([(data, specified(data, fork)[0]) for data in inputs], fork=fork)

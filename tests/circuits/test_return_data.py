@@ -191,6 +191,7 @@ def test_the_bounds_are_exact() -> None:
             assert objections(FAMILY, made, {}) == set()
 
 
+@pytest.mark.deep
 def test_sizes_of_more_than_a_limb() -> None:
     callee = f"0x{'ab' * 32} 0x10000 mstore 0x10020 3 return"
     for source in ("0x10020 0 5", "32 0x10000 0", "0 0x10020 0"):
@@ -236,7 +237,7 @@ def test_no_mutation_survives(made: Callable[[], Execution]) -> None:
     assert report.survivors == [], report
 
 
-@pytest.mark.parametrize("made", [short, beyond])
+@pytest.mark.parametrize("made", [short, pytest.param(beyond, marks=pytest.mark.deep)])
 def test_rows_are_determined(made: Callable[[], Execution]) -> None:
     assert undetermined(made(), instructions.COMPONENTS) == []
 

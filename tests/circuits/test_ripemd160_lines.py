@@ -284,7 +284,7 @@ def _told(line: int, lie: Callable[[LastStep], bool]) -> list[set[str]]:
 _MANY = 40
 
 
-@BOTH
+@pytest.mark.parametrize("line", [0, *(pytest.param(line, marks=pytest.mark.deep) for line in range(1, LINES))])
 @pytest.mark.parametrize("lie", [_low_limb_beyond, _low_limb_below, _upper_bits_below, _upper_bits_beyond])
 def test_sums_that_are_cut_elsewhere(line: int, lie: Callable[[LastStep], bool]) -> None:
     """All equations hold; only the range of a part objects."""

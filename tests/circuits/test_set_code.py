@@ -80,7 +80,7 @@ def test_segments() -> None:
         assert findings(Execution(whole.batch, first, end)) == set()
 
 
-@pytest.mark.parametrize("fork", [PRAGUE, OSAKA])
+@pytest.mark.parametrize("fork", [pytest.param(PRAGUE, marks=pytest.mark.deep), OSAKA])
 def test_extremes(fork: Fork) -> None:
     """As one segment, and cut at each operation."""
     execution = set_code.extremes(fork)

@@ -79,7 +79,11 @@ def whole(name: str) -> Execution:
     return Execution(batch, 0, len(batch.operations))
 
 
-@pytest.mark.parametrize("name", BATCHES)
+#: Of those whose every segment is checked in the fast tests.
+FAST = ("requests", "no contracts")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else pytest.mark.deep) for n in BATCHES])
 def test_honest(name: str) -> None:
     """As one segment, and cut wherever segments may begin."""
     batch = Batch.of(trace_of(name))

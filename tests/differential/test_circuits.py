@@ -38,11 +38,15 @@ from tests.verifier.demands import demanded
 from verifier.keys import SUPPORTED_HEIGHTS
 
 PROGRAMS = 40  # of a batch
-FEW, MANY = 3, 50  # batches
+FEW, MANY = 2, 50  # batches
 CALLING = 20  # programs of a batch that call each other
 FEW_DELEGATED = 8  # programs of a batch of accounts that have delegated
-FEW_CALLING, PARTS, PART = 4, 10, 25  # batches; those of the deep test come in parts
+FEW_CALLING, PARTS, PART = 2, 10, 25  # batches; those of the deep test come in parts
 LATER = pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
+#: The last one among the fast tests.
+LAST = pytest.mark.parametrize(
+    "fork", [pytest.param(PRAGUE, marks=pytest.mark.deep), OSAKA], ids=lambda fork: fork.name
+)
 FEW_LATER, MANY_LATER = 1, 10  # batches of each kind and later fork
 
 
@@ -154,7 +158,7 @@ def test_random_programs_that_call_each_other(monkeypatch: pytest.MonkeyPatch) -
     assert happened.outcomes["SUCCESS"] > happened.programs / 2
 
 
-@pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
+@LAST
 def test_random_programs_of_accounts_that_have_delegated(monkeypatch: pytest.MonkeyPatch, fork: Fork) -> None:
     """EIP-7702: set-code transactions, and calls of those who have signed or delegated before."""
     ran = Ran()
@@ -191,7 +195,7 @@ def later(seeds: range, fork: Fork, monkeypatch: pytest.MonkeyPatch) -> tuple[Ra
     return ran, happened
 
 
-@LATER
+@LAST
 def test_random_programs_of_later_forks(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
     later(range(FEW_LATER), fork, monkeypatch)
 

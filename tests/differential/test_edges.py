@@ -70,7 +70,12 @@ def agreed(specs: Specs, document: dict[str, Any]) -> ExecutedBatch:
 
 @pytest.mark.parametrize(
     ("name", "operands"),
-    [("CALL", 5), ("CALLCODE", 5), ("DELEGATECALL", 4), ("STATICCALL", 4)],
+    [
+        ("CALL", 5),
+        pytest.param("CALLCODE", 5, marks=pytest.mark.deep),
+        pytest.param("DELEGATECALL", 4, marks=pytest.mark.deep),
+        pytest.param("STATICCALL", 4, marks=pytest.mark.deep),
+    ],
 )
 def test_calls_nest_to_the_depth_limit(specs: Specs, name: str, operands: int) -> None:
     executed = agreed(specs, batch(op("PUSH0") * operands + op("ADDRESS", "GAS", name), gas=DEPTH_GAS))
@@ -78,6 +83,7 @@ def test_calls_nest_to_the_depth_limit(specs: Specs, name: str, operands: int) -
     assert max(executed.trace.frames.depth) == MAX_DEPTH
 
 
+@pytest.mark.deep
 def test_creations_nest_to_the_depth_limit(specs: Specs) -> None:
     # Copies its own code as the initcode of the next one.
     code = op("CODESIZE", "PUSH0", "PUSH0", "CODECOPY", "CODESIZE", "PUSH0", "PUSH0", "CREATE")
@@ -133,6 +139,7 @@ def test_size_of_an_initcode_that_something_else_stops_too(specs: Specs, name: s
     assert executed.trace.frames.outcome.tolist() == [halts[size > MAX_INITCODE]]
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("name", ["CREATE", "CREATE2"])
 def test_size_of_an_initcode_at_the_depth_limit(specs: Specs, name: str) -> None:
     """A contract calls itself as deep as it goes, and creates: with a size that only the innermost frame tries."""
@@ -174,7 +181,7 @@ def test_static_frames_that_something_else_stops_too(specs: Specs, code: bytes) 
     assert executed.post_state.storage(CONTRACT, 0) == 1
 
 
-@pytest.mark.parametrize("name", ["CALL", "CALLCODE"])
+@pytest.mark.parametrize("name", [pytest.param("CALL", marks=pytest.mark.deep), "CALLCODE"])
 def test_calls_above_the_balance_at_the_depth_limit(specs: Specs, name: str) -> None:
     nested = op("PUSH0") * 5 + op("ADDRESS", "GAS", "CALL", "POP")
     above = (
@@ -200,7 +207,7 @@ def test_size_of_the_initcode_of_a_transaction(specs: Specs, size: int) -> None:
     ("content", "success", "result"),
     [
         pytest.param(PAIRING.input, 1, 1, id="e(P, Q) e(-P, Q) = 1"),
-        pytest.param(words(*BN_G1, *BN_G2), 1, 0, id="e(P, Q) is not 1"),
+        pytest.param(words(*BN_G1, *BN_G2), 1, 0, id="e(P, Q) is not 1", marks=pytest.mark.deep),
         pytest.param(words(*BN_G1, *BN_G2[:3], BN_G2[3] + 1), 0, 0, id="not on the curve"),
     ],
 )

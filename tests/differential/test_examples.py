@@ -16,7 +16,7 @@ from tests.differential.comparison import differences
 from tests.differential.specs import Specs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FAST = {"erc20", "erc20-vyper", "erc20-yul"}
+FAST = {"erc20-yul"}
 # More than a million steps: minutes, and gigabytes for the steps of both.
 RESULTS_ONLY = {"snailtracer-full"}
 

@@ -22,7 +22,7 @@ from tests.differential.comparison import examples
 from tests.differential.happenings import DELEGATIONS, delegations
 from tests.differential.specs import Specs
 
-FEW, MANY = 6, 250  # batches of 4 programs and up to 6 transactions
+FEW, MANY = 4, 250  # batches of 4 programs and up to 6 transactions
 FEW_DELEGATING, MANY_DELEGATING, PROGRAMS = 2, 84, 12  # batches with set-code transactions, and programs of each
 FEW_OF_SCHEDULES = 60  # batches of forks that are blob schedules
 GAS_CHANGES = st.none() | st.integers(-2, 1)
@@ -31,7 +31,9 @@ FEES = {"maxFeePerGas": 1_000, "maxPriorityFeePerGas": 1}
 NO_REQUESTS = "0x00"
 
 
-@pytest.fixture(scope="module", params=[PRAGUE, OSAKA], ids=lambda fork: fork.name)
+@pytest.fixture(
+    scope="module", params=[pytest.param(PRAGUE, marks=pytest.mark.deep), OSAKA], ids=lambda fork: fork.name
+)
 def fork(request: pytest.FixtureRequest) -> Fork:
     found: Fork = request.param
     return found
@@ -206,7 +208,12 @@ def test_what_osaka_adds(specs_of_fork: Specs, fork: Fork) -> None:
     agreed(specs_of_fork, fork, building.block(*calls))
 
 
-@pytest.mark.parametrize("fork", [OSAKA, BPO1, BPO2], ids=lambda fork: fork.name, scope="module")
+@pytest.mark.parametrize(
+    "fork",
+    [OSAKA, *(pytest.param(fork, marks=pytest.mark.deep) for fork in (BPO1, BPO2))],
+    ids=lambda fork: fork.name,
+    scope="module",
+)
 def test_blobs(fork: Fork) -> None:
     """Blocks of many blobs, of few, and of none: excess and fee as the schedule has them."""
     blob = 2**17

@@ -39,6 +39,7 @@ def happened() -> Happened:
     return happened
 
 
+@pytest.mark.deep
 def test_most_programs_are_short(happened: Happened) -> None:
     assert happened.programs >= BATCHES * PROGRAMS
     short = sum(steps < 2_000 for steps in happened.steps)
@@ -46,6 +47,7 @@ def test_most_programs_are_short(happened: Happened) -> None:
     assert sum(happened.steps) > 100 * happened.programs
 
 
+@pytest.mark.deep
 def test_all_instructions_succeed(happened: Happened) -> None:
     """But for some of those that only move words on the stack, which are for programs of one frame."""
     missing = set(NAMES.values()) - set(happened.done)
@@ -53,6 +55,7 @@ def test_all_instructions_succeed(happened: Happened) -> None:
     assert len(missing) < 10
 
 
+@pytest.mark.deep
 def test_all_kinds_of_frames_and_endings(happened: Happened) -> None:
     assert set(happened.frames) == {kind.name for kind in FrameKind if kind != FrameKind.SYSTEM}
     assert set(happened.outcomes) >= {outcome.name for outcome in Outcome if outcome != Outcome.PRECOMPILE_FAILURE}
@@ -64,18 +67,22 @@ def test_all_kinds_of_frames_and_endings(happened: Happened) -> None:
     assert "COLLISION" in ends["CREATION"]
 
 
+@pytest.mark.deep
 def test_the_precompiles_that_are_called(happened: Happened) -> None:
     assert set(happened.precompiles) == set(proved_precompiles(CANCUN))
 
 
+@pytest.mark.deep
 def test_what_static_frames_forbid(happened: Happened) -> None:
     assert [name for name in FORBIDDEN if not any(done.startswith(name) for done in happened.static)] == []
 
 
+@pytest.mark.deep
 def test_everything_is_undone(happened: Happened) -> None:
     assert [name for name in UNDONE if not happened.undone[name]] == []
 
 
+@pytest.mark.deep
 def test_all_else_happens(happened: Happened) -> None:
     assert [name for name, count in happened.events.items() if not count] == []
 

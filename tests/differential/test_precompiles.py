@@ -87,7 +87,9 @@ def _check(fork: Fork, seed: int, number: int, called: Called, monkeypatch: pyte
     assert not wrong, "\n".join([f"seed {seed}, precompile {number}:", *wrong[:10], report(request, [])])
 
 
-@pytest.mark.parametrize("fork", OF_FORKS, ids=lambda fork: fork.name)
+@pytest.mark.parametrize(
+    "fork", [pytest.param(f, marks=pytest.mark.deep if f is CANCUN else (), id=f.name) for f in OF_FORKS]
+)
 def test_random_calls(monkeypatch: pytest.MonkeyPatch, fork: Fork) -> None:
     """A few of each that is not slow, in one batch."""
     random, called = Random(1), Called()

@@ -20,7 +20,7 @@ from tests.differential.agreement import DONE, HALTS, PRECOMPILES, Tally, assert
 from tests.differential.comparison import differences, examples
 from tests.differential.specs import AccountState, Answer, Log, Specs
 
-FEW, MANY = 24, 1_000
+FEW, MANY = 8, 1_000
 FEW_TO_NOTICE = 1_200  # random batches in which a wrong number in the specs must show
 GAS_CHANGES = st.none() | st.integers(-2, 1)
 
@@ -43,7 +43,7 @@ WRONG_NUMBERS = {
     "vm.gas:GAS_INIT_CODE_WORD_COST": 3,
     "vm.precompiled_contracts.blake2f:GAS_BLAKE2_PER_ROUND": 2,
 }
-NOTICED_FAST = list(WRONG_NUMBERS)[:4]
+NOTICED_FAST = list(WRONG_NUMBERS)[:2]
 
 
 def compare(specs: Specs, count: int, *, reproducible: bool) -> Tally:

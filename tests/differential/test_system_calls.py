@@ -44,7 +44,9 @@ RETURNING = f"""
 CALLED = "3 extcodesize pop 1 1 tstore 5 9 sstore"
 
 
-@pytest.fixture(scope="module", params=[PRAGUE, OSAKA], ids=lambda fork: fork.name)
+@pytest.fixture(
+    scope="module", params=[pytest.param(PRAGUE, marks=pytest.mark.deep), OSAKA], ids=lambda fork: fork.name
+)
 def fork(request: pytest.FixtureRequest) -> Fork:
     found: Fork = request.param
     return found

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from executor.execute import ExecutedBatch, execute
@@ -45,6 +46,7 @@ def script(node: Served, executed: ExecutedBatch, head: list[int]) -> None:
     node.answers["debug_executionWitness"] = lambda number: geth_witness(alone[int(number, 16) - 1])
 
 
+@pytest.mark.deep
 def test_a_process_that_follows_is_started_again_when_it_dies(tmp_path: Path) -> None:
     building = Builder()
     for number in range(4):

@@ -167,6 +167,7 @@ def test_commands_in_the_docs_are_there() -> None:
             assert re.search(rf"{option}\b", done.stdout), (name, option)
 
 
+@pytest.mark.deep
 def test_the_examples_of_the_api_are_answered(tmp_path: Path) -> None:
     """Nothing is proved, so what comes of a job is not there yet."""
     with running(tmp_path, "--no-prove") as service:

@@ -330,11 +330,11 @@ def on_postgres(server: Server) -> Any:
 
 
 def test_any_order_on_sqlite() -> None:
-    run(Jobs, 10, 30)
+    run(Jobs, 6, 25)
 
 
 def test_any_order_on_postgresql(postgres: Server) -> None:
-    run(on_postgres(postgres), 3, 30)
+    run(on_postgres(postgres), 1, 30)
 
 
 @pytest.mark.deep

@@ -131,6 +131,7 @@ def test_a_segment_that_does_not_fit_is_too_large(place: Place) -> None:
     assert "--segment-memory" in failed.problem.hint
 
 
+@pytest.mark.deep
 def test_a_node_that_is_away_is_tried_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source(rpc="http://127.0.0.1:1", first=1, last=1)
     job = place.queue.submit(NewJob(content="0" * 64, source=source))[0].id
@@ -142,6 +143,7 @@ def test_a_node_that_is_away_is_tried_again(place: Place, monkeypatch: pytest.Mo
     assert "tried 2 times" in failed.problem.detail
 
 
+@pytest.mark.deep
 def test_a_cancelled_job_is_stopped(place: Place) -> None:
     job = place.submit(transfers(8), 1)
     place.wait(job, lambda found: found.stage == Stage.PROVE)
@@ -158,6 +160,7 @@ def test_a_cancelled_job_is_stopped(place: Place) -> None:
     assert sum(segment.reused for segment in done.segments) >= proved
 
 
+@pytest.mark.deep
 def test_a_stopped_service_goes_on_where_it_was(place: Place) -> None:
     with Watch(place.settings.data / "artifacts") as watch:
         job = place.submit(transfers(4, 5), 1)
@@ -172,6 +175,7 @@ def test_a_stopped_service_goes_on_where_it_was(place: Place) -> None:
     assert [row.proved for row in rows] == [1] * len(rows)
 
 
+@pytest.mark.deep
 def test_a_job_that_kills_its_process_is_given_up(place: Place) -> None:
     job = place.submit(transfers(2, 7))
     for _ in range(2):

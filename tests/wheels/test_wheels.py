@@ -93,6 +93,7 @@ def needed_modules() -> set[str]:
     return found
 
 
+@pytest.mark.deep
 def test_the_verifiers_wheel_holds_what_its_commands_import_and_nothing_else(verifier_wheel: Path) -> None:
     files = {str(modules()[name].relative_to(ROOT)) for name in needed_modules()}
     assert {name for name in names(verifier_wheel) if name.endswith(".py")} == files
@@ -140,6 +141,7 @@ def test_importing_what_verifies_loads_nothing_heavy() -> None:
     assert not any(is_below(name, package) for name in loaded for package in ("prover", "service"))
 
 
+@pytest.mark.deep
 def test_the_projects_wheel_is_complete(project_wheel: Path) -> None:
     found = names(project_wheel)
     missing = {str(path.relative_to(ROOT)) for path in modules().values()} - found

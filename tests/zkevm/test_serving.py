@@ -166,6 +166,7 @@ def test_a_service_without_keys_is_for_this_machine_only(tmp_path: Path) -> None
     assert any("keys add" in line for line in process.log), process.log
 
 
+@pytest.mark.deep
 def test_an_address_that_is_taken(served: Served, tmp_path: Path) -> None:
     process = Process(tmp_path, "--port", str(served.port), "--no-prove")
     assert process.popen.wait(300) == 2
@@ -202,6 +203,7 @@ def test_a_batch_from_submission_to_a_verified_proof(tmp_path: Path) -> None:
         assert process.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.deep
 def test_a_service_that_does_not_prove_keeps_the_queue(tmp_path: Path) -> None:
     with running(tmp_path, "--no-prove") as process:
         ids = {zkevm("submit", str(BATCH), "--url", process.url)["id"] for _ in range(3)}

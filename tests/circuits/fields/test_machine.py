@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from circuits.air.checker import check_circuit
 from circuits.air.mutation import mutate
 from circuits.programs.moduli import INTEGERS, SECP256K1_P
@@ -49,9 +51,10 @@ def test_honest_instances() -> None:
     assert check_circuit(circuit, traces, [[] for _ in traces]) == []
 
 
-def test_mutations() -> None:
+@pytest.mark.parametrize("rows", [1, pytest.param(3, marks=pytest.mark.deep)])
+def test_mutations(rows: int) -> None:
     p = everything()
     circuit, traces = circuit_of([Request(p, [7, 5], frame=1, time=10)], [p])
     tables = {t.name for t in circuit.tables if t.name.startswith("field_")}
-    found = mutate(circuit, traces, [[] for _ in traces], rows_per_table=3, seed=1, tables=tables)
+    found = mutate(circuit, traces, [[] for _ in traces], rows_per_table=rows, seed=1, tables=tables)
     assert found.survivors == [], str(found)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from circuits.air.checker import check_circuit
 from circuits.programs import alt_bn128, bls12_381_g1, ecrecover, p256verify
 from circuits.programs.curves import BLS12_381_G1, BN254, P256, SECP256K1, Curve
@@ -60,6 +62,7 @@ def test_alt_bn128() -> None:
     _check(answered, {v.program.name for v in variants})
 
 
+@pytest.mark.deep
 def test_p256verify() -> None:
     g, n = P256.generator, P256.order.value
     key = _multiple(P256, 5)
@@ -80,6 +83,7 @@ def test_ecrecover_of_invalid_signatures() -> None:
     _check(answered, {v.program.name for v in ecrecover.variants()[1:]})
 
 
+@pytest.mark.deep
 def test_bls12_381() -> None:
     g, p, r = BLS12_381_G1.generator, BLS12_381_G1.field.value, BLS12_381_G1.order.value
     minus, other, small = (g[0], p - g[1]), _multiple(BLS12_381_G1, 5), (0, 2)

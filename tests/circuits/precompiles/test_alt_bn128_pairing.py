@@ -258,6 +258,7 @@ def test_points_outside_of_the_subgroup(order: int) -> None:
         assert not believed(variant(number).program, _inputs(data))
 
 
+@pytest.mark.deep
 def test_against_py_evm() -> None:
     rng = random.Random(5)
     a, b = rng.randrange(N), rng.randrange(N)

@@ -237,6 +237,7 @@ def test_points_that_meet_an_offset() -> None:
     assert {0, 1} <= chosen
 
 
+@pytest.mark.deep
 def test_sums_that_meet_what_the_parts_left() -> None:
     """S is made such that the end, or the next sum, would add equal or opposite points for the first choices."""
     start, first, second = CURVE.start, *CURVE.offsets[:2]

@@ -295,6 +295,7 @@ def _with_imaginary_root() -> Pair:
     raise AssertionError("an input is found sooner")
 
 
+@pytest.mark.deep
 def test_inputs_of_g2() -> None:
     rng = random.Random(3)
     inputs = [(0, 1), (1, 0), (0, 2), (2, 0), (0, P - 1), (P - 1, 0), (P - 1, P - 1), (1 << 256, 1 << 380)]
@@ -312,6 +313,7 @@ def test_inputs_of_g2() -> None:
             g2_instances(bytes(length))
 
 
+@pytest.mark.deep
 def test_points_of_any_order_in_g2() -> None:
     for name, u in _special_g2().items():
         expected = maps.G2_FINITE if "subgroup" in name else maps.G2_INFINITE

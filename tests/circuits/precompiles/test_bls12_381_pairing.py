@@ -166,7 +166,9 @@ def test_arguments_of_the_groups() -> None:
         (_pair(0, 5), [72, 76], YES),
         (_pair(5, 0) + _pair(0, 3), [74, 73, 76], YES),
         (_pair(2, 3), [70, 77], NO),
-        (_pair(6, 5) + _pair(7, 0) + _pair(-10, 3), [70, 75, 71, 76], YES),
+        pytest.param(
+            _pair(6, 5) + _pair(7, 0) + _pair(-10, 3), [70, 75, 71, 76], YES, marks=pytest.mark.deep, id="three pairs"
+        ),
     ],
 )
 def test_products(data: bytes, numbers: list[int], answer: bytes) -> None:

@@ -70,7 +70,7 @@ def test_rows() -> None:
     assert [v.program.number for v in variants()] == list(range(1, 9))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(1, 6))])
 def test_signatures(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(30):
@@ -105,6 +105,7 @@ def test_short_and_long_inputs() -> None:
     assert _check(data + b"\x01" * 50) == "ecrecover"
 
 
+@pytest.mark.deep
 def test_short_relations_at_their_bounds() -> None:
     """s / r that is small, near the order, an Eisenstein integer or a fraction of small ones."""
     eigenvalue = SECP256K1.endomorphism[1]
@@ -137,6 +138,7 @@ def _adversarial() -> list[bytes]:
     return found
 
 
+@pytest.mark.deep
 def test_inputs_that_meet_an_offset() -> None:
     """There are some for which one offset fails; another one never does."""
     chosen = set()
@@ -146,6 +148,7 @@ def test_inputs_that_meet_an_offset() -> None:
     assert chosen == {0, 1}
 
 
+@pytest.mark.deep
 def test_the_sum_of_multiples_of_the_generator() -> None:
     """R = k * G: u1 = u2, u1 * G = u2 * R, and u1 * G = -u2 * R, which gives infinity."""
     for k in (1, 2, 5, N - 1, N - 2, HALF, 1 << 200):

@@ -106,7 +106,7 @@ def test_vectors_of_the_curve() -> None:
     assert double[0] == 0x7CF27B188D034F7E8A52380304B51AC3C08969E277F21B35A60B48FC47669978
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(1, 4))])
 def test_signatures(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(20):
@@ -143,6 +143,7 @@ def test_an_x_above_the_order() -> None:
     assert _check(_data(0, x - N + 1, x - N + 1, x, y)) == "P256VERIFY: another x"
 
 
+@pytest.mark.deep
 def test_keys_that_meet_an_offset() -> None:
     """There are some for which one offset fails; another one never does."""
     scalars = [1, 2, 3, N - 1, N - 2, (N + 1) // 2, pow(3, -1, N)]

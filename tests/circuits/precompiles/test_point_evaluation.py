@@ -250,6 +250,7 @@ def test_points_of_small_orders(order: int) -> None:
         assert not believed(variant(number).program, _words(_input(c, z, y, _encoded(point))))
 
 
+@pytest.mark.deep
 def test_points_that_meet_summands() -> None:
     """Whoever aims at one summand does not hit the others."""
     chosen, of_generator = point_evaluation._summands()
@@ -274,6 +275,7 @@ def test_points_that_meet_summands() -> None:
         assert _answer(data) == 46
 
 
+@pytest.mark.deep
 def test_two_points_that_meet_two_summands() -> None:
     """W can spoil one choice and C another one: two are left."""
     chosen, of_generator = point_evaluation._summands()
@@ -297,6 +299,7 @@ def test_other_lengths_are_the_callers_care() -> None:
             instances(bytes(length))
 
 
+@pytest.mark.deep
 def test_no_program_fails_what_is_valid() -> None:
     c, z, y, w = _valid()
     cases = {

@@ -19,7 +19,7 @@ from service.settings import Settings
 from tests.service.api.server import Served, serving
 
 #: Requests to each operation, in the fast run and in the deep one.
-FAST, DEEP = 6, 160
+FAST, DEEP = 3, 160
 
 
 def check(answer: httpx.Response, what: str) -> None:
@@ -113,7 +113,7 @@ def served(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 
 def test_some_requests_of_every_kind(served: Served) -> None:
-    assert fuzz(served, FAST, 240) > 50
+    assert fuzz(served, FAST, 240) > 25
 
 
 @pytest.mark.deep

@@ -49,6 +49,7 @@ def check(process: Process, clients: int, each: int, pause: float, record: dict[
     }
 
 
+@pytest.mark.deep
 def test_ten_clients_at_once(tmp_path: Path, record_property: pytest.FixtureRequest) -> None:
     with running(tmp_path, "--no-prove", "--log-level", "warning") as process:
         figures: dict[str, object] = {}

@@ -91,18 +91,26 @@ def test_more_children_than_slots_wait_or_are_refused() -> None:
     assert sum(isinstance(answer, Busy) for answer in answers) == 3
 
 
+JUNK = {
+    "nothing": (b"", "malformed"),
+    "text": (b"nothing like a proof", "malformed"),
+    "a batch": (BATCH.read_bytes(), "malformed"),
+    "an empty list": (MAGIC + bytes([VERSION]) + b"\xc0", "proof_rejected"),
+    "no list": (MAGIC + bytes([VERSION]) + b"\xff" * 10_000, "proof_rejected"),
+    "another version": (MAGIC + bytes([VERSION + 1]), "malformed"),
+}
+#: Of these the fast tests see what becomes of them: each starts a process.
+FAST = [("a batch", "native"), ("an empty list", "native"), ("no list", "python")]
+
+
 @pytest.mark.parametrize(
-    ("content", "code"),
+    ("content", "code", "engine"),
     [
-        (b"", "malformed"),
-        (b"nothing like a proof", "malformed"),
-        (BATCH.read_bytes(), "malformed"),
-        (MAGIC + bytes([VERSION]) + b"\xc0", "proof_rejected"),
-        (MAGIC + bytes([VERSION]) + b"\xff" * 10_000, "proof_rejected"),
-        (MAGIC + bytes([VERSION + 1]), "malformed"),
+        pytest.param(*junk, engine, marks=() if (name, engine) in FAST else pytest.mark.deep, id=f"{engine}-{name}")
+        for engine in ("native", "python")
+        for name, junk in JUNK.items()
     ],
 )
-@pytest.mark.parametrize("engine", ["native", "python"])
 def test_junk_is_no_proof(served: Served, http: httpx.Client, content: bytes, code: str, engine: str) -> None:
     answer = http.post("/v1/verify", content=content, headers=FILE, params={"engine": engine})
     assert answer.status_code == 200
@@ -126,6 +134,7 @@ def test_a_verdict_that_takes_too_long_is_none(serve: Serve) -> None:
         problem(http.post("/v1/estimate", content=b"x", headers=FILE), 422, "timeout")
 
 
+@pytest.mark.deep
 def test_a_batch_is_estimated(served: Served, http: httpx.Client) -> None:
     answer = http.post("/v1/estimate", content=BATCH.read_bytes(), headers=FILE)
     assert answer.status_code == 200, answer.text
@@ -143,6 +152,7 @@ def test_a_batch_is_estimated(served: Served, http: httpx.Client) -> None:
     assert served.queue.jobs().total == 0, "nothing is submitted"
 
 
+@pytest.mark.deep
 def test_what_cannot_be_estimated(served: Served, http: httpx.Client) -> None:
     answer = http.post("/v1/estimate", content=b"no batch", headers=FILE)
     assert answer.status_code == 422

@@ -26,7 +26,7 @@ from verifier.swirl import key as python_key
 from verifier.verify import verify
 
 #: One, one, two and three rounds of WHIR.
-HEIGHTS = (11, 14, 15, pytest.param(19, marks=pytest.mark.deep))
+HEIGHTS = (11, 15, pytest.param(14, marks=pytest.mark.deep), pytest.param(19, marks=pytest.mark.deep))
 
 
 def answers(key: bytes, proof: bytes) -> list[object]:
@@ -55,10 +55,13 @@ def test_both_give_the_same_security() -> None:
     assert native == pytest.approx(python, abs=0.01)
 
 
-def test_a_proof_is_refused_by_other_keys() -> None:
-    small = fibonacci(15, 3)
-    for other in (fibonacci(14, 3).key, keys.encoding("cancun", 15)):
-        assert answers(other, small.proof) == ["refused", "refused"]
+def test_a_proof_is_refused_by_another_key() -> None:
+    assert answers(fibonacci(14, 3).key, fibonacci(15, 3).proof) == ["refused", "refused"]
+
+
+@pytest.mark.deep
+def test_a_proof_is_refused_by_a_pinned_key() -> None:
+    assert answers(keys.encoding("cancun", 15), fibonacci(15, 3).proof) == ["refused", "refused"]
 
 
 @cache
@@ -79,6 +82,7 @@ def test_other_engines_do_not_exist() -> None:
         verify(single(), "abacus")
 
 
+@pytest.mark.deep
 def test_no_native_code_is_needed(tmp_path: Path) -> None:
     """Where the engine cannot be imported, the Python verifier takes its place; who wants the engine is told so."""
     file = tmp_path / "batch.proof"
@@ -156,7 +160,7 @@ def test_both_accept_the_examples(example: str) -> None:
     assert native.statement == python.statement == proved.file.statement
 
 
-@pytest.mark.parametrize("position", [-1, -100, 6, 2000])
+@pytest.mark.parametrize("position", [-1, *(pytest.param(p, marks=pytest.mark.deep) for p in (-100, 6, 2000))])
 def test_refusals_of_files_are_the_same(position: int) -> None:
     """Each by the same check."""
     content = bytearray(single())
