@@ -1,9 +1,10 @@
 """A run of operations that several segments prove, each a part of its steps.
 
 The tables of the run are those of one segment with all of its operations; each row belongs to the part that has its
-time. Tables that number their rows, or have one row for each key, are in the last part. What the rows of a part leave
-open is carried to the next one (`circuits.carry`): it is found as what the buses have too much or too little of, so no
-table's filler knows of parts.
+time. Tables that number their rows, or have one row for each key, are in the last part; words of memory, which are in
+the order of their frames through all parts, are where that order lets them be near to who accesses them. What the rows
+of the parts have too much or too little of is found as what the buses do, and links of two parts each make up for it
+(`circuits.carry`): so no table's filler knows of parts.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
-from circuits.carry import CARRIED, Open, fill_carried
+from circuits.carry import CARRIED, LINK_TABLE, fill_carried, fill_links, link_parts
 from circuits.carry import TABLES as CARRIED_TABLES
 from circuits.component import Acting, Component
 from circuits.functions.buses import POSEIDON2
+from circuits.memory.memory_tables import ALL_WORDS, Memory, fill_memory_parts, next_word
 from circuits.segment import Columns as SegmentColumns
 from circuits.segment import (
     FilledSegment,
@@ -39,7 +41,8 @@ from circuits.segment import (
     segment_circuit,
     segment_components,
 )
-from circuits.statement import LAST_TABLES, WRITES_START
+from circuits.statement import LAST_TABLES, WRITES_START, links_chain
+from circuits.widths import DIGEST
 
 #: Tables that answer what all parts ask.
 _SHARED = (
@@ -125,13 +128,17 @@ def fill_parts(
     parts = [_Part(execution.part(begin, end), keep) for begin, end in pairwise(times)]
     last = parts[-1]
     every = components or segment_components(execution.fork)
-    filled_late = {Segment.name, *(table.name for table in CARRIED_TABLES)}
+    filled_late = {Segment.name, LINK_TABLE.name, *(table.name for table in CARRIED_TABLES)}
     late = [c for c in every if not isinstance(c, Acting) and c.buses[0].index in _ASKED_LAST]
     for c in every:
         table = c.table
         if table.name in filled_late or c in late:
             continue
         if isinstance(c, Acting) and table.name not in LAST_TABLES:
+            if table.name == Memory.name:
+                for part, words in zip(parts, fill_memory_parts(execution, times[1:-1]), strict=True):
+                    part.add(table, words)
+                continue
             for part in parts:
                 matrix = c.fill(part.execution)
                 if matrix is not None and not table.name.startswith(_COMPUTED):
@@ -157,27 +164,30 @@ def fill_parts(
 def _joined(
     execution: Execution, parts: Sequence[_Part], tables: Mapping[str, Table], late: Sequence[Any]
 ) -> list[FilledSegment]:
-    """The parts with what they carry, and what they state; `tables` by name."""
+    """The parts with what they have in common, and what they state; `tables` by name."""
     circuit = segment_circuit(execution.fork)
-    whole, before, number = public_values(execution), Open.nothing(), 0
+    whole, frames, word = public_values(execution), 0, ALL_WORDS[:2]
     chain, receipts = operation_chain(execution.batch), execution.batch.receipts.before_operation
     begins = np.append(execution.begin_time, execution.next_time)
+    carried = {bus.index: bus for bus in CARRIED}
+    linked = link_parts([net_messages(part.filled, carried, {}) for part in parts])
     filled: list[FilledSegment] = []
-    for place, part in enumerate(parts):
-        is_last = place == len(parts) - 1
-        after = Open.nothing() if is_last else _left_open(before, part)
+    for number, (part, links) in enumerate(zip(parts, linked, strict=True)):
+        is_last = number == len(parts) - 1
         for table, bus in zip(CARRIED_TABLES, CARRIED, strict=True):
-            part.add(tables[table.name], fill_carried(bus, before, after))
+            part.add(tables[table.name], fill_carried(bus, number, links))
+        part.add(tables[LINK_TABLE.name], fill_links(number, links))
         matrix = fill_segment_row(execution)
         row = TraceView(SegmentColumns, matrix)
         first, end = (int(np.searchsorted(execution.begin_time, time)) for time in part.execution.window or ())
         row.end_time = begins[end]
-        row.carried = [[len(before), len(after)]]
+        row.links = len(links)
         if not is_last:
             row.opens = row.writes = 0
         part.add(tables[Segment.name], matrix)
         for c in late:
             part.add(c.table, c.answer(part.execution, *(queries(bus, part.filled) for bus in c.buses)))
+        digests = {other: link.digest for other, link in links.items()}
         stated = replace(
             whole,
             first_operation=execution.first + first,
@@ -190,20 +200,21 @@ def _joined(
             access_out=whole.access_out if is_last else whole.access_in,
             time_in=int(begins[first]),
             time_out=0 if is_last else int(begins[end]),
-            carry_in=before.digest,
-            carry_out=after.digest,
+            links=links_chain(number, list(digests), np.array(list(digests.values())).reshape(-1, DIGEST))[-1],
         )
-        frames = number + int(part.execution.within(execution.frame_begin_time).sum())
-        traces = [part.traces[name] for name in circuit.names]
-        filled.append(FilledSegment(traces, stated, circuit, part.execution, (number, 0 if is_last else frames + 1)))
-        before, number = after, frames
+        frames_end = frames + int(part.execution.within(execution.frame_begin_time).sum())
+        memory = part.traces[Memory.name]
+        word_end = word if memory is None else next_word(memory)
+        filled.append(
+            FilledSegment(
+                [part.traces[name] for name in circuit.names],
+                stated,
+                circuit,
+                part.execution,
+                frames=(frames, 0 if is_last else frames_end + 1),
+                words=(*word, *((0, 0, 0) if is_last else (1, *word_end))),
+                links=digests,
+            )
+        )
+        frames, word = frames_end, word_end
     return filled
-
-
-def _left_open(before: Open, part: _Part) -> Open:
-    """What is open behind a part: what was open before, and what its rows have too much or too little of."""
-    carried = {bus.index: bus for bus in CARRIED}
-    found = net_messages(part.filled, carried, {bus.index: before.of(bus) for bus in CARRIED})
-    return Open(
-        {index: messages for index, (messages, _) in found.items()}, {i: counts for i, (_, counts) in found.items()}
-    )

@@ -8,8 +8,8 @@ others ask of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,7 @@ from circuits.air.sources import files_digest
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
-from circuits.carry import CARRY
+from circuits.carry import LINKS
 from circuits.component import Acting, Answering, Component
 from circuits.fields import calls as field_calls
 from circuits.fields import listings
@@ -75,7 +75,14 @@ from circuits.precompiles import blake2f, hashes, modexp
 from circuits.state import access_tree, deletion, state, transfer, undo
 from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
-from circuits.statement import CARRY_START, CIRCUIT_VERSION, WRITES_START, PublicColumns, SegmentPublicValues
+from circuits.statement import (
+    CIRCUIT_VERSION,
+    LINKS_START,
+    WRITES_START,
+    Digests,
+    PublicColumns,
+    SegmentPublicValues,
+)
 from circuits.transactions import (
     access_list,
     authorization,
@@ -98,7 +105,7 @@ class Columns(Layout):
     real = bit("1 on the first row")
     end_time = element("time after the last operation", by="chain bus")
     opens = bit("1: it has leaves of the access tree")
-    carried = element("messages that are carried in, and out", 2, by="carry bus")
+    links = element("number of links with other parts of its run", by="links bus")
     writes = element("number of writes to leaves", by="writes bus")
 
 
@@ -122,13 +129,12 @@ class Segment(Table):
         air.receive(TREE, public.depth, 0, public.access_in, public.access_out, count=row.opens)
         air.require(row.opens * (1 - real), "padding opens nothing")
         air.require_equal(public.access_in, public.access_out, "without leaves nothing changes", when=real - row.opens)
-        for out, digest in enumerate((public.carry_in, public.carry_out)):
-            air.send(CARRY, out, 0, [air.constant(int(e)) for e in CARRY_START], count=real)
-            air.receive(CARRY, out, row.carried[out], digest, count=real)
+        air.send(LINKS, 0, [air.constant(int(e)) for e in LINKS_START], count=real)
+        air.receive(LINKS, row.links, public.links, count=real)
 
 
 def fill_segment_row(execution: Execution) -> Matrix:
-    """The row of the segment table, where nothing is carried."""
+    """The row of the segment table, where nothing is carried to another part."""
     matrix = np.zeros((1, Columns.width), dtype=np.uint32)
     matrix[0, Columns.offsets["real"]] = 1
     matrix[0, Columns.offsets["end_time"]] = execution.next_time
@@ -211,7 +217,7 @@ def _components(fork: Fork) -> list[Component]:
         Answering(range.RANGE_15, RANGE15, lambda _, asked: range.RANGE_15.fill(asked[:, 0]) if len(asked) else None),
     ]
     # What is carried is known only once all else is filled (`circuits.parts`); a segment that is whole carries nothing.
-    carried: list[Component] = [Acting(table, lambda _: None) for table in carry.TABLES]
+    carried: list[Component] = [Acting(table, lambda _: None) for table in (*carry.TABLES, carry.LINK_TABLE)]
     modules = [c for module in _MODULES for c in _of_module(module, fork)]
     return [*own, *carried, *modules, *copies.COPY_COMPONENTS, *functions]
 
@@ -331,6 +337,9 @@ class FilledSegment:
         execution: what they are filled from; of a part of a run that part.
         frames: public values of the table of frames: how many frames there are before, and the id of the first one
             behind, or 0 where no further segment asks.
+        words: those of the table of memory (`circuits.memory.memory_tables.MemoryPublic`).
+        links: of a part of a run, the others that it has something in common with, by number in ascending order, and
+            the running hash (8,) of what.
     """
 
     traces: list[Matrix | None]
@@ -338,11 +347,17 @@ class FilledSegment:
     circuit: Circuit
     execution: Execution
     frames: tuple[int, int] = (0, 0)
+    words: tuple[int, int, int, int, int] = memory_tables.ALL_WORDS
+    links: Mapping[int, Digests] = field(default_factory=dict)
 
     @property
     def public_lists(self) -> list[list[int]]:
-        """Public values per table: those of the segment, and how its frames are numbered."""
-        stated = {Segment.name: self.public_values.to_list(), frames.Frames.name: list(self.frames)}
+        """Public values per table: those of the segment, and how its frames and the words of its memory are ordered."""
+        stated = {
+            Segment.name: self.public_values.to_list(),
+            frames.Frames.name: list(self.frames),
+            memory_tables.Memory.name: list(self.words),
+        }
         return [
             [] if trace is None else stated.get(table.name, [])
             for table, trace in zip(self.circuit.tables, self.traces, strict=True)
@@ -367,8 +382,7 @@ def public_values(execution: Execution) -> SegmentPublicValues:
         access_out=access_tree.access_root(batch, end),
         time_in=0,
         time_out=0,
-        carry_in=CARRY_START,
-        carry_out=CARRY_START,
+        links=LINKS_START,
     )
 
 

@@ -7,6 +7,7 @@ have fixed lengths, so the tag alone separates their domains. A running hash is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from math import prod
@@ -22,12 +23,11 @@ from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 #: Raised whenever the meaning of a proof changes; part of the public values.
 CIRCUIT_VERSION = 5
 
-#: Tables that only the last segment of a run may have (`circuits.carry`): they number their rows (ids are row numbers,
-#: words of a frame's memory are counted), or have one row for each account and slot; and those that talk to these
-#: alone.
+#: Tables that only the last segment of a run may have (`circuits.carry`): they number their rows (ids are row
+#: numbers), or have one row for each account and slot; and those that talk to these alone.
 LAST_TABLES = frozenset(
     {
-        *("memory", "block", "code", "calldata", "init_code"),
+        *("block", "code", "calldata", "init_code"),
         *("account_leaf", "account_code_leaf", "storage_leaf", "account", "account_code", "storage"),
         *("code_leaf", "hash_leaf", "access_node"),
     }
@@ -188,6 +188,10 @@ SYSTEM_CALL_ITEM = Item(
     ),
 )
 
+#: What a part of a run has in common with another one (`circuits.carry`): the number of that part, whether it is a
+#: later one, and the running hash of the messages.
+LINK_ITEM = Item(28, (("other", 1), ("out", 1), ("digest", DIGEST)))
+
 #: Tags of hashes that are no items: running hashes, keys of the access tree, buffers.
 TAG_OPERATIONS = 16
 TAG_RECEIPTS = 17
@@ -197,11 +201,13 @@ TAG_BUFFER = 21
 TAG_ACCESS_LIST = 22
 TAG_AUTHORIZATIONS = 26
 TAG_CARRY = 27
+TAG_LINKS = 29
 
 OPERATIONS_START = initial(TAG_OPERATIONS)
 RECEIPTS_START = initial(TAG_RECEIPTS)
 WRITES_START = initial(TAG_WRITES)
 CARRY_START = initial(TAG_CARRY)
+LINKS_START = initial(TAG_LINKS)
 BUFFER_START = initial(TAG_BUFFER)
 ACCESS_LIST_START = initial(TAG_ACCESS_LIST)
 AUTHORIZATIONS_START = initial(TAG_AUTHORIZATIONS)
@@ -213,6 +219,18 @@ BLOCKS_PER_WORD = 2
 def running_chain(start: Digests, digests: Digests) -> Digests:
     """The running hash before and after each item: start (8,), digests (n, 8) -> (n + 1, 8)."""
     return np.concatenate([start[None], compress_chain(start, digests)])
+
+
+def links_chain(part: int, others: Sequence[int], digests: Digests) -> Digests:
+    """Running hash of the links of a part of a run before and after each, (n + 1, 8).
+
+    Args:
+        part: its number.
+        others: numbers of the other parts, ascending.
+        digests: (n, 8), running hashes of the messages of each link.
+    """
+    numbers = np.array(others, dtype=np.uint32)
+    return running_chain(LINKS_START, LINK_ITEM.digests(other=numbers, out=numbers > part, digest=digests))
 
 
 def ragged_chains(start: Digests, blocks: NDArray[np.uint32], counts: NDArray[np.integer[Any]]) -> Digests:
@@ -293,8 +311,7 @@ class PublicColumns(Layout):
     access_out = element("root of the access tree behind the segment", DIGEST, by=_VERIFIER)
     time_in = element("time at which the segment begins", by=_VERIFIER)
     time_out = element("time at which it ends; 0 where nobody asks", by=_VERIFIER)
-    carry_in = element("running hash of what the segment before has left open", DIGEST, by=_VERIFIER)
-    carry_out = element("running hash of what the segment leaves open", DIGEST, by=_VERIFIER)
+    links = element("running hash of what it has in common with other parts of its run", DIGEST, by=_VERIFIER)
 
 
 @dataclass(frozen=True)
@@ -314,8 +331,7 @@ class SegmentPublicValues:
     access_out: Digests
     time_in: int
     time_out: int
-    carry_in: Digests
-    carry_out: Digests
+    links: Digests
 
     def to_list(self) -> list[int]:
         """Canonical integers in the order of `PublicColumns`."""

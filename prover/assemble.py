@@ -145,11 +145,12 @@ def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[Segmen
             "choose larger segments with --segment-memory",
         )
     try:
-        stated = check_contents(file, [job.plan.heights for job in jobs])
+        wanted = check_contents(file, [job.plan.heights for job in jobs])
     except Rejected as error:
         raise UnsupportedFeature(f"a proof file that the verifier refuses ({error})") from error
-    for job, expected in zip(jobs, stated, strict=True):
-        if (job.public_values.to_list(), list(job.frames)) != (expected.values, expected.frames):
+    for job, expected in zip(jobs, wanted, strict=True):
+        stated = (job.public_values.to_list(), list(job.frames), list(job.words))
+        if stated != (expected.values, expected.frames, expected.words):
             raise UnsupportedFeature(f"segment {job.plan.index} does not state what the verifier expects of it")
 
 
@@ -161,5 +162,12 @@ def _segment(job: SegmentJob, proof: SegmentProof) -> SegmentRecord:
         writes = Writes(made.scope.astype(np.uint32), made.leaf.astype(np.uint32), made.value, made.nonce)
         codes = CodeWrites(made.code_scope.astype(np.uint32), made.code_leaf.astype(np.uint32), made.code_hash)
     return SegmentRecord(
-        job.plan.first, job.plan.end, job.plan.log_stacked_height, writes, proof.proof, codes, job.open_end
+        job.plan.first,
+        job.plan.end,
+        job.plan.log_stacked_height,
+        writes,
+        proof.proof,
+        codes,
+        job.open_end,
+        job.later_links,
     )

@@ -19,7 +19,7 @@ from circuits.air.field import Matrix
 from circuits.batch.execution import Batch, Execution
 from circuits.parts import fill_parts
 from circuits.segment import FilledSegment
-from circuits.statement import SegmentPublicValues
+from circuits.statement import Digests, SegmentPublicValues
 from prover.estimate import of_steps
 from verifier.container import MAX_SEGMENTS
 
@@ -107,19 +107,22 @@ class Part:
 
     Attributes:
         heights: rows of each table that it has, padding included.
-        public_values, frames: what its proof will state (`circuits.segment.FilledSegment`).
+        public_values, frames, words: what its proof will state (`circuits.segment.FilledSegment`).
+        links: what it has in common with other parts, by their number.
     """
 
     heights: Mapping[str, int]
     public_values: SegmentPublicValues
     frames: tuple[int, int]
+    words: tuple[int, int, int, int, int]
+    links: Mapping[int, Digests]
 
     @classmethod
     def of(cls, filled: FilledSegment) -> Part:
         """Of filled tables."""
         traces = zip(filled.circuit.names, filled.traces, strict=True)
         heights = {name: len(trace) for name, trace in traces if trace is not None}
-        return cls(heights, filled.public_values, filled.frames)
+        return cls(heights, filled.public_values, filled.frames, filled.words, filled.links)
 
 
 @dataclass(frozen=True)

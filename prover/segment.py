@@ -1,25 +1,28 @@
 """One segment: what it states, its tables, its proof."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Literal, TypeAlias
 
+import numpy as np
 import zkevm_native
 
 from circuits.batch.execution import Batch, Execution
+from circuits.memory.memory_tables import ALL_WORDS
 from circuits.parts import fill_parts
 from circuits.segment import FilledSegment, fill, public_values, segment_circuit
 from circuits.state.state_view import StateView, Writes
-from circuits.statement import SegmentPublicValues
+from circuits.statement import Digests, SegmentPublicValues
+from circuits.widths import DIGEST
 from executor.forks import CIRCUIT_FORKS
 from prover.costs import Costs, costs_of
 from prover.planner import SegmentPlan
 from prover.runs import Run, Spool
 from prover.store import content_key
 from verifier import keys
-from verifier.container import OpenEnd
+from verifier.container import Links, OpenEnd
 
 #: What runs the engine's prover: our device, or the engine's own, which proves the same and is slower.
 Device: TypeAlias = Literal["own", "stock"]
@@ -32,7 +35,8 @@ class SegmentJob:
     Attributes:
         plan: its operations and the engine's parameter.
         writes: what it leaves; None where the next segment goes on with its operation.
-        public_values, frames: what its proof will state (`circuits.segment.FilledSegment`).
+        public_values, frames, words: what its proof will state (`circuits.segment.FilledSegment`).
+        links: what it has in common with other parts of its run, by their number.
         key: hash of everything its proof depends on (what it states and with which key); it is stored under this name.
     """
 
@@ -41,14 +45,24 @@ class SegmentJob:
     public_values: SegmentPublicValues
     key: str
     frames: tuple[int, int] = (0, 0)
+    words: tuple[int, int, int, int, int] = ALL_WORDS
+    links: Mapping[int, Digests] = field(default_factory=dict)
 
     @property
     def open_end(self) -> OpenEnd | None:
         """What the next segment goes on from, if this one ends within an operation."""
         if self.plan.run is None or self.plan.run.is_last:
             return None
-        values = self.public_values
-        return OpenEnd(values.time_out, self.frames[1], tuple(int(element) for element in values.carry_out))
+        return OpenEnd(self.public_values.time_out, self.frames[1], self.words[3:])
+
+    @property
+    def later_links(self) -> Links:
+        """What it has in common with later parts of its run: of two parts it is the earlier one that says so."""
+        if self.plan.run is None:
+            return Links.from_bytes(b"")
+        later = {other: digest for other, digest in self.links.items() if other > self.plan.run.number}
+        digests = np.array(list(later.values()), dtype=np.uint32).reshape(-1, DIGEST)
+        return Links(np.array(list(later), dtype=np.uint32), digests)
 
 
 @dataclass(frozen=True)
@@ -103,15 +117,16 @@ def segment_jobs(batch: Batch, plans: Sequence[SegmentPlan]) -> list[SegmentJob]
 def _job(batch: Batch, plan: SegmentPlan) -> SegmentJob:
     run, part = plan.run, plan.part
     execution = Execution(batch, run.first, run.end) if run else Execution(batch, plan.first, plan.end)
-    stated, frames = (part.public_values, part.frames) if part else (public_values(execution), (0, 0))
+    stated = part.public_values if part else public_values(execution)
+    frames, words, links = (part.frames, part.words, part.links) if part else ((0, 0), ALL_WORDS, {})
     writes = StateView.of(execution).writes if run is None or run.is_last else None
     key = content_key(
         segment_circuit(execution.fork).digest.encode(),
         zkevm_native.VERSION.encode(),
         plan.log_stacked_height.to_bytes(4, "little"),
-        repr((stated.to_list(), frames)).encode(),
+        repr((stated.to_list(), frames, words)).encode(),
     )
-    return SegmentJob(plan, writes, stated, key, frames)
+    return SegmentJob(plan, writes, stated, key, frames, words, links)
 
 
 class _FilledRun:
@@ -178,6 +193,7 @@ def is_proof_of(proof: bytes, job: SegmentJob) -> bool:
         verified = zkevm_native.verify(verifying_key(job.plan.fork, job.plan.log_stacked_height), proof)
     except zkevm_native.EngineError:
         return False
-    stated = {"segment": job.public_values.to_list(), "frame": list(job.frames) if "frame" in job.plan.heights else []}
+    stated = {"segment": job.public_values.to_list(), "frame": list(job.frames), "memory": list(job.words)}
     names = segment_circuit(CIRCUIT_FORKS[job.plan.fork]).names
-    return [list(values) for values in verified.public_values] == [stated.get(name, []) for name in names]
+    wanted = [stated.get(name, []) if name in job.plan.heights else [] for name in names]
+    return [list(values) for values in verified.public_values] == wanted

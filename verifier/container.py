@@ -12,10 +12,13 @@
     codes         [code, ...] of the leaves of that kind, in their order
     state nodes   [RLP of a node of the pre-state's tries, ...], strictly increasing as byte strings
     receipts      [[status, gas used, [[address, topics (32 bytes each), data], ...]], ...] for each transaction
-    segments      [[first operation, end operation, log stacked height, writes, code writes, open end, engine proof],
-                   ...]
-    open end      empty where the segment ends with an operation, else one string of 40 bytes: time (4), id of the next
-                   frame (4), running hash of what it leaves open (eight elements of 4), all big-endian
+    segments      [[first operation, end operation, log stacked height, writes, code writes, open end, links,
+                   engine proof], ...]
+    open end      empty where the segment ends with an operation, else one string of 16 bytes: time (4), id of the next
+                   frame (4), frame (4) and index (4) of the next word of memory, all big-endian
+    links         one string, 36 bytes for each, in the order of the other segments: number of the other segment in
+                   the run, which is a later one (4), running hash of what both have in common (eight elements of 4),
+                   all big-endian
     writes        one string, 48 bytes for each: scope (4), leaf (4), value (32), nonce (8), big-endian
     code writes   one string, 40 bytes for each: scope (4), leaf (4), code hash (32), big-endian
 
@@ -58,11 +61,13 @@ MAX_TOPICS: Final = 4
 MAX_WITHDRAWAL_BYTES: Final = 64  # the longest takes 50
 MAX_OUTPUT_BYTES: Final = 2**22  # the contracts of EIP-7002 and EIP-7251 give 1,216 and 232 at most
 MAX_WRITES: Final = 2**20  # of all segments
+MAX_LINKS: Final = 2**16  # of all segments: 360 may be linked each with each
 MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
 _KEY_BYTES: Final = 53
-_OPEN_END_BYTES: Final = 4 * (2 + DIGEST)
+_OPEN_END_BYTES: Final = 16
 _WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
+_LINK: Final = np.dtype([("other", ">u4"), ("digest", ">u4", (DIGEST,))])
 _CODE_WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("code_hash", ">u2", (16,))])
 
 StateKey = tuple[int, bytes, int]
@@ -227,16 +232,16 @@ class OpenEnd:
     Attributes:
         time: at which the operations that have begun are over.
         next_frame: id of the first frame that the next segment opens.
-        carry: running hash of what the segment leaves open (`circuits.carry`), 8 field elements.
+        next_word: frame and index of the first word of memory that has its row in a later segment of the run.
     """
 
     time: int
     next_frame: int
-    carry: tuple[int, ...]
+    next_word: tuple[int, int]
 
     def to_bytes(self) -> bytes:
-        """40 bytes (see the module)."""
-        return b"".join(number.to_bytes(4, "big") for number in (self.time, self.next_frame, *self.carry))
+        """16 bytes (see the module)."""
+        return b"".join(number.to_bytes(4, "big") for number in (self.time, self.next_frame, *self.next_word))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> OpenEnd:
@@ -247,10 +252,47 @@ class OpenEnd:
         """
         if len(data) != _OPEN_END_BYTES:
             raise Invalid(f"an open end of {len(data)} bytes instead of {_OPEN_END_BYTES}")
-        time, next_frame, *carry = np.frombuffer(data, dtype=">u4").tolist()
-        if max(time, next_frame, *carry) >= MODULUS:
+        time, next_frame, frame, index = np.frombuffer(data, dtype=">u4").tolist()
+        if max(time, next_frame, frame, index) >= MODULUS:
             raise Invalid("an open end with a number that is no field element")
-        return cls(time, next_frame, tuple(carry))
+        return cls(time, next_frame, (frame, index))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Links:
+    """What a segment of a run has in common with later ones of it (`circuits.carry`).
+
+    Attributes:
+        other: (n,) uint32, numbers of these segments in the run.
+        digest: (n, 8) uint32, running hash of what both have in common.
+    """
+
+    other: NDArray[np.uint32]
+    digest: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.other)
+
+    def to_bytes(self) -> bytes:
+        """36 bytes for each link (see the module)."""
+        records = np.zeros(len(self), dtype=_LINK)
+        records["other"] = self.other
+        records["digest"] = self.digest
+        return records.tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Links:
+        """Inverse of `to_bytes`.
+
+        Raises:
+            Invalid: if the length is not a multiple of 36, or a hash is not of field elements.
+        """
+        if len(data) % _LINK.itemsize:
+            raise Invalid(f"links: {len(data)} bytes are no multiple of {_LINK.itemsize}")
+        records = np.frombuffer(data, dtype=_LINK)
+        if (records["digest"] >= MODULUS).any():
+            raise Invalid("a link with a number that is no field element")
+        return cls(other=records["other"].astype(np.uint32), digest=records["digest"].astype(np.uint32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,6 +305,7 @@ class SegmentRecord:
         log_stacked_height: selects the verifying key.
         writes, code_writes: what it leaves.
         proof: the engine's own encoding.
+        links: what it has in common with later segments of its run.
     """
 
     first: int
@@ -272,6 +315,7 @@ class SegmentRecord:
     proof: bytes | memoryview
     code_writes: CodeWrites = field(default_factory=lambda: CodeWrites.from_bytes(b""))
     open_end: OpenEnd | None = None
+    links: Links = field(default_factory=lambda: Links.from_bytes(b""))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -319,6 +363,7 @@ def encode_proof(file: ProofFile) -> bytes:
                 segment.writes.to_bytes(),
                 segment.code_writes.to_bytes(),
                 segment.open_end.to_bytes() if segment.open_end else b"",
+                segment.links.to_bytes(),
                 bytes(segment.proof),
             ]
             for segment in file.segments
@@ -447,7 +492,7 @@ def _state_nodes(reader: RlpReader) -> tuple[bytes, ...]:
 
 def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
     segments: list[SegmentRecord] = []
-    left = MAX_WRITES
+    left, links_left = MAX_WRITES, MAX_LINKS
     while not reader.at_end:
         what = f"segment {len(segments)}"
         if len(segments) == MAX_SEGMENTS:
@@ -461,11 +506,20 @@ def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
         code_writes = CodeWrites.from_bytes(segment.string(f"{what}: code writes", left * _CODE_WRITE.itemsize))
         left -= len(code_writes)
         open_end = segment.string(f"{what}: open end", _OPEN_END_BYTES)
+        links = Links.from_bytes(segment.string(f"{what}: links", links_left * _LINK.itemsize))
+        links_left -= len(links)
         proof = segment.view(f"{what}: proof", MAX_SEGMENT_PROOF_BYTES)
         segment.finish(what)
         segments.append(
             SegmentRecord(
-                first, end, height, writes, proof, code_writes, OpenEnd.from_bytes(open_end) if open_end else None
+                first,
+                end,
+                height,
+                writes,
+                proof,
+                code_writes,
+                OpenEnd.from_bytes(open_end) if open_end else None,
+                links,
             )
         )
     return tuple(segments)

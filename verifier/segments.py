@@ -12,20 +12,21 @@ from typing import Final
 
 import numpy as np
 from eth_hash.auto import keccak
+from numpy.typing import NDArray
 
 from circuits.batch.leaves import LeafKind, LeafValues, account_digests, leaf_digests, levels, tree_depth, word_digests
 from circuits.functions.poseidon2 import compress
 from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes
 from circuits.statement import (
-    CARRY_START,
     CIRCUIT_VERSION,
     CODE_ITEM,
     WRITE_ITEM,
     WRITES_START,
     SegmentPublicValues,
+    links_chain,
     running_chain,
 )
-from verifier.container import CodeWrites, OpenEnd, SegmentRecord, Writes
+from verifier.container import CodeWrites, Links, OpenEnd, SegmentRecord, Writes
 from verifier.errors import Invalid
 from verifier.forks import Fork
 from verifier.keys import PinnedKey
@@ -38,7 +39,16 @@ PUBLIC_TABLE: Final = "segment"
 """The table that holds the public values of a segment."""
 
 FRAME_TABLE: Final = "frame"
-"""The table that says how its frames are numbered; no other table has public values."""
+"""The table that says how its frames are numbered."""
+
+MEMORY_TABLE: Final = "memory"
+"""The table that says which words of memory have their rows in it; no other table has public values."""
+
+FIRST_WORD: Final = (1, 0)
+"""Frame and index of the word of memory that the rows of a run begin with; ids of frames begin with 1."""
+
+LINK_TABLE: Final = "link"
+"""The table with a row for each link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +59,13 @@ class Stated:
         values: the public values of the segment.
         frames: those of its frames: how many there are before, and the id of the first one behind, or 0 where no
             further segment asks; nothing where the segment has no table of frames.
+        words: those of its memory: frame and index of the first word that has its row in it, and 1, frame and index of
+            the next one, or zeros where no further segment asks; nothing where it has no table of memory.
     """
 
     values: list[int]
     frames: list[int]
+    words: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,8 @@ def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
     A segment with an open end leaves what it has begun to the next one, which may begin nothing of its own.
 
     Raises:
-        Invalid: on a gap, an overlap, an empty segment, or a wrong end.
+        Invalid: on a gap, an overlap, an empty segment, or a wrong end; on a link that is not one with a later segment
+            of the same run, or not in its place.
     """
     position = 0
     goes_on = False
@@ -89,21 +103,40 @@ def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
         goes_on = segment.open_end is not None
         if segment.open_end is not None and not 0 < segment.open_end.time <= MAX_TIME:
             raise Invalid(f"segment {number} has an open end at the time {segment.open_end.time}")
+        if segment.open_end is not None:
+            frame, index = segment.open_end.next_word
+            # It is an integer (`circuits.memory.memory_tables`).
+            if index >= 1 << MAX_LOG_HEIGHT:
+                raise Invalid(f"segment {number} has an open end with word {index} of frame {frame} as the next one")
         if segment.open_end is not None and (len(segment.writes) or len(segment.code_writes)):
             raise Invalid(f"segment {number} has writes and an open end")
     if goes_on:
         raise Invalid("the last segment has an open end")
     if position != operations:
         raise Invalid(f"the segments end at operation {position} instead of {operations}")
+    for run in runs_of(segments):
+        for part, number in enumerate(run):
+            # The earlier one of two parts lists what they have in common, the other one has it from there.
+            allowed = part
+            for other in segments[number].links.other.tolist():
+                if not allowed < other < len(run):
+                    raise Invalid(f"segment {number}, part {part} of {len(run)}, has a link with part {other}")
+                allowed = other
+
+
+def runs_of(segments: Sequence[SegmentRecord]) -> list[range]:
+    """The segments that prove the same operations, of a plan that `check_plan` accepts: of each run its numbers."""
+    found: list[range] = []
+    for number in range(len(segments)):
+        goes_on = number > 0 and segments[number - 1].open_end is not None
+        begin = found.pop().start if goes_on else number
+        found.append(range(begin, number + 1))
+    return found
 
 
 def first_of_runs(segments: Sequence[SegmentRecord]) -> list[int]:
     """The first operation of the run of each segment, of a plan that `check_plan` accepts."""
-    found: list[int] = []
-    for number, segment in enumerate(segments):
-        goes_on = number > 0 and segments[number - 1].open_end is not None
-        found.append(found[-1] if goes_on else segment.first)
-    return found
+    return [segments[run.start].first for run in runs_of(segments) for _ in run]
 
 
 def circuits_of(segments: Sequence[SegmentRecord], operations: Operations, forks: Sequence[Fork]) -> list[str]:
@@ -289,6 +322,29 @@ def writes_digest(writes: Writes, codes: CodeWrites) -> Digests:
     return digest
 
 
+def links_of(segments: Sequence[SegmentRecord]) -> list[Links]:
+    """The links of each segment with others of its run, earlier ones first, as its proof commits to them.
+
+    Both sides of a link get the same hash, from the record of the earlier one.
+
+    Args:
+        segments: of a plan that `check_plan` accepts.
+    """
+    found: list[Links] = []
+    for run in runs_of(segments):
+        others: list[list[NDArray[np.uint32]]] = [[] for _ in run]
+        digests: list[list[NDArray[np.uint32]]] = [[] for _ in run]
+        for part, number in enumerate(run):
+            own = segments[number].links
+            for other, digest in zip(own.other.tolist(), own.digest, strict=True):
+                others[other].append(np.array([part], dtype=np.uint32))
+                digests[other].append(digest[None])
+            others[part].append(own.other)
+            digests[part].append(own.digest)
+        found += [Links(np.concatenate(o), np.concatenate(d)) for o, d in zip(others, digests, strict=True)]
+    return found
+
+
 def expected_public_values(
     segments: Sequence[SegmentRecord], operations: Digests, receipts: Digests, tree: AccessTree
 ) -> list[Stated]:
@@ -304,6 +360,8 @@ def expected_public_values(
     """
     expected: list[Stated] = []
     before: OpenEnd | None = None
+    links = links_of(segments)
+    parts = [part for run in runs_of(segments) for part in range(len(run))]
     for position, segment in enumerate(segments):
         access_in = tree.root
         tree.write(segment.writes, segment.code_writes)
@@ -322,14 +380,15 @@ def expected_public_values(
             access_out=tree.root,
             time_in=0 if before is None else before.time,
             time_out=0 if after is None else after.time,
-            carry_in=CARRY_START if before is None else np.array(before.carry, dtype=np.uint32),
-            carry_out=CARRY_START if after is None else np.array(after.carry, dtype=np.uint32),
+            links=links_chain(parts[position], links[position].other.tolist(), links[position].digest)[-1],
         )
         frames = 0 if before is None else before.next_frame - 1
         behind = 0 if after is None else after.next_frame
         if after is not None and not 0 <= behind - 1 - frames <= 1 << MAX_LOG_HEIGHT:
             raise Invalid(f"segment {position} says that {behind - 1 - frames} frames begin in it")
-        expected.append(Stated(values.to_list(), [frames, behind]))
+        first_word = FIRST_WORD if before is None else before.next_word
+        next_word = (0, 0, 0) if after is None else (1, *after.next_word)
+        expected.append(Stated(values.to_list(), [frames, behind], [*first_word, *next_word]))
         before = after
     return expected
 
@@ -342,14 +401,14 @@ def verify_segment(segment: SegmentRecord, key: PinnedKey) -> ProvedSegment:
         key: the pinned key for the segment's height.
 
     Raises:
-        Invalid: if the proof is malformed, does not verify, has public values elsewhere than in the tables of segments
-            and frames, too high a table or less than 100 bits of security.
+        Invalid: if the proof is malformed, does not verify, has public values elsewhere than in the tables of segments,
+            frames and memory, too high a table or less than 100 bits of security.
     """
     verified = key.verifying_key.verify(bytes(segment.proof))
     by_table = dict(zip(key.tables, map(list, verified.public_values), strict=True))
-    stated = Stated(by_table.pop(PUBLIC_TABLE, []), by_table.pop(FRAME_TABLE, []))
+    stated = Stated(*(by_table.pop(name, []) for name in (PUBLIC_TABLE, FRAME_TABLE, MEMORY_TABLE)))
     if any(by_table.values()):
-        raise Invalid("the proof has public values of another table than those of segments and frames")
+        raise Invalid("the proof has public values of another table than those of segments, frames and memory")
     check_heights(key.tables, verified.log_heights)
     check_security(verified.security_bits)
     heights = zip(key.tables, verified.log_heights, strict=True)
@@ -358,28 +417,39 @@ def verify_segment(segment: SegmentRecord, key: PinnedKey) -> ProvedSegment:
 
 
 def check_runs(segments: Sequence[SegmentRecord], proved: Sequence[ProvedSegment]) -> None:
-    """Check that segments with an open end have the tables that they may have, and that no run is too long.
+    """Check that what segments of runs say of themselves fits the tables that they have, and that no run is too long.
+
+    That is: none with an open end has tables of a run's end, and none has more links than rows for them, so that no
+    more is hashed than has been proved.
+
+    Args:
+        segments: of a plan that `check_plan` accepts.
+        proved: what is known of each.
 
     Raises:
         Invalid: naming the segment.
     """
-    total, goes_on = 0, False
-    for number, (segment, facts) in enumerate(zip(segments, proved, strict=True)):
-        total = sum(facts.rows.values()) + (total if goes_on else 0)
-        goes_on = segment.open_end is not None
-        try:
-            check_run(total)
-            if goes_on:
-                check_open(facts.rows)
-        except Invalid as error:
-            raise Invalid(f"segment {number}: {error}") from error
+    links = links_of(segments)
+    for run in runs_of(segments):
+        total = 0
+        for number in run:
+            rows = proved[number].rows
+            total += sum(rows.values())
+            try:
+                check_run(total)
+                if len(links[number]) > rows.get(LINK_TABLE, 0):
+                    raise Invalid(f"{len(links[number])} links, and a table of {rows.get(LINK_TABLE, 0)} rows for them")
+                if segments[number].open_end is not None:
+                    check_open(rows)
+            except Invalid as error:
+                raise Invalid(f"segment {number}: {error}") from error
 
 
 def check_stated(proved: Sequence[ProvedSegment], expected: Sequence[Stated]) -> None:
     """Check that the proofs that there are state what they must.
 
-    Public values of an absent table are empty, so each demands the table of segments, too. Without a table of frames
-    there are none to be numbered.
+    Public values of an absent table are empty, so each demands the table of segments, too. Without a table of frames or
+    of memory there are no frames to be numbered, and no words: the next ones are the first ones.
 
     Raises:
         Invalid: naming the segment.
@@ -388,8 +458,12 @@ def check_stated(proved: Sequence[ProvedSegment], expected: Sequence[Stated]) ->
         before, following = wanted.frames
         if FRAME_TABLE not in segment.rows and following not in (0, before + 1):
             raise Invalid(f"segment {number}: the proof is one without the frames that it is said to have")
+        *first_word, asks, frame, index = wanted.words
+        if MEMORY_TABLE not in segment.rows and asks and [frame, index] != first_word:
+            raise Invalid(f"segment {number}: the proof is one without the words of memory that it is said to have")
         if segment.stated is None:
             continue
         frames = wanted.frames if FRAME_TABLE in segment.rows else []
-        if segment.stated != Stated(wanted.values, frames):
+        words = wanted.words if MEMORY_TABLE in segment.rows else []
+        if segment.stated != Stated(wanted.values, frames, words):
             raise Invalid(f"segment {number}: the proof is one of other public values")

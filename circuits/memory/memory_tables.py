@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import TimeLimbs, TimeOrder
-from circuits.air.layout import Layout, TraceView, allocate, bit, element, limb, nested, padded_height
+from circuits.air.layout import Layout, TraceView, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
-from circuits.batch.execution import Execution
+from circuits.batch.execution import Execution, Integers
 from circuits.component import Acting
 from circuits.memory.buses import MEMORY, MEMORY_BYTES
 from circuits.memory.memory_view import MemoryView
 from circuits.widths import WORD, WORD_BYTES
+
+_VERIFIER = "compared by the verifier"
 
 
 class MemoryColumns(Layout):
@@ -22,6 +26,7 @@ class MemoryColumns(Layout):
     real = bit(
         "1 on words that are accessed", free="a word that nothing accesses may receive the zero that it sends itself"
     )
+    listed = bit("1 up to the last word of this part", free="where no part goes on, any behind those accessed")
     frame = element("id of the frame", by="its constraints and the memory bus")
     index = element("which word of the frame's memory", by="counted from 0 within the frame")
     start = element(
@@ -31,59 +36,147 @@ class MemoryColumns(Layout):
     last = element("time of the last token", by="memory bus")
 
 
+class MemoryPublic(Layout):
+    """Which words have their rows in this part of a run."""
+
+    first_frame = element("frame of its first word", by=_VERIFIER)
+    first_index = element("index of that word", by=_VERIFIER)
+    asks = element("1: another part goes on, with the next word", by=_VERIFIER)
+    next_frame = element("frame of that word; 0 where no part goes on", by=_VERIFIER)
+    next_index = element("its index; 0 where no part goes on", by=_VERIFIER)
+
+
+#: Public values of a segment that has all words: it begins with word 0 of frame 1, and no other goes on.
+ALL_WORDS = (1, 0, 0, 0, 0)
+
+
 class Memory(Table):
     """All words of memory from the first one to the last one that is accessed, frame after frame.
 
     Words in between that are not accessed take rows, too: each was paid for with 3 gas, and the order needs no range
     check for it. From row to row either the index steps by 1 within the frame, or the frame's id does and the index is
-    0 again. So no two rows have the same frame and index: ids would have to run through the whole field. And indices
-    are below the table's height, at most 2^21, so that 32 times an index does not wrap.
+    0 again. So no two rows have the same frame and index: ids would have to run through the whole field. In a run of
+    several segments each one begins with the word that the padding of the one before begins with, and behind that
+    nothing is accessed: so over the run, too, words step from row to row, and there are fewer rows than the field has
+    elements (`verifier.sizes`).
+
+    Indices stay so small that 32 times an index does not wrap: the verifier knows that the first one is below 2^21,
+    and the table is at most 2^21 high.
     """
 
     name = "memory"
     layout = MemoryColumns
+    public = MemoryPublic
 
     def constraints(self, air: Air) -> None:
-        row = air.row
-        # Padding rows continue with frames that access nothing.
-        steps = air.next.frame - row.frame
-        air.require(air.is_first * row.index, "the first frame begins with word 0")
+        row, following, public = air.row, air.next, air.public
+        air.require(air.is_first * (row.frame - public.first_frame), "the first word: frame")
+        air.require(air.is_first * (row.index - public.first_index), "the first word: index")
+        # Padding rows continue with words that nothing accesses.
+        steps = following.frame - row.frame
         air.require(air.is_transition * steps * (steps - 1), "the frame's id stays or steps by 1")
         air.require(
-            air.is_transition * (air.next.index - (1 - steps) * (row.index + 1)),
+            air.is_transition * (following.index - (1 - steps) * (row.index + 1)),
             "the index steps by 1, and begins anew with a frame",
         )
+        air.require(air.is_first * (1 - row.listed), "the first word is listed")
+        air.require(air.is_last * row.listed, "there is padding")
+        air.require(air.is_transition * following.listed * (1 - row.listed), "padding is at the end")
+        air.require(row.real * (1 - row.listed), "padding is not accessed")
+        ends = air.is_transition * (row.listed - following.listed)
+        air.require(ends * public.asks * (following.frame - public.next_frame), "the next word: frame")
+        air.require(ends * public.asks * (following.index - public.next_index), "the next word: index")
+        for value in (public.next_frame, public.next_index):
+            air.require(air.is_first * (1 - public.asks) * value, "no part goes on")
         air.send(MEMORY, row.frame, row.index, [0] * WORD, row.start, count=row.real)
         air.receive(MEMORY, row.frame, row.index, row.word, row.last, count=row.real)
 
 
 def fill_memory(execution: Execution) -> Matrix | None:
     """All words of the segment's frames that the table needs."""
+    return fill_memory_parts(execution, [])[0]
+
+
+def fill_memory_parts(execution: Execution, cuts: Sequence[int]) -> list[Matrix | None]:
+    """All words of the frames of a run that the table needs, in the order of frames and indices through its parts.
+
+    Args:
+        execution: of the run.
+        cuts: times, ascending, at which a part ends.
+    """
     accesses = MemoryView.of(execution).accesses
     if not len(accesses.time):
-        return None
+        return [None] * (len(cuts) + 1)
     firsts = np.flatnonzero(accesses.is_first)
     lasts = np.append(firsts[1:], len(accesses.time)) - 1
     frame, index = accesses.frame[firsts], accesses.index[firsts]
-    first_frame = int(frame[0])
-    words = np.ones(int(frame[-1]) - first_frame + 1, dtype=np.int64)
-    np.maximum.at(words, frame - first_frame, index + 1)
+    # Of frame 0, which there is not, and of all others up to the last one that accesses some.
+    words = np.ones(int(frame[-1]) + 1, dtype=np.int64)
+    np.maximum.at(words, frame, index + 1)
     begin = np.cumsum(words) - words
-    used = int(words.sum())
-    height = padded_height(used)
-    matrix, _ = allocate(MemoryColumns, used)
-    # Padding rows are frames of one word.
-    words = np.append(words, np.ones(height - used, dtype=np.int64))
-    frames = np.repeat(np.arange(len(words)), words)
-    everything = TraceView(MemoryColumns, matrix)
-    everything.frame = frames + first_frame
-    everything.index = np.arange(height) - (np.cumsum(words) - words)[frames]
-    at = begin[frame - first_frame] + index
-    everything.real[at] = 1
-    everything.start[at] = accesses.old[firsts]
-    everything.word[at] = accesses.after[lasts]
-    everything.last[at] = accesses.time[lasts]
-    return matrix
+    # Behind them comes one of a further frame, which is padding.
+    frames = np.repeat(np.arange(len(words) + 1), np.append(words, 1))
+    indices = np.arange(len(frames)) - np.append(begin, len(frames) - 1)[frames]
+    at = begin[frame] + index
+    part_of = np.searchsorted(np.array(cuts, dtype=np.int64), accesses.time, side="right")
+    ends = _divide(part_of[firsts], part_of[lasts], len(cuts) + 1)
+    found: list[Matrix | None] = []
+    position, done = int(words[0]), 0
+    for end in ends:
+        if end == done:
+            found.append(None)
+            continue
+        own, following = slice(done, end), int(at[end - 1]) + 1
+        count = following - position
+        matrix, _ = allocate(MemoryColumns, count + 1)
+        everything = TraceView(MemoryColumns, matrix)
+        everything.listed[:count] = 1
+        everything.frame[: count + 1] = frames[position : following + 1]
+        everything.index[: count + 1] = indices[position : following + 1]
+        # Further padding rows are frames of one word.
+        everything.frame[count + 1 :] = frames[following] + 1 + np.arange(len(matrix) - count - 1)
+        rows = at[own] - position
+        everything.real[rows] = 1
+        everything.start[rows] = accesses.old[firsts[own]]
+        everything.word[rows] = accesses.after[lasts[own]]
+        everything.last[rows] = accesses.time[lasts[own]]
+        found.append(matrix)
+        position, done = following, end
+    return found
+
+
+def next_word(matrix: Matrix) -> tuple[int, int]:
+    """Frame and index of the word behind those that are listed in a table of memory."""
+    rows = TraceView(MemoryColumns, matrix)
+    row = int(rows.listed.sum())
+    return int(rows.frame[row]), int(rows.index[row])
+
+
+def _divide(first: Integers, last: Integers, parts: int) -> list[int]:
+    """Where the words of each part end: words (n,) in their order, those of a part behind those of the parts before.
+
+    A word whose row is in a part where neither its first nor its last access is takes two messages between parts, one
+    if just one of these is in another part. Of all divisions that keep the order this is one with the least of them.
+
+    Args:
+        first, last: (n,) the part of the first and of the last access of each word.
+        parts: how many there are.
+    """
+    words = np.arange(len(first) + 1)
+    # How many messages the words before each one take at least if they are in the parts so far.
+    least = np.full(len(first) + 1, len(first) * 4, dtype=np.int64)
+    least[0] = 0
+    begins = []
+    for part in range(parts):
+        taken = np.concatenate([[0], np.cumsum((first != part).astype(np.int64) + (last != part))])
+        without = least - taken
+        best = np.minimum.accumulate(without)
+        begins.append(np.maximum.accumulate(np.where(without == best, words, 0)).astype(np.int32))
+        least = best + taken
+    ends = [len(first)]
+    for begin in reversed(begins[1:]):
+        ends.append(int(begin[ends[-1]]))
+    return ends[::-1]
 
 
 class RefreshColumns(Layout):

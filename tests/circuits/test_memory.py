@@ -43,7 +43,7 @@ def inverse(value: int) -> int:
 def test_sizes() -> None:
     sizes = {t.name: (t.columns, t.interactions) for t in Circuit("memory", [c.table for c in FAMILY]).statistics}
     assert (sizes["load_aligned"], sizes["store_aligned"]) == ((29, 11), (46, 12))
-    assert sizes["memory"] == (21, 2)
+    assert sizes["memory"] == (22, 2)
     assert (sizes["memory_read_words"], sizes["memory_write_words"]) == ((21, 4), (37, 4))
 
 
@@ -194,7 +194,7 @@ def test_rows_of_memory_out_of_order() -> None:
             column[[0, 1]] = column[[1, 0]]
 
     found = objections(run("7 0 mstore 9 32 mstore"), memory=lie)
-    assert found == {"the first frame begins with word 0", "the index steps by 1, and begins anew with a frame"}
+    assert found == {"the first word: index", "the index steps by 1, and begins anew with a frame"}
 
 
 def test_first_word_that_is_not_zero() -> None:
@@ -217,7 +217,7 @@ def test_offset_between_words_as_an_aligned_one() -> None:
         rows.index[0] = inverse(32)
 
     found = objections(execution, load_aligned=lie, memory=end)
-    assert {"range16", "the first frame begins with word 0"} <= found
+    assert {"range16", "the first word: index"} <= found
 
 
 def test_growth_that_is_denied_or_claimed() -> None:

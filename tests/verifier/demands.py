@@ -28,7 +28,8 @@ def check_unproved(file: ProofFile) -> None:
 
 
 def demanded(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """What the proof of each segment must state: the public values of the segment, and of its frames.
+    """What the proof of each segment must state: the public values of the segment, of its frames and
+    of its memory.
 
     The file must pass all other checks.
     """
@@ -39,7 +40,7 @@ def demanded(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> list[list[int]
 
     def note(proved: Sequence[ProvedSegment], expected: Sequence[Stated]) -> None:
         assert all(len(stated.values) == PublicColumns.width for stated in expected)
-        seen.extend([*stated.values, *stated.frames] for stated in expected)
+        seen.extend([*stated.values, *stated.frames, *stated.words] for stated in expected)
 
     with monkeypatch.context() as patch:
         patch.setattr(import_module("verifier.verify"), "verify_segment", any_proof)

@@ -12,17 +12,21 @@ import rlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from circuits.air.field import MODULUS
 from scripts.batches.chain import sample_chain
 from verifier.container import (
     MAGIC,
     MAX_CODE_BYTES,
     MAX_FILE_BYTES,
+    MAX_LINKS,
     MAX_OUTPUT_BYTES,
     MAX_PARENT_HEADER_BYTES,
     MAX_SEGMENTS,
     MAX_WRITES,
     VERSION,
     CodeWrites,
+    Links,
+    OpenEnd,
     ProofFile,
     SegmentRecord,
     Writes,
@@ -104,6 +108,81 @@ def test_code_writes_record() -> None:
     with pytest.raises(Invalid, match="no multiple of 40"):
         CodeWrites.from_bytes(data[1:])
     assert len(CodeWrites.from_bytes(b"")) == 0
+
+
+def test_open_end_record() -> None:
+    data = bytes.fromhex("01020304" + "05060708" + "090a0b0c" + "0d0e0f10")
+    end = OpenEnd(0x01020304, 0x05060708, (0x090A0B0C, 0x0D0E0F10))
+    assert end.to_bytes() == data
+    assert OpenEnd.from_bytes(data) == end
+    for wrong in (data[1:], data + b"\0", b""):
+        with pytest.raises(Invalid, match=f"an open end of {len(wrong)} bytes instead of 16"):
+            OpenEnd.from_bytes(wrong)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_numbers_of_an_open_end_are_field_elements(place: int) -> None:
+    numbers = [MODULUS - 1] * 4
+    data = b"".join(number.to_bytes(4, "big") for number in numbers)
+    assert OpenEnd.from_bytes(data).to_bytes() == data
+    numbers[place] += 1
+    with pytest.raises(Invalid, match="no field element"):
+        OpenEnd.from_bytes(b"".join(number.to_bytes(4, "big") for number in numbers))
+
+
+def links_of(*others: int) -> Links:
+    digests = np.arange(8 * len(others), dtype=np.uint32).reshape(-1, 8)
+    return Links(np.array(others, dtype=np.uint32), digests + 0x01000000)
+
+
+def test_links_record() -> None:
+    links = links_of(0x01020304, 0xFFFFFFFF)
+    data = links.to_bytes()
+    assert data[:36].hex() == "01020304" + "".join(f"{0x01000000 + k:08x}" for k in range(8))
+    assert data[36:].hex() == "ffffffff" + "".join(f"{0x01000008 + k:08x}" for k in range(8))
+    back = Links.from_bytes(data)
+    for name in Links.__slots__:
+        np.testing.assert_array_equal(getattr(back, name), getattr(links, name))
+        assert getattr(back, name).dtype == np.uint32
+    with pytest.raises(Invalid, match="71 bytes are no multiple of 36"):
+        Links.from_bytes(data[1:])
+    assert len(Links.from_bytes(b"")) == 0
+
+
+@pytest.mark.parametrize("element", range(8))
+def test_hashes_of_links_are_field_elements(element: int) -> None:
+    links = links_of(1, 2)
+    links.digest[1, element] = MODULUS - 1
+    assert Links.from_bytes(links.to_bytes()).to_bytes() == links.to_bytes()
+    links.digest[1, element] = MODULUS
+    with pytest.raises(Invalid, match="a link with a number that is no field element"):
+        Links.from_bytes(links.to_bytes())
+
+
+def test_segments_of_runs_are_decoded_as_they_are(file: ProofFile) -> None:
+    first, second = file.segments[:2]
+    run = (
+        replace(first, open_end=OpenEnd(700, 5, (3, 9)), links=links_of(1, 2)),
+        replace(second, open_end=OpenEnd(800, 5, (3, 9)), links=links_of(2)),
+    )
+    found = decode_proof(encode_proof(replace(file, segments=(*run, *file.segments[2:])))).segments
+    for mine, theirs in zip(found, (*run, *file.segments[2:]), strict=True):
+        assert mine.open_end == theirs.open_end
+        assert mine.links.to_bytes() == theirs.links.to_bytes()
+
+
+def test_all_segments_together_have_so_many_links(file: ProofFile) -> None:
+    first, second = file.segments[:2]
+    numbers = np.arange(MAX_LINKS, dtype=np.uint32)
+    most = Links(numbers, np.zeros((MAX_LINKS, 8), dtype=np.uint32))
+    half = Links(numbers[: MAX_LINKS // 2], most.digest[: MAX_LINKS // 2])
+    for links in ((most, links_of()), (half, half)):
+        segments = tuple(replace(s, links=own) for s, own in zip((first, second), links, strict=True))
+        decode_proof(encode_proof(replace(file, segments=segments)))
+    for links in ((most, links_of(7)), (half, replace(half, other=numbers[1:][: len(half)]), links_of(7))):
+        segments = tuple(replace(first, links=own) for own in links)
+        with pytest.raises(Invalid, match=f"segment {len(links) - 1}: links"):
+            decode_proof(encode_proof(replace(file, segments=segments)))
 
 
 def test_no_writes() -> None:

@@ -87,7 +87,7 @@ def refusal(file: ProofFile) -> Rejected:
 
 
 def of(rows: dict[str, int], depth: int | None = None) -> ProvedSegment:
-    return ProvedSegment(rows, None if depth is None else Stated([0, 0, 1, depth], []), 100.0)
+    return ProvedSegment(rows, None if depth is None else Stated([0, 0, 1, depth], [], []), 100.0)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_tree_is_as_deep_as_the_proofs_say() -> None:
         with pytest.raises(Invalid, match="segment 1 is not proved of an access tree over 5 leaves"):
             check_leaf_room(keys, [of(rows, 3), of(rows, depth)], 0)
     with pytest.raises(Invalid, match="segment 0 is not proved"):
-        check_leaf_room(keys, [ProvedSegment(rows, Stated([], []), 100.0)], 0)
+        check_leaf_room(keys, [ProvedSegment(rows, Stated([], [], []), 100.0)], 0)
 
 
 def test_writes_are_counted_in_each_segment() -> None:

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from circuits.batch.leaves import LeafKind, leaf_digests, levels
+from circuits.functions.poseidon2 import compress_chain
 from circuits.limbs import u64_from_ints, words_from_ints, words_to_ints
-from circuits.statement import CIRCUIT_VERSION, WRITES_START, PublicColumns
+from circuits.statement import CIRCUIT_VERSION, LAST_TABLES, LINKS_START, WRITES_START, PublicColumns, initial
 from scripts.batches.chain import ACCOUNT, CONTRACT, SENDERS, STORAGE, Chain
 from tests.verifier.swirl.small import Small, fibonacci
-from verifier.container import CodeWrites, ProofFile, SegmentRecord, Writes
+from verifier.container import CodeWrites, Links, OpenEnd, ProofFile, SegmentRecord, Writes
 from verifier.engines import ENGINES
 from verifier.errors import Invalid
 from verifier.forks import BPO1, CANCUN, OSAKA, PRAGUE
@@ -22,17 +23,23 @@ from verifier.operations import Operations
 from verifier.segments import (
     PUBLIC_TABLE,
     AccessTree,
+    ProvedSegment,
     Stated,
     check_plan,
+    check_runs,
     check_stated,
     check_writes,
     circuits_of,
     expected_public_values,
+    first_of_runs,
+    links_of,
     ordered_code_writes,
     ordered_writes,
+    runs_of,
     verify_segment,
     writes_digest,
 )
+from verifier.sizes import MAX_RUN_ROWS
 from verifier.state import BatchState
 from verifier.tries import StateTrie
 
@@ -48,8 +55,31 @@ def segment(
     writes: Writes = NO_WRITES,
     proof: bytes | memoryview = b"",
     codes: CodeWrites = NO_CODES,
+    open_end: OpenEnd | None = None,
+    links: Links | None = None,
 ) -> SegmentRecord:
-    return SegmentRecord(first, end, 17, writes, proof, codes)
+    return SegmentRecord(first, end, 17, writes, proof, codes, open_end, links or linked())
+
+
+def linked(*others: int, start: int = 1) -> Links:
+    """Links with other parts; the hashes are numbers from `start` on."""
+    digests = start + np.arange(8 * len(others), dtype=np.uint32).reshape(-1, 8)
+    return Links(np.array(others, dtype=np.uint32), digests)
+
+
+def ends(time: int = 100, next_frame: int = 1, next_word: tuple[int, int] = (1, 0)) -> OpenEnd:
+    return OpenEnd(time, next_frame, next_word)
+
+
+#: A run of three segments, one by itself, and a run of two.
+RUNS = (
+    segment(0, 1, open_end=ends(), links=linked(1, 2)),
+    segment(1, 1, open_end=ends(200), links=linked(2, start=50)),
+    segment(1, 2),
+    segment(2, 3),
+    segment(3, 5, open_end=ends(50), links=linked(1, start=90)),
+    segment(5, 5),
+)
 
 
 def codes_of(*rows: tuple[int, int, int]) -> CodeWrites:
@@ -106,6 +136,101 @@ class TestPlan:
     def test_others_are_refused(self, cuts: list[tuple[int, int]], reason: str) -> None:
         with pytest.raises(Invalid, match=reason):
             check_plan([segment(*cut) for cut in cuts], 5)
+
+
+class TestRuns:
+    def test_segments_of_a_run(self) -> None:
+        check_plan(RUNS, 5)
+        assert runs_of(RUNS) == [range(3), range(3, 4), range(4, 6)]
+        assert first_of_runs(RUNS) == [0, 0, 0, 2, 3, 3]
+        assert runs_of([]) == []
+        assert first_of_runs([]) == []
+
+    @pytest.mark.parametrize(
+        ("number", "changes", "reason"),
+        [
+            (0, {"open_end": ends(0)}, "segment 0 has an open end at the time 0"),
+            (0, {"open_end": ends(2**29)}, "segment 0 has an open end at the time 536870912"),
+            (0, {"writes": writes_of((0, 0, 0, 0))}, "segment 0 has writes and an open end"),
+            (0, {"code_writes": codes_of((0, 0, 0))}, "segment 0 has writes and an open end"),
+            (0, {"open_end": ends(next_word=(1, 2**21))}, "segment 0 has an open end with word 2097152 of frame 1"),
+            (2, {"end": 1}, "segment 3 starts at operation 2 instead of 1"),
+            (5, {"open_end": ends()}, "the last segment has an open end"),
+            # Links that are none with a later segment of the run, or not in their order.
+            (0, {"links": linked(0, 1, 2)}, "segment 0, part 0 of 3, has a link with part 0"),
+            (0, {"links": linked(1, 2, 3)}, "segment 0, part 0 of 3, has a link with part 3"),
+            (0, {"links": linked(2**32 - 1)}, "segment 0, part 0 of 3, has a link with part 4294967295"),
+            (0, {"links": linked(2, 1)}, "segment 0, part 0 of 3, has a link with part 1"),
+            (0, {"links": linked(1, 1, 2)}, "segment 0, part 0 of 3, has a link with part 1"),
+            (1, {"links": linked(0, 2)}, "segment 1, part 1 of 3, has a link with part 0"),
+            (1, {"links": linked(1)}, "segment 1, part 1 of 3, has a link with part 1"),
+            (2, {"links": linked(0)}, "segment 2, part 2 of 3, has a link with part 0"),
+            (2, {"links": linked(2)}, "segment 2, part 2 of 3, has a link with part 2"),
+            (2, {"links": linked(3)}, "segment 2, part 2 of 3, has a link with part 3"),
+            (3, {"links": linked(0)}, "segment 3, part 0 of 1, has a link with part 0"),
+            (3, {"links": linked(1)}, "segment 3, part 0 of 1, has a link with part 1"),
+            (4, {"links": linked(2)}, "segment 4, part 0 of 2, has a link with part 2"),
+            (5, {"links": linked(4)}, "segment 5, part 1 of 2, has a link with part 4"),
+        ],
+    )
+    def test_others_are_refused(self, number: int, changes: dict[str, Any], reason: str) -> None:
+        changed = [replace(s, **changes) if k == number else s for k, s in enumerate(RUNS)]
+        with pytest.raises(Invalid, match=reason):
+            check_plan(changed, 5)
+
+    def test_the_largest_open_end_passes(self) -> None:
+        check_plan([replace(RUNS[0], open_end=ends(2**29 - 1, 1, (1, 2**21 - 1))), *RUNS[1:]], 5)
+
+    def test_a_run_without_links_passes(self) -> None:
+        """Nothing is open between its parts: whether that can be, the proofs say."""
+        check_plan([replace(s, links=linked()) for s in RUNS], 5)
+
+    def test_both_sides_have_the_same_link(self) -> None:
+        found = links_of(RUNS)
+        assert [links.other.tolist() for links in found] == [[1, 2], [0, 2], [0, 1], [], [1], [0]]
+        first, second, third, alone, fourth, fifth = (links.digest.tolist() for links in found)
+        assert first == linked(1, 2).digest.tolist()
+        assert second == [first[0], *linked(2, start=50).digest.tolist()]
+        assert third == [first[1], second[1]]
+        assert alone == []
+        assert fourth == fifth == linked(1, start=90).digest.tolist()
+
+
+class TestTablesOfRuns:
+    """What `check_runs` asks of the tables of each segment."""
+
+    def check(self, segments: Sequence[SegmentRecord] = RUNS, **more: dict[str, int]) -> None:
+        """`more`: tables of the segment `s0`, `s1` and so on beside the usual ones."""
+        rows = [{"segment": 1, "link": 4} | more.get(f"s{k}", {}) for k in range(len(segments))]
+        check_plan(segments, 5)
+        check_runs(segments, [ProvedSegment(own, None, 100.0) for own in rows])
+
+    def test_honest_runs_pass(self) -> None:
+        self.check()
+        self.check(s2={"memory": 8, "code": 1}, s3={"memory": 8, "block": 1}, s5={"memory": 8, "account_leaf": 1})
+
+    @pytest.mark.parametrize("table", sorted(LAST_TABLES))
+    def test_tables_of_the_end(self, table: str) -> None:
+        for number in (0, 1, 4):
+            with pytest.raises(Invalid, match=f"segment {number}: a segment with an open end has the table {table}"):
+                self.check(**{f"s{number}": {table: 1}})
+
+    def test_links_are_counted(self) -> None:
+        for number, links in enumerate((2, 2, 2, 0, 1, 1)):
+            self.check(**{f"s{number}": {"link": links}})
+            if links:
+                with pytest.raises(Invalid, match=f"segment {number}: {links} links, and a table of {links - 1} rows"):
+                    self.check(**{f"s{number}": {"link": links - 1}})
+
+    def test_a_segment_without_links_needs_no_table(self) -> None:
+        check_runs(RUNS[3:4], [ProvedSegment({"segment": 1}, None, 100.0)])
+        with pytest.raises(Invalid, match="segment 0: 1 links, and a table of 0 rows"):
+            check_runs(RUNS[4:], [ProvedSegment({"segment": 1}, None, 100.0)] * 2)
+
+    def test_a_run_is_not_too_long(self) -> None:
+        self.check(s0={"add": MAX_RUN_ROWS - 20}, s1={"add": 5}, s2={"add": 0}, s3={"add": MAX_RUN_ROWS - 5})
+        with pytest.raises(Invalid, match="segment 2: a run of segments has 60,000,001 rows"):
+            self.check(s0={"add": MAX_RUN_ROWS - 20}, s1={"add": 5}, s2={"add": 1})
 
 
 #: Four blocks: of the operations 0 to 3, none, 4, and none.
@@ -375,10 +500,46 @@ class TestPublicValues:
         assert only["access_in"] == only["access_out"]
         assert only["writes_out"] == WRITES_START.tolist()
 
+    def test_parts_of_a_run(self, state: BatchState) -> None:
+        words = ((1, 5), (1, 5), None, None, (4, 0), None)
+        frames = (4, 4, 0, 0, 9, 0)
+        records = [
+            s if s.open_end is None else replace(s, open_end=replace(s.open_end, next_frame=f, next_word=w))
+            for s, f, w in zip(RUNS, frames, words, strict=True)
+        ]
+        found = self.expected(state, records)
+        assert [own["time_in"] for own in found] == [[0], [100], [200], [0], [0], [50]]
+        assert [own["time_out"] for own in found] == [[100], [200], [0], [0], [50], [0]]
+        stated = expected_public_values(records, self.operations, self.receipts, AccessTree(state))
+        assert [own.frames for own in stated] == [[0, 4], [3, 4], [3, 0], [0, 0], [0, 9], [8, 0]]
+        assert [own.words for own in stated] == [
+            [1, 0, 1, 1, 5], [1, 5, 1, 1, 5], [1, 5, 0, 0, 0], [1, 0, 0, 0, 0], [1, 0, 1, 4, 0], [4, 0, 0, 0, 0],
+        ]  # fmt: skip
+        # Item by item: the number of the other part, the side, and the hash.
+        for own, part, links in zip(found, (0, 1, 2, 0, 0, 1), links_of(records), strict=True):
+            digest = LINKS_START
+            for other, of_both in zip(links.other.tolist(), links.digest, strict=True):
+                blocks = np.zeros((2, 8), dtype=np.uint32)
+                blocks.reshape(-1)[:10] = [other, other > part, *of_both]
+                item = compress_chain(initial(28), blocks)[-1]
+                digest = compress_chain(digest, item[None])[-1]
+            assert own["links"] == digest.tolist()
+        assert found[3]["links"] == LINKS_START.tolist()
+
+    def test_frames_do_not_go_back(self, state: BatchState) -> None:
+        for first, second in ((4, 3), (0, 4), (4, 5 + 2**21)):
+            records = [
+                replace(RUNS[0], open_end=ends(next_frame=first)),
+                replace(RUNS[1], open_end=ends(200, next_frame=second)),
+                *RUNS[2:],
+            ]
+            with pytest.raises(Invalid, match="frames begin in it"):
+                self.expected(state, records)
+
     def test_there_are_no_others(self) -> None:
         assert list(PublicColumns.offsets) == [
             "version", "first_operation", "end_operation", "depth", "operations_in", "operations_out", "receipts_in",
-            "receipts_out", "writes_out", "access_in", "access_out", "time_in", "time_out", "carry_in", "carry_out",
+            "receipts_out", "writes_out", "access_in", "access_out", "time_in", "time_out", "links",
         ]  # fmt: skip
 
 
@@ -418,15 +579,15 @@ class TestVerifySegment:
         for given in (proof, memoryview(proof)):
             found = verify_segment(segment(0, 1, proof=given), key)
             assert found.security_bits >= 100
-            assert found.stated == Stated([1, 34], [])
+            assert found.stated == Stated([1, 34], [], [])
             assert found.rows == {PUBLIC_TABLE: 8, "other": 64}
-            check_stated([found], [Stated([1, 34], [0, 0])])
+            check_stated([found], [Stated([1, 34], [0, 0], [1, 0, 0, 0, 0])])
 
     @pytest.mark.parametrize("expected", [[1, 35], [2, 34], [1], [], [1, 34, 0], [34, 1]])
     def test_other_public_values_are_refused(self, proved: Proved, expected: list[int]) -> None:
         _, key, proof = proved
         with pytest.raises(Invalid, match="segment 0: the proof is one of other public values"):
-            check_stated([verify_segment(segment(0, 1, proof=proof), key)], [Stated(expected, [0, 0])])
+            check_stated([verify_segment(segment(0, 1, proof=proof), key)], [Stated(expected, [0, 0], [1, 0, 0, 0, 0])])
 
     def test_public_values_belong_to_the_segment_table(self, proved: Proved) -> None:
         _, key, proof = proved
@@ -443,3 +604,48 @@ class TestVerifySegment:
         _, key, proof = proved
         with pytest.raises(Invalid, match="engine refuses"):
             verify_segment(segment(0, 1, proof=damage(proof)), key)
+
+
+class TestCheckStated:
+    """Public values of frames and memory, which are those of tables that may be absent."""
+
+    wanted = Stated([1, 2], [3, 6], [4, 5, 1, 6, 7])
+
+    def check(self, rows: dict[str, int], stated: Stated | None, wanted: Stated | None = None) -> None:
+        check_stated([ProvedSegment(rows, stated, 100.0)], [wanted or self.wanted])
+
+    def test_present_tables_state_what_is_wanted(self) -> None:
+        rows = {"segment": 1, "frame": 8, "memory": 8}
+        self.check(rows, self.wanted)
+        self.check(rows, None)
+
+    @pytest.mark.parametrize("field", ["values", "frames", "words"])
+    def test_every_value_counts(self, field: str) -> None:
+        rows = {"segment": 1, "frame": 8, "memory": 8}
+        own = getattr(self.wanted, field)
+        for place in range(len(own)):
+            told = [value + (k == place) for k, value in enumerate(own)]
+            with pytest.raises(Invalid, match="segment 0: the proof is one of other public values"):
+                self.check(rows, replace(self.wanted, **{field: told}))
+        with pytest.raises(Invalid, match="segment 0: the proof is one of other public values"):
+            self.check(rows, replace(self.wanted, **{field: []}))
+
+    def test_absent_tables_state_nothing(self) -> None:
+        wanted = Stated([1, 2], [3, 4], [4, 5, 1, 4, 5])
+        for words in ([4, 5, 1, 4, 5], [4, 5, 0, 0, 0]):
+            own = replace(wanted, words=words)
+            self.check({"segment": 1}, Stated([1, 2], [], []), own)
+            self.check({"segment": 1, "memory": 1}, Stated([1, 2], [], words), own)
+            self.check({"segment": 1, "frame": 1}, Stated([1, 2], [3, 4], []), own)
+            for rows in ({"segment": 1, "memory": 1}, {"segment": 1, "frame": 1}):
+                with pytest.raises(Invalid, match="segment 0: the proof is one of other public values"):
+                    self.check(rows, Stated([1, 2], [], []), own)
+
+    @pytest.mark.parametrize("stated", [None, Stated([1, 2], [], [])])
+    def test_absent_tables_have_no_rows(self, stated: Stated | None) -> None:
+        for frames in ([3, 5], [3, 3], [3, 1]):
+            with pytest.raises(Invalid, match="segment 0: the proof is one without the frames"):
+                self.check({"segment": 1}, stated, Stated([1, 2], frames, [4, 5, 1, 4, 5]))
+        for words in ([4, 5, 1, 4, 6], [4, 5, 1, 5, 5], [4, 5, 1, 0, 0], [4, 5, 1, 4, 4], [0, 0, 1, 1, 0]):
+            with pytest.raises(Invalid, match="segment 0: the proof is one without the words of memory"):
+                self.check({"segment": 1}, stated, Stated([1, 2], [3, 4], words))

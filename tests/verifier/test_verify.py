@@ -216,7 +216,7 @@ class TestAccepted:
         assert [check["name"] for check in document["checks"]] == [check.name for check in CHECKS]
 
     def test_what_the_driver_states_is_demanded(self, batch: Proved, expected: Expected) -> None:
-        assert expected(batch.file) == [[*job.public_values.to_list(), *job.frames] for job in batch.jobs]
+        assert expected(batch.file) == [[*job.public_values.to_list(), *job.frames, *job.words] for job in batch.jobs]
 
     def test_a_batch_without_blocks_says_that_nothing_changed(self) -> None:
         chain = Chain()
