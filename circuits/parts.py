@@ -204,7 +204,7 @@ def _joined(
         )
         frames_end = frames + int(part.execution.within(execution.frame_begin_time).sum())
         memory = part.traces[Memory.name]
-        word_end = word if memory is None else next_word(memory)
+        word_end = word if memory is None or is_last else next_word(memory)
         filled.append(
             FilledSegment(
                 [part.traces[name] for name in circuit.names],

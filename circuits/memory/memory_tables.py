@@ -80,7 +80,7 @@ class Memory(Table):
             "the index steps by 1, and begins anew with a frame",
         )
         air.require(air.is_first * (1 - row.listed), "the first word is listed")
-        air.require(air.is_last * row.listed, "there is padding")
+        air.require(air.is_last * row.listed * public.asks, "there is padding where a part goes on")
         air.require(air.is_transition * following.listed * (1 - row.listed), "padding is at the end")
         air.require(row.real * (1 - row.listed), "padding is not accessed")
         ends = air.is_transition * (row.listed - following.listed)
@@ -122,19 +122,21 @@ def fill_memory_parts(execution: Execution, cuts: Sequence[int]) -> list[Matrix 
     ends = _divide(part_of[firsts], part_of[lasts], len(cuts) + 1)
     found: list[Matrix | None] = []
     position, done = int(words[0]), 0
-    for end in ends:
+    for part, end in enumerate(ends):
         if end == done:
             found.append(None)
             continue
         own, following = slice(done, end), int(at[end - 1]) + 1
         count = following - position
-        matrix, _ = allocate(MemoryColumns, count + 1)
+        # Padding tells the next part where to begin.
+        used = count + (part < len(cuts))
+        matrix, _ = allocate(MemoryColumns, used)
         everything = TraceView(MemoryColumns, matrix)
         everything.listed[:count] = 1
-        everything.frame[: count + 1] = frames[position : following + 1]
-        everything.index[: count + 1] = indices[position : following + 1]
+        everything.frame[:used] = frames[position : position + used]
+        everything.index[:used] = indices[position : position + used]
         # Further padding rows are frames of one word.
-        everything.frame[count + 1 :] = frames[following] + 1 + np.arange(len(matrix) - count - 1)
+        everything.frame[used:] = frames[position + used - 1] + 1 + np.arange(len(matrix) - used)
         rows = at[own] - position
         everything.real[rows] = 1
         everything.start[rows] = accesses.old[firsts[own]]
@@ -146,7 +148,7 @@ def fill_memory_parts(execution: Execution, cuts: Sequence[int]) -> list[Matrix 
 
 
 def next_word(matrix: Matrix) -> tuple[int, int]:
-    """Frame and index of the word behind those that are listed in a table of memory."""
+    """Frame and index of the word behind those that are listed in a table of memory, which has padding."""
     rows = TraceView(MemoryColumns, matrix)
     row = int(rows.listed.sum())
     return int(rows.frame[row]), int(rows.index[row])
