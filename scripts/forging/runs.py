@@ -1,15 +1,15 @@
 """Dishonest runs: parts of a run of operations by a prover who lies in some of them and has everything else follow.
 
-A lie is told in the tables of chosen parts, in what is carried from one to the next, or in what the parts state. What
-the parts leave open is found anew from the altered tables and hashed, tables of functions answer what is asked then,
-and the verifier is told what the parts state. That is the strongest position a dishonest prover has short of breaking
-the argument of a single segment.
+A lie is told in the tables of chosen parts, in what two of them have in common, on one side of that, or in what the
+parts state. What the parts have too much or too little of is found anew from the altered tables, linked and hashed,
+tables of functions answer what is asked then, and the verifier is told what the parts state. That is the strongest
+position a dishonest prover has short of breaking the argument of a single segment.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,24 +26,26 @@ from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.batch.execution import Batch, Execution
-from circuits.carry import CARRIED, Open, fill_carried
+from circuits.carry import CARRIED, LINK_TABLE, Link, fill_carried, fill_links, link_parts
 from circuits.carry import TABLES as CARRIED_TABLES
 from circuits.component import Answering
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2, RANGE15
 from circuits.parts import fill_parts
 from circuits.segment import FilledSegment, Segment, segment_components
 from circuits.state.state_view import StateView
+from circuits.statement import LINK_ITEM, LINKS_START, running_chain
+from circuits.widths import DIGEST
 from executor.execute import ExecutedBatch
 from prover.assemble import assemble
 from scripts.forging.segments import check, places
-from verifier.container import CodeWrites, OpenEnd, SegmentRecord, Writes, encode_proof
+from verifier.container import CodeWrites, Links, OpenEnd, SegmentRecord, Writes, encode_proof
 from verifier.errors import Invalid, Rejected
-from verifier.segments import FRAME_TABLE, PUBLIC_TABLE, ProvedSegment, Stated, check_stated
+from verifier.segments import FRAME_TABLE, MEMORY_TABLE, PUBLIC_TABLE, ProvedSegment, Stated, check_stated
 from verifier.verify import check_contents
 
 #: Buses of functions whose tables answer whatever is asked truly, the later ones what the former ask.
 _ANSWERED = (RANGE15.index, BITWISE_BYTES.index, POSEIDON2.index, RANGE16.index)
-#: Of these, the tables that the tables of carried messages ask.
+#: Of these, those that the tables of carried messages ask, and that of links.
 _ASKED_LAST = (POSEIDON2.index, RANGE16.index)
 
 #: One of the pinned heights; nothing depends on it as long as nothing is proved.
@@ -113,11 +115,18 @@ class ToldPart:
         self.matrices[name] = made
 
 
-def _as_it_is(_: int, found: Open) -> Open:
-    return found
+#: What each two parts (lower, higher) have in common. The higher one need not be there.
+Pairs = dict[tuple[int, int], Link]
+
+#: What a part has in common with others, in the order in which it states it: their numbers and the messages.
+Side = list[tuple[int, Link]]
 
 
-def _nothing(_: list[Any]) -> None: ...
+def _as_it_is(_: int, side: Side) -> Side:
+    return side
+
+
+def _nothing(_: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -125,16 +134,17 @@ class RunLie:
     """What is said otherwise in the parts of a run; parts are numbered from 0.
 
     Attributes:
-        tables: alters tables before it is found what the parts leave open, which follows.
-        left: what a part says that it leaves open, from what it does; the next one finds the same.
-        found: what a part says that it finds, from what the one before says that it leaves.
-        rows: alters tables when what is carried is filled, which follows no more; functions answer.
+        tables: alters tables before it is found what the parts have too much or too little of, which follows.
+        pairs: alters what two parts have in common; both say the same.
+        side: what one part says that it has in common with others, from what is so.
+        rows: alters tables when what is carried is filled, which follows no more; functions answer, and a part states
+            the running hash that its table of links ends with.
         stated: alters what the parts state.
     """
 
     tables: Callable[[list[ToldPart]], None] = _nothing
-    left: Callable[[int, Open], Open] = _as_it_is
-    found: Callable[[int, Open], Open] = _as_it_is
+    pairs: Callable[[Pairs], None] = _nothing
+    side: Callable[[int, Side], Side] = _as_it_is
     rows: Callable[[list[ToldPart]], None] = _nothing
     stated: Callable[[list[FilledSegment]], None] = _nothing
 
@@ -158,38 +168,82 @@ def tell_run(honest: Sequence[FilledSegment], lie: RunLie) -> list[FilledSegment
     lie.tables(parts)
     carried = {bus.index: bus for bus in CARRIED}
     mute = [table.name for table in CARRIED_TABLES]
-    digests: list[tuple[Any, Any]] = []
-    before = Open.nothing()
-    for number, part in enumerate(parts):
-        if lie.tables is not _nothing:
+    if lie.tables is not _nothing:
+        for part in parts:
             _answer(part, _ANSWERED[:2])
-        found = lie.found(number, before)
-        after = Open.nothing()
-        if number + 1 < len(parts):
-            net = net_messages(part.filled(without=mute), carried, {bus.index: found.of(bus) for bus in CARRIED})
-            after = Open({i: messages for i, (messages, _) in net.items()}, {i: c for i, (_, c) in net.items()})
-        after = lie.left(number, after)
-        for table, bus in zip(CARRIED_TABLES, CARRIED, strict=True):
-            part.matrices[table.name] = fill_carried(bus, found, after)
-        part[Segment.name].carried = [[len(found), len(after)]]
-        digests.append((found.digest, after.digest))
-        before = after
+    linked = link_parts([net_messages(part.filled(without=mute), carried, {}) for part in parts])
+    pairs: Pairs = {(low, high): link for low, of in enumerate(linked) for high, link in of.items() if low < high}
+    lie.pairs(pairs)
+    sides: list[Side] = []
+    for number, part in enumerate(parts):
+        of_both = {high + low - number: link for (low, high), link in pairs.items() if number in (low, high)}
+        sides.append(lie.side(number, sorted(of_both.items(), key=lambda item: item[0])))
+        _carry(part, number, sides[-1])
     lie.rows(parts)
     told: list[FilledSegment] = []
-    for part, segment, (carry_in, carry_out) in zip(parts, honest, digests, strict=True):
+    for part, segment, side in zip(parts, honest, sides, strict=True):
         _answer(part, _ASKED_LAST)
-        stated = replace(segment.public_values, carry_in=carry_in, carry_out=carry_out)
-        told.append(replace(segment, traces=[part.matrices[n] for n in part.tables], public_values=stated))
+        stated = replace(segment.public_values, links=_last_hash(part))
+        traces = [part.matrices[name] for name in part.tables]
+        links = {other: link.digest for other, link in side}
+        told.append(replace(segment, traces=traces, public_values=stated, links=links))
     lie.stated(told)
     return told
 
 
-def with_messages(carried: Open, bus: Bus, change: Callable[[NDArray[Any], NDArray[Any]], tuple[Any, Any]]) -> Open:
-    """What is open with the messages (n, width) and counts (n,) of a bus changed."""
-    messages, counts = dict(carried.messages), dict(carried.counts)
-    own, times = carried.of(bus)
-    messages[bus.index], counts[bus.index] = change(own.copy(), times.copy())
-    return Open(messages, counts)
+def _carry(part: ToldPart, number: int, side: Side) -> None:
+    """Fill the tables of what a part carries, and of its links; it may state several links with one other part."""
+    once: dict[int, Link] = {}
+    again: Side = []
+    for other, link in side:
+        if other in once:
+            again.append((other, link))
+        else:
+            once[other] = link
+    for table, bus in zip(CARRIED_TABLES, CARRIED, strict=True):
+        part.matrices[table.name] = fill_carried(bus, number, once)
+    part.matrices[LINK_TABLE.name] = fill_links(number, once)
+    for other, link in again:
+        for table, bus in zip(CARRIED_TABLES, CARRIED, strict=True):
+            more = fill_carried(bus, number, {other: link})
+            if more is not None:
+                part.put(table.name, more[: len(link.counts[bus.index])])
+        one = fill_links(number, {other: link})
+        assert one is not None
+        part.put(LINK_TABLE.name, one[:1])
+    if again:
+        chain_links(part)
+    part[Segment.name].links = len(side)
+
+
+def chain_links(part: ToldPart) -> None:
+    """Have the running hash of a part's table of links follow from what its rows say, in their order."""
+    links = part[LINK_TABLE.name]
+    own = part.real(LINK_TABLE.name)
+    states = LINK_ITEM.states(other=links.other[own], out=links.out[own], digest=links.digest[own])
+    chain = running_chain(LINKS_START, states[:, -1])
+    links.states[own], links.number[own] = states, np.arange(len(own))
+    links.before[own], links.after[own] = chain[:-1], chain[1:]
+    part[Segment.name].links = len(own)
+
+
+def _last_hash(part: ToldPart) -> NDArray[np.uint32]:
+    """The running hash that a part's table of links ends with, (8,)."""
+    own = part.real(LINK_TABLE.name)
+    found: NDArray[np.uint32] = part[LINK_TABLE.name].after[own[-1]].copy() if len(own) else LINKS_START
+    return found
+
+
+def with_messages(link: Link, changes: Mapping[Bus, Callable[[NDArray[Any], NDArray[Any]], tuple[Any, Any]]]) -> Link:
+    """A link with the messages (n, width) and counts (n,) of buses changed; a bus may be left without any."""
+    messages, counts = dict(link.messages), dict(link.counts)
+    for bus, change in changes.items():
+        own = messages.pop(bus.index, np.zeros((0, bus.width), dtype=np.uint32))
+        times = counts.pop(bus.index, np.zeros(0, dtype=np.int64))
+        told, often = change(own.copy(), times.copy())
+        if len(often):
+            messages[bus.index], counts[bus.index] = told, often
+    return Link(messages, counts)
 
 
 @dataclass(frozen=True)
@@ -239,20 +293,29 @@ class RunJudge:
         return tuple(frozenset(places(check(segment))) for segment in self.honest)
 
     def records(self, told: Sequence[FilledSegment]) -> list[SegmentRecord]:
-        """What a proof file says of the parts, as far as they state it; the last one of a run has the writes."""
+        """What a proof file says of the parts, as far as they state it; the last one of a run has the writes.
+
+        What two parts have in common is what the earlier one says of it.
+        """
         records = []
+        part = 0
         for segment, execution in zip(told, self._ends, strict=True):
             values = segment.public_values
             writes, codes, open_end = Writes.from_bytes(b""), CodeWrites.from_bytes(b""), None
             if execution is None:
-                carry = tuple(int(element) for element in values.carry_out)
-                open_end = OpenEnd(values.time_out, segment.frames[1], carry)
+                open_end = OpenEnd(values.time_out, segment.frames[1], segment.words[3:])
             else:
                 made = StateView.of(execution).writes
                 writes = Writes(made.scope.astype(np.uint32), made.leaf.astype(np.uint32), made.value, made.nonce)
                 codes = CodeWrites(made.code_scope.astype(np.uint32), made.code_leaf.astype(np.uint32), made.code_hash)
             first, end = values.first_operation, values.end_operation
-            records.append(SegmentRecord(first, end, _LOG_STACKED_HEIGHT, writes, b"", codes, open_end))
+            later = {other: digest for other, digest in segment.links.items() if other > part}
+            links = Links(
+                np.array(list(later), dtype=np.uint32),
+                np.array(list(later.values()), dtype=np.uint32).reshape(-1, DIGEST),
+            )
+            records.append(SegmentRecord(first, end, _LOG_STACKED_HEIGHT, writes, b"", codes, open_end, links))
+            part = 0 if open_end is None else part + 1
         return records
 
     def verdict(self, told: Sequence[FilledSegment]) -> Verdict:
@@ -268,7 +331,7 @@ class RunJudge:
             names = zip(segment.circuit.names, segment.traces, segment.public_lists, strict=True)
             present = [(name, trace, public) for name, trace, public in names if trace is not None]
             public = {name: list(values) for name, _, values in present}
-            stated = Stated(public.get(PUBLIC_TABLE, []), public.get(FRAME_TABLE, []))
+            stated = Stated(*(public.get(name, []) for name in (PUBLIC_TABLE, FRAME_TABLE, MEMORY_TABLE)))
             proved.append(ProvedSegment({name: len(trace) for name, trace, _ in present}, stated, math.inf))
         file = replace(self._file, segments=tuple(records))
         try:
