@@ -11,8 +11,8 @@ segments that are cut between steps; then four attacks take turns on them:
 - *cells* (`cells`): cells, rows, messages at both ends and public values of the filled tables change, many thousands of
   them at a time, with the repairs a liar would make;
 - *witnesses* (`cells`): linear algebra looks for a second witness with the same messages;
-- *crossings* (`crossing`): what one segment leaves open and the next one finds, rows on both sides of a cut, and what
-  the segments state; all else is carried on, and all segments are judged together.
+- *crossings* (`crossing`): what two segments of a run have in common, rows on both sides of a cut, and what the
+  segments state; all else is linked anew, and all segments are judged together.
 
 What nothing rejects is a finding. It is minimised, saved as a file that holds all it takes to tell it again, and told
 again by the tests.

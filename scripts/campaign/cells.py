@@ -200,8 +200,8 @@ def _is_excused(honest: Honest, mutation: Mutation, verdicts: Verdicts, index: i
 
     Beside what the harness excuses these are changes of rows that do no more than ask, before and after, such as the
     row of a block that nobody asks for: nothing outside of them depends on what they hold, if no other row does (see
-    `_matters`). And changes of rows of functions that come to state another truth, such as another product of 0. Of a
-    part of a run what it states is compared with what the others state.
+    `_matters`). And changes of rows of functions that come to state another truth, such as another product of 0. What a
+    segment states is compared with what the verifier knows, and the parts of a run with each other.
     """
     asks = bool(verdicts.asks[index])
     if mutation.excuse(silent=bool(verdicts.silent[index]), asks=asks) is not None or _is_refused(honest, mutation):
@@ -212,15 +212,15 @@ def _is_excused(honest: Honest, mutation: Mutation, verdicts: Verdicts, index: i
 
 
 def _is_refused(honest: Honest, mutation: Mutation) -> bool:
-    """Whether the verifier refuses what a part of a run states, with the other parts as they are."""
+    """Whether the verifier refuses what a segment states, with the other parts of its run as they are."""
     stated = [edit for edit in mutation.edits if edit[1] == PUBLIC_ROW]
-    if len(honest.parts) == 1 or not stated:
+    if not stated:
         return False
     parts = list(honest.parts)
     for number, _, column, value in stated:
         table = honest.judge.table(number).table
         parts[honest.number] = stating(parts[honest.number], table.name, table.public.names()[column], value)
-    return bool(refused(honest.parts, parts, honest.target.trusts))
+    return bool(refused(honest.parts, parts, honest.target))
 
 
 def _is_true(honest: Honest, mutation: Mutation) -> bool:

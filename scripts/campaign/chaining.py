@@ -6,7 +6,7 @@ into the file what the next proof states, so what does not fit is seen at the en
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,25 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.batch.operation_items import operation_chain
+from circuits.carry import LINK_TABLE
 from circuits.frames.frames import Frames, FramesPublic
+from circuits.memory.memory_tables import Memory, MemoryPublic
 from circuits.segment import FilledSegment, Segment
 from circuits.statement import PublicColumns, SegmentPublicValues
-from verifier.container import CodeWrites, OpenEnd, SegmentRecord, Writes
+from circuits.widths import DIGEST
+from scripts.campaign.carried import linked_hash
+from scripts.campaign.target import Target
+from verifier.container import CodeWrites, Links, OpenEnd, SegmentRecord, Writes
 from verifier.errors import Invalid
 from verifier.segments import (
     FRAME_TABLE,
+    MEMORY_TABLE,
     ProvedSegment,
     Stated,
     check_plan,
     check_runs,
     check_stated,
     expected_public_values,
+    links_of,
 )
 from verifier.sizes import MIN_SECURITY_BITS
 
 #: Public values by name, without places within a digest.
 _NAMES = [name.partition("[")[0] for name in PublicColumns.names()]
 _FRAME_NAMES = FramesPublic.names()
+_WORD_NAMES = MemoryPublic.names()
 
 
 class _ClaimedTree:
@@ -50,9 +58,7 @@ class _ClaimedTree:
             self.root = self._out
 
 
-def refused(
-    honest: Sequence[FilledSegment], told: Sequence[FilledSegment], trusts: Collection[str] = frozenset()
-) -> set[str]:
+def refused(honest: Sequence[FilledSegment], told: Sequence[FilledSegment], target: Target | None = None) -> set[str]:
     """Why the verifier refuses the segments of a run: public values by name, or its words; nothing if it does not.
 
     Receipts, writes and the last root are what a run claims: here anything will do.
@@ -60,8 +66,9 @@ def refused(
     Args:
         honest: the run as it is.
         told: its segments as somebody proves them.
-        trusts: public values that are not compared, as if the verifier were a worse one.
+        target: whose verifier it is: one that hashes links as the tables of this target do, and may be a worse one.
     """
+    trusts = target.trusts if target else frozenset()
     first, end = honest[0].public_values.first_operation, honest[-1].public_values.end_operation
     records = [_record(told, number) for number in range(len(told))]
     proved = [_proved(segment) for segment in told]
@@ -77,6 +84,8 @@ def refused(
         expected = expected_public_values(records, operations, receipts, tree)
     except Invalid as error:
         return {str(error)}
+    if target:
+        _hash_links(target, records, expected)
     found: set[str] = set()
     for facts, wanted, last in zip(proved, expected, [*[False] * (len(told) - 1), True], strict=True):
         assert facts.stated is not None
@@ -84,6 +93,7 @@ def refused(
         for stated, known, names in (
             (facts.stated.values, wanted.values, _NAMES),
             (facts.stated.frames, wanted.frames, _FRAME_NAMES),
+            (facts.stated.words, wanted.words, _WORD_NAMES),
         ):
             for place, value in enumerate(stated):
                 if value != known[place] and names[place] in claimed:
@@ -104,20 +114,35 @@ def _record(told: Sequence[FilledSegment], number: int) -> SegmentRecord:
     if number == len(told) - 1:
         return _whole(stated.first_operation, stated.end_operation)
     after = told[number + 1]
-    carry = tuple(int(element) for element in after.public_values.carry_in)
-    end = OpenEnd(after.public_values.time_in, after.frames[0] + 1, carry)
-    return _whole(stated.first_operation, stated.end_operation, end)
+    frame, index = after.words[:2]
+    end = OpenEnd(after.public_values.time_in, after.frames[0] + 1, (frame, index))
+    later = {other: digest for other, digest in told[number].links.items() if other > number}
+    digests = np.array(list(later.values()), dtype=np.uint32).reshape(-1, DIGEST)
+    links = Links(np.array(list(later), dtype=np.uint32), digests)
+    return replace(_whole(stated.first_operation, stated.end_operation), open_end=end, links=links)
 
 
-def _whole(first: int, end: int, open_end: OpenEnd | None = None) -> SegmentRecord:
-    return SegmentRecord(first, end, 0, Writes.from_bytes(b""), b"", open_end=open_end)
+def _whole(first: int, end: int) -> SegmentRecord:
+    return SegmentRecord(first, end, 0, Writes.from_bytes(b""), b"")
+
+
+def _hash_links(target: Target, records: Sequence[SegmentRecord], expected: Sequence[Stated]) -> None:
+    """State links as the target's table hashes them, if it is not that of every segment."""
+    table = next(c.table for c in target.components if c.table.name == LINK_TABLE.name)
+    if table is LINK_TABLE:
+        return
+    place = PublicColumns.offsets["links"]
+    for part, (links, wanted) in enumerate(zip(links_of(records), expected, strict=True)):
+        digest = linked_hash(table, part, links.other.tolist(), links.digest)
+        wanted.values[place : place + DIGEST] = digest.tolist()
 
 
 def _proved(segment: FilledSegment) -> ProvedSegment:
     traces = zip(segment.circuit.names, segment.traces, strict=True)
     rows = {name: len(trace) for name, trace in traces if trace is not None}
     frames = list(segment.frames) if FRAME_TABLE in rows else []
-    return ProvedSegment(rows, Stated(segment.public_values.to_list(), frames), MIN_SECURITY_BITS)
+    words = list(segment.words) if MEMORY_TABLE in rows else []
+    return ProvedSegment(rows, Stated(segment.public_values.to_list(), frames, words), MIN_SECURITY_BITS)
 
 
 def stating(segment: FilledSegment, table: str, name: str, value: int) -> FilledSegment:
@@ -126,13 +151,17 @@ def stating(segment: FilledSegment, table: str, name: str, value: int) -> Filled
     Raises:
         LookupError: there is no such public value.
     """
-    layout = {Segment.name: PublicColumns, Frames.name: FramesPublic}.get(table)
+    layouts = {Segment.name: PublicColumns, Frames.name: FramesPublic, Memory.name: MemoryPublic}
+    layout = layouts.get(table)
     if layout is None or name not in layout.names():
         raise LookupError(f"table {table} has no public value {name}")
     place = layout.names().index(name)
     if table == Frames.name:
         before, following = (value if n == place else old for n, old in enumerate(segment.frames))
         return replace(segment, frames=(before, following))
+    if table == Memory.name:
+        frame, index, asks, *behind = (value if n == place else old for n, old in enumerate(segment.words))
+        return replace(segment, words=(frame, index, asks, behind[0], behind[1]))
     values = segment.public_values.to_list()
     values[place] = value
     found: dict[str, Any] = {}

@@ -1,23 +1,26 @@
-"""Lies about what crosses a cut: what one part of a run leaves open and the next one finds, and cells on both sides.
+"""Lies about what crosses cuts: what two parts of a run have in common, and cells of both.
 
-Whatever is changed, everything else follows as far as a liar can have it: what the rows of a part then leave open is
-carried on, the segments state the hashes of what they carry, tables that answer lookups answer as often as they are
-asked, and functions answer whatever is true. All segments of the run are judged together, and the verifier compares
-them. A lie is a sequence of `Change`s:
+Whatever is changed, everything else follows as far as a liar can have it: what the rows of the parts then have too much
+or too little of is linked anew, the segments state the hashes of their links, tables that answer lookups answer as
+often as they are asked, and functions answer whatever is true. All segments of the run are judged together, and the
+verifier compares them. A lie is a sequence of `Change`s:
 
 - `part K table NAME`: a cell of a filled table, or, in row -1, a public value.
-- `carry K both`, `carry K out`, `carry K in`: a message that crosses the cut behind part K, for both segments, only for
-  the one that leaves it open, or only for the one that finds it. `row` is its place among them; `column` what is
-  changed: `count`, an element of the `message`, its `bus` (the place in `CARRIED`), the bits `out` and `real`; or it is
-  `copied` (to this place, from the place `value`) or `dropped`.
+- `link I J both`, `link I J low`, `link I J high`: a message of the link of the parts I < J, for both, only for the
+  lower one, or only for the higher one. `row` is its place among them; `column` what is changed: `count`, an element of
+  the `message`, its `bus` (the place in `CARRIED`), whether it is `real`, which part (`other`) its row names, and
+  whether that names the other direction (`turned`); or it is `copied` (to this place, from the place `value`) or
+  `dropped`. In row -1 the link itself: how often it is `listed`, as one with which part (`other`), and whether in the
+  other direction (`turned`), messages included; or, for both, `through` which other part its messages go: those are
+  then in links with that one.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -27,14 +30,16 @@ from circuits.air.checker import BusFinding, Finding, check_changes, net_message
 from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS, Matrix
+from circuits.air.layout import TraceView
 from circuits.air.mutation.judge import PUBLIC_ROW, Objection, support
 from circuits.air.table import Table
-from circuits.carry import CARRIED, blocks_of
+from circuits.carry import CARRIED, LINK_TABLE, TABLES, Nets, blocks_of, link_parts
 from circuits.component import Answering
 from circuits.frames.frames import Frames
+from circuits.memory.memory_tables import Memory, MemoryColumns
 from circuits.segment import FilledSegment, Segment
 from circuits.widths import DIGEST
-from scripts.campaign.carried import NAMES, Entry, carried_by, with_carried
+from scripts.campaign.carried import LINKING, NAMES, Entry, OneSide, linked_hash, links_by, with_links
 from scripts.campaign.chaining import refused, stating
 from scripts.campaign.changes import Change, apply, cells, other_value, random_changes
 from scripts.campaign.lies import claimed, named, other_tables
@@ -46,15 +51,50 @@ _LIMIT = 256
 _ENDS = 4
 #: Tries to find a message that a lie can be about.
 _TRIES = 40
-_SIDES = ("both", "out", "in")
+_SIDES = ("both", "low", "high")
 #: Public values of a part and of the next one that are to meet: table and names; and digests that are.
-_ENDS_OF_PARTS = (("segment", "time_out", "time_in"), ("frame", "following", "before"))
-_DIGESTS = ("carry", "access", "receipts")
+_ENDS_OF_PARTS = (
+    ("segment", "time_out", "time_in"),
+    ("frame", "following", "before"),
+    ("memory", "next_frame", "first_frame"),
+    ("memory", "next_index", "first_index"),
+)
+_DIGESTS = ("access", "receipts")
+#: What a part states of its memory where no part goes on.
+_NOBODY_ASKS = ("asks", "next_frame", "next_index")
+#: The row of a link itself.
+_LINK_ROW = -1
 
 #: A message on a bus of `CARRIED`.
 _Message = tuple[int, tuple[int, ...]]
 #: Where a message is said: table, interaction, row.
 _End = tuple[int, int, int]
+#: Numbers of two parts, the lower one first.
+_Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A link as it is said to be.
+
+    Attributes:
+        entries: its messages.
+        listed: how often it is.
+        turned: 1: in the other direction.
+        other: as one with this part; None: with the part that it is with.
+        through: a third part, with which both have its messages in common instead.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    listed: int = 0
+    turned: int = 0
+    other: int | None = None
+    through: int | None = None
+
+    def of(self, pair: _Pair, side: int) -> list[OneSide]:
+        """As the lower part (side 0) or the higher one (side 1) has it."""
+        other = pair[1 - side] if self.other is None else self.other
+        return [OneSide(other, (1 - side) ^ self.turned, self.entries)] * self.listed
 
 
 class Crossing:
@@ -69,13 +109,19 @@ class Crossing:
         self.parts = [honest.at(number) for number in range(len(honest.parts))]
         for part in self.parts:
             part.judge  # noqa: B018 - raises where it is rejected
-        if found := refused(honest.parts, honest.parts, honest.target.trusts):
+        if found := refused(honest.parts, honest.parts, honest.target):
             raise ValueError(f"honest segments are refused: {', '.join(sorted(found))}")
-        self._lists = [carried_by(part) for part in honest.parts]
+        self._links: dict[_Pair, _Told] = {
+            (number, link.other): _Told(link.entries, listed=1)
+            for number, part in enumerate(honest.parts)
+            for link in links_by(part)
+            if link.other > number
+        }
         self._tables = {c.table.name: c.table for c in honest.target.components}
         self._buses = {i.bus.name: i.bus for table in self._tables.values() for i in table.air.interactions}
         cuts = range(len(self.parts) - 1)
         self._first = [lie for cut in cuts for names in _ENDS_OF_PARTS for lie in self._statings(cut, names)]
+        self._first += [lie for cut in cuts for lie in self._unasked(cut)]
         self._known: dict[tuple[int, str], set[bytes]] = {}
         self._ends: dict[tuple[int, int], dict[bytes, list[_End]]] = {}
 
@@ -87,43 +133,101 @@ class Crossing:
         Raises:
             LookupError: there is nothing to change.
         """
+        count = len(self.parts)
         of_cells: dict[int, dict[str, list[Change]]] = defaultdict(lambda: defaultdict(list))
-        of_carry: dict[tuple[int, str], list[Change]] = defaultdict(list)
+        of_links: dict[_Pair, dict[str, list[Change]]] = defaultdict(lambda: defaultdict(list))
         stated: dict[int, list[Change]] = defaultdict(list)
         for change in changes:
-            kind, part_name, *name = change.place.split(" ")
-            place = int(part_name)
-            if not 0 <= place < len(self.parts):
+            kind, *names = change.place.split(" ")
+            if kind == "link":
+                low, high, side = int(names[0]), int(names[1]), names[2]
+                if not 0 <= low < high < count or side not in _SIDES:
+                    raise LookupError(f"there is no such link: {change}")
+                of_links[low, high][side].append(change)
+                continue
+            place = int(names[0])
+            if not 0 <= place < count:
                 raise LookupError(f"there is no such part: {change}")
-            if kind == "carry":
-                of_carry[place, name[0]].append(change)
-            elif change.row == PUBLIC_ROW:
+            if change.row == PUBLIC_ROW:
                 stated[place].append(change)
             else:
-                of_cells[place][name[1]].append(change)
+                of_cells[place][names[2]].append(change)
+        altered = [self._altered(part, of_cells[number]) for number, part in enumerate(self.honest.parts)]
+        sides = self._told_links(of_links, [difference for _, difference in altered])
         segments: list[FilledSegment] = []
-        common = self._lists[0][0]
         for number, part in enumerate(self.honest.parts):
-            before, after = self._lists[number]
-            found = _changed(common, of_carry[number - 1, "in"])
-            traces, difference = self._altered(part, of_cells[number])
-            for one, sign in ((found, 1), (before, -1)):
-                for entry in one:
-                    difference[entry.bus, entry.message] += sign * entry.effect
-            left: list[Entry] = []
-            if number + 1 < len(self.parts):
-                both = _changed(_carried_on(after, difference), of_carry[number, "both"])
-                left = _changed(both, of_carry[number, "out"])
-                common = [replace(entry, out=1 - entry.out) for entry in both]
-            segment = replace(part, traces=traces)
-            if (found, left) != (before, after):
-                segment = with_carried(self._tables, segment, (found, left))
-            elif not of_cells[number]:
-                segment = part
+            segment = part if not of_cells[number] else replace(part, traces=altered[number][0])
+            own_sides = {pair: told for pair, told in sides.items() if number in pair}
+            if any(told[pair.index(number)] != self._links.get(pair, _Told()) for pair, told in own_sides.items()):
+                honest_sides = {pair: [link] * 2 for pair, link in self._links.items() if number in pair}
+                every = sorted((honest_sides | own_sides).items(), key=lambda one: sum(one[0]) - number)
+                links = [one for pair, told in every for one in told[pair.index(number)].of(pair, pair.index(number))]
+                segment = with_links(self._tables, segment, links)
             for change in stated[number]:
                 segment = stating(segment, change.place.split(" ")[-1], change.column, change.value)
             segments.append(segment)
         return tuple(segments)
+
+    def _told_links(
+        self, of_links: Mapping[_Pair, Mapping[str, list[Change]]], differences: Sequence[Counter[_Message]]
+    ) -> dict[_Pair, list[_Told]]:
+        """Links that are others for one part at least, as both have them.
+
+        Args:
+            of_links: what is said of each pair, by side.
+            differences: by how much the rows of each part say more of the messages that are carried.
+        """
+        found: dict[_Pair, list[_Told]] = {}
+        more: dict[_Pair, Counter[_Message]] = defaultdict(Counter)
+        for pair, own in of_links.items():
+            both = _changed(self._links.get(pair, _Told()), own.get("both", ()))
+            if both.through is not None:
+                if both.through not in range(len(self.parts)) or both.through in pair:
+                    raise LookupError(f"there is no third part {both.through}")
+                for entry in both.entries:
+                    for part, count in zip(pair, (entry.count, -entry.count), strict=True):
+                        # Of a link the lower part takes off.
+                        low, high = sorted((part, both.through))
+                        more[low, high][entry.bus, entry.message] += count if part == low else -count
+                both = replace(both, entries=(), through=None)
+            found[pair] = [_changed(both, own.get(side, ())) for side in _SIDES[1:]]
+            # What one part says alone is made up for in its rows, or not at all.
+            for side, number in enumerate(pair):
+                for link, sign in ((found[pair][side], 1), (both, -1)):
+                    for one in link.of(pair, side):
+                        for entry in one.entries:
+                            differences[number][entry.bus, entry.message] += sign * one.effect(entry)
+        for pair, counts in self._linked_anew(differences).items():
+            for message, count in counts.items():
+                more[pair][message] += count
+        for pair, counts in more.items():
+            before = found.get(pair, [self._links.get(pair, _Told())] * 2)
+            found[pair] = [_with(link, counts) for link in before]
+            if pair not in of_links and not any(link.entries for link in found[pair]):
+                found[pair] = [_Told()] * 2
+        return found
+
+    def _linked_anew(self, differences: Sequence[Mapping[_Message, int]]) -> dict[_Pair, Counter[_Message]]:
+        """By how much counts of links change if the parts have so much more, or less, of some messages."""
+        changed = {message for own in differences for message, count in own.items() if count % MODULUS}
+        more: dict[_Pair, Counter[_Message]] = defaultdict(Counter)
+        totals = [Counter({message: own.get(message, 0) for message in changed}) for own in differences]
+        for pair, told in self._links.items():
+            for entry in told.entries:
+                message = (entry.bus, entry.message)
+                if message in changed:
+                    more[pair][message] -= entry.count
+                    totals[pair[0]][message] += entry.count
+                    totals[pair[1]][message] -= entry.count
+        for low, links in enumerate(link_parts([_nets(total) for total in totals])):
+            for high, link in links.items():
+                for bus, of in enumerate(CARRIED):
+                    if high > low and of.index in link.counts:
+                        counts = link.counts[of.index].tolist()
+                        for elements, count in zip(link.messages[of.index].tolist(), counts, strict=True):
+                            more[low, high][bus, tuple(elements)] += count
+        kept = {pair: Counter({m: c for m, c in found.items() if c % MODULUS}) for pair, found in more.items()}
+        return {pair: found for pair, found in kept.items() if found}
 
     def _altered(
         self, part: FilledSegment, of_cells: dict[str, list[Change]]
@@ -141,7 +245,7 @@ class Crossing:
             except KeyError as error:
                 raise LookupError(f"there is no column {error} of {name}") from error
             traces[names.index(name)] = altered
-            if name not in (Segment.name, *NAMES):
+            if name not in (Segment.name, *LINKING):
                 old.append((self._tables[name], matrix))
                 new.append((self._tables[name], altered))
         buses = {bus.index: bus for bus in CARRIED}
@@ -156,7 +260,7 @@ class Crossing:
 
     def objections(self, segments: Sequence[FilledSegment]) -> set[Objection]:
         """Who rejects the segments of a liar: the verifier by public values, else constraints and buses of any part."""
-        known = refused(self.honest.parts, segments, self.honest.target.trusts)
+        known = refused(self.honest.parts, segments, self.honest.target)
         if known:
             return {Objection("public values", name) for name in known}
         found: list[Finding] = []
@@ -219,17 +323,23 @@ class Crossing:
     def outcome(self, segments: Sequence[FilledSegment]) -> str | None:
         """What an accepted lie amounts to, as `lies.outcome`.
 
-        What is carried is no statement, whatever it is, as long as both segments carry the same, and the second one
-        begins at the time, and with the frame, at which the first one ends.
+        What is carried is no statement, whatever it is, as long as both parts of a link carry the same, state it, and
+        each part begins at the time, and with the frame and the word, at which the one before ends.
         """
-        for before, after in pairwise(segments):
-            if not _meet(before, after):
+        if any(not _meet(before, after) for before, after in pairwise(segments)):
+            return "a gap"
+        table = self._tables[LINK_TABLE.name]
+        for number, segment in enumerate(segments):
+            digests = np.array(list(segment.links.values()), dtype=np.uint32).reshape(-1, DIGEST)
+            stated = linked_hash(table, number, list(segment.links), digests)
+            if not np.array_equal(segment.public_values.links, stated):
                 return "a gap"
-            if _content(carried_by(before)[1]) != _content(carried_by(after)[0]):
-                return "another carry"
+        said = [_said_of_links(number, segment) for number, segment in enumerate(segments)]
+        if sum((low for low, _ in said), Counter()) != sum((high for _, high in said), Counter()):
+            return "another carry"
         if claimed(self.honest.parts, segments):
             return "another statement"
-        others = other_tables(self.honest, segments, counts=False) - {Segment.name, *NAMES}
+        others = other_tables(self.honest, segments, counts=False) - {Segment.name, *LINKING}
         return "another witness" if others else None
 
     # Where a lie can be told.
@@ -239,41 +349,44 @@ class Crossing:
         if self._first:
             return self._first.pop()
         kinds: dict[Callable[[np.random.Generator], tuple[Change, ...]], float] = {
-            self._across: 0.2, self._one_sided: 0.12, self._probe: 0.25, self._beside: 0.06, self._carry_lie: 0.12,
-            self._padding: 0.06, self._stated: 0.09, self._cells: 0.1,
+            self._across: 0.18, self._one_sided: 0.12, self._probe: 0.24, self._beside: 0.05, self._carry_lie: 0.1,
+            self._padding: 0.05, self._listing: 0.08, self._words: 0.05, self._stated: 0.06, self._cells: 0.07,
         }  # fmt: skip
         chosen = int(rng.choice(len(kinds), p=list(kinds.values())))
         return list(kinds)[chosen](rng)
 
-    def _cut(self, rng: np.random.Generator) -> int:
-        """The part before a cut that something crosses, if there is one."""
-        crossed = [n for n, (_, after) in enumerate(self._lists[:-1]) if after]
-        return int(rng.choice(crossed or range(len(self.parts) - 1)))
+    def _pair(self, rng: np.random.Generator) -> _Pair | None:
+        """Two parts with a link; None if there are none."""
+        pairs = list(self._links)
+        return pairs[int(rng.integers(len(pairs)))] if pairs else None
 
     def _across(self, rng: np.random.Generator) -> tuple[Change, ...]:
-        """A carried message is another one, and so are the rows that say it on both sides."""
-        cut = self._cut(rng)
-        found = self._movable(rng, cut, range(len(self.parts)))
+        """A message of a link is another one, and so are the rows that say it in all parts."""
+        pair = self._pair(rng)
+        found = self._movable(rng, pair, range(len(self.parts))) if pair else None
         if found is None:
             return ()
         _, _, _, changes = found
         return changes
 
     def _one_sided(self, rng: np.random.Generator) -> tuple[Change, ...]:
-        """A message is another one behind the cut, and so are the rows there that say it."""
-        cut = self._cut(rng)
-        found = self._movable(rng, cut, range(cut + 1, len(self.parts)))
+        """A message is another one for one of two parts, and so are its rows that say it."""
+        pair = self._pair(rng)
+        if pair is None:
+            return ()
+        side = int(rng.integers(2))
+        found = self._movable(rng, pair, range(pair[side], pair[side] + 1))
         if found is None:
             return ()
         row, element, value, changes = found
-        return (Change(f"carry {cut} in", row, "message", element, value), *changes)
+        return (Change(_place(pair, _SIDES[1 + side]), row, "message", element, value), *changes)
 
     def _movable(
-        self, rng: np.random.Generator, cut: int, parts: range
+        self, rng: np.random.Generator, pair: _Pair, parts: range
     ) -> tuple[int, int, int, tuple[Change, ...]] | None:
         """A message, an element of it, what that is said to be, and cells of these parts that make it so."""
-        entries = self._lists[cut][1]
-        for _ in range(_TRIES if entries else 0):
+        entries = self._links[pair].entries
+        for _ in range(_TRIES):
             # Buses with few messages as often as those with many.
             bus = int(rng.choice(sorted({entry.bus for entry in entries})))
             row = int(rng.choice([n for n, entry in enumerate(entries) if entry.bus == bus]))
@@ -323,15 +436,15 @@ class Crossing:
 
     def _probe(self, rng: np.random.Generator) -> tuple[Change, ...]:
         """Messages that come to nothing on their bus, carried beside the others, and not the same on both sides."""
-        cut = self._cut(rng)
-        entries = self._lists[cut][1]
-        if not entries:
+        pair = self._pair(rng)
+        if pair is None:
             return ()
+        entries = self._links[pair].entries
         row = int(rng.integers(len(entries)))
-        both, side = f"carry {cut} both", f"carry {cut} {rng.choice(_SIDES)}"
+        both, side = _place(pair, "both"), _place(pair, str(rng.choice(_SIDES)))
         # Two of them come first: neither bus nor number of the others change.
         added = (Change(both, 0, "copied", 0, row), Change(both, 0, "copied", 0, 0))
-        kind = str(rng.choice(["count", "message", "bus", "out", "again", "real"]))
+        kind = str(rng.choice(["count", "message", "bus", "turned", "other", "again", "real"]))
         if kind in ("count", "real"):
             once = tuple(Change(both, n, "count", 0, value) for n, value in enumerate((1, MODULUS - 1)))
             if kind == "count":
@@ -347,34 +460,41 @@ class Crossing:
                 last = Change(side, 0, "message", element, value)
             case "bus":
                 last = Change(side, 0, "bus", 0, int(rng.choice(_of_size(bus))))
-            case "out":
-                last = Change(side, 0, "out", 0, int(rng.integers(2)))
+            case "turned":
+                last = Change(side, 0, "turned", 0, 1)
+            case "other":
+                last = Change(side, 0, "other", 0, self._other(rng))
             case _:
                 last = Change(side, int(rng.integers(len(entries))), "copied", 0, 0)
         return (*added, *nothing, last)
 
+    def _other(self, rng: np.random.Generator) -> int:
+        """The number of a part that there is, or perhaps not."""
+        return int(rng.integers(len(self.parts) + 1))
+
     def _beside(self, rng: np.random.Generator) -> tuple[Change, ...]:
-        """The part behind the cut finds a message more, of no account, and states what it should all the same."""
-        cut = self._cut(rng)
-        entries = self._lists[cut][1]
-        if not entries:
+        """One of two parts has a message more, of no account, and states what it should all the same."""
+        pair = self._pair(rng)
+        if pair is None:
             return ()
-        place, row = f"carry {cut} in", int(rng.integers(len(entries) + 1))
+        entries = self._links[pair].entries
+        side, row = int(rng.integers(2)), int(rng.integers(len(entries) + 1))
+        place = _place(pair, _SIDES[1 + side])
         added = (Change(place, row, "copied", 0, int(rng.integers(len(entries)))), Change(place, row, "count", 0, 0))
-        digest = self.honest.parts[cut].public_values.carry_out.tolist()
-        segment = f"part {cut + 1} table {Segment.name}"
-        stated = (Change(segment, PUBLIC_ROW, f"carry_in[{i}]", 0, value) for i, value in enumerate(digest))
+        digest = self.honest.parts[pair[side]].public_values.links.tolist()
+        segment = f"part {pair[side]} table {Segment.name}"
+        stated = (Change(segment, PUBLIC_ROW, f"links[{i}]", 0, value) for i, value in enumerate(digest))
         return (*added, *stated)
 
     def _carry_lie(self, rng: np.random.Generator) -> tuple[Change, ...]:
         """A message is another one, is carried another time or not at all, as far as the segments say."""
-        cut = self._cut(rng)
-        entries = self._lists[cut][1]
-        if not entries:
+        pair = self._pair(rng)
+        if pair is None:
             return ()
-        place, row = f"carry {cut} {rng.choice(_SIDES)}", int(rng.integers(len(entries)))
+        entries = self._links[pair].entries
+        place, row = _place(pair, str(rng.choice(_SIDES))), int(rng.integers(len(entries)))
         entry = entries[row]
-        match str(rng.choice(["count", "message", "bus", "out", "real", "copied", "dropped"])):
+        match str(rng.choice(["count", "message", "bus", "turned", "other", "real", "copied", "dropped"])):
             case "count":
                 value = int(rng.choice([entry.count + 1, entry.count - 1, -entry.count, 2 * entry.count, 0])) % MODULUS
                 return (Change(place, row, "count", 0, value),)
@@ -385,8 +505,12 @@ class Crossing:
                 return (Change(place, row, "message", element, value),)
             case "bus":
                 return (Change(place, row, "bus", 0, int(rng.choice(_of_size(entry.bus)))),)
-            case "out" | "real" as column:
-                return (Change(place, row, column, 0, int(rng.integers(2))),)
+            case "turned":
+                return (Change(place, row, "turned", 0, 1),)
+            case "other":
+                return (Change(place, row, "other", 0, self._other(rng)),)
+            case "real":
+                return (Change(place, row, "real", 0, 0),)
             case "copied":
                 return (Change(place, int(rng.integers(len(entries) + 1)), "copied", 0, row),)
             case _:
@@ -394,11 +518,11 @@ class Crossing:
 
     def _padding(self, rng: np.random.Generator) -> tuple[Change, ...]:
         """Padding carries a message and takes it again, or something that a part answers."""
-        cut = self._cut(rng)
-        entries = self._lists[cut][1]
-        if not entries:
+        pair = self._pair(rng)
+        if pair is None:
             return ()
-        place = f"carry {cut} {rng.choice(_SIDES)}"
+        entries = self._links[pair].entries
+        place = _place(pair, str(rng.choice(_SIDES)))
         copied = Change(place, len(entries), "copied", 0, int(rng.integers(len(entries))))
         first = (copied, Change(place, len(entries), "real", 0, 0))
         if rng.random() < 1 / 2:
@@ -406,10 +530,74 @@ class Crossing:
         once = (Change(place, len(entries), "count", 0, 1), Change(place, len(entries), "copied", 0, len(entries)))
         return (*first, *once, Change(place, len(entries), "count", 0, MODULUS - 1))
 
+    def _listing(self, rng: np.random.Generator) -> tuple[Change, ...]:
+        """A link is one with another part or in the other direction, is listed more often or not at all.
+
+        Where two parts have nothing in common, or have it in links with a third one, it is one without messages.
+        """
+        pairs = list(combinations(range(len(self.parts)), 2))
+        pair = pairs[int(rng.integers(len(pairs)))]
+        both, side = _place(pair, "both"), _place(pair, str(rng.choice(_SIDES)))
+        first = () if pair in self._links else (Change(both, _LINK_ROW, "listed", 0, 1),)
+        third = [number for number in range(len(self.parts)) if number not in pair]
+        if third and not first and rng.random() < 1 / 2:
+            first = (Change(both, _LINK_ROW, "through", 0, int(rng.choice(third))),)
+        match str(rng.choice(["other", "turned", "listed"])):
+            case "other":
+                return (*first, Change(side, _LINK_ROW, "other", 0, self._other(rng)))
+            case "turned":
+                return (*first, Change(side, _LINK_ROW, "turned", 0, 1))
+            case _:
+                return (*first, Change(side, _LINK_ROW, "listed", 0, 2 * int(rng.integers(2))))
+
+    def _words(self, rng: np.random.Generator) -> tuple[Change, ...]:
+        """The words of a part begin one earlier or later, as it states, and the part before, or not."""
+        has = [number for number in range(len(self.parts)) if self._rows(number, Memory.name) is not None]
+        if not has:
+            return ()
+        number = int(rng.choice(has))
+        rows = self._rows(number, Memory.name)
+        assert rows is not None
+        old, offsets = rows.matrix, MemoryColumns.offsets
+        new = np.roll(old, 1 if rng.random() < 1 / 2 else -1, axis=0)
+        if (new[0] == old[-1]).all():
+            if old[-1, offsets["real"]]:
+                return ()
+            new[0] = old[0]
+            frame, index = int(old[0, offsets["frame"]]), int(old[0, offsets["index"]])
+            new[0, offsets["frame"]] = frame if index else (frame - 1) % MODULUS
+            new[0, offsets["index"]] = max(index - 1, 0)
+            new[0, offsets["real"]] = 0
+            new[0, offsets["listed"]] = 1
+        else:
+            if old[0, offsets["real"]]:
+                return ()
+            new[-1] = old[-1]
+            new[-1, offsets["frame"]], new[-1, offsets["index"]] = int(old[-1, offsets["frame"]]) + 1, 0
+            new[-1, offsets["real"]] = new[-1, offsets["listed"]] = 0
+        place = f"part {number} table {Memory.name}"
+        changes = [c for row in range(len(old)) for c in _replaced(place, rows.table, row, old[row], new[row])]
+        before = max((other for other in has if other < number), default=None)
+        for name in ("frame", "index"):
+            value = int(new[0, offsets[name]])
+            if rng.random() < 2 / 3:
+                changes.append(Change(place, PUBLIC_ROW, f"first_{name}", 0, value))
+            if before is not None and rng.random() < 2 / 3:
+                changes.append(Change(f"part {before} table {Memory.name}", PUBLIC_ROW, f"next_{name}", 0, value))
+        if before is not None and rng.random() < 1 / 4:  # which lists all that it has, padding included
+            unlisted = np.flatnonzero(self._rows(before, Memory.name).matrix[:, offsets["listed"]] == 0).tolist()
+            changes += [Change(f"part {before} table {Memory.name}", row, "listed", 0, 1) for row in unlisted]
+        return tuple(changes)
+
+    def _rows(self, number: int, table: str) -> Any:
+        """The rows of a table of a part; None if it has none."""
+        return next((rows for _, rows in self.parts[number].judge.present() if rows.table.name == table), None)
+
     def _stated(self, rng: np.random.Generator) -> tuple[Change, ...]:
         """A public value of a part is another one, and what the part behind the cut states is too, perhaps."""
         pairs = [
             *(("segment", f"{name}_out[{i}]", f"{name}_in[{i}]") for name in _DIGESTS for i in range(DIGEST)),
+            *(("segment", f"links[{i}]", f"links[{i}]") for i in range(DIGEST)),
             ("segment", "end_operation", "first_operation"),
             *_ENDS_OF_PARTS,
         ]
@@ -423,7 +611,7 @@ class Crossing:
         for step in (1, -1):
             changes = []
             for number, name in enumerate(both, start=cut):
-                rows = next((r for _, r in self.parts[number].judge.present() if r.table.name == table), None)
+                rows = self._rows(number, table)
                 if rows is not None:
                     old = int(rows.public[rows.table.public.names().index(name)])
                     place = f"part {number} table {table}"
@@ -432,8 +620,14 @@ class Crossing:
             found += [tuple(changes), *((c,) for c in changes), *((c._replace(value=0),) for c in changes)]
         return [lie for lie in found if lie]
 
+    def _unasked(self, cut: int) -> list[tuple[Change, ...]]:
+        """The part before a cut states nothing of the next word, as if no part went on."""
+        if self._rows(cut, Memory.name) is None:
+            return []
+        return [tuple(Change(f"part {cut} table {Memory.name}", PUBLIC_ROW, name, 0, 0) for name in _NOBODY_ASKS)]
+
     def _cells(self, rng: np.random.Generator) -> tuple[Change, ...]:
-        """Cells or rows of some table of a part; what its rows then leave open is carried on."""
+        """Cells or rows of some table of a part; what its rows then leave open is linked anew."""
         number = int(rng.integers(len(self.parts)))
         present = [rows for _, rows in self.parts[number].judge.present()]
         rows = present[int(rng.integers(len(present)))]
@@ -447,8 +641,8 @@ class Crossing:
     def _row_elsewhere(self, rng: np.random.Generator, number: int, table: Table) -> tuple[Change, ...]:
         """A row is in another part, where padding was; nothing if there is none."""
         others = []
-        for other, part in enumerate(self.parts):
-            rows = next((r for _, r in part.judge.present() if r.table.name == table.name), None)
+        for other in range(len(self.parts)):
+            rows = self._rows(other, table.name)
             if other != number and rows is not None and table.selector is not None:
                 others.append((other, rows))
         if not others:
@@ -479,10 +673,44 @@ def _of_size(bus: int) -> list[int]:
     return [number for number, fits in enumerate(found) if fits and number != bus] or [bus]
 
 
-def _changed(entries: Sequence[Entry], changes: Sequence[Change]) -> list[Entry]:
-    """What is carried, changed."""
-    found = list(entries)
+def _place(pair: _Pair, side: str) -> str:
+    return f"link {pair[0]} {pair[1]} {side}"
+
+
+def _signed(count: int) -> int:
+    """The integer nearest to 0 that an element stands for."""
+    return (count + MODULUS // 2) % MODULUS - MODULUS // 2
+
+
+def _nets(totals: Mapping[_Message, int]) -> Nets:
+    """Messages of which a part has so many too many, by bus."""
+    of_bus: dict[int, list[tuple[tuple[int, ...], int]]] = defaultdict(list)
+    for (bus, elements), total in totals.items():
+        if count := _signed(total):
+            of_bus[CARRIED[bus].index].append((elements, count))
+    return {
+        index: (np.array([m for m, _ in found], dtype=np.uint32), np.array([c for _, c in found], dtype=np.int64))
+        for index, found in of_bus.items()
+    }
+
+
+def _changed(link: _Told, changes: Sequence[Change]) -> _Told:
+    """A link, changed."""
+    found = list(link.entries)
     for change in changes:
+        if change.row == _LINK_ROW:
+            match change.column:
+                case "listed":
+                    link = replace(link, listed=change.value)
+                case "turned":
+                    link = replace(link, turned=change.value)
+                case "other":
+                    link = replace(link, other=change.value)
+                case "through":
+                    link = replace(link, through=change.value)
+                case _:
+                    raise LookupError(f"nothing there: {change}")
+            continue
         if change.column == "copied":
             if not (0 <= change.value < len(found) and 0 <= change.row <= len(found)):
                 raise LookupError(f"nothing there: {change}")
@@ -505,38 +733,39 @@ def _changed(entries: Sequence[Entry], changes: Sequence[Change]) -> list[Entry]
                 entry = replace(entry, bus=change.value, message=tuple(message))
             case "count":
                 entry = replace(entry, count=change.value)
-            case "out":
-                entry = replace(entry, out=change.value)
+            case "turned":
+                entry = replace(entry, turned=change.value)
+            case "other":
+                entry = replace(entry, other=change.value)
             case "real":
                 entry = replace(entry, real=change.value)
             case _:
                 raise LookupError(f"nothing there: {change}")
         found[change.row] = entry
-    return found
+    return replace(link, entries=tuple(found))
 
 
-def _carried_on(after: Sequence[Entry], difference: Counter[_Message]) -> list[Entry]:
-    """What a part leaves open whose rows have so much more, or less."""
-    found = list(after)
-    for (bus, message), count in difference.items():
-        if not count % MODULUS:
-            continue
+def _with(link: _Told, more: Mapping[_Message, int]) -> _Told:
+    """A link with so much more, or less, of some messages."""
+    found = list(link.entries)
+    for (bus, message), count in more.items():
         at = next((n for n, entry in enumerate(found) if (entry.bus, entry.message) == (bus, message)), None)
         if at is None:
             at = next((n for n, entry in enumerate(found) if entry.bus > bus), len(found))
-            found.insert(at, Entry(bus, count % MODULUS, message, 1))
+            found.insert(at, Entry(bus, count % MODULUS, message))
         elif total := (found[at].count + count) % MODULUS:
             found[at] = replace(found[at], count=total)
         else:
             del found[at]
-    return found
+    return replace(link, entries=tuple(found), listed=link.listed or 1)
 
 
 def _meet(before: FilledSegment, after: FilledSegment) -> bool:
     """Whether a segment begins where the one before ends, as both state it."""
-    out, into = before.public_values, after.public_values
-    frames = before.frames[1] == after.frames[0] + 1 or Frames.name not in _present(before)
-    return out.time_out == into.time_in and np.array_equal(out.carry_out, into.carry_in) and frames
+    present = _present(before)
+    frames = before.frames[1] == after.frames[0] + 1 or Frames.name not in present
+    words = before.words[2:] == (1, *after.words[:2]) or Memory.name not in present
+    return before.public_values.time_out == after.public_values.time_in and frames and words
 
 
 def _present(segment: FilledSegment) -> set[str]:
@@ -544,6 +773,16 @@ def _present(segment: FilledSegment) -> set[str]:
     return {name for name, trace in zip(segment.circuit.names, segment.traces, strict=True) if trace is not None}
 
 
-def _content(entries: Sequence[Entry]) -> Counter[tuple[int, int, tuple[int, ...]]]:
-    """What a list says, whatever the order."""
-    return Counter((entry.bus, entry.count, entry.message) for entry in entries)
+def _said_of_links(number: int, segment: FilledSegment) -> tuple[Counter[Any], Counter[Any]]:
+    """What a part says of its links with later parts, and of those with earlier ones, whatever the order."""
+    said: tuple[Counter[Any], Counter[Any]] = (Counter(), Counter())
+    for bus, table in enumerate((*TABLES, LINK_TABLE)):
+        matrix = segment.traces[segment.circuit.names.index(table.name)]
+        if matrix is None:
+            continue
+        rows = TraceView(table.layout, matrix)
+        for row in np.flatnonzero((rows.real != 0) | (rows.count != 0)).tolist():
+            out, other = int(rows.out[row]), int(rows.other[row])
+            what = (rows.digest if table is LINK_TABLE else rows.message)[row].tolist()
+            said[out == 0][(number, other) if out else (other, number), bus, int(rows.count[row]), tuple(what)] += 1
+    return said

@@ -133,7 +133,7 @@ def told(honest: Honest, changes: Sequence[Change]) -> tuple[FilledSegment, ...]
 def objections(honest: Honest, segments: Sequence[FilledSegment]) -> set[Objection]:
     """Who objects: public values that the verifier knows better, else the checker's findings."""
     known = differing(honest.parts[0], segments[0]) & set(KNOWN) if len(segments) == 1 else set()
-    known |= refused(honest.parts, segments, honest.target.trusts) if len(segments) > 1 else set()
+    known |= refused(honest.parts, segments, honest.target) if len(segments) > 1 else set()
     if known:
         return {Objection("public values", name) for name in known}
     found: set[Objection] = set()

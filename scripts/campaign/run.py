@@ -16,7 +16,7 @@ import numpy as np
 from circuits.segment import FilledSegment
 from executor.errors import BatchError, UnsupportedFeature
 from scripts.campaign.batches import everything_document, long_document, random_cuts, random_document, random_part
-from scripts.campaign.carried import NAMES as CARRIED_TABLES
+from scripts.campaign.carried import LINKING
 from scripts.campaign.cells import KINDS, Judged, change_cells, changes_of, kinds_of, search_witnesses
 from scripts.campaign.changes import Change
 from scripts.campaign.coverage import ATTACKS, Coverage
@@ -42,7 +42,7 @@ _CROSSINGS = 400
 #: Turns of lies about a run that a round begins with.
 _CROSSED_FIRST = 12
 #: Tables with public values.
-STATING = ("segment", "frame")
+STATING = ("segment", "frame", "memory")
 #: Seconds below which no other batch is begun.
 _SETTING_UP = 8.0
 #: Findings of one go: others are found again, and to make them small takes long.
@@ -253,7 +253,7 @@ class _Round:
                 (part, number, kind)
                 for part in self._crossing.parts
                 for number, rows in part.judge.present()
-                if rows.table.name in (*CARRIED_TABLES, *STATING)
+                if rows.table.name in (*LINKING, *STATING)
                 for kind in kinds_of(rows.table)
             ]
             self._rng.shuffle(self._carried)

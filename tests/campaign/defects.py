@@ -6,7 +6,7 @@ all of its ends. Layouts stay, so honest tables are filled as always, and are ac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from circuits.air.expression import Expression, Op
 from circuits.air.mutation.judge import support
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Interaction, Table
+from circuits.carry import LINK_TABLE
 from circuits.carry import TABLES as CARRIED_TABLES
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
 from circuits.widths import DIGEST
@@ -121,8 +122,11 @@ def left_out(bus: str, field: str) -> Weakening:
     return weaken
 
 
-def unhashed(first: int, end: int) -> Weakening:
-    """Elements `first .. end - 1` of what is carried are 0 in its hash: the bus, the count, the message."""
+def unhashed(first: int, end: int, tables: Collection[str] = CARRIED_NAMES) -> Weakening:
+    """Elements `first .. end - 1` of what these tables hash are 0 in the hash.
+
+    Of what is carried these are the bus, the count, the message; of a link the other part, the direction, the digest.
+    """
 
     def shortened(interaction: Interaction, left: int, zero: Expression) -> Interaction:
         message = list(interaction.message)
@@ -131,7 +135,7 @@ def unhashed(first: int, end: int) -> Weakening:
         return replace(interaction, message=tuple(message))
 
     def weaken(table: Table, air: Air) -> None:
-        if table.name in CARRIED_NAMES:
+        if table.name in tables:
             blocks = [k for k, i in enumerate(air.interactions) if i.bus is POSEIDON2]
             for number, k in enumerate(blocks):
                 air.interactions[k] = shortened(air.interactions[k], DIGEST * number, air.constant(0))
@@ -153,8 +157,9 @@ def nothing(table: Table, air: Air) -> None:
     """No table is weakened."""
 
 
-#: The running hash of what is carried begins with these elements of each message.
+#: The running hash of what is carried begins with these elements of each message, that of links with these.
 BUS, COUNT, MESSAGE = 0, 1, 2
+OTHER, OUT = 0, 1
 
 DEFECTS = (
     # Ranges and carries.
@@ -332,17 +337,48 @@ DEFECTS = (
     ),
     Defect("any leading zeros", "CLZ gives another place within a limb", "clz", unchecked("top.bits"), OSAKA),
     Defect("ignored limbs", "CLZ counts from a lower limb", "clz", without("limb "), OSAKA),
-    # What is carried from one part of a run to the next.
-    Defect("uncounted carry", "a part finds a message more often than it is left", None, unhashed(COUNT, COUNT + 1)),
-    Defect("any bus", "a part finds a message on another bus", None, unhashed(BUS, BUS + 1)),
-    Defect("unhashed element", "a part finds another message", None, unhashed(MESSAGE + 3, MESSAGE + 4)),
+    # What parts of a run have in common.
+    Defect("uncounted carry", "a part has a message more often than the other one", None, unhashed(COUNT, COUNT + 1)),
+    Defect("any bus", "a part has a message on another bus", None, unhashed(BUS, BUS + 1)),
+    Defect("unhashed element", "a part has another message", None, unhashed(MESSAGE + 3, MESSAGE + 4)),
     Defect("unnumbered carry", "what is carried is in no order", None, left_out("carry", "number")),
-    Defect("either direction", "what is found is what is left", None, left_out("carry", "out")),
-    Defect("any carry", "a part finds what it likes", None, left_out("carry", "digest")),
+    Defect("either direction", "a message is taken off where it is put on", None, left_out("carry", "out")),
+    Defect("any other part", "a message is of the link with another part", None, left_out("carry", "other")),
+    Defect("any carry", "a part carries what it likes", None, left_out("carry", "digest")),
     Defect("carrying padding", "padding carries what no hash has", None, of_carried(without("padding carries"))),
     Defect("gas beyond all bounds", "gas is carried that is negative", "carried_exec", unchecked("gas.")),
     Defect("time without end", "time is carried that has wrapped", "carried_exec", without("the time is one")),
-    Defect("carry for nothing", "nobody compares what is carried", None, nothing, trusts=frozenset({"carry_out"})),
+    Defect("any links", "a part has other links than it states", None, left_out("links", "digest")),
+    Defect(
+        "another part's link",
+        "a link is one with any part",
+        LINK_TABLE.name,
+        unhashed(OTHER, OTHER + 1, {LINK_TABLE.name}),
+    ),
+    Defect(
+        "either side",
+        "both parts of a link take off what is in it",
+        LINK_TABLE.name,
+        unhashed(OUT, OUT + 1, {LINK_TABLE.name}),
+    ),
+    Defect(
+        "links for nothing", "nobody compares what parts have in common", None, nothing, trusts=frozenset({"links"})
+    ),
     Defect("frames from anywhere", "frames are numbered anew", None, nothing, trusts=frozenset({"following"})),
     Defect("time from anywhere", "a part begins at another time", None, nothing, trusts=frozenset({"time_out"})),
+    Defect(
+        "words from anywhere",
+        "the words of a part begin anew",
+        None,
+        nothing,
+        trusts=frozenset({"asks", "next_frame", "next_index"}),
+    ),
+    Defect("any first word", "words of a part begin elsewhere than it says", "memory", without("the first word: ")),
+    Defect("any next word", "the next part may have words again", "memory", without("the next word")),
+    Defect(
+        "words without end",
+        "words of a part that it does not leave to the next one",
+        "memory",
+        without("there is padding where a part goes on"),
+    ),
 )

@@ -14,7 +14,7 @@ from scripts.campaign import lies
 from scripts.campaign.__main__ import FINDINGS, main
 from scripts.campaign.batches import Document, everything_document
 from scripts.campaign.bounds import bounded_memory, bounded_time
-from scripts.campaign.carried import NAMES as CARRIED_TABLES
+from scripts.campaign.carried import LINKING
 from scripts.campaign.changes import Change, apply
 from scripts.campaign.coverage import Coverage, markdown_table, missing
 from scripts.campaign.findings import Finding, accepts, minimised
@@ -150,10 +150,10 @@ def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.deep
 def test_everything_is_there() -> None:
-    """The batch of the first rounds has all tables but two, and those of what is carried, which a run in parts has."""
+    """The batch of the first rounds has all tables but two, and those of links, which a run in parts has."""
     target = Target.segment()
     assert set(target.circuit.names) - set(Honest(target, everything_document()).present) == {
         "stack_refresh",
         "memory_refresh",
-        *CARRIED_TABLES,
+        *LINKING,
     }

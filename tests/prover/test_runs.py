@@ -1,6 +1,7 @@
 """Operations that no segment can hold are divided between their steps, proved in parts and accepted."""
 
 import gc
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import prover.planner
 from circuits.air.checker import check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.batch.execution import Batch
-from circuits.statement import CARRY_START, LAST_TABLES, SegmentPublicValues
+from circuits.segment import FilledSegment
+from circuits.statement import LAST_TABLES, LINKS_START
 from executor.execute import execute
 from executor.inputs import read_batch
 from executor.provable import check_provable
@@ -51,8 +53,9 @@ def segment_memory(batch: Batch, share: float) -> Budget:
 
 def check(batch: Batch, plans: list[SegmentPlan]) -> None:
     """Fill all segments as they are planned; all constraints and buses hold."""
-    before: SegmentPublicValues | None = None
-    for job in segment_jobs(batch, plans):
+    jobs = segment_jobs(batch, plans)
+    before: FilledSegment | None = None
+    for job in jobs:
         filled = fill_segment(batch, job.plan)
         assert check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra()) == []
         present = {name: len(t) for name, t in zip(filled.circuit.names, filled.traces, strict=True) if t is not None}
@@ -60,16 +63,32 @@ def check(batch: Batch, plans: list[SegmentPlan]) -> None:
         stated = filled.public_values
         assert stated.to_list() == job.public_values.to_list()
         assert list(filled.frames) == list(job.frames)
+        assert list(filled.words) == list(job.words)
+        assert {other: digest.tolist() for other, digest in filled.links.items()} == {
+            other: digest.tolist() for other, digest in job.links.items()
+        }
         if before is not None:
-            assert stated.carry_in.tolist() == before.carry_out.tolist()
-            assert stated.time_in == before.time_out
-            assert stated.first_operation == before.end_operation
+            assert stated.time_in == before.public_values.time_out
+            assert stated.first_operation == before.public_values.end_operation
         if job.plan.run is not None and not job.plan.run.is_last:
             assert not LAST_TABLES.intersection(job.plan.heights)
             assert job.writes is None
+            assert filled.words[2] == 1
         else:
-            assert stated.carry_out.tolist() == CARRY_START.tolist()
-        before = stated
+            assert filled.words[2:] == (0, 0, 0)
+        if job.plan.run is None:
+            assert stated.links.tolist() == LINKS_START.tolist()
+        if before is not None and job.plan.run is not None and job.plan.run.number:
+            assert filled.words[:2] == before.words[3:]
+        before = filled
+    # Both parts of a link have the same hash of it, and the earlier one writes it into the file.
+    of_run = [(job, job.plan.run) for job in jobs if job.plan.run is not None]
+    for (first, here), (later, there) in combinations(of_run, 2):
+        if here.first == there.first:
+            linked = there.number in first.links
+            assert linked == (here.number in later.links) == (there.number in first.later_links.other)
+            assert not linked or np.array_equal(first.links[there.number], later.links[here.number])
+            assert here.number not in later.later_links.other
 
 
 def test_an_operation_that_fits_nowhere_is_divided(loop: Batch) -> None:
