@@ -19,7 +19,7 @@ from scripts.batches.builder import Builder
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
-from tests.circuits.family import closed, fill_family
+from tests.circuits.family import closed, fill_family, publics
 from tests.circuits.lying import FUNCTIONS
 
 INSTRUCTIONS: tuple[Component, ...] = (
@@ -81,7 +81,7 @@ def undetermined(execution: Execution, components: Sequence[Component]) -> list[
     """Rows of these tables that could have other cells, with the same messages or other answers from functions."""
     family = (*FAMILY, *FUNCTIONS)
     circuit, filled = closed([c.table for c in family], fill_family(family, execution))
-    witnesses, rng = Witnesses(circuit, filled, [[] for _ in filled]), np.random.default_rng(1)
+    witnesses, rng = Witnesses(circuit, filled, publics(circuit, filled)), np.random.default_rng(1)
     found = []
     for name in (c.table.name for c in components):
         matrix = filled[circuit.names.index(name)]

@@ -135,13 +135,20 @@ def _unbalanced(tables: Sequence[Table], traces: Sequence[Matrix | None]) -> dic
     return {bus: net for bus, net in open_.items() if net}
 
 
+def publics(circuit: Circuit, traces: Sequence[Matrix | None]) -> list[list[int]]:
+    """Public values of the tables of a family in a run that is one segment."""
+    return [
+        [] if trace is None else [0] * table.public.width for table, trace in zip(circuit.tables, traces, strict=True)
+    ]
+
+
 def check_family(
     components: Sequence[Component], execution: Execution, lies: Mapping[str, Lie] | None = None
 ) -> list[Finding]:
     """All findings of the checker on a family, whose worlds accept every message that leaves it, lies included."""
     traces = fill_family(components, execution, lies)
     circuit, filled = closed([c.table for c in components], traces)
-    return check_circuit(circuit, filled, [[] for _ in filled])
+    return check_circuit(circuit, filled, publics(circuit, filled))
 
 
 def open_messages(components: Sequence[Component], execution: Execution, bus: Bus) -> list[tuple[int, ...]]:
@@ -159,4 +166,4 @@ def mutate_family(
     tables = [c.table for c in components]
     circuit, filled = closed(tables, traces)
     present = {t.name for t, trace in zip(tables, traces, strict=True) if trace is not None}
-    return mutate(circuit, filled, [[] for _ in filled], seed=seed, rows_per_table=rows_per_table, tables=present)
+    return mutate(circuit, filled, publics(circuit, filled), seed=seed, rows_per_table=rows_per_table, tables=present)

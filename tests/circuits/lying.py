@@ -23,7 +23,7 @@ from circuits.component import Answering, Component
 from circuits.functions import bitwise_bytes, poseidon2
 from circuits.functions import range as range_table
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
-from tests.circuits.family import Lie, closed, fill_family
+from tests.circuits.family import Lie, closed, fill_family, publics
 
 #: The table of limbs: without it a mutated limb would be rejected only because no honest one has its value.
 RANGES = Answering(range_table.RANGE_16, RANGE16, lambda _, asked: range_table.RANGE_16.fill(asked[:, 0]))
@@ -52,7 +52,7 @@ def objections(
     circuit, filled = closed([c.table for c in family], traces) if follows else _honest(family, execution)
     told = [*traces, *filled[len(traces) :]]
     # Not the reference's arithmetic, as for honest tables: there are many lies.
-    return places(check_circuit(circuit, told, [[] for _ in told], algebra=NumpyAlgebra()))
+    return places(check_circuit(circuit, told, publics(circuit, told), algebra=NumpyAlgebra()))
 
 
 #: Families lied about last, which the next lie is often about, too: components and execution, and what `closed` gives.

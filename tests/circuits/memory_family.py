@@ -13,7 +13,7 @@ from scripts.batches.builder import Builder
 from scripts.batches.programs import call_contract
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
-from tests.circuits.family import Lie, closed, fill_family
+from tests.circuits.family import Lie, closed, fill_family, publics
 from tests.circuits.lying import FUNCTIONS, places
 
 FAMILY = (
@@ -52,7 +52,7 @@ def objections(execution: Execution, *, outside: Sequence[str] = (), **lies: Lie
     traces = fill_family(WHOLE, execution, lies)
     circuit, filled = closed([c.table for c in WHOLE], traces)
     own = {"memory", "memory_bytes"} - set(outside)
-    found = places(check_circuit(circuit, filled, [[] for _ in filled]))
+    found = places(check_circuit(circuit, filled, publics(circuit, filled)))
     return found | {f"open {bus}" for bus in own if f"world_{bus}" in circuit.names}
 
 

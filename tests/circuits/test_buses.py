@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import circuits
+from circuits import carry
 from circuits.air import range_buses
 from circuits.air.bus import Bus
 from circuits.segment import segment_circuit
@@ -16,7 +17,8 @@ ROOMS = sorted(path.parent.name for path in Path(circuits.__file__).parent.glob(
 
 def _declared() -> list[Bus]:
     modules = [range_buses, *(import_module(f"circuits.{room}.buses") for room in ROOMS)]
-    return [value for module in modules for value in vars(module).values() if isinstance(value, Bus)]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Bus)]
+    return [*found, carry.CARRY]
 
 
 def test_indices_and_names_are_unique() -> None:
