@@ -21,7 +21,7 @@ from circuits.functions.poseidon2 import compress, compress_chain
 from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 
 #: Raised whenever the meaning of a proof changes; part of the public values.
-CIRCUIT_VERSION = 5
+CIRCUIT_VERSION = 6
 
 #: Tables that only the last segment of a run may have (`circuits.carry`): they number their rows (ids are row
 #: numbers), or have one row for each account and slot; and those that talk to these alone.

@@ -44,7 +44,7 @@ from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
-VERSION: Final = 5
+VERSION: Final = 6
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes

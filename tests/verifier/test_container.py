@@ -228,7 +228,7 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"Z", MAGIC, b"ZKEVN\x05", MAGIC + b"\x00", MAGIC + b"\x04", MAGIC + b"\x06", bytes(100)]
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x06", MAGIC + b"\x00", MAGIC + b"\x05", MAGIC + b"\x07", bytes(100)]
 )
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):
