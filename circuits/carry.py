@@ -9,7 +9,7 @@ parts state the running hash of all of them, which the verifier compares.
 
 Argument. Over all parts together what is carried adds up to nothing: the hash binds bus, message and count. So the
 messages of all other rows balance over the parts as they do in one segment with all of these rows, and all that is said
-of buses holds for the run, if it holds however many rows there are (`verifier.parts` bounds them) and wherever they are
+of buses holds for the run, if it holds however many rows there are (`verifier.sizes` bounds them) and wherever they are
 (tables that number their rows, or have one row for a key, are in the last part alone; the frames of the parts are
 numbered through). Nothing can be dropped, added, doubled or reordered to effect: it would be missing, or too much, on
 its bus.
@@ -236,13 +236,17 @@ def fill_carried(bus: Bus, before: Open, after: Open) -> Matrix | None:
         rows.message[here] = messages
         rows.number[here] = carried.first_number(bus) + np.arange(len(counts))
         rows.before[here], rows.states[here] = carried.states(bus)
-        if isinstance(rows, ClockColumns):
-            low = messages[:, place(bus, "time")]
-            rows.now.low[here], rows.now.high[here] = low & 0xFFFF, low >> 16
-        if isinstance(rows, GasColumns):
-            rows.gas.low[here] = messages[:, place(bus, "gas")] & 0xFFFF
+    fill_limbs(bus, rows)
     fill_derived(rows)
     return matrix
+
+
+def fill_limbs(bus: Bus, rows: CarriedColumns) -> None:
+    """The limbs of times and gas of the messages of a bus that are in the rows."""
+    if isinstance(rows, ClockColumns):
+        TimeLimbs.fill(rows.now, rows.message[:, place(bus, "time")].astype(np.int64))
+    if isinstance(rows, GasColumns):
+        GasLimb.fill(rows.gas, rows.message[:, place(bus, "gas")])
 
 
 TABLES = tuple(Carried(bus) for bus in CARRIED)

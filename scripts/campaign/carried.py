@@ -18,8 +18,7 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView, allocate
 from circuits.air.queries import queries
 from circuits.air.table import Table
-from circuits.carry import CARRIED, TABLES, CarriedColumns, ClockColumns, GasColumns
-from circuits.carry import place as place_of
+from circuits.carry import CARRIED, TABLES, CarriedColumns, fill_limbs
 from circuits.component import Answering, Component
 from circuits.functions.buses import POSEIDON2
 from circuits.functions.poseidon2 import compress_chain
@@ -145,12 +144,8 @@ def _rows(bus: int, entries: Sequence[Entry]) -> tuple[Matrix, CarriedColumns]:
     rows.real = [entry.real for entry in entries]
     rows.out = [entry.out for entry in entries]
     rows.count = [entry.count for entry in entries]
-    rows.message = message = np.array([entry.message for entry in entries], dtype=np.uint32)
-    if isinstance(rows, ClockColumns):
-        time = message[:, place_of(CARRIED[bus], "time")]
-        rows.now.low, rows.now.high = time & 0xFFFF, time >> 16
-    if isinstance(rows, GasColumns):
-        rows.gas.low = message[:, place_of(CARRIED[bus], "gas")] & 0xFFFF
+    rows.message = np.array([entry.message for entry in entries], dtype=np.uint32)
+    fill_limbs(CARRIED[bus], rows)
     fill_derived(rows)
     return matrix, rows
 
