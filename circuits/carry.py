@@ -344,13 +344,17 @@ def fill_carried(bus: Bus, part: int, links: LinksOfPart) -> Matrix | None:
         rows.message[here] = messages
         rows.number[here] = link.first_number(bus) + np.arange(len(counts))
         rows.before[here], rows.states[here] = link.states(bus)
-        if isinstance(rows, ClockColumns):
-            low = messages[:, place(bus, "time")]
-            rows.now.low[here], rows.now.high[here] = low & 0xFFFF, low >> 16
-        if isinstance(rows, GasColumns):
-            rows.gas.low[here] = messages[:, place(bus, "gas")] & 0xFFFF
+    fill_limbs(bus, rows)
     fill_derived(rows)
     return matrix
+
+
+def fill_limbs(bus: Bus, rows: CarriedColumns) -> None:
+    """The limbs of times and gas of the messages of a bus that are in the rows."""
+    if isinstance(rows, ClockColumns):
+        TimeLimbs.fill(rows.now, rows.message[:, place(bus, "time")].astype(np.int64))
+    if isinstance(rows, GasColumns):
+        GasLimb.fill(rows.gas, rows.message[:, place(bus, "gas")])
 
 
 def fill_links(part: int, links: LinksOfPart) -> Matrix | None:

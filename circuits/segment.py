@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from circuits import carry
 from circuits.air.circuit import Circuit, Description, table_statistics
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, bit, element
@@ -27,7 +26,8 @@ from circuits.air.sources import files_digest
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
-from circuits.carry import LINKS
+from circuits.carry import LINK_TABLE, LINKS
+from circuits.carry import TABLES as CARRIED_TABLES
 from circuits.component import Acting, Answering, Component
 from circuits.fields import calls as field_calls
 from circuits.fields import listings
@@ -217,7 +217,7 @@ def _components(fork: Fork) -> list[Component]:
         Answering(range.RANGE_15, RANGE15, lambda _, asked: range.RANGE_15.fill(asked[:, 0]) if len(asked) else None),
     ]
     # What is carried is known only once all else is filled (`circuits.parts`); a segment that is whole carries nothing.
-    carried: list[Component] = [Acting(table, lambda _: None) for table in (*carry.TABLES, carry.LINK_TABLE)]
+    carried: list[Component] = [Acting(table, lambda _: None) for table in (*CARRIED_TABLES, LINK_TABLE)]
     modules = [c for module in _MODULES for c in _of_module(module, fork)]
     return [*own, *carried, *modules, *copies.COPY_COMPONENTS, *functions]
 

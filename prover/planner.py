@@ -431,8 +431,9 @@ class _Search:
             CostError, UnsupportedFeature: it does not fit, nor do parts of it.
         """
         planner, budget = self._planner, self._budget
-        if self._is_single(pair) and planner._guess(*pair) > min(budget.hopeless, CERTAIN * budget.largest):
-            self._filled[pair] = planner._guess(*pair)
+        certain = min(budget.hopeless, CERTAIN * budget.largest)
+        if self._is_single(pair) and (guess := planner._guess(*pair)) > certain:
+            self._filled[pair] = guess
             planner.divide(*pair, budget)
             return
         refused = planner._refusal(*pair) is not None

@@ -116,12 +116,16 @@ def segment_jobs(batch: Batch, plans: Sequence[SegmentPlan]) -> list[SegmentJob]
 
 def _job(batch: Batch, plan: SegmentPlan) -> SegmentJob:
     run, part = plan.run, plan.part
-    execution = Execution(batch, run.first, run.end) if run else Execution(batch, plan.first, plan.end)
-    stated = part.public_values if part else public_values(execution)
     frames, words, links = (part.frames, part.words, part.links) if part else ((0, 0), ALL_WORDS, {})
-    writes = StateView.of(execution).writes if run is None or run.is_last else None
+    if run is None or part is None:
+        execution = Execution(batch, plan.first, plan.end)
+        stated = public_values(execution)
+        writes: Writes | None = StateView.of(execution).writes
+    else:
+        stated = part.public_values
+        writes = StateView.of(Execution(batch, run.first, run.end)).writes if run.is_last else None
     key = content_key(
-        segment_circuit(execution.fork).digest.encode(),
+        segment_circuit(CIRCUIT_FORKS[plan.fork]).digest.encode(),
         zkevm_native.VERSION.encode(),
         plan.log_stacked_height.to_bytes(4, "little"),
         repr((stated.to_list(), frames, words)).encode(),

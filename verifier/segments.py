@@ -99,17 +99,17 @@ def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
             raise Invalid(f"segment {number} starts at operation {segment.first} instead of {position}")
         if segment.end < segment.first or (segment.end == segment.first and not goes_on):
             raise Invalid(f"segment {number} has no operations")
-        position = segment.end
-        goes_on = segment.open_end is not None
-        if segment.open_end is not None and not 0 < segment.open_end.time <= MAX_TIME:
-            raise Invalid(f"segment {number} has an open end at the time {segment.open_end.time}")
+        position, goes_on = segment.end, False
         if segment.open_end is not None:
+            goes_on = True
+            if not 0 < segment.open_end.time <= MAX_TIME:
+                raise Invalid(f"segment {number} has an open end at the time {segment.open_end.time}")
             frame, index = segment.open_end.next_word
             # It is an integer (`circuits.memory.memory_tables`).
             if index >= 1 << MAX_LOG_HEIGHT:
                 raise Invalid(f"segment {number} has an open end with word {index} of frame {frame} as the next one")
-        if segment.open_end is not None and (len(segment.writes) or len(segment.code_writes)):
-            raise Invalid(f"segment {number} has writes and an open end")
+            if len(segment.writes) or len(segment.code_writes):
+                raise Invalid(f"segment {number} has writes and an open end")
     if goes_on:
         raise Invalid("the last segment has an open end")
     if position != operations:

@@ -39,7 +39,7 @@ class PartsColumns(Layout):
     frame = element("id of the frame", by="memory_bytes bus")
     time = element("time of the access", by="memory_bytes bus")
     is_write = bit("1: write")
-    index = element("which word holds the first byte", by="memory bus: an integer below 2^21")
+    index = element("which word holds the first byte", by="memory bus: an integer below 2^22")
     skipped = element("limbs before the field, 0..15", by="begins")
     begins = bit("one-hot: limbs before the field", WORD)
     odd = bit("1: the request begins with the second byte of the field")

@@ -26,7 +26,7 @@ class ReadColumns(Layout):
     real = bit("1 on rows with a request")
     frame = element("id of the frame", by="memory_bytes bus")
     time = element("time of the access", by="memory_bytes bus")
-    index = element("which word holds the first byte", by="memory bus: an integer below 2^21")
+    index = element("which word holds the first byte", by="memory bus: an integer below 2^22")
     skipped = bit("one-hot: limbs of that word before the request, 1 to 15", WORD - 1)
     request = limb("the bytes of the request", WORD, by="its constraint; of a write: memory_bytes bus")
     first = limb("the word with the first byte, before", WORD, by="memory bus")

@@ -234,7 +234,7 @@ class ReadColumns(Layout):
     real = bit("1 on rows with a request")
     frame = element("id of the frame", by="memory_bytes bus")
     time = element("time of the access", by="memory_bytes bus")
-    index = element("which word", by="memory bus: an integer below 2^21")
+    index = element("which word", by="memory bus: an integer below 2^22")
     word = limb("the word before", WORD, by="memory bus")
     then = element("time of its token", by="memory bus")
 

@@ -59,10 +59,7 @@ class Benchmark:
         self._print(found)
 
     def _write(self, found: Figures) -> None:
-        self.budget.write_text(json.dumps(found, indent=1) + "\n")
-        text, (begin, finish) = self.document.read_text(), self.marks
-        before, after = text.partition(begin)[0], text.partition(finish)[2]
-        self.document.write_text(f"{before}{begin}\n{self.markdown(found)}\n{finish}{after}")
+        keep(found, self.budget, self.document, self.marks, self.markdown(found))
 
     def _print(self, found: Mapping[str, dict[str, Any]]) -> None:
         report = Report(title=self.title)
@@ -72,3 +69,17 @@ class Benchmark:
             report.add_row(*line)
         # Whole also where the output is no terminal.
         Console(width=max(Console().width, self.width)).print(report)
+
+
+def keep(found: Figures, budget: Path, document: Path, marks: tuple[str, str], table: str) -> None:
+    """Make figures the budget, and their table the one between two marks of a document."""
+    budget.write_text(json.dumps(found, indent=1) + "\n")
+    text, (begin, finish) = document.read_text(), marks
+    before, after = text.partition(begin)[0], text.partition(finish)[2]
+    document.write_text(f"{before}{begin}\n{table}\n{finish}{after}")
+
+
+def markdown_table(heading: Sequence[str], texts: int, lines: Iterable[Sequence[str]]) -> str:
+    """A table of a document; its first `texts` columns are texts."""
+    rule = "|---" * texts + "|---:" * (len(heading) - texts) + "|"
+    return "\n".join([f"| {' | '.join(heading)} |", rule, *(f"| {' | '.join(line)} |" for line in lines)])

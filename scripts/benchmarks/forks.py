@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from executor.forks import CIRCUIT_FORKS
+from scripts.benchmarks.budgets import keep
 from zkevm.bench import EXAMPLES, costs_under
 
 WORKLOADS = ("erc20", "transfer")
@@ -52,10 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     found = {name: figures(name) for name in WORKLOADS}
     if options.write:
-        BUDGET.write_text(json.dumps(found, indent=1) + "\n")
-        text = DOCUMENT.read_text()
-        before, after = text.partition(BEGIN)[0], text.partition(FINISH)[2]
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{markdown(found)}\n{FINISH}{after}")
+        keep(found, BUDGET, DOCUMENT, (BEGIN, FINISH), markdown(found))
     print(markdown(found))
 
 

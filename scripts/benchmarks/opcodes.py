@@ -33,7 +33,7 @@ from scripts.batches.builder import Builder
 from scripts.batches.random_programs import delegation
 from scripts.batches.set_code import authorization, set_code
 from scripts.benchmarks import precompiles
-from scripts.benchmarks.budgets import Benchmark
+from scripts.benchmarks.budgets import Benchmark, markdown_table
 from scripts.benchmarks.marginal import Cost, cost_of_rows, rows_of
 from scripts.workloads.assembler import assemble
 
@@ -432,9 +432,7 @@ BEGIN, FINISH = "<!-- what gas buys, by scripts/benchmarks/opcodes.py -->", "<!-
 def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The table of the document, without the calls of precompiles."""
     calls = of_precompiles(json.loads(precompiles.BUDGET.read_text()))
-    rows = [" | ".join(line) for line in lines({**found, **calls})]
-    rule = "|---|---" + "|---:" * (len(_HEADING) - 2) + "|"
-    return "\n".join([f"| {' | '.join(_HEADING)} |", rule, *(f"| {row} |" for row in rows)])
+    return markdown_table(_HEADING, 2, lines({**found, **calls}))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

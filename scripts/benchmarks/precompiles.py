@@ -38,7 +38,7 @@ from executor.provable import check_provable
 from scripts.batches.builder import Builder
 from scripts.batches.precompiled import bls_g1, bls_g2, bn128_point, constant_blob, element, p256_signature, signed
 from scripts.batches.precompiles import BN_G2, BN_ORDER, words
-from scripts.benchmarks.budgets import Benchmark
+from scripts.benchmarks.budgets import Benchmark, markdown_table
 from scripts.benchmarks.marginal import Cost, cost_of_rows, is_once, rows_of
 from scripts.workloads.assembler import assemble
 
@@ -442,9 +442,7 @@ BEGIN, FINISH = "<!-- costs of precompiles, by scripts/benchmarks/precompiles.py
 
 def markdown(found: dict[str, dict[str, Any]]) -> str:
     """The table of the document."""
-    rows = [" | ".join(line) for line in lines(found)]
-    rule = "|---" + "|---:" * (len(_HEADING) - 1) + "|"
-    return "\n".join([f"| {' | '.join(_HEADING)} |", rule, *(f"| {row} |" for row in rows)])
+    return markdown_table(_HEADING, 1, lines(found))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

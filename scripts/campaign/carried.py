@@ -18,8 +18,7 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView, allocate
 from circuits.air.queries import queries
 from circuits.air.table import Table
-from circuits.carry import CARRIED, LINK_TABLE, TABLES, CarriedColumns, ClockColumns, GasColumns, LinkColumns
-from circuits.carry import place as place_of
+from circuits.carry import CARRIED, LINK_TABLE, TABLES, CarriedColumns, LinkColumns, fill_limbs
 from circuits.component import Answering, Component
 from circuits.functions.buses import POSEIDON2
 from circuits.functions.poseidon2 import compress, compress_chain
@@ -178,12 +177,8 @@ def _rows(bus: int, own: Sequence[tuple[OneSide, Entry]]) -> tuple[Matrix, Carri
     rows.other = [link.other if entry.other is None else entry.other for link, entry in own]
     rows.out = [link.out ^ entry.turned for link, entry in own]
     rows.count = [entry.count for _, entry in own]
-    rows.message = message = np.array([entry.message for _, entry in own], dtype=np.uint32)
-    if isinstance(rows, ClockColumns):
-        time = message[:, place_of(CARRIED[bus], "time")]
-        rows.now.low, rows.now.high = time & 0xFFFF, time >> 16
-    if isinstance(rows, GasColumns):
-        rows.gas.low = message[:, place_of(CARRIED[bus], "gas")] & 0xFFFF
+    rows.message = np.array([entry.message for _, entry in own], dtype=np.uint32)
+    fill_limbs(CARRIED[bus], rows)
     fill_derived(rows)
     return matrix, rows
 
