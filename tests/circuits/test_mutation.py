@@ -10,14 +10,14 @@ import pytest
 from circuits.air.circuit import Circuit
 from circuits.air.mutation import MutationReport, mutate
 from circuits.air.table import Table
-from circuits.carry import TABLES
+from circuits.carry import LINK_TABLE, TABLES
 from circuits.fields.listings import Listing
 from circuits.segment import FilledSegment, fill, segment_circuit
 from executor.forks import CANCUN, CIRCUIT_FORKS, OSAKA, PRAGUE, Fork
 from scripts.batches import everything
 
 #: Tables that only a part of a run has (`tests/soundness/test_cuts.py`, the campaign).
-CARRIED = {table.name for table in TABLES}
+CARRIED = {table.name for table in (*TABLES, LINK_TABLE)}
 
 #: Tables of the fast run. They are drawn by the circuit's digest: others after each change of the circuit.
 SAMPLE = 3
