@@ -33,7 +33,7 @@ WHEEL_CPU ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3,generic)
 
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test deep deep-sample fuzz campaign lint format setup specs wheels lock pin-keys \
-	bench bench-native bench-keccak bench-opcodes bench-scaling clean
+	bench bench-native bench-keccak bench-opcodes bench-scaling large clean
 
 help:
 	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
@@ -44,6 +44,7 @@ help:
 	@echo "make fuzz        attack the readers of files for FUZZ_SECONDS; make campaign: the circuits, CAMPAIGN_SECONDS"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
 	@echo "make bench       exact costs and measured times of the workloads; also bench-native, -keccak, -opcodes, -scaling"
+	@echo "make large       prove and verify a transaction of 161 million gas, 8.2 million steps: minutes, and 8 GB of memory"
 	@echo "make wheels      build the wheels of the project, of its engine and of the verifier alone, into dist/"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
 	@echo "make lock        compile requirements.lock again, after a change of the dependencies"
@@ -100,6 +101,12 @@ bench-opcodes: setup
 
 bench-scaling: setup
 	$(BIN)/python -m scripts.benchmarks.scaling
+
+# One transaction that no segment of 6 GiB holds. Killed, it goes on where it was when it is started again.
+large: setup
+	@mkdir -p out
+	$(BIN)/zkevm prove examples/snailtracer-full.json --out out/snailtracer-full.proof --workers 1 --segment-memory 6144
+	$(BIN)/zkevm verify out/snailtracer-full.proof
 
 pin-keys: setup
 	$(BIN)/python -m scripts.pin_keys
