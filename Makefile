@@ -22,6 +22,8 @@ WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 PORT ?= 8280
 # Processes of the fast tests; a file's tests stay in one, since they share what is expensive.
 TEST_PROCESSES ?= 2
+# Share of the batches that tests execute that are checked in parts as well.
+CUT ?= 0.03
 # Seed and time for a random part of the deep tests.
 DEEP_SEED ?= $(shell date +%Y%j)
 DEEP_BUDGET ?= 360
@@ -59,7 +61,7 @@ serve: setup
 	$(BIN)/python -m scripts.example_queue --data out/service --port $(PORT)
 
 test: setup specs
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --cut $(CUT) --cut-seed $(DEEP_SEED)
 
 deep: setup specs
 	$(BIN)/pytest -m deep

@@ -34,7 +34,7 @@ MAX_MEMORY_BYTES = 2**24
 #: Gas of memory of that size: 3 w + w^2 / 512 for w = 2^19 words. Whoever has less cannot reach beyond.
 MAX_MEMORY_GAS = 3 * 2**19 + 2**29
 
-#: Rounds of BLAKE2F in a transaction, which is proved as a whole: each takes a row of a table.
+#: Rounds of BLAKE2F in a call, a step that is proved as a whole: each takes a row of a table.
 MAX_BLAKE2F_ROUNDS = 2**21
 
 #: A step of a transaction with a larger gas limit must leave so much of `MAX_GAS`: no check of gas comes near the end.
@@ -241,14 +241,9 @@ def _blake2f(trace: ExecutionTrace) -> Iterator[Refusal]:
     frames = trace.frames
     calls, rounds, flags = blake2f_calls(trace)
     runs = frames.outcome[calls] == Outcome.SUCCESS
-    # Frames are in the order of operations, so the sum within one is that of all before less that at its beginning.
-    outermost = np.cumsum(frames.parent == NONE)[calls]
-    total = np.cumsum(np.where(runs, rounds, 0))
-    first = np.searchsorted(outermost, outermost)
-    total = total - total[first] + np.where(runs, rounds, 0)[first]
     lacks = ~runs & (flags <= 1) & (frames.gas_given[calls] > MAX_GAS)
     for which, what in (
-        (total > MAX_BLAKE2F_ROUNDS, f"more than {MAX_BLAKE2F_ROUNDS} rounds of BLAKE2F in a transaction"),
+        (runs & (rounds > MAX_BLAKE2F_ROUNDS), f"more than {MAX_BLAKE2F_ROUNDS} rounds of BLAKE2F in a call"),
         (lacks, f"lack of gas of a frame with more than {MAX_GAS}"),
     ):
         if which.any():

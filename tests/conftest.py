@@ -1,9 +1,11 @@
-"""Options of the test run: a random part of the deep tests within a time budget."""
+"""Options of the test run: a random part of the deep tests within a time budget, batches that are cut into parts."""
 
 import random
 import time
 
 import pytest
+
+from tests.cutting import Cutting
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -12,6 +14,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--deep-budget", type=float, default=None, metavar="SECONDS", help="start no further test after this time"
     )
+    group.addoption(
+        "--cut", type=float, default=0.0, metavar="SHARE", help="check this share of all batches in parts, too"
+    )
+    group.addoption("--cut-seed", type=int, default=0, help="which of them, and where they are cut")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,6 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
     budget = config.getoption("--deep-budget")
     if budget is not None:
         config.pluginmanager.register(_Budget(budget), "deep-budget")
+    if share := config.getoption("--cut"):
+        cutting = Cutting(share, config.getoption("--cut-seed"))
+        cutting.start()
+        config.pluginmanager.register(cutting, "cut")
 
 
 class _Budget:

@@ -148,11 +148,11 @@ def _blake2f(rounds: int, last: int = 1) -> str:
 
 
 def test_rounds_of_blake2f(builder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the calls of a transaction together, those that succeed; each round takes a row of one table."""
+    """Of a call that succeeds: each round takes a row of one table, and a step is not divided."""
     monkeypatch.setattr(provable, "MAX_BLAKE2F_ROUNDS", 12)
-    source = "7 3 mstore8 1 212 mstore8 " + "0 0 213 0 9 gas staticcall " * 2
-    code = "0x" + assemble(source).hex()
-    accepted = builder().alloc(b"\xcc" * 20, code="0x" + assemble(source.replace("7", "6", 1)).hex())
+    source = "{} 3 mstore8 1 212 mstore8 " + "0 0 213 0 9 gas staticcall " * 2
+    few, many = (assemble(source.format(rounds)) for rounds in (12, 13))
+    accepted = builder().alloc(b"\xcc" * 20, code="0x" + few.hex())
     accepted.block(accepted.transfer(to=b"\xcc" * 20, gas=100_000), accepted.transfer(to=b"\xcc" * 20, gas=100_000))
     accepted.block(
         # Too little gas, a wrong flag, a wrong length: no rounds.
@@ -162,10 +162,10 @@ def test_rounds_of_blake2f(builder: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         accepted.transfer(to=BLAKE2F, value=0, gas=100_000, data=_blake2f(12)),
     )
     assert accepted.provable().trace.transactions.status.tolist() == [1, 1, 0, 0, 0, 1]
-    building = builder().alloc(b"\xcc" * 20, code=code)
+    building = builder().alloc(b"\xcc" * 20, code="0x" + many.hex())
     building.block(building.transfer(), building.transfer(to=b"\xcc" * 20, gas=100_000))
-    what = "more than 12 rounds of BLAKE2F in a transaction in block 0, transaction"
-    pc = len(assemble(source)) - 1
+    what = "more than 12 rounds of BLAKE2F in a call in block 0, transaction"
+    pc = len(assemble(source.format(13).rpartition(" 0 0 213")[0])) - 1
     assert refusal(building, UnsupportedFeature) == f"{what} 1, pc {pc}"
     building = builder()
     building.block(building.transfer(to=BLAKE2F, value=0, gas=100_000, data=_blake2f(13)))
