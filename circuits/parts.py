@@ -9,10 +9,9 @@ of the parts have too much or too little of is found as what the buses do, and l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,9 @@ from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.batch.operation_items import operation_chain
-from circuits.carry import CARRIED, LINK_TABLE, fill_carried, fill_links, link_parts
+from circuits.carry import CARRIED, LINK_TABLE, LinksOfPart, fill_carried, fill_links, link_parts
 from circuits.carry import TABLES as CARRIED_TABLES
-from circuits.component import Acting, Component
+from circuits.component import Acting, Answering, Component
 from circuits.functions.buses import POSEIDON2
 from circuits.memory.memory_tables import ALL_WORDS, Memory, fill_memory_parts, next_word
 from circuits.segment import Columns as SegmentColumns
@@ -41,7 +40,7 @@ from circuits.segment import (
     segment_circuit,
     segment_components,
 )
-from circuits.statement import LAST_TABLES, WRITES_START, links_chain
+from circuits.statement import LAST_TABLES, WRITES_START, SegmentPublicValues, links_chain
 from circuits.widths import DIGEST
 
 #: Tables that answer what all parts ask.
@@ -57,6 +56,9 @@ _COMPUTED = (
     "field_instances",
 )
 _ASKED_LAST = (POSEIDON2.index, RANGE16.index)
+
+#: Tables that are filled once it is known what parts have in common.
+_OF_LINKS = {Segment.name, LINK_TABLE.name, *(table.name for table in CARRIED_TABLES)}
 
 
 def times_of(table: Table, matrix: Matrix) -> NDArray[np.int64]:
@@ -94,100 +96,146 @@ def _rows_within(table: Table, matrix: Matrix, part: Execution) -> Matrix | None
 class _Part:
     """A part while its tables are filled."""
 
-    def __init__(self, execution: Execution, keep: Callable[[Matrix], Matrix]) -> None:
+    def __init__(self, execution: Execution) -> None:
         self.execution = execution
-        self._keep = keep
         self.traces: dict[str, Matrix | None] = {}
         self.filled: list[tuple[Table, Matrix]] = []
 
     def add(self, table: Table, matrix: Matrix | None) -> None:
-        if matrix is not None:
-            matrix = self._keep(matrix)
         self.traces[table.name] = matrix
         if matrix is not None:
             self.filled.append((table, matrix))
 
+    def answer(self, c: Answering) -> Matrix | None:
+        """The rows that answer what has been filled."""
+        return c.answer(self.execution, *(queries(bus, self.filled) for bus in c.buses))
 
-def fill_parts(
-    execution: Execution,
-    cuts: Sequence[int],
-    keep: Callable[[Matrix], Matrix] = lambda matrix: matrix,
-    components: Sequence[Component] | None = None,
-) -> list[FilledSegment]:
-    """The parts of a run of operations.
 
-    Args:
-        execution: of the whole run.
-        cuts: steps, strictly ascending and not the first one, before which a part ends.
-        keep: takes each table that is filled, and gives it back: all are there at once.
-        components: other tables than those of every segment, of the same names and layouts in the same order.
+class FilledRun:
+    """The parts of a run of operations, each completed when it is taken.
+
+    What parts must have before one of them can be completed is filled at first: all rows with a message on a bus of
+    `CARRIED`. Functions, which may be most of a run, are computed for one part at a time.
     """
-    if not len(cuts) and components is None:
-        return [fill(execution)]
-    times = [0, *execution.time[list(cuts)].tolist(), 1 << 40]
-    parts = [_Part(execution.part(begin, end), keep) for begin, end in pairwise(times)]
-    last = parts[-1]
-    every = components or segment_components(execution.fork)
-    filled_late = {Segment.name, LINK_TABLE.name, *(table.name for table in CARRIED_TABLES)}
-    late = [c for c in every if not isinstance(c, Acting) and c.buses[0].index in _ASKED_LAST]
-    for c in every:
-        table = c.table
-        if table.name in filled_late or c in late:
-            continue
-        if isinstance(c, Acting) and table.name not in LAST_TABLES:
+
+    def __init__(
+        self,
+        execution: Execution,
+        cuts: Sequence[int],
+        keep: Callable[[Matrix], Matrix] = lambda matrix: matrix,
+        components: Sequence[Component] | None = None,
+    ) -> None:
+        """Fill what the parts have in common.
+
+        Args:
+            execution: of the whole run.
+            cuts: steps, strictly ascending and not the first one, before which a part ends.
+            keep: takes each table that is filled now, and gives it back: all are there at once.
+            components: other tables than those of every segment, of the same names and layouts in the same order.
+        """
+        every = components or segment_components(execution.fork)
+        self._execution = execution
+        self._tables = {c.table.name: c.table for c in every}
+        self._components = [c for c in every if c.table.name not in _OF_LINKS]
+        self._functions = _functions(self._components)
+        self._times = [0, *execution.time[list(cuts)].tolist(), 1 << 40]
+        self._parts = {n: _Part(execution.part(*ends)) for n, ends in enumerate(pairwise(self._times))}
+        self._keep = keep
+        self._fill()
+        carried = {bus.index: bus for bus in CARRIED}
+        self._links = link_parts([net_messages(part.filled, carried, {}) for part in self._parts.values()])
+        self._frames, self._words = self._numbered()
+
+    def __len__(self) -> int:
+        """How many parts there are."""
+        return len(self._times) - 1
+
+    def _fill(self) -> None:
+        """All tables but those of functions and links."""
+        for c in self._components:
+            if c.table.name not in self._functions:
+                for part, matrix in zip(self._parts.values(), self._of_parts(c), strict=True):
+                    part.add(c.table, None if matrix is None else self._keep(matrix))
+
+    def _of_parts(self, c: Component) -> Sequence[Matrix | None]:
+        """A table in each part."""
+        table, parts = c.table, list(self._parts.values())
+        if isinstance(c, Acting):
             if table.name == Memory.name:
-                for part, words in zip(parts, fill_memory_parts(execution, times[1:-1]), strict=True):
-                    part.add(table, words)
-                continue
-            for part in parts:
-                matrix = c.fill(part.execution)
-                if matrix is not None and not table.name.startswith(_COMPUTED):
-                    matrix = _rows_within(table, matrix, part.execution)
-                part.add(table, matrix)
-        elif isinstance(c, Acting) or table.name in _SHARED:
-            if isinstance(c, Acting):
-                matrix = c.fill(execution)
-            else:
-                asked = [np.concatenate([queries(bus, part.filled) for part in parts]) for bus in c.buses]
-                matrix = c.answer(execution, *asked)
-            for part in parts:
-                if table.name in LAST_TABLES:
-                    part.add(table, matrix if part is last else None)
-                else:
-                    part.add(table, None if matrix is None else _rows_within(table, matrix, part.execution))
+                return fill_memory_parts(self._execution, self._times[1:-1])
+            if table.name not in (*LAST_TABLES, *_SHARED):
+                return [_acting(c, part) for part in parts]
+            matrix = c.fill(self._execution)
+        elif table.name in _SHARED:
+            asked = [np.concatenate([queries(bus, part.filled) for part in parts]) for bus in c.buses]
+            matrix = c.answer(self._execution, *asked)
         else:
-            for part in parts:
-                part.add(table, c.answer(part.execution, *(queries(bus, part.filled) for bus in c.buses)))
-    return _joined(execution, parts, {c.table.name: c.table for c in every}, late)
+            return [part.answer(c) for part in parts]
+        if matrix is None or table.name in LAST_TABLES:
+            return [*[None] * (len(parts) - 1), matrix]
+        return [_rows_within(table, matrix, part.execution) for part in parts]
 
+    def _numbered(self) -> tuple[list[tuple[int, int]], list[tuple[int, int, int, int, int]]]:
+        """What each part states of the numbers of its frames, and of its words of memory."""
+        frames: list[tuple[int, int]] = []
+        words: list[tuple[int, int, int, int, int]] = []
+        before, word = 0, ALL_WORDS[:2]
+        for number, part in self._parts.items():
+            is_last = number == len(self) - 1
+            end = before + int(part.execution.within(self._execution.frame_begin_time).sum())
+            memory = part.traces[Memory.name]
+            word_end = word if memory is None or is_last else next_word(memory)
+            frames.append((before, 0 if is_last else end + 1))
+            words.append((*word, *((0, 0, 0) if is_last else (1, *word_end))))
+            before, word = end, word_end
+        return frames, words
 
-def _joined(
-    execution: Execution, parts: Sequence[_Part], tables: Mapping[str, Table], late: Sequence[Any]
-) -> list[FilledSegment]:
-    """The parts with what they have in common, and what they state; `tables` by name."""
-    circuit = segment_circuit(execution.fork)
-    whole, frames, word = public_values(execution), 0, ALL_WORDS[:2]
-    chain, receipts = operation_chain(execution.batch), execution.batch.receipts.before_operation
-    begins = np.append(execution.begin_time, execution.next_time)
-    carried = {bus.index: bus for bus in CARRIED}
-    linked = link_parts([net_messages(part.filled, carried, {}) for part in parts])
-    filled: list[FilledSegment] = []
-    for number, (part, links) in enumerate(zip(parts, linked, strict=True)):
-        is_last = number == len(parts) - 1
+    def take(self, number: int) -> FilledSegment:
+        """A part, of which nothing is kept: it can be taken once.
+
+        Args:
+            number: of the part, from 0.
+
+        Raises:
+            KeyError: it has been taken, or there is none.
+        """
+        part, links = self._parts.pop(number), self._links[number]
+        late = [c for c in self._functions.values() if not isinstance(c, Acting) and c.buses[0].index in _ASKED_LAST]
+        for c in self._functions.values():
+            if c not in late:
+                part.add(c.table, _acting(c, part) if isinstance(c, Acting) else part.answer(c))
         for table, bus in zip(CARRIED_TABLES, CARRIED, strict=True):
-            part.add(tables[table.name], fill_carried(bus, number, links))
-        part.add(tables[LINK_TABLE.name], fill_links(number, links))
+            part.add(self._tables[table.name], fill_carried(bus, number, links))
+        part.add(self._tables[LINK_TABLE.name], fill_links(number, links))
+        stated, row = self._stated(number, part.execution, links)
+        part.add(self._tables[Segment.name], row)
+        for c in late:
+            part.add(c.table, part.answer(c))
+        circuit = segment_circuit(self._execution.fork)
+        return FilledSegment(
+            [part.traces[name] for name in circuit.names],
+            stated,
+            circuit,
+            part.execution,
+            frames=self._frames[number],
+            words=self._words[number],
+            links={other: link.digest for other, link in links.items()},
+        )
+
+    def _stated(self, number: int, part: Execution, links: LinksOfPart) -> tuple[SegmentPublicValues, Matrix]:
+        """What a part states, and the row of the table that does."""
+        execution, is_last = self._execution, number == len(self) - 1
+        begins = np.append(execution.begin_time, execution.next_time)
+        first, end = (int(np.searchsorted(execution.begin_time, time)) for time in part.window or ())
         matrix = fill_segment_row(execution)
         row = TraceView(SegmentColumns, matrix)
-        first, end = (int(np.searchsorted(execution.begin_time, time)) for time in part.execution.window or ())
         row.end_time = begins[end]
         row.links = len(links)
         if not is_last:
             row.opens = row.writes = 0
-        part.add(tables[Segment.name], matrix)
-        for c in late:
-            part.add(c.table, c.answer(part.execution, *(queries(bus, part.filled) for bus in c.buses)))
-        digests = {other: link.digest for other, link in links.items()}
+        chain, receipts = operation_chain(execution.batch), execution.batch.receipts.before_operation
+        digests = np.array([link.digest for link in links.values()]).reshape(-1, DIGEST)
+        whole = public_values(execution)
         stated = replace(
             whole,
             first_operation=execution.first + first,
@@ -200,21 +248,40 @@ def _joined(
             access_out=whole.access_out if is_last else whole.access_in,
             time_in=int(begins[first]),
             time_out=0 if is_last else int(begins[end]),
-            links=links_chain(number, list(digests), np.array(list(digests.values())).reshape(-1, DIGEST))[-1],
+            links=links_chain(number, list(links), digests)[-1],
         )
-        frames_end = frames + int(part.execution.within(execution.frame_begin_time).sum())
-        memory = part.traces[Memory.name]
-        word_end = word if memory is None or is_last else next_word(memory)
-        filled.append(
-            FilledSegment(
-                [part.traces[name] for name in circuit.names],
-                stated,
-                circuit,
-                part.execution,
-                frames=(frames, 0 if is_last else frames_end + 1),
-                words=(*word, *((0, 0, 0) if is_last else (1, *word_end))),
-                links=digests,
-            )
-        )
-        frames, word = frames_end, word_end
-    return filled
+        return stated, matrix
+
+
+def fill_parts(
+    execution: Execution, cuts: Sequence[int], components: Sequence[Component] | None = None
+) -> list[FilledSegment]:
+    """All parts of a run of operations at once, as `FilledRun` has them."""
+    if not len(cuts) and components is None:
+        return [fill(execution)]
+    run = FilledRun(execution, cuts, components=components)
+    return [run.take(number) for number in range(len(run))]
+
+
+def _acting(c: Acting, part: _Part) -> Matrix | None:
+    """The rows of a table that belong to a part by their time, or are computed for it."""
+    matrix = c.fill(part.execution)
+    if matrix is None or c.table.name.startswith(_COMPUTED):
+        return matrix
+    return _rows_within(c.table, matrix, part.execution)
+
+
+def _functions(components: Sequence[Component]) -> dict[str, Component]:
+    """Tables by name that have no message that is carried, and ask only others of them: a part has them to itself."""
+    answering = {bus.index: c.table.name for c in components if isinstance(c, Answering) for bus in c.buses}
+    carried = {bus.index for bus in CARRIED}
+    found: dict[str, Component] = {}
+    for c in reversed(components):
+        table = c.table
+        if table.name in _SHARED if isinstance(c, Answering) else not table.name.startswith(_COMPUTED):
+            continue
+        buses = {i.bus.index for i in table.air.interactions}
+        asked = {answering[bus] for bus in buses if bus in answering} - {table.name}
+        if not buses & carried and asked <= found.keys():
+            found[table.name] = c
+    return dict(reversed(found.items()))

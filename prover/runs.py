@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from circuits.air.field import Matrix
 from circuits.batch.execution import Batch, Execution
-from circuits.parts import fill_parts
+from circuits.parts import FilledRun
 from circuits.segment import FilledSegment
 from circuits.statement import Digests, SegmentPublicValues
 from prover.estimate import of_steps
@@ -135,7 +135,8 @@ class Division:
     @classmethod
     def of(cls, execution: Execution, cuts: Sequence[int]) -> Division:
         """By its tables."""
-        return cls(tuple(cuts), tuple(Part.of(part) for part in fill_parts(execution, cuts, Spool())))
+        run = FilledRun(execution, cuts, Spool())
+        return cls(tuple(cuts), tuple(Part.of(run.take(number)) for number in range(len(run))))
 
 
 def divide_evenly(execution: Execution, steps: int) -> Division:

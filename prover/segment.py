@@ -11,7 +11,7 @@ import zkevm_native
 
 from circuits.batch.execution import Batch, Execution
 from circuits.memory.memory_tables import ALL_WORDS
-from circuits.parts import fill_parts
+from circuits.parts import FilledRun
 from circuits.segment import FilledSegment, fill, public_values, segment_circuit
 from circuits.state.state_view import StateView, Writes
 from circuits.statement import Digests, SegmentPublicValues
@@ -133,31 +133,21 @@ def _job(batch: Batch, plan: SegmentPlan) -> SegmentJob:
     return SegmentJob(plan, writes, stated, key, frames, words, links)
 
 
-class _FilledRun:
-    """The parts of a run as far as they are filled: the traces of each are given away once."""
-
-    def __init__(self, batch: Batch, run: Run) -> None:
-        self._execution, self._cuts = Execution(batch, run.first, run.end), run.cuts
-        self._parts: dict[int, FilledSegment] = {}
-        self._spool = Spool()
-
-    def take(self, number: int) -> FilledSegment:
-        """A part with its traces."""
-        if number not in self._parts:
-            self._parts = dict(enumerate(fill_parts(self._execution, self._cuts, self._spool)))
-        return self._parts.pop(number)
-
-
 @lru_cache(maxsize=1)
-def _filled_run(batch: Batch, whole: Run) -> _FilledRun:
+def _filled_run(batch: Batch, whole: Run) -> FilledRun:
     """The parts of a run; filled once for all that are asked for one after the other."""
-    return _FilledRun(batch, whole)
+    return FilledRun(Execution(batch, whole.first, whole.end), whole.cuts, Spool())
 
 
 def fill_segment(batch: Batch, plan: SegmentPlan) -> FilledSegment:
     """The tables and public values of a segment."""
     if plan.run is not None:
-        return _filled_run(batch, replace(plan.run, number=0)).take(plan.run.number)
+        whole = replace(plan.run, number=0)
+        try:
+            return _filled_run(batch, whole).take(plan.run.number)
+        except KeyError:  # it has been taken, and is asked for again
+            _filled_run.cache_clear()
+            return _filled_run(batch, whole).take(plan.run.number)
     return fill(Execution(batch, plan.first, plan.end))
 
 

@@ -10,7 +10,9 @@ import pytest
 import prover.planner
 from circuits.air.checker import check_circuit
 from circuits.air.evaluate import NumpyAlgebra
-from circuits.batch.execution import Batch
+from circuits.air.field import Matrix
+from circuits.batch.execution import Batch, Execution
+from circuits.parts import FilledRun
 from circuits.segment import FilledSegment
 from circuits.statement import LAST_TABLES, LINKS_START
 from executor.execute import execute
@@ -162,6 +164,28 @@ def test_what_steps_take_is_what_operations_take() -> None:
         # What is hashed twice counts once for a segment; outermost frames have no step.
         assert 0 <= count.sum() <= 2 * whole.rows[name] + 24 * 8, name
     assert rows["keccak_f"].sum() > 0
+
+
+def test_functions_are_computed_when_a_part_is_taken() -> None:
+    """Nothing of them is kept, and a part is given away once."""
+    batch = Batch.of(everything.builder().provable().trace)
+    execution = Execution(batch, 0, len(batch.operations))
+    kept: list[int] = []
+
+    def keep(matrix: Matrix) -> Matrix:
+        kept.append(id(matrix))
+        return matrix
+
+    run = FilledRun(execution, (len(batch.trace.steps) // 2,), keep)
+    assert len(run) == 2
+    filled = run.take(1)
+    traces = dict(zip(filled.circuit.names, filled.traces, strict=True))
+    functions = {"keccak_f", "sha256_rounds", "ripemd160_left", "blake2f_rounds", "field_narrow_32", "poseidon2"}
+    shared = {"push_small", "memory", "account", "code", "copy"}
+    assert {name for name in functions | shared if id(traces[name]) in kept} == shared
+    with pytest.raises(KeyError):
+        run.take(1)
+    assert run.take(0).frames[1] == filled.frames[0] + 1
 
 
 def test_tables_in_files() -> None:
