@@ -44,18 +44,30 @@ from circuits.statement import LAST_TABLES, WRITES_START, SegmentPublicValues, l
 from circuits.widths import DIGEST
 
 #: Tables that answer what all parts ask.
-_SHARED = (
+SHARED = (
     *("transaction", "system_call", "beacon", "history", "deletion", "survivor", "frame"),
     *("init_code", "calldata", "block", "code", "code_leaf", "hash_leaf"),
 )
 
 #: Tables of functions that are filled from what the part's own steps compute; and those filled last.
-_COMPUTED = (
+COMPUTED = (
     *("keccak_f", "sha256_rounds", "ripemd160_left", "ripemd160_right", "blake2f_rounds", "modexp_exponents"),
     *("modexp_products", "listing_", "field_narrow", "field_wide", "field_selected", "field_bits", "field_words"),
     "field_instances",
 )
 _ASKED_LAST = (POSEIDON2.index, RANGE16.index)
+
+#: Tables with no message that is carried, which ask only each other: a part has them to itself. Listings are, too.
+FUNCTIONS = frozenset(
+    {
+        *("keccak_f", "sha256_rounds", "ripemd160_left", "ripemd160_right", "blake2f_rounds", "field_instances"),
+        *(f"field_{kind}_{size}" for kind in ("narrow", "wide", "selected", "bits") for size in (32, 48)),
+        *("modexp_products", "modexp_remainders", "modexp_tiny_products", "modexp_small_products", "modexp_below"),
+        *("modexp_blocks", "call_gas_small", "call_gas_large", "gas_product_small", "gas_product_large", "power"),
+        *("expansion", "part_prices", "blob_fee", "multiply_small", "multiply", "multiply_full", "bitwise_bytes"),
+        *("range15", "range16", "poseidon2"),
+    }
+)
 
 #: Tables that are filled once it is known what parts have in common.
 _OF_LINKS = {Segment.name, LINK_TABLE.name, *(table.name for table in CARRIED_TABLES)}
@@ -137,7 +149,7 @@ class FilledRun:
         self._execution = execution
         self._tables = {c.table.name: c.table for c in every}
         self._components = [c for c in every if c.table.name not in _OF_LINKS]
-        self._functions = _functions(self._components)
+        self._functions = {c.table.name: c for c in self._components if is_function(c.table.name)}
         self._times = [0, *execution.time[list(cuts)].tolist(), 1 << 40]
         self._parts = {n: _Part(execution.part(*ends)) for n, ends in enumerate(pairwise(self._times))}
         self._keep = keep
@@ -163,10 +175,10 @@ class FilledRun:
         if isinstance(c, Acting):
             if table.name == Memory.name:
                 return fill_memory_parts(self._execution, self._times[1:-1])
-            if table.name not in (*LAST_TABLES, *_SHARED):
+            if table.name not in (*LAST_TABLES, *SHARED):
                 return [_acting(c, part) for part in parts]
             matrix = c.fill(self._execution)
-        elif table.name in _SHARED:
+        elif table.name in SHARED:
             asked = [np.concatenate([queries(bus, part.filled) for part in parts]) for bus in c.buses]
             matrix = c.answer(self._execution, *asked)
         else:
@@ -263,25 +275,14 @@ def fill_parts(
     return [run.take(number) for number in range(len(run))]
 
 
+def is_function(table: str) -> bool:
+    """Whether a part has a table to itself (`FUNCTIONS`)."""
+    return table in FUNCTIONS or table.startswith("listing_")
+
+
 def _acting(c: Acting, part: _Part) -> Matrix | None:
     """The rows of a table that belong to a part by their time, or are computed for it."""
     matrix = c.fill(part.execution)
-    if matrix is None or c.table.name.startswith(_COMPUTED):
+    if matrix is None or c.table.name.startswith(COMPUTED):
         return matrix
     return _rows_within(c.table, matrix, part.execution)
-
-
-def _functions(components: Sequence[Component]) -> dict[str, Component]:
-    """Tables by name that have no message that is carried, and ask only others of them: a part has them to itself."""
-    answering = {bus.index: c.table.name for c in components if isinstance(c, Answering) for bus in c.buses}
-    carried = {bus.index for bus in CARRIED}
-    found: dict[str, Component] = {}
-    for c in reversed(components):
-        table = c.table
-        if table.name in _SHARED if isinstance(c, Answering) else not table.name.startswith(_COMPUTED):
-            continue
-        buses = {i.bus.index for i in table.air.interactions}
-        asked = {answering[bus] for bus in buses if bus in answering} - {table.name}
-        if not buses & carried and asked <= found.keys():
-            found[table.name] = c
-    return dict(reversed(found.items()))

@@ -325,9 +325,12 @@ def net_messages(
     for index, parts in found.items():
         messages, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
         if len(messages):
-            unique, inverse = np.unique(messages, axis=0, return_inverse=True)
-            net = np.zeros(len(unique), dtype=np.int64)
-            np.add.at(net, inverse.reshape(-1), counts)
+            # Most messages come to nothing: the others are few, and only these are sorted as they are.
+            order, starts = _equal_rows(messages)
+            net = np.add.reduceat(counts[order], starts) % MODULUS
+            some = np.flatnonzero(net)
+            unique, inverse = np.unique(messages[order[starts[some]]], axis=0, return_inverse=True)
+            net = np.bincount(inverse.reshape(-1), weights=net[some], minlength=len(unique)).astype(np.int64)
             net = (net + MODULUS // 2) % MODULUS - MODULUS // 2
             kept = np.flatnonzero(net)
             result[index] = unique[kept], net[kept]

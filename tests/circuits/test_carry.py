@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from circuits import parts
 from circuits.air.checker import net_messages
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
@@ -24,12 +25,14 @@ from circuits.carry import (
     link_parts,
     place,
 )
-from circuits.component import Acting, Component
+from circuits.component import Acting, Answering, Component
 from circuits.frames.buses import EXEC, FRAME
 from circuits.functions.poseidon2 import compress
 from circuits.instructions.buses import STACK
 from circuits.memory.buses import MEMORY
+from circuits.segment import segment_components
 from circuits.statement import CARRY_START, LINK_ITEM, LINKS_START, links_chain
+from executor.forks import CIRCUIT_FORKS, Fork
 from scripts.batches.everything import execution as everything
 from tests.circuits.family import Lie, closed, fill_family, publics
 from tests.circuits.lying import FUNCTIONS, objections
@@ -252,3 +255,22 @@ def test_time_and_gas_do_not_wrap(bus: object, field: str, value: int) -> None:
     messages[EXEC.index][0, place(EXEC, field)] = value
     links = {other: Link(messages, own.counts) if link is own else link for other, link in LINKED.items()}
     assert refused(links=links, follows=True) == {"range16"}
+
+
+@pytest.mark.parametrize("fork", CIRCUIT_FORKS.values(), ids=lambda fork: fork.name)
+def test_functions_are_those_that_a_part_has_to_itself(fork: Fork) -> None:
+    """They have no message that is carried, and ask only others of them."""
+    components = [c for c in segment_components(fork) if c.table.name not in {"segment", "link"}]
+    components = [c for c in components if not c.table.name.startswith("carried_")]
+    answering = {bus.index: c.table.name for c in components if isinstance(c, Answering) for bus in c.buses}
+    carried = {bus.index for bus in CARRIED}
+    found: set[str] = set()
+    for c in reversed(components):
+        name = c.table.name
+        if name in parts.SHARED if isinstance(c, Answering) else not name.startswith(parts.COMPUTED):
+            continue
+        buses = {i.bus.index for i in c.table.air.interactions}
+        asked = {answering[bus] for bus in buses if bus in answering} - {name}
+        if not buses & carried and asked <= found:
+            found.add(name)
+    assert found == {c.table.name for c in components if parts.is_function(c.table.name)}
