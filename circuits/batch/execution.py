@@ -665,12 +665,13 @@ class Execution:
         """Steps with one of these opcodes that are proved in this way; `failed`: only those that fail, or do not."""
         wanted = np.zeros(256, dtype=bool)
         wanted[list(opcodes)] = True
-        mask = wanted[self.opcode] & (self.route == route)
+        first, end = 0, len(self.opcode)
+        if self.window is not None:  # times of steps ascend
+            first, end = np.searchsorted(self.time, self.window).tolist()
+        mask = wanted[self.opcode[first:end]] & (self.route[first:end] == route)
         if failed is not None:
-            mask &= self.failed == failed
-        if self.window is not None:
-            mask &= self.within(self.time)
-        return np.flatnonzero(mask)
+            mask &= self.failed[first:end] == failed
+        return first + np.flatnonzero(mask)
 
     def operand(self, steps: Integers, index: int) -> Limbs:
         """Words (n, 16) that these steps read, the top of the stack being index 0 (see `executor.trace.Steps`)."""

@@ -13,6 +13,7 @@ import zkevm_native
 
 from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints, words_to_ints
+from circuits.memory.memory_tables import ALL_WORDS
 from circuits.segment import FilledSegment, fill_acting, public_values, segment_circuit
 from executor.forks import CANCUN
 from prover.segment import proving_key
@@ -336,7 +337,7 @@ def test_an_honest_proof_made_like_the_forged_ones(proved: Proved) -> None:
     plan = proved.jobs[0].plan
     execution = Execution(proved.batch, plan.first, plan.end)
     filled: FilledSegment = forge(execution, lambda tables: None)
-    stated = {"segment": public_values(execution).to_list(), "frame": [0, 0]}
+    stated = {"segment": public_values(execution).to_list(), "frame": [0, 0], "memory": list(ALL_WORDS)}
     assert filled.public_lists == [stated.get(table.name, []) for table in segment_circuit(CANCUN).tables]
     assert set(fill_acting(execution)) == set(forge_matrices(execution))
     proof, _ = zkevm_native.prove(proving_key("cancun", plan.log_stacked_height), filled.traces, filled.public_lists, 2)

@@ -14,7 +14,7 @@ from executor.provable import check_provable
 from prover.planner import Budget, plan_batch
 from prover.prove import prove
 from prover.segment import fill_segment, segment_jobs
-from scripts.workloads.one_instruction import SPENDINGS, batch_of, main
+from scripts.benchmarks.one_instruction import SPENDINGS, batch_of, main
 from tests.prover.runs import accepted
 
 GAS = 300_000

@@ -201,3 +201,16 @@ def test_tables_in_files() -> None:
     del stored, spool
     gc.collect()
     assert not folder.exists()
+
+
+def test_times_of_steps_ascend() -> None:
+    """So the steps of a part are those between two."""
+    batch = Batch.of(everything.builder().provable().trace)
+    execution = Execution(batch, 0, len(batch.operations))
+    assert (np.diff(execution.time) > 0).all()
+    begin, end = (int(execution.time[step]) for step in (7, 400))
+    part = execution.part(begin, end)
+    push = [step for step in range(7, 400) if execution.opcode[step] == 0x60]
+    assert push
+    assert set(part.rows(0x60)) <= set(push)
+    assert set(part.rows(0x60)) == {step for step in execution.rows(0x60).tolist() if 7 <= step < 400}

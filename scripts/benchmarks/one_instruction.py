@@ -1,6 +1,6 @@
 """Transactions that spend all their gas on one cheap instruction, what an attacker of a prover would send.
 
-    python -m scripts.workloads.one_instruction FOLDER [NAME...] [--gas 30000000]
+    python -m scripts.benchmarks.one_instruction FOLDER [NAME...] [--gas 30000000]
 
 writes a batch file for each, of one transaction of so much gas. The instruction runs in a loop, many times in a round,
 until too little gas is left for a round. Operands change from one to the next where equal ones would be looked up once.
