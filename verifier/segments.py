@@ -31,7 +31,7 @@ from verifier.errors import Invalid
 from verifier.forks import Fork
 from verifier.keys import PinnedKey
 from verifier.operations import Digests, Operations
-from verifier.sizes import MAX_LOG_HEIGHT, MAX_TIME, check_heights, check_open, check_run, check_security
+from verifier.sizes import MAX_LOG_HEIGHT, MAX_TIME, check_heights, check_open, check_run, check_security, messages
 from verifier.state import BatchState
 from verifier.system_contracts import is_delegation, proves_calls, system_contracts
 
@@ -434,7 +434,7 @@ def check_runs(segments: Sequence[SegmentRecord], proved: Sequence[ProvedSegment
         total = 0
         for number in run:
             rows = proved[number].rows
-            total += sum(rows.values())
+            total += messages(rows)
             try:
                 check_run(total)
                 if len(links[number]) > rows.get(LINK_TABLE, 0):

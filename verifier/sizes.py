@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from circuits.air.circuit import Circuit, TableStatistics
+from circuits.air.field import MODULUS
 from circuits.statement import LAST_TABLES
 from verifier.container import MAX_SEGMENT_PROOF_BYTES
 from verifier.errors import Invalid
@@ -28,9 +29,24 @@ MAX_LOG_HEIGHT: Final = 21
 MAX_TIME: Final = 2**29 - 1
 """The time at which an operation may be over that several segments prove (`circuits.carry`)."""
 
-MAX_RUN_ROWS: Final = 60_000_000
-"""Rows of all tables of all segments of a run together: messages on a bus that is carried are counted in the field, and
-a row has 33 of them at most (`tests/circuits/test_bounds.py`)."""
+MAX_RUN_MESSAGES: Final = MODULUS - 1
+"""Messages that all rows of a run may have on one bus: those on a bus that is carried are counted in the field."""
+
+ROW_MESSAGES: Final = 4
+"""Messages of a row on a bus that is carried, at most, sent or received (`tests/circuits/test_bounds.py`)."""
+
+MORE_MESSAGES: Final = {
+    "push_site_large": 33,
+    "blake2f": 9,
+    "call": 7,
+    "call_stopped": 7,
+    "call_delegated": 7,
+    "call_delegated_stopped": 7,
+    "log": 6,
+    "transaction": 6,
+    "push_site_medium": 5,
+}
+"""Tables of which a row may have more."""
 
 
 def check_open(tables: Collection[str]) -> None:
@@ -46,14 +62,23 @@ def check_open(tables: Collection[str]) -> None:
         raise Invalid(f"a segment with an open end has the table {early[0]}")
 
 
-def check_run(rows: int) -> None:
-    """Check that the segments of a run have no more rows together than may be.
+def messages(rows: Mapping[str, int]) -> int:
+    """How many messages tables may have on a bus that is carried.
+
+    Args:
+        rows: of each table, padding included.
+    """
+    return sum(count * MORE_MESSAGES.get(table, ROW_MESSAGES) for table, count in rows.items())
+
+
+def check_run(count: int) -> None:
+    """Check that the segments of a run have no more messages together than can be counted.
 
     Raises:
         Invalid: if they have.
     """
-    if rows > MAX_RUN_ROWS:
-        raise Invalid(f"a run of segments has {rows:,} rows, padding included; {MAX_RUN_ROWS:,} are allowed")
+    if count > MAX_RUN_MESSAGES:
+        raise Invalid(f"a run of segments may have {count:,} messages on a bus; {MAX_RUN_MESSAGES:,} are allowed")
 
 
 def check_heights(tables: Sequence[str], log_heights: Sequence[int | None]) -> None:

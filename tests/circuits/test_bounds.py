@@ -42,7 +42,7 @@ from scripts.batches.builder import Builder
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 from tests.circuits.polynomials import Expander, Polynomial
-from verifier.sizes import MAX_LOG_HEIGHT, MAX_RUN_ROWS, MAX_TIME
+from verifier.sizes import MAX_LOG_HEIGHT, MAX_RUN_MESSAGES, MAX_TIME, MORE_MESSAGES, ROW_MESSAGES, messages
 
 CIRCUITS = pytest.mark.parametrize("fork", CIRCUIT_FORKS.values(), ids=CIRCUIT_FORKS)
 ROWS = 1 << MAX_LOG_HEIGHT
@@ -188,14 +188,16 @@ def test_time_stays_below_its_bound_in_a_part_of_a_run(fork: Fork) -> None:
 @CIRCUITS
 def test_messages_of_a_run_are_counted(fork: Fork) -> None:
     """As many rows as a run may have send, receive or ask one message less often than the field has elements."""
-    most = 0
+    found = {}
     for table in _tables(fork).values():
         for bus in CARRIED:
             own = [i for i in table.air.interactions if i.bus is bus and not i.provides]
             sent = sum(_is_sent(table, i.count) for i in own)
-            most = max(most, sent, len(own) - sent)
-    assert most == 33  # of a push of 32 bytes
-    assert most * MAX_RUN_ROWS < MODULUS
+            found[table.name] = max(found.get(table.name, 0), sent, len(own) - sent)
+    assert found["push_site_large"] == 33  # of a push of 32 bytes
+    assert all(count <= messages({name: 1}) for name, count in found.items())
+    assert {name for name, count in found.items() if count > ROW_MESSAGES} <= set(MORE_MESSAGES)
+    assert MAX_RUN_MESSAGES < MODULUS
 
 
 @cache

@@ -47,7 +47,7 @@ from verifier.errors import Invalid
 from verifier.forks import CANCUN, PRAGUE
 from verifier.operations import Operations
 from verifier.segments import ProvedSegment, check_plan, check_runs, circuits_of
-from verifier.sizes import MAX_LOG_HEIGHT, MAX_RUN_ROWS, MAX_TIME
+from verifier.sizes import MAX_LOG_HEIGHT, MAX_RUN_MESSAGES, MAX_TIME, ROW_MESSAGES
 
 NO_WRITES, NO_CODES = Writes.from_bytes(b""), CodeWrites.from_bytes(b"")
 
@@ -1270,22 +1270,22 @@ def test_no_more_links_than_rows_for_them(judge: RunJudge, number: int) -> None:
     check_runs(records, told)
 
 
-def test_a_run_has_no_more_rows_than_messages_may_be_counted(judge: RunJudge) -> None:
+def test_a_run_has_no_more_messages_than_may_be_counted(judge: RunJudge) -> None:
     records = [_as(record) for record in judge.records(judge.honest)]
 
     def proved(*rows: int) -> list[ProvedSegment]:
         return [ProvedSegment({"segment": count}, None, 100.0) for count in rows]
 
-    third = MAX_RUN_ROWS // 3
+    third = MAX_RUN_MESSAGES // ROW_MESSAGES // 3
     check_runs(records, proved(third, third, third, 0))
-    with pytest.raises(Invalid, match="segment 3: a run of segments has 60,000,001 rows"):
+    with pytest.raises(Invalid, match="segment 3: a run of segments may have"):
         check_runs(records, proved(third, third, third, 1))
     # Every run by itself.
     whole = [replace(record, open_end=None) for record in records]
     check_runs(whole, proved(third, third, third, third))
     halves = [records[0], replace(records[1], open_end=None), *records[2:]]
     check_runs(halves, proved(third, 2 * third, third, 2 * third))
-    with pytest.raises(Invalid, match="segment 1: a run of segments has"):
+    with pytest.raises(Invalid, match="segment 1: a run of segments may have"):
         check_runs(halves, proved(third, 2 * third + 1, third, third))
 
 

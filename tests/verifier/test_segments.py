@@ -39,7 +39,7 @@ from verifier.segments import (
     verify_segment,
     writes_digest,
 )
-from verifier.sizes import MAX_RUN_ROWS
+from verifier.sizes import MAX_RUN_MESSAGES, ROW_MESSAGES
 from verifier.state import BatchState
 from verifier.tries import StateTrie
 
@@ -228,9 +228,13 @@ class TestTablesOfRuns:
             check_runs(RUNS[4:], [ProvedSegment({"segment": 1}, None, 100.0)] * 2)
 
     def test_a_run_is_not_too_long(self) -> None:
-        self.check(s0={"add": MAX_RUN_ROWS - 20}, s1={"add": 5}, s2={"add": 0}, s3={"add": MAX_RUN_ROWS - 5})
-        with pytest.raises(Invalid, match="segment 2: a run of segments has 60,000,001 rows"):
-            self.check(s0={"add": MAX_RUN_ROWS - 20}, s1={"add": 5}, s2={"add": 1})
+        most = MAX_RUN_MESSAGES // ROW_MESSAGES
+        self.check(s0={"add": most - 20}, s1={"add": 5}, s2={"add": 0}, s3={"add": most - 5})
+        with pytest.raises(Invalid, match="segment 2: a run of segments may have 2,013,265,924 messages"):
+            self.check(s0={"add": most - 20}, s1={"add": 5}, s2={"add": 1})
+        self.check(s0={"push_site_large": MAX_RUN_MESSAGES // 33 - 2})
+        with pytest.raises(Invalid, match="segment 1: a run of segments may have"):
+            self.check(s0={"push_site_large": MAX_RUN_MESSAGES // 33 - 1})
 
 
 #: Four blocks: of the operations 0 to 3, none, 4, and none.
