@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.mutation.judge import PUBLIC_ROW
 from circuits.batch.execution import Batch, Execution
 from circuits.parts import fill_parts
@@ -31,6 +29,7 @@ from scripts.campaign.crossing import Crossing
 from scripts.campaign.findings import Finding
 from scripts.campaign.target import Honest, Target
 from tests.campaign.defects import DEFECTS
+from tests.cutting import objections
 
 #: Steps of a batch at most that is cut, and the parts of a few steps that are filled of it.
 STEPS = 1500
@@ -62,9 +61,7 @@ def three() -> Crossing:
 
 
 def check(parts: list[FilledSegment]) -> None:
-    assert refused(parts, parts) == set()
-    for part in parts:
-        assert check_circuit(part.circuit, part.traces, part.public_lists, algebra=NumpyAlgebra(), limit=2) == []
+    assert objections(parts) == []
 
 
 def run_of(seed: int, fork: Fork) -> Execution | None:

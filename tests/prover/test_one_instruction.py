@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
 from circuits.batch.execution import Batch
 from executor.execute import execute
 from executor.inputs import read_batch
@@ -15,6 +13,7 @@ from prover.planner import Budget, plan_batch
 from prover.prove import prove
 from prover.segment import fill_segment, segment_jobs
 from scripts.benchmarks.one_instruction import SPENDINGS, batch_of, main
+from tests.cutting import objections
 from tests.prover.runs import accepted
 
 GAS = 300_000
@@ -34,9 +33,7 @@ def test_all_gas_is_spent_so(name: str, tmp_path: Path) -> None:
     assert GAS - 40_000 < int(transactions.gas_used[0]) <= GAS
     plans = plan_batch(batch, Budget(steps=-(-len(batch.trace.steps) // 3)))
     assert len(plans) == 3
-    for job in segment_jobs(batch, plans):
-        filled = fill_segment(batch, job.plan)
-        assert check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra()) == []
+    assert objections([fill_segment(batch, job.plan) for job in segment_jobs(batch, plans)]) == []
 
 
 def test_it_is_proved(tmp_path: Path) -> None:
