@@ -10,6 +10,7 @@ mod errors;
 #[cfg(any(test, feature = "bench"))]
 pub mod kernels;
 mod keys;
+mod memory;
 mod params;
 mod phases;
 mod pool;
@@ -35,6 +36,7 @@ pub const VERSION: &str = "2.0.1";
 
 #[pymodule]
 fn zkevm_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    memory::keep_nothing_large();
     module.add("MODULUS", MODULUS)?;
     module.add("SECURITY_BITS", SECURITY_BITS)?;
     module.add("VERSION", VERSION)?;

@@ -17,6 +17,7 @@ use crate::MODULUS;
 use crate::device::Device;
 use crate::errors::{Kind, Outcome, guard};
 use crate::keys::ProvingKey;
+use crate::memory::trim_heap;
 use crate::params::{Config, Count};
 use crate::phases::{Clock, Time, Timings, timed};
 use crate::pool::pool;
@@ -328,6 +329,7 @@ pub fn prove<'py>(
     if consume {
         // The engine has its own copy now; keeping both through the proof would cost four bytes a cell.
         traces.set_slice(0, traces.len(), &PyList::empty(py))?;
+        trim_heap();
     }
     let proved = py.detach(|| {
         guard(Kind::Proving, || {
