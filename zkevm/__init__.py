@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         read_batch,
     )
     from zkevm.proof import Engine, Expected, Progress, Proof, SegmentSummary, read_proof, verify
+    from zkevm.schemas import Subject, schema
     from zkevm.trace import Trace, read_trace
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "Rejected",
     "SegmentPlan",
     "SegmentSummary",
+    "Subject",
     "Summary",
     "TableCost",
     "Trace",
@@ -103,6 +105,7 @@ __all__ = [
     "read_batch",
     "read_proof",
     "read_trace",
+    "schema",
     "verify",
 ]
 
@@ -125,6 +128,7 @@ _HOMES = {
         "By CheckReport Costs Execution ProvedBatch ProvedSegment Summary Violation execute fetch prove read_batch"
     ),
     "zkevm.proof": "Engine Expected Progress Proof SegmentSummary read_proof verify",
+    "zkevm.schemas": "Subject schema",
     "zkevm.trace": "Trace read_trace",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

@@ -91,6 +91,14 @@ class Stage(StrEnum):
     prove = "prove"
 
 
+class Subject(StrEnum):
+    """What there is a schema of; as `zkevm.schemas.Subject`."""
+
+    batch = "batch"
+    report = "report"
+    statement = "statement"
+
+
 DEFAULT_SERVICE = "http://127.0.0.1:8280"
 
 ServiceUrl = Annotated[str, typer.Option("--url", metavar="URL", envvar="ZKEVM_URL", help="Where the service is.")]
@@ -314,6 +322,25 @@ def bench(
             raise UsageError("--fork proves and draws nothing", "leave out --plot, --device and --segment-memory")
         else:
             bench_forks(workload or ["erc20"], fork, output)
+
+
+@app.command("schema")
+def print_schema(
+    of: Annotated[
+        Subject,
+        typer.Argument(
+            metavar="batch|report|statement",
+            help="The batch file, what commands print with --json, or the statement in it.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Print a JSON schema (draft 2020-12)."""
+    output = Output(True)
+    with _errors(output):
+        from zkevm.schemas import schema
+
+        output.result(schema(of.value))
 
 
 @app.command()
