@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from executor.batch import BatchFile
 from zkevm.reports import (
     AcceptedReport,
+    BuildReport,
     CheckReport,
     ConformanceReport,
     ErrorReport,
@@ -17,6 +18,7 @@ from zkevm.reports import (
     FetchReport,
     InspectBatchReport,
     InspectProofReport,
+    NewReport,
     ProveReport,
     RefusedSecurityReport,
     RejectedReport,
@@ -34,6 +36,8 @@ Report = (
     ExecuteReport
     | CheckReport
     | FetchReport
+    | NewReport
+    | BuildReport
     | ProveReport
     | AcceptedReport
     | RejectedReport
