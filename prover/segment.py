@@ -151,28 +151,55 @@ def fill_segment(batch: Batch, plan: SegmentPlan) -> FilledSegment:
     return fill(Execution(batch, plan.first, plan.end))
 
 
-def prove_segment(batch: Batch, job: SegmentJob, threads: int, device: Device = "own") -> SegmentProof:
+def prove_segment(batch: Batch, job: SegmentJob, threads: int) -> SegmentProof:
     """Prove a segment.
 
     Args:
         batch: the whole batch.
         job: the segment.
         threads: threads of the engine.
+
+    Raises:
+        zkevm_native.EngineError: the engine refused the traces or failed.
+    """
+    proving_key(job.plan.fork, job.plan.log_stacked_height)  # made before the clock starts
+    start = time.perf_counter()
+    filled = fill_segment(batch, job.plan)
+    return prove_filled(filled, job, threads, fill_seconds=time.perf_counter() - start)
+
+
+def prove_filled(
+    filled: FilledSegment,
+    job: SegmentJob,
+    threads: int,
+    device: Device = "own",
+    *,
+    fill_seconds: float,
+    consume: bool = True,
+) -> SegmentProof:
+    """Prove a segment whose tables are filled.
+
+    Args:
+        filled: its tables.
+        job: the segment.
+        threads: threads of the engine.
         device: runs the engine's prover.
+        fill_seconds: what filling has taken.
+        consume: the engine takes the tables over: nobody needs them afterwards, and memory is what limits a segment's
+            size.
 
     Raises:
         zkevm_native.EngineError: the engine refused the traces or failed.
     """
     key = proving_key(job.plan.fork, job.plan.log_stacked_height)
-    start = time.perf_counter()
-    filled = fill_segment(batch, job.plan)
-    filled_at = time.perf_counter()
     costs = costs_of(filled)
-    # The engine takes the traces over: nobody needs them afterwards, and memory is what limits a segment's size.
-    proof, measured = zkevm_native.prove(key, filled.traces, filled.public_lists, threads, consume=True, device=device)
+    start = time.perf_counter()
+    proof, measured = zkevm_native.prove(
+        key, filled.traces, filled.public_lists, threads, consume=consume, device=device
+    )
     statistics = SegmentStatistics(
-        fill_seconds=filled_at - start,
-        prove_seconds=time.perf_counter() - filled_at,
+        fill_seconds=fill_seconds,
+        prove_seconds=time.perf_counter() - start,
         cells=measured["cells"],
         interactions=measured["interactions"],
         cpu_seconds=measured["cpu_seconds"],
