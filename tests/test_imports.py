@@ -78,6 +78,7 @@ SCRIPTS: dict[str, str] = {
     "benchmarks": "batches workloads",
     "pin_keys": "",
     "example_queue": "",
+    "map": "",
     "screenshots": "",
 }
 
