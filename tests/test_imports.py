@@ -78,7 +78,9 @@ SCRIPTS: dict[str, str] = {
     "benchmarks": "batches workloads",
     "pin_keys": "",
     "example_queue": "",
+    "licences": "",
     "map": "",
+    "site": "map",
     "screenshots": "",
 }
 
