@@ -1,4 +1,4 @@
-"""Errors of the executor. All of them derive from :class:`ExecutorError`."""
+"""Errors of the executor, and the base of every package's. Those of the executor derive from :class:`ExecutorError`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ def describe_place(block: int | None = None, transaction: int | None = None, pc:
     return ", ".join(f"{name} {number}" for name, number in parts if number is not None)
 
 
-class ExecutorError(Exception):
+class ZkevmError(Exception):
+    """Base class of all errors that the project raises about what it is given or cannot do.
+
+    Anything else that is raised is a defect, but for ``OSError`` of files that cannot be read or written.
+    """
+
+
+class ExecutorError(ZkevmError):
     """Base class of the executor's errors."""
 
 

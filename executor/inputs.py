@@ -54,7 +54,9 @@ _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK_NESTING = 6  # as executor.blocks.MAX_NESTING
 
-Paths = str | Path | Sequence[str | Path]
+#: A document: the path of its file, its content, or the JSON object that it is.
+Document = str | Path | bytes | Mapping[str, Any]
+Documents = Document | Sequence[Document]
 
 
 class InputError(BatchError):
@@ -98,27 +100,34 @@ class _Outline:
     fields: int
 
 
-def read_batch(paths: Paths) -> Batch:
-    """Read the batch that the documents at ``paths`` make; ``FILE::CASE`` is a case of a file of BlockchainTests.
+def read_batch(given: Documents) -> Batch:
+    """Read the batch that documents make; the path ``FILE::CASE`` is a case of a file of BlockchainTests.
 
     Raises:
         BatchError: unreadable, larger than :data:`executor.batch.MAX_FILE_BYTES` together, malformed, or not enough
             for a batch.
     """
-    names = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    if any(SEPARATOR in name for name in names):
-        if len(names) > 1:
+    items = [given] if isinstance(given, str | Path | bytes | Mapping) else list(given)
+    cases = [str(item) for item in items if isinstance(item, str | Path) and SEPARATOR in str(item)]
+    if cases:
+        if len(items) > 1:
             raise InputError("a case of a file of public tests is a batch by itself: name nothing beside it")
-        file_name, _, case = names[0].partition(SEPARATOR)
+        file_name, _, case = cases[0].partition(SEPARATOR)
         return batch_from_fixture(Path(file_name), case)
     documents: list[_Document] = []
     left = MAX_FILE_BYTES
-    for name in names:
-        content = _read(name, left)
-        left -= len(content)
-        documents += _recognized(content, name)
+    for number, item in enumerate(items):
+        if isinstance(item, Mapping):
+            documents.append(_json(dict(item), f"document {number}"))
+        else:
+            name = f"document {number}" if isinstance(item, bytes) else str(item)
+            content = _unpacked(item if isinstance(item, bytes) else _read(name, left), name, left)
+            left -= len(content)
+            documents += _recognized(content, name)
         if len(documents) > MAX_DOCUMENTS:
             raise InputError(f"more than {MAX_DOCUMENTS} documents")
+    if not documents:
+        raise InputError("no documents")
     return _joined(documents)
 
 
@@ -144,9 +153,12 @@ def fork_of(blocks: Sequence[Mapping[str, Any]], chain_id: int) -> str | Mapping
 def _read(name: str, limit: int) -> bytes:
     try:
         with open(name, "rb") as file:
-            content = file.read(limit + 1)
+            return file.read(limit + 1)
     except OSError as error:
         raise InputError(f"cannot read the batch file {name}: {error.strerror}") from None
+
+
+def _unpacked(content: bytes, name: str, limit: int) -> bytes:
     if content.startswith(_GZIP):
         try:
             # The rest of what it unpacks to stays where it is.

@@ -88,6 +88,11 @@ class _Hashing:
         self._file.flush()
 
 
+def arrow_tables(trace: ExecutionTrace) -> dict[str, pa.Table]:
+    """The tables of a trace by name, as in a trace file; they share the memory of the columns."""
+    return {name: pa.Table.from_batches([_record_batch(table)]) for name, table in trace.tables().items()}
+
+
 def _write(trace: ExecutionTrace, file: BinaryIO) -> None:
     hashing = _Hashing(file)
     metadata = {
@@ -98,11 +103,9 @@ def _write(trace: ExecutionTrace, file: BinaryIO) -> None:
         "post_state_root": trace.post_state_root.hex(),
     }
     for name, table in trace.tables().items():
-        columns = table.columns()
-        arrays = [_to_arrow(getattr(table, column.name), column) for column in columns]
-        schema = _schema(columns).with_metadata({"table": name} | metadata)
-        with pa.ipc.new_stream(hashing, schema) as stream:
-            stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        rows = _record_batch(table).replace_schema_metadata({"table": name} | metadata)
+        with pa.ipc.new_stream(hashing, rows.schema) as stream:
+            stream.write_batch(rows)
         metadata = {}
     file.write(MAGIC + hashing.hash.digest())
 
@@ -167,6 +170,12 @@ def _table(table: type[Table], batch: pa.RecordBatch) -> Table:
     batch.validate(full=True)
     columns = zip(table.columns(), batch.columns, strict=True)
     return table(**{column.name: _from_arrow(array, column) for column, array in columns})
+
+
+def _record_batch(table: Table) -> pa.RecordBatch:
+    columns = table.columns()
+    arrays = [_to_arrow(getattr(table, column.name), column) for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=_schema(columns))
 
 
 def _schema(columns: tuple[Column, ...]) -> pa.Schema:

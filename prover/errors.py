@@ -1,9 +1,9 @@
 """Errors of the prover."""
 
-from executor.errors import describe_place
+from executor.errors import ZkevmError, describe_place
 
 
-class ProverError(Exception):
+class ProverError(ZkevmError):
     """Proving is impossible or failed.
 
     Args:

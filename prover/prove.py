@@ -1,4 +1,4 @@
-"""From a batch file to a proof file."""
+"""From a batch to a proof file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch, execute
-from executor.inputs import Paths, read_batch
+from executor.inputs import Documents, read_batch
 from executor.provable import check_provable
 from prover.assemble import assemble, check_assembled, check_listed
 from prover.driver import SegmentEvent, prove_segments
@@ -92,7 +92,7 @@ def default_store(out: Path) -> Path:
 
 
 def prove(
-    batch_files: Paths,
+    given: Documents | ExecutedBatch,
     out: Path,
     *,
     workers: Workers | None = None,
@@ -107,7 +107,7 @@ def prove(
     lie in the store are not proved again.
 
     Args:
-        batch_files: what `executor.inputs` reads.
+        given: what `executor.inputs` reads, or a batch that has been executed, with a trace.
         out: the proof file; replaced in one step when the proof is complete.
         workers: where and with how many workers segments are proved.
         budget: of every segment.
@@ -124,7 +124,7 @@ def prove(
     progress = progress or Progress()
     check_folder(out)
     clock = _Clock()
-    executed = execute(read_batch(batch_files), progress=progress.executed)
+    executed = given if isinstance(given, ExecutedBatch) else execute(read_batch(given), progress=progress.executed)
     clock.lap("execute")
     batch = Batch.of(check_provable(executed))
     check_listed(executed, batch)

@@ -24,7 +24,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "executor": (),
     # Constants of the EVM, the trace and its encodings: nothing that executes.
     "circuits": tuple(f"executor.{name}" for name in EXECUTOR_MODULES),
-    "verifier": ("circuits",),
+    # Beside the circuits the base of all errors.
+    "verifier": ("circuits", "executor.errors"),
     # The proof file, the pinned keys, how large a segment may be, what it states, and the checks that it must pass.
     "prover": (
         "executor",
@@ -96,11 +97,20 @@ def modules() -> dict[str, Path]:
     return found
 
 
+def nodes(node: ast.AST, for_types: bool) -> Iterator[ast.AST]:
+    """All that is within a node, with or without what is done for types only."""
+    for child in ast.iter_child_nodes(node):
+        only = isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"
+        if for_types or not only:
+            yield child
+            yield from nodes(child, for_types)
+
+
 @cache
-def imports(name: str) -> tuple[str, ...]:
+def imports(name: str, for_types: bool = True) -> tuple[str, ...]:
     """What a module imports, by full names: of the packages' modules where it is one, else as it is written."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(modules()[name].read_text())):
+    for node in nodes(ast.parse(modules()[name].read_text()), for_types):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

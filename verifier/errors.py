@@ -1,7 +1,9 @@
 """What the verifier says when it does not accept."""
 
+from executor.errors import ZkevmError
 
-class VerifierError(Exception):
+
+class VerifierError(ZkevmError):
     """Base of every error that leaves the verifier."""
 
 

@@ -28,7 +28,7 @@ from prover.segment import Device, SegmentJob, SegmentProof, prove_segment, prov
 from prover.workers import check_memory
 from verifier.container import encode_proof
 from verifier.verify import verify
-from zkevm.commands import costs_document, show_costs
+from zkevm.commands import costs_report, show_costs
 from zkevm.console import Output
 from zkevm.errors import UsageError
 
@@ -129,7 +129,7 @@ def _bench_forks(name: str, file: Path, forks: list[Fork], output: Output) -> di
     for of, costs in found.items():
         if differences := _differences(before, costs):
             output.table(f"{name}: what {of} adds, by table", ("table", "cells", "interactions"), differences)
-        document[of] = costs_document(costs) | {
+        document[of] = costs_report(costs).to_dict() | {
             "more_than_cancun": {
                 "cells": costs.cells - before.cells,
                 "interactions": costs.messages - before.messages,
@@ -286,7 +286,7 @@ def _bench_proof(
         plot_costs(costs, name, plot)
     output.facts(f"{name}: {whole}", [(key.replace("_", " "), value) for key, value in facts.items()])
     own = _by_phase(measured.proofs)
-    result = {**facts, "cpu_seconds": own, "costs": costs_document(costs)}
+    result = {**facts, "cpu_seconds": own, "costs": costs_report(costs).to_dict()}
     if measured.stock:
         stock = _by_phase(measured.stock)
         result["stock_cpu_seconds"] = stock

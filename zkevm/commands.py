@@ -8,32 +8,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from circuits.air.checker import Finding, check_circuit
-from circuits.air.evaluate import NumpyAlgebra
-from circuits.batch.execution import Batch
-from circuits.segment import segment_circuit
+from circuits.air.checker import BusFinding, ConstraintFinding, ShapeFinding
 from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
-from executor.execute import ExecutedBatch
-from executor.execute import execute as run_batch
-from executor.inputs import read_batch
 from executor.limits import NO_LIMITS, Limits
-from executor.provable import check_provable
-from executor.trace import ExecutionTrace
-from executor.trace_file import save_trace
-from prover.assemble import check_assembled, statement_of
-from prover.costs import Costs, costs_of
-from prover.driver import SegmentEvent
-from prover.planner import Budget, SegmentPlan, plan_batch
+from prover.costs import Costs
+from prover.planner import Budget, SegmentPlan
 from prover.plots import plot_costs
-from prover.prove import Progress
-from prover.prove import prove as prove_file
-from prover.segment import fill_segment, segment_jobs
 from prover.store import check_folder, write_atomically
 from prover.workers import Workers
 from verifier.verify import CHECKS
-from zkevm.console import Output
+from zkevm import execution as api
+from zkevm.console import Advance, Output
+from zkevm.execution import Execution, ProvedSegment, Violation
+from zkevm.proof import Progress
 from zkevm.proofs import readable, statement_facts
+from zkevm.reports import (
+    BusViolation,
+    CheckReport,
+    ConformanceReasons,
+    ConformanceReport,
+    ConstraintViolation,
+    CostsReport,
+    ExecuteReport,
+    FetchReport,
+    InspectBatchReport,
+    InstructionCosts,
+    PlannedSegment,
+    ProveReport,
+    SegmentProved,
+    ShapeViolation,
+    Statement,
+    TableCosts,
+    hexadecimal,
+)
 from zkevm.stages import SECONDS_PER_CASE, judge
 
 
@@ -43,14 +51,19 @@ def execute_batch(files: Sequence[Path], trace_file: Path | None, limits: Limits
     Raises:
         BatchError, UnsupportedFeature, OSError.
     """
-    executed, seconds = _execute(files, output, limits)
+    execution, seconds = _execute(files, output, limits)
     if trace_file is not None:
-        save_trace(_trace(executed), trace_file)
-    statement = statement_of(executed)
-    facts = [*_batch_facts(executed), ("seconds", seconds)]
-    output.facts("Executed", [*facts, *statement_facts(statement)])
-    document = {name.replace(" ", "_"): value for name, value in facts}
-    output.result(document | {"statement": statement.to_dict(), "statement_digest": "0x" + statement.digest.hex()})
+        execution.trace.save(trace_file)
+    facts = [*_batch_facts(execution), ("seconds", seconds)]
+    output.facts("Executed", [*facts, *statement_facts(execution.statement)])
+    output.result(
+        ExecuteReport(
+            **asdict(execution.summary),
+            seconds=seconds,
+            statement=Statement.of(execution.statement),
+            statement_digest=hexadecimal(execution.statement.digest),
+        )
+    )
 
 
 def check_batch(files: Sequence[Path], budget: Budget, output: Output) -> bool:
@@ -59,39 +72,28 @@ def check_batch(files: Sequence[Path], budget: Budget, output: Output) -> bool:
     Raises:
         BatchError, UnsupportedFeature, ProverError.
     """
-    executed, _ = _execute(files, output)
-    batch = Batch.of(check_provable(executed))
-    found: list[tuple[SegmentPlan, Finding]] = []
-    start = time.perf_counter()
+    execution, _ = _execute(files, output)
     with output.progress("Checking") as (advance,):
-        plans = plan_batch(batch, budget)
-        jobs = segment_jobs(batch, plans)
-        check_assembled(executed, batch, jobs)
-        advance(0, len(plans))
-        for done, job in enumerate(jobs, start=1):
-            filled = fill_segment(batch, job.plan)
-            findings = check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
-            found += [(job.plan, finding) for finding in findings]
-            advance(done, len(plans))
-    seconds = time.perf_counter() - start
-    circuits = [segment_circuit(fork) for fork in dict.fromkeys(batch.forks)]
-    for plan, finding in found:
-        output.line(f"segment {plan.index}: {finding}", style="red")
-    facts = [
-        ("segments", len(plans)),
-        ("transactions", len(batch.trace.transactions)),
-        ("steps", len(batch.trace.steps)),
-        ("tables", max((len(circuit.tables) for circuit in circuits), default=0)),
-        ("constraints", max((sum(table.constraints for table in c.statistics) for c in circuits), default=0)),
-        ("cells", sum(plan.cells for plan in plans)),
-        ("interactions", sum(plan.interactions for plan in plans)),
-        ("violations", len(found)),
-        ("seconds", seconds),
-    ]
-    output.facts("All constraints and buses hold" if not found else "Violations found", facts)
-    described = [{"segment": plan.index, "kind": type(f).__name__, "text": str(f), **vars(f)} for plan, f in found]
-    output.result({"satisfied": not found, **dict(facts), "findings": described})
-    return not found
+        report = execution.check(budget, progress=_progress(check=advance))
+    for violation in report.violations:
+        output.line(str(violation), style="red")
+    document = CheckReport(
+        satisfied=report.satisfied,
+        segments=report.segments,
+        transactions=report.transactions,
+        steps=report.steps,
+        tables=report.tables,
+        constraints=report.constraints,
+        cells=report.cells,
+        interactions=report.interactions,
+        violations=len(report.violations),
+        seconds=report.seconds,
+        findings=[_violation(found) for found in report.violations],
+    )
+    title = "All constraints and buses hold" if report.satisfied else "Violations found"
+    output.facts(title, [fact for fact in vars(document).items() if fact[0] not in ("satisfied", "findings")])
+    output.result(document)
+    return report.satisfied
 
 
 def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] | None, output: Output) -> None:
@@ -100,32 +102,28 @@ def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] 
     Raises:
         BatchError, ProverError, OSError.
     """
-    # Loads what speaks HTTP.
-    from executor.fetch import Node, fetch, parse_range
-
     start = time.perf_counter()
-    first, last = parse_range(blocks)
     check_folder(out)
-    with output.progress("Fetching") as (progress,):
-        fetched = fetch(Node(url), first, last, fork, progress)
+    with output.progress("Fetching") as (advance,):
+        fetched = api.fetch(url, blocks, fork=fork, progress=_progress(fetch=advance))
     content = json.dumps(fetched.document).encode()
     write_atomically(out, content)
     batch = fetched.batch
-    facts = {
-        "blocks": len(batch.blocks),
-        "first_block_number": fetched.first,
-        "last_block_number": fetched.last,
-        "last_block_hash": fetched.last_hash,
-        "transactions": batch.transactions,
-        "chain_id": batch.chain_id,
-        "fork": batch.schedule.of_blocks(block.context.timestamp for block in batch.blocks),
-        "bytes": len(content),
-        "completed": fetched.completed,
-        "batch": str(out),
-        "seconds": time.perf_counter() - start,
-    }
-    output.facts("Fetched", readable(facts))
-    output.result(facts)
+    report = FetchReport(
+        blocks=len(batch.blocks),
+        first_block_number=fetched.first,
+        last_block_number=fetched.last,
+        last_block_hash=fetched.last_hash,
+        transactions=batch.transactions,
+        chain_id=batch.chain_id,
+        fork=batch.schedule.of_blocks(block.context.timestamp for block in batch.blocks),
+        bytes=len(content),
+        completed=fetched.completed,
+        batch=str(out),
+        seconds=time.perf_counter() - start,
+    )
+    output.facts("Fetched", readable(asdict(report)))
+    output.result(report)
 
 
 def prove_batch(
@@ -143,66 +141,69 @@ def prove_batch(
         BatchError, UnsupportedFeature, ProverError, OSError.
     """
 
-    def note(event: SegmentEvent) -> None:
-        plan = event.job.plan
+    def note(segment: ProvedSegment) -> None:
+        plan = segment.plan
         what = f"segment {plan.index} ({plan.content}, {plan.cells:,} cells)"
-        output.note(f"{what}: {'reused from the store' if event.reused else 'proved'}")
+        output.note(f"{what}: {'reused from the store' if segment.reused else 'proved'}")
 
+    check_folder(out)
     with output.progress("Executing", "Proving") as (executed, proved):
-        report = prove_file(
-            files,
+        proof = api.prove(
+            api.read_batch(*files),
             out,
             workers=workers,
             budget=budget,
             store=store,
             keep=keep,
-            progress=Progress(executed, proved, note),
+            progress=_progress(execute=executed, prove=proved),
+            on_segment=note,
         )
     segments = [
-        {
-            "operations": plan.operations,
-            "cells": plan.cells,
-            "interactions": plan.interactions,
-            "log_stacked_height": plan.log_stacked_height,
-            "proof_bytes": len(proof.proof),
-            "reused": plan.index in report.reused,
-            "fill_seconds": proof.statistics.fill_seconds if proof.statistics else None,
-            "prove_seconds": proof.statistics.prove_seconds if proof.statistics else None,
-        }
-        for plan, proof in zip(report.plans, report.proofs, strict=True)
+        SegmentProved(
+            operations=segment.plan.operations,
+            cells=segment.plan.cells,
+            interactions=segment.plan.interactions,
+            log_stacked_height=segment.plan.log_stacked_height,
+            proof_bytes=segment.proof_bytes,
+            reused=segment.reused,
+            fill_seconds=segment.fill_seconds,
+            prove_seconds=segment.prove_seconds,
+        )
+        for segment in proof.proved
     ]
     rows = [
-        ["" if value is None else value for value in (number, *segment.values())]
+        ["" if value is None else value for value in (number, *segment.to_dict().values())]
         for number, segment in enumerate(segments)
     ]
     header = ["operations", "cells", "interactions", "log height", "proof bytes", "reused", "fill s", "prove s"]
     output.table("Segments", ["segment", *header], rows)
+    left = [check.name for check in CHECKS if check.name != "proofs"]
     facts = [
-        ("blocks", report.blocks),
-        ("transactions", report.transactions),
-        ("steps", report.steps),
-        ("proven security", "" if report.security_bits is None else f"{report.security_bits:.1f} bits"),
-        ("left to the verifier", ", ".join(check.name for check in CHECKS if check.name != "proofs")),
+        ("blocks", proof.blocks),
+        ("transactions", proof.transactions),
+        ("steps", proof.steps),
+        ("proven security", "" if proof.security_bits is None else f"{proof.security_bits:.1f} bits"),
+        ("left to the verifier", ", ".join(left)),
         ("proof", str(out)),
-        ("proof bytes", report.proof_bytes),
-        ("statement digest", report.statement.digest),
-        *((f"seconds to {phase}", seconds) for phase, seconds in report.seconds.items()),
+        ("proof bytes", len(proof.content)),
+        ("statement digest", proof.statement.digest),
+        *((f"seconds to {phase}", seconds) for phase, seconds in proof.seconds.items()),
     ]
     output.facts("Proved", facts)
     output.result(
-        {
-            "blocks": report.blocks,
-            "transactions": report.transactions,
-            "steps": report.steps,
-            "security_bits": report.security_bits,
-            "left_to_the_verifier": [check.name for check in CHECKS if check.name != "proofs"],
-            "proof": str(out),
-            "proof_bytes": report.proof_bytes,
-            "statement": report.statement.to_dict(),
-            "statement_digest": "0x" + report.statement.digest.hex(),
-            "segments": segments,
-            "seconds": report.seconds,
-        }
+        ProveReport(
+            blocks=proof.blocks,
+            transactions=proof.transactions,
+            steps=proof.steps,
+            security_bits=proof.security_bits,
+            left_to_the_verifier=left,
+            proof=str(out),
+            proof_bytes=len(proof.content),
+            statement=Statement.of(proof.statement),
+            statement_digest=hexadecimal(proof.statement.digest),
+            segments=segments,
+            seconds=dict(proof.seconds),
+        )
     )
 
 
@@ -225,9 +226,8 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
         if whats:
             output.table(title, ["what", "cases"], whats.most_common())
     outcomes = [(name.replace("_", " "), count) for name, count in document.items() if name != "reasons"]
-    facts = [("stage", stage), *outcomes, ("seconds", report.seconds)]
-    output.facts(f"{report.cases:,} cases", facts)
-    output.result(document)
+    output.facts(f"{report.cases:,} cases", [("stage", stage), *outcomes, ("seconds", report.seconds)])
+    output.result(ConformanceReport(**document | {"reasons": ConformanceReasons(**document["reasons"])}))
     return not report.failed
 
 
@@ -240,34 +240,31 @@ def inspect_batch(files: Sequence[Path], plot: Path | None, output: Output) -> N
     Raises:
         BatchError, UnsupportedFeature, UsageError, ProverError, OSError.
     """
-    executed, _ = _execute(files, output)
-    facts = _batch_facts(executed)
-    plans: list[SegmentPlan] = []
+    execution, _ = _execute(files, output)
+    plans: tuple[SegmentPlan, ...] = ()
     costs: Costs | None = None
     unsupported = None
     try:
-        batch = Batch.of(check_provable(executed))
         with output.progress("Planning"):
-            plans = plan_batch(batch)
-            check_assembled(executed, batch, segment_jobs(batch, plans))
+            plans = execution.plan()
             if plans:
-                costs = costs_of(fill_segment(batch, plans[0]))
+                costs = execution.costs(segment=0)
     except UnsupportedFeature as error:
         unsupported = str(error)
-    output.facts("Batch", [*facts, *statement_facts(statement_of(executed))])
+    output.facts("Batch", [*_batch_facts(execution), *statement_facts(execution.statement)])
     segments = [
-        {
-            "first_operation": plan.first,
-            "end_operation": plan.end,
-            "cells": plan.cells,
-            "interactions": plan.interactions,
-            "memory_bytes": plan.memory,
-            "log_stacked_height": plan.log_stacked_height,
-        }
+        PlannedSegment(
+            first_operation=plan.first,
+            end_operation=plan.end,
+            cells=plan.cells,
+            interactions=plan.interactions,
+            memory_bytes=plan.memory,
+            log_stacked_height=plan.log_stacked_height,
+        )
         for plan in plans
     ]
     header = ["segment", "first", "end", "cells", "interactions", "memory bytes", "log height"]
-    rows = [[number, *segment.values()] for number, segment in enumerate(segments)]
+    rows = [[number, *segment.to_dict().values()] for number, segment in enumerate(segments)]
     if unsupported is None:
         output.table("Planned segments", header, rows)
     else:
@@ -276,17 +273,16 @@ def inspect_batch(files: Sequence[Path], plot: Path | None, output: Output) -> N
         show_costs("Segment 0", costs, output)
         if plot is not None:
             plot_costs(costs, files[0].stem, plot)
-    statement = statement_of(executed)
     output.result(
-        {
-            "kind": "batch",
-            **{name.replace(" ", "_"): value for name, value in facts},
-            "statement": statement.to_dict(),
-            "statement_digest": "0x" + statement.digest.hex(),
-            "segments": segments,
-            "costs": None if costs is None else costs_document(costs),
-            "unsupported": unsupported,
-        }
+        InspectBatchReport(
+            kind="batch",
+            **asdict(execution.summary),
+            statement=Statement.of(execution.statement),
+            statement_digest=hexadecimal(execution.statement.digest),
+            segments=segments,
+            costs=None if costs is None else costs_report(costs),
+            unsupported=unsupported,
+        )
     )
 
 
@@ -313,44 +309,49 @@ def show_costs(name: str, costs: Costs, output: Output) -> None:
     )
 
 
-def costs_document(costs: Costs) -> dict[str, Any]:
-    """For a JSON document."""
+def costs_report(costs: Costs) -> CostsReport:
+    """For programs."""
     cells, messages = costs.per_step()
-    return {
-        "steps": costs.steps,
-        "operations": costs.operations,
-        "cells": costs.cells,
-        "interactions": costs.messages,
-        "cells_per_step": cells,
-        "interactions_per_step": messages,
-        "tables": [asdict(t) | {"cells": t.cells, "messages": t.messages} for t in costs.tables],
-        "instructions": [asdict(i) for i in costs.instructions],
-    }
+    return CostsReport(
+        steps=costs.steps,
+        operations=costs.operations,
+        cells=costs.cells,
+        interactions=costs.messages,
+        cells_per_step=cells,
+        interactions_per_step=messages,
+        tables=[TableCosts(**asdict(t), cells=t.cells, messages=t.messages) for t in costs.tables],
+        instructions=[InstructionCosts(**asdict(i)) for i in costs.instructions],
+    )
 
 
-def _execute(files: Sequence[Path], output: Output, limits: Limits = NO_LIMITS) -> tuple[ExecutedBatch, float]:
+def _violation(found: Violation) -> ConstraintViolation | BusViolation | ShapeViolation:
+    place = found.segment, str(found.finding)
+    match found.finding:
+        case ConstraintFinding() as own:
+            return ConstraintViolation(place[0], "ConstraintFinding", place[1], **vars(own))
+        case BusFinding() as own:
+            return BusViolation(place[0], "BusFinding", place[1], **vars(own))
+        case ShapeFinding() as own:
+            return ShapeViolation(place[0], "ShapeFinding", place[1], **vars(own))
+
+
+def _execute(files: Sequence[Path], output: Output, limits: Limits = NO_LIMITS) -> tuple[Execution, float]:
     """Read and execute a batch; the seconds are those of both."""
     start = time.perf_counter()
     with output.progress("Executing") as (advance,):
-        executed = run_batch(read_batch(files), limits=limits, progress=advance)
-    return executed, time.perf_counter() - start
+        execution = api.execute(api.read_batch(*files), limits=limits, progress=_progress(execute=advance))
+    return execution, time.perf_counter() - start
 
 
-def _batch_facts(executed: ExecutedBatch) -> list[tuple[str, Any]]:
-    trace = _trace(executed)
-    return [
-        ("blocks", len(trace.blocks)),
-        ("transactions", len(trace.transactions)),
-        ("frames", len(trace.frames)),
-        ("steps", len(trace.steps)),
-        ("logs", len(trace.logs)),
-        ("gas used", executed.gas_used),
-        ("state keys", len(trace.keys)),
-        ("trace bytes", trace.nbytes),
-        ("witness bytes", sum(map(len, executed.state_nodes))),
-    ]
+def _batch_facts(execution: Execution) -> list[tuple[str, Any]]:
+    return readable(asdict(execution.summary))
 
 
-def _trace(executed: ExecutedBatch) -> ExecutionTrace:
-    assert executed.trace is not None, "batches are executed with a trace here"
-    return executed.trace
+def _progress(**bars: Advance) -> Progress:
+    """Shows those phases that there are bars for."""
+
+    def report(phase: str, done: int, total: int) -> None:
+        if phase in bars:
+            bars[phase](done, total)
+
+    return report

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -30,6 +30,13 @@ def stdout() -> Console:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error: names from files can hold anything
     return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+
+
+class Report(Protocol):
+    """What a command says to programs (`zkevm.reports`)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
 
 
 class Output:
@@ -89,9 +96,10 @@ class Output:
             table.add_row(*(Text(shown(value)) for value in line))
         self._print(title, table)
 
-    def result(self, document: dict[str, Any]) -> None:
+    def result(self, report: Report | dict[str, Any]) -> None:
         """The command's result: the one JSON object, when asked for."""
         if self.as_json:
+            document = report if isinstance(report, dict) else report.to_dict()
             print(json.dumps(document, indent=2), flush=True)
 
     def _print(self, title: str, table: Table) -> None:

@@ -1,7 +1,9 @@
 """Errors of the command line itself."""
 
+from executor.errors import ZkevmError
 
-class UsageError(Exception):
+
+class UsageError(ZkevmError):
     """The command cannot do what was asked.
 
     Args:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from verifier import keys
 from verifier.container import SegmentRecord, decode_proof, read_proof
-from verifier.errors import Invalid, Rejected
+from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.swirl import proof
 from verifier.swirl.key import decode
 from verifier.swirl.security import SecurityReport, security
 from verifier.verify import circuits_of_segments
 from zkevm.console import Output
-from zkevm.errors import UsageError
+from zkevm.reports import RefusedSecurityReport, SegmentSecurity
+from zkevm.reports import SecurityReport as Document
 
 TOLERANCE: Final = 0.01
 """Bits by which the report and the engine's calculator may differ."""
@@ -34,19 +34,19 @@ def inspect_security(file: Path, output: Output) -> bool:
         False when the analysis says nothing about one of them, or what is verified is refused: such files are rejected.
 
     Raises:
-        UnusableInput, UsageError: not a proof file.
+        UnusableInput: not a proof file.
         Disagreement: with the engine's calculator, which is asked where it is installed.
     """
     try:
         content = read_proof(file)
         segments = decode_proof(content).segments
     except Invalid as error:
-        raise UsageError(f"{file}: malformed proof file: {error}") from error
+        raise UnusableInput(f"{file}: malformed proof file: {error}") from error
     try:
         circuits = circuits_of_segments(content)
     except Rejected as rejected:
         output.line(f"REJECTED: {rejected}", style="bold red")
-        output.result({"kind": "security", "accepted": False, "segment": None, "reason": str(rejected)})
+        output.result(RefusedSecurityReport("security", False, None, str(rejected)))
         return False
     documents = []
     for number, (segment, circuit) in enumerate(zip(segments, circuits, strict=True)):
@@ -54,16 +54,16 @@ def inspect_security(file: Path, output: Output) -> bool:
             report, engine = _report(segment, circuit)
         except Invalid as error:
             output.line(f"REJECTED: segment {number}: {error}", style="bold red")
-            output.result({"kind": "security", "accepted": False, "segment": number, "reason": str(error)})
+            output.result(RefusedSecurityReport("security", False, number, str(error)))
             return False
         _show(number, segment, report, engine, output)
-        documents.append(_document(segment, report, engine))
-    compared = all(document["engine"] is not None for document in documents)
-    weakest = min((document["total"]["unique"] for document in documents), default=None)
+        documents.append(SegmentSecurity.of(segment.log_stacked_height, report, engine))
+    compared = all(document.engine is not None for document in documents)
+    weakest = min((document.total.unique for document in documents), default=None)
     if weakest is not None:
         agreement = "the engine's calculator agrees" if compared else "the engine's calculator is not installed"
         output.line(f"{weakest:.2f} bits of proven security in unique decoding; {agreement}.", style="bold green")
-    output.result({"kind": "security", "accepted": True, "bits": weakest, "segments": documents})
+    output.result(Document("security", True, weakest, documents))
     return True
 
 
@@ -106,14 +106,3 @@ def _show(
             for name, unique, list_bits, failure in rows
         ],
     )
-
-
-def _document(segment: SegmentRecord, report: SecurityReport, engine: dict[str, float] | None) -> dict[str, Any]:
-    return {
-        "log_stacked_height": segment.log_stacked_height,
-        "sizes": asdict(report.sizes),
-        "multiplicity": report.multiplicity,
-        "steps": [asdict(step) for step in report.steps],
-        "total": {"unique": report.total, "johnson": report.johnson},
-        "engine": engine,
-    }

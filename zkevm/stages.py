@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from circuits.air.checker import Finding, check_circuit
-from circuits.air.evaluate import NumpyAlgebra
-from circuits.batch.execution import Batch
+from circuits.air.checker import Finding
 from executor.case_pool import Verdict
 from executor.conformance import Failed, Further, judge_case
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
 from executor.provable import Refusal, check_provable, place_of_transaction, unsupported
-from prover.assemble import assemble, check_assembled
+from prover.assemble import assemble
 from prover.errors import CostError
-from prover.planner import Budget, plan_batch
-from prover.segment import fill_segment, prove_segment, segment_jobs
+from prover.planner import Budget
+from prover.segment import prove_segment, segment_jobs
 from verifier.container import encode_proof
 from verifier.errors import Rejected
-from verifier.verify import verify
+from zkevm.execution import Execution
+from zkevm.proof import verify
 
 #: Memory of one segment here, as proving it would take: several cases run side by side. Checking takes a third of that.
 _BUDGET = Budget(memory=2 << 30)
@@ -39,14 +38,8 @@ def findings(executed: ExecutedBatch, budget: Budget = _CHECK_BUDGET) -> list[Fi
         UnsupportedFeature: the batch holds something that cannot be proved yet.
         CostError: an operation takes more than the budget.
     """
-    batch = _batch_of(executed)
-    jobs = segment_jobs(batch, plan_batch(batch, budget))
-    check_assembled(executed, batch, jobs)
-    found: list[Finding] = []
-    for job in jobs:
-        filled = fill_segment(batch, job.plan)
-        found += check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
-    return found
+    report = _execution(executed).check(budget)
+    return [violation.finding for violation in report.violations]
 
 
 def check_executed(executed: ExecutedBatch) -> None:
@@ -59,10 +52,12 @@ def check_executed(executed: ExecutedBatch) -> None:
 
 def prove_executed(executed: ExecutedBatch) -> None:
     """Prove and verify a batch; raises `Failed` when the proof is rejected."""
-    batch = _batch_of(executed)
+    execution = _execution(executed)
     with _too_large():
-        jobs = segment_jobs(batch, plan_batch(batch, _BUDGET))
-        check_assembled(executed, batch, jobs)
+        plans = execution.plan(_BUDGET)
+    # One after the other, here, with one thread, and kept nowhere: several cases run side by side.
+    batch = execution.provable
+    jobs = segment_jobs(batch, plans)
     proofs = [prove_segment(batch, job, threads=1) for job in jobs]
     try:
         verify(encode_proof(assemble(executed, batch, jobs, proofs)))
@@ -70,14 +65,15 @@ def prove_executed(executed: ExecutedBatch) -> None:
         raise Failed(f"the proof is rejected: {error}") from error
 
 
-def _batch_of(executed: ExecutedBatch) -> Batch:
+def _execution(executed: ExecutedBatch) -> Execution:
+    """Raises `UnsupportedFeature` for what cannot be proved, or takes too long to find out."""
     trace = check_provable(executed)
     table = trace.transactions
     long = table.end_step.astype(np.int64) - table.first_step > MAX_STEPS
     if long.any():
         place = place_of_transaction(trace, int(np.argmax(long)))
         raise unsupported(trace, Refusal(place, f"a transaction of more than {MAX_STEPS} steps"))
-    return Batch.of(trace)
+    return Execution(executed)
 
 
 @contextmanager

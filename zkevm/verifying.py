@@ -1,17 +1,18 @@
 """The commands about proof files. An installation of the verifier alone has no others (`wheels/verifier`)."""
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zkevm.console import Output
 from zkevm.errors import UsageError
 from zkevm.outcomes import REJECTED, errors
+
+if TYPE_CHECKING:
+    from zkevm.proof import Engine as EngineName
+    from zkevm.proof import Expected
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Expected32 = Annotated[
@@ -71,21 +72,22 @@ def verify(
     The options name what you know of the batch; a proof that says otherwise is rejected.
     """
     output = Output(as_json)
-    with errors(output), _no_collection():
-        from verifier.engines import native_is_installed
+    with errors(output):
         from zkevm.proofs import verify_proof
 
-        if engine is None:
-            engine = Engine.native if native_is_installed() else Engine.python
-        known = {
-            "chain_id": chain_id,
-            "pre_state_root": _bytes32(pre_state_root, "--pre-state-root"),
-            "post_state_root": _bytes32(post_state_root, "--post-state-root"),
-            "last_block_hash": _bytes32(last_block_hash, "--last-block-hash"),
-            "fork": _schedule(named_forks(fork)),
-        }
-        expected = {name: value for name, value in known.items() if value is not None}
-        accepted = verify_proof(proof, engine.value, output, expected)
+        expected: Expected = {}
+        if chain_id is not None:
+            expected["chain_id"] = chain_id
+        if (root := _bytes32(pre_state_root, "--pre-state-root")) is not None:
+            expected["pre_state_root"] = root
+        if (root := _bytes32(post_state_root, "--post-state-root")) is not None:
+            expected["post_state_root"] = root
+        if (last := _bytes32(last_block_hash, "--last-block-hash")) is not None:
+            expected["last_block_hash"] = last
+        if (schedule := _schedule(named_forks(fork))) is not None:
+            expected["fork"] = schedule
+        chosen: EngineName | None = None if engine is None else ("native" if engine is Engine.native else "python")
+        accepted = verify_proof(proof, chosen, output, expected)
     if not accepted:
         raise typer.Exit(REJECTED)
 
@@ -94,7 +96,7 @@ def inspect_file(file: Path, security: bool, output: Output) -> bool:
     """Show what a proof file states, or how secure it is; False if it is rejected.
 
     Raises:
-        UnusableInput, UsageError: not a proof file.
+        UnusableInput: not a proof file.
     """
     if security:
         from zkevm.security import inspect_security
@@ -126,22 +128,6 @@ app = new_app(
 )
 app.command()(verify)
 app.command()(inspect)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No search for garbage in cycles meanwhile.
-
-    A key is hundreds of thousands of small objects that live to the end. Searching them again and again would take a
-    tenth of the time that a verdict needs in Python.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _bytes32(text: str | None, option: str) -> bytes | None:

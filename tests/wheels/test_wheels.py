@@ -81,7 +81,7 @@ def requirements(wheel: Path) -> set[str]:
 def needed_modules() -> set[str]:
     """All modules that the commands about proof files import, directly or not, with the packages above them."""
     found: set[str] = set()
-    waiting = ["zkevm.__main__", "zkevm.verifying"]
+    waiting = ["zkevm.__main__", "zkevm.verifying", "zkevm.proof"]
     while waiting:
         name = waiting.pop()
         if name in found or name not in modules() or name == "zkevm.main":
@@ -89,7 +89,7 @@ def needed_modules() -> set[str]:
         found.add(name)
         parts = name.split(".")
         waiting += [".".join(parts[:length]) for length in range(1, len(parts))]
-        waiting += imports(name)
+        waiting += imports(name, for_types=False)
     return found
 
 
@@ -116,7 +116,7 @@ def test_it_needs_the_libraries_that_its_modules_import(verifier_wheel: Path) ->
     imported = {
         name.split(".")[0].replace("_", "-")
         for module in needed_modules()
-        for name in imports(module)
+        for name in imports(module, for_types=False)
         if name not in modules() and name.split(".")[0] not in sys.stdlib_module_names
     }
     # Native code is loaded where it is there; the hash functions stand behind eth-hash.

@@ -30,10 +30,12 @@ from scripts.workloads.assembler import assemble
 from tests.executor.cases import fixture_of
 from tests.executor.node import serving
 from verifier import sizes
+from verifier.errors import Rejected
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.key import decode as decode_key
 from verifier.swirl.security import SecurityReport, security
-from zkevm import bench, stages
+from verifier.verify import VerificationReport
+from zkevm import bench, execution, stages
 from zkevm.bench import EXAMPLES
 from zkevm.main import app
 
@@ -202,17 +204,17 @@ def test_several_documents_make_a_batch(tmp_path: Path) -> None:
 @pytest.fixture
 def lie(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables whose first transaction was filled with one unit of gas too few."""
-    import zkevm.commands
+    import zkevm.execution
     from circuits.transactions.transaction import Columns
 
-    honest: Callable[..., FilledSegment] = zkevm.commands.fill_segment
+    honest: Callable[..., FilledSegment] = zkevm.execution.fill_segment
 
     def dishonest(*arguments: Any) -> FilledSegment:
         filled = honest(*arguments)
         filled.traces[segment_circuit(CANCUN).names.index("transaction")][0, Columns.offsets["gas_used"]] -= 1
         return filled
 
-    monkeypatch.setattr("zkevm.commands.fill_segment", dishonest)
+    monkeypatch.setattr("zkevm.execution.fill_segment", dishonest)
 
 
 @pytest.mark.usefixtures("lie")
@@ -334,15 +336,16 @@ def test_verify_takes_the_native_engine_where_it_is_installed(
 ) -> None:
     used = []
 
-    def asked(file: Path, engine: str, *_: object) -> bool:
+    def asked(content: bytes, engine: str, *_: object) -> VerificationReport:
         used.append(engine)
-        return True
+        assert not gc.isenabled()
+        raise Rejected("format", "asked only")
 
-    monkeypatch.setattr("zkevm.proofs.verify_proof", asked)
-    assert run("verify", proved[0]).exit_code == 0
+    monkeypatch.setattr("zkevm.proof.judge", asked)
+    assert run("verify", proved[0]).exit_code == 1
     monkeypatch.setitem(sys.modules, "zkevm_native", None)
-    assert run("verify", proved[0]).exit_code == 0
-    assert run("verify", proved[0], "--engine", "native").exit_code == 0
+    assert run("verify", proved[0]).exit_code == 1
+    assert run("verify", proved[0], "--engine", "native").exit_code == 1
     assert used == ["native", "python", "native"]
     assert gc.isenabled()
 
@@ -647,7 +650,7 @@ def test_an_internal_error_is_one_line_and_its_own_status(batch: Path, monkeypat
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("zkevm.commands.run_batch", broken)
+    monkeypatch.setattr("zkevm.execution.run_batch", broken)
     result = run("execute", batch, "--json")
     assert result.exit_code == 3
     assert the_object(result)["error"]["message"] == "internal error: ZeroDivisionError: planted"
@@ -866,8 +869,8 @@ class TestStages:
     def test_check_fails_a_case_with_violations(self, monkeypatch: pytest.MonkeyPatch) -> None:
         executed = token_batch(1).execute()
         stages.check_executed(executed)
-        honest = stages.fill_segment
-        monkeypatch.setattr(stages, "fill_segment", lambda batch, plan: self.spoil(honest(batch, plan)))
+        honest = execution.fill_segment
+        monkeypatch.setattr(execution, "fill_segment", lambda batch, plan: self.spoil(honest(batch, plan)))
         with pytest.raises(Failed, match="violations, the first one: "):
             stages.check_executed(executed)
 
@@ -891,8 +894,8 @@ class TestStages:
                 stage(executed)
 
     def test_operations_that_do_not_fit_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        plan = stages.plan_batch
-        monkeypatch.setattr(stages, "plan_batch", lambda batch, budget: plan(batch, Budget(memory=1 << 20)))
+        plan = execution.plan_batch
+        monkeypatch.setattr(execution, "plan_batch", lambda batch, budget: plan(batch, Budget(memory=1 << 20)))
         executed = token_batch(1).execute()
         for stage in (stages.check_executed, stages.prove_executed):
             with pytest.raises(UnsupportedFeature, match="need a segment of about"):

@@ -21,8 +21,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PACKAGES = ("executor", "circuits", "verifier", "zkevm")
 
-#: Where the imports start.
-COMMANDS = ("zkevm.__main__", "zkevm.verifying")
+#: Where the imports start: the commands, and what of the names of `zkevm` is about proofs.
+COMMANDS = ("zkevm.__main__", "zkevm.verifying", "zkevm.proof")
 #: What an installation of the verifier does without: `zkevm.__main__` looks whether it is there.
 LEFT_OUT = "zkevm.main"
 #: What no module imports by name: the hash functions behind eth-hash.
@@ -37,9 +37,18 @@ def path_of(module: str) -> Path | None:
     return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
 
 
+def made(node: ast.AST) -> Iterator[ast.AST]:
+    """What is within a node, but for what is imported for types only: nobody needs that to run."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from made(child)
+
+
 def imported(file: Path) -> Iterator[str]:
     """All names that a file imports anywhere; of `from x import y` both x and x.y, which may be a module."""
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    for node in made(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
