@@ -19,6 +19,7 @@ import pytest
 import typer
 from markdown.extensions.toc import slugify
 
+import zkevm
 from circuits.segment import segment_circuit
 from scripts.map import homes, meetings_of
 from scripts.site import circuit_pages, command_pages, http_pages, writing
@@ -89,6 +90,11 @@ def test_the_http_api_is_complete() -> None:
             assert f"### `{method.upper()} {path}`\n" in page
     for name in document["components"]["schemas"]:
         assert f"### {name}\n" in page
+
+
+def test_the_python_api_is_complete() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    assert set(re.findall(r"^::: zkevm\.(\w+)$", page, flags=re.MULTILINE)) == set(zkevm.__all__)
 
 
 def test_tables_and_buses_are_complete() -> None:
