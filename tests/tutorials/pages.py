@@ -6,10 +6,12 @@ a clone. Its blocks are
 - ```` ```python ````: run in one interpreter, one block after the other. What a block prints stands in the block
   ```` ```text ```` behind it; one that prints nothing has none.
 - ```` ```console ````: commands for a shell behind `$ `, each with what it prints.
+- ```` ```python title="FILE" ````: a file that is written.
+- ```` ```diff ````: a change of files that is made, as `patch` takes it.
 - any other: for people alone.
 
 `…` stands for whatever there is in the rest of a word or a line, a line of nothing but `…` for any lines. The comment
-`<!-- deep -->` in a page says that it takes long.
+`<!-- deep -->` in a page says that it takes long, `<!-- changes sources -->` that it has sources of its own to change.
 
     python -m tests.tutorials.pages docs/tutorials/PAGE.md
 
@@ -23,6 +25,8 @@ import io
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,11 +42,15 @@ PAGES = ROOT / "docs" / "tutorials"
 #: Stands for what varies.
 ANY = "…"
 DEEP = "<!-- deep -->"
+CHANGES_SOURCES = "<!-- changes sources -->"
 
-_BLOCK = re.compile(r"^```(?P<kind>\w*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^```(?P<kind>\w*)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _COMMAND = re.compile(r"^\$ (?P<command>(?:.*\\\n)*.*\n)(?P<printed>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 #: What is not linked into the folder of a page: what the page makes, and what is made of the sources.
 _OWN = {".git", "out", ".venv"}
+_SOURCES = {"circuits", "executor", "prover", "scripts", "service", "tests", "verifier", "zkevm"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +58,12 @@ class Step:
     """Something to run.
 
     Attributes:
-        kind: "python" or "console".
-        source: the code, or one command.
+        kind: "python", "console", "diff", or "file".
+        source: the code, one command, the change, or the file.
         printed: what the page says that it prints, with a newline at the end unless it prints nothing.
         start, end: where that stands in the page; equal where there is no place for it yet.
         line: of the source, from 1.
+        file: the name of a file.
     """
 
     kind: str
@@ -63,10 +72,11 @@ class Step:
     start: int
     end: int
     line: int
+    file: str = ""
 
 
 class PageError(Exception):
-    """A page is no tutorial."""
+    """A page is no tutorial, or its changes do not fit the sources."""
 
 
 def steps(text: str) -> list[Step]:
@@ -87,7 +97,10 @@ def steps(text: str) -> list[Step]:
             waiting = None
             continue
         waiting = None
-        if block["kind"] == "python":
+        if block["kind"] == "diff" or block["title"]:
+            kind = "file" if block["title"] else "diff"
+            found.append(Step(kind, body, "", block.end(), block.end(), line, block["title"] or ""))
+        elif block["kind"] == "python":
             waiting = Step("python", body, "", block.end(), block.end(), line)
             found.append(waiting)
         elif block["kind"] == "console":
@@ -114,12 +127,15 @@ def matches(said: str, printed: str) -> bool:
 
 
 @contextlib.contextmanager
-def clone() -> Iterator[Path]:
-    """A folder like the root of a clone, in which a page may write; what it changes has to be copied first."""
+def clone(*, own_sources: bool = False) -> Iterator[Path]:
+    """A folder like the root of a clone, in which a page may write; with sources of its own it may change them."""
     with tempfile.TemporaryDirectory(prefix="tutorial-") as folder:
         for path in ROOT.iterdir():
-            if path.name not in _OWN:
-                (Path(folder) / path.name).symlink_to(path)
+            there = Path(folder) / path.name
+            if path.name in _SOURCES and own_sources:
+                shutil.copytree(path, there, ignore=shutil.ignore_patterns("__pycache__"))
+            elif path.name not in _OWN:
+                there.symlink_to(path)
         yield Path(folder)
 
 
@@ -143,22 +159,38 @@ class Interpreter:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # what commands leave running ends with it
         )
 
     def run(self, step: Step) -> str:
-        """What a step prints."""
-        if step.kind == "console":
-            done = subprocess.run(
-                ["bash", "-c", step.source],
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-            )
-            return done.stdout
+        """What a step prints.
+
+        Raises:
+            PageError: a change that does not fit.
+        """
+        if step.kind == "file":
+            (self._folder / step.file).write_text(step.source)
+            return ""
+        if step.kind in ("console", "diff"):
+            command = ["bash", "-c", step.source] if step.kind == "console" else ["patch", "-p1", "--batch", "--silent"]
+            # Into a file: what a command leaves running may keep a pipe open.
+            with tempfile.TemporaryFile("w+") as printed:
+                done = subprocess.run(
+                    command,
+                    cwd=self._folder,
+                    env=self._environment,
+                    input=step.source if step.kind == "diff" else "",
+                    stdout=printed,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    check=False,
+                    process_group=self._python.pid,
+                )
+                printed.seek(0)
+                output = printed.read()
+            if step.kind == "diff" and done.returncode:
+                raise PageError(f"line {step.line}: the change does not fit the sources\n{output}")
+            return output
         assert self._python.stdin is not None
         assert self._python.stdout is not None
         self._python.stdin.write(json.dumps([step.source, step.line]) + "\n")
@@ -166,15 +198,14 @@ class Interpreter:
         return str(json.loads(self._python.stdout.readline()))
 
     def close(self) -> None:
-        """End it."""
-        assert self._python.stdin is not None
-        self._python.stdin.close()
-        self._python.wait()
+        """End it, and whatever its commands have left running."""
+        os.killpg(self._python.pid, signal.SIGTERM)
+        self._python.communicate()
 
 
 def play(text: str) -> Iterator[tuple[Step, str]]:
     """Run a page: each step, and what it has printed."""
-    with clone() as folder:
+    with clone(own_sources=CHANGES_SOURCES in text) as folder:
         interpreter = Interpreter(folder)
         try:
             for step in steps(text):

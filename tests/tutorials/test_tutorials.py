@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.tutorials.pages import DEEP, PAGES, PageError, Step, matches, play, steps, written
+from tests.tutorials.pages import (
+    CHANGES_SOURCES,
+    DEEP,
+    PAGES,
+    ROOT,
+    PageError,
+    Step,
+    clone,
+    matches,
+    play,
+    steps,
+    written,
+)
 
 
 def tutorial(path: Path) -> object:
@@ -108,6 +121,62 @@ def test_a_page_that_says_something_else_is_found_and_mended() -> None:
     mended = written(wrong, played)
     assert all(matches(step.printed, printed) for step, printed in play(mended))
     assert "```text\n2\n```" in mended
+
+
+FILES = """\
+```console
+$ printf 'a\\nb\\n' > here; (echo $BASHPID > pid; sleep 600) > nowhere &
+```
+
+```diff
+--- a/here
++++ b/here
+@@ -1,2 +1,2 @@
+ a
+-b
++c
+```
+
+```python title="there.py"
+x = 5
+```
+
+```python
+import there
+
+print(open("here").read(), there.x, int(open("pid").read()))
+```
+
+```text
+a
+c
+ 5 …
+```
+"""
+
+
+def test_files_are_written_and_changed_and_nothing_is_left_running() -> None:
+    played = list(play(FILES))
+    assert all(matches(step.printed, printed) for step, printed in played), played
+    pid = int(played[-1][1].split()[-1])
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("it still runs")
+
+
+def test_a_change_that_does_not_fit() -> None:
+    with pytest.raises(PageError, match="line 2: the change does not fit"):
+        list(play("```diff\n--- a/README.md\n+++ b/README.md\n@@ -1,1 +1,1 @@\n-no such line\n+x\n```\n"))
+
+
+def test_sources_of_its_own() -> None:
+    assert CHANGES_SOURCES in (PAGES / "add-an-instruction.md").read_text()
+    with clone(own_sources=True) as folder:
+        assert not (folder / "circuits").is_symlink()
+        assert (folder / "circuits" / "segment.py").read_text() == (ROOT / "circuits" / "segment.py").read_text()
+        assert (folder / "docs").is_symlink()
 
 
 def test_an_error_is_printed_with_its_line() -> None:
