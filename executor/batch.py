@@ -1,25 +1,7 @@
 """Batches and the batch file: a pre-state, its block, and the blocks of signed transactions that follow.
 
-A batch file is a JSON object::
-
-    {"format": "zkevm-batch/1", "chainId": 1337, "fork": "cancun",
-     "genesis": {...},
-     "blocks": [{"coinbase": "0x..", "timestamp": .., "gasLimit": .., "transactions": ["0x02f8..", {...}]}, ...]}
-
-``genesis`` is a genesis file of geth, reth or besu: its ``alloc`` is the pre-state and its other fields make the header
-of the parent of the first block. In its place a file may give ``parent``, the RLP of that header, and ``witness``: an
-object with the ``nodes`` of the pre-state's Merkle-Patricia tries that the batch needs, and the ``codes`` it needs; or
-what ``debug_executionWitness`` gives, which may hold the parent header too.
-``fork`` is the name of the fork that all blocks are of, or an object of forks with the times (Unix, in seconds) from
-which on they are active: ``{"cancun": 0, "prague": 1746612311}``. Without it, ``config`` of the genesis must give these
-times as geth has them (``cancunTime``, ``pragueTime``, ...), and may give a ``blobSchedule``.
-``ancestorHashes`` are the hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them.
-
-A block may also give ``baseFeePerGas`` (otherwise derived by EIP-1559), ``prevRandao``, ``parentBeaconBlockRoot``,
-``extraData``, ``withdrawals`` (objects of ``index``, ``validatorIndex``, ``address`` and ``amount`` in gwei) and
-``header``, the RLP of the header that it must result in. A transaction is raw signed bytes, a signed transaction as the
-JSON-RPC API gives it, or an object that :func:`executor.signing.sign_transaction` signs. Numbers may be JSON integers,
-``0x`` strings or decimal strings. :mod:`executor.inputs` reads further forms of blocks.
+A batch file is a JSON object whose fields are those of the models here; ``docs/batches.md`` describes it, and the JSON
+schema that ``zkevm schema batch`` prints is made of them. :mod:`executor.inputs` reads further forms of blocks.
 """
 
 from __future__ import annotations
@@ -37,6 +19,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     WrapValidator,
     model_validator,
 )
@@ -45,7 +28,7 @@ from pydantic.alias_generators import to_camel
 from executor.errors import BatchError
 from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
 from executor.forks import CANCUN, EXECUTED_FORKS, FORKS, Fork, Schedule
-from executor.genesis_file import chain_id_of, normalized
+from executor.genesis_file import ACCOUNT_REMARKS, ALIASES, REMARKS, chain_id_of, normalized
 from executor.json_values import parse_data, parse_object, parse_quantity
 from executor.rlp_lists import decode_list
 from executor.rpc import encode_transaction, is_transaction, result_of
@@ -57,17 +40,59 @@ MAX_ANCESTORS = 256  # yellow paper: BLOCKHASH knows the hashes of the last 256 
 
 INITIAL_BASE_FEE = 10**9  # EIP-1559, wei per gas: geth's default for a genesis without baseFeePerGas
 
-Bytes = Annotated[bytes, BeforeValidator(parse_data)]
-Address = Annotated[bytes, BeforeValidator(lambda value: parse_data(value, 20))]
-Bytes32 = Annotated[bytes, BeforeValidator(lambda value: parse_data(value, 32))]
-U64 = Annotated[int, BeforeValidator(parse_quantity), Field(lt=2**64)]
-U256 = Annotated[int, BeforeValidator(parse_quantity), Field(lt=2**256)]
+
+def _data_schema(size: int | None = None) -> WithJsonSchema:
+    """How byte strings are spelled, as `executor.json_values.parse_data` reads them."""
+    digits = "([0-9a-fA-F]{2})*" if size is None else f"[0-9a-fA-F]{{{2 * size}}}"
+    return WithJsonSchema({"type": "string", "pattern": f"^(0[xX])?{digits}$"})
+
+
+def _quantity_schema(bits: int) -> WithJsonSchema:
+    """How numbers are spelled, as `executor.json_values.parse_quantity` reads them."""
+    number = {"type": "integer", "minimum": 0, "maximum": 2**bits - 1}
+    text = {"type": "string", "pattern": "^(0[xX][0-9a-fA-F]{1,64}|[0-9]{1,78})$"}
+    return WithJsonSchema({"anyOf": [number, text]})
+
+
+@dataclass(frozen=True)
+class _Either:
+    """Says in a JSON schema what an item may be that is told apart and read later: schemas, or models."""
+
+    choices: tuple[dict[str, Any] | type[BaseModel], ...]
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        found = [each if isinstance(each, dict) else handler(each.__pydantic_core_schema__) for each in self.choices]
+        return {"anyOf": found}
+
+
+def _as_nodes_write_it(remarks: frozenset[str], aliases: Mapping[str, str] = {}) -> Any:
+    """Adds to the schema of a model what `executor.genesis_file` takes beside it: null, remarks, other names."""
+
+    def add(schema: dict[str, Any]) -> None:
+        properties = schema["properties"]
+        for name in properties.keys() - set(schema.get("required", ())):
+            own = properties[name]
+            kept = {key: own.pop(key) for key in ("description", "default", "title") if key in own}
+            properties[name] = {"anyOf": [own, {"type": "null"}], **kept}
+        for name, known in aliases.items():
+            properties[name] = {**properties[known], "description": f"Another name of {known}."}
+        for name in sorted(remarks):
+            properties[name] = {"description": "Ignored."}
+
+    return add
+
+
+Bytes = Annotated[bytes, BeforeValidator(parse_data), _data_schema()]
+Address = Annotated[bytes, BeforeValidator(lambda value: parse_data(value, 20)), _data_schema(20)]
+Bytes32 = Annotated[bytes, BeforeValidator(lambda value: parse_data(value, 32)), _data_schema(32)]
+U64 = Annotated[int, BeforeValidator(parse_quantity), Field(lt=2**64), _quantity_schema(64)]
+U256 = Annotated[int, BeforeValidator(parse_quantity), Field(lt=2**256), _quantity_schema(256)]
 
 
 class _Model(BaseModel):
     """Reading stops at the first malformed one of any number of items: an error takes hundreds of times its memory."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -78,16 +103,22 @@ class _Model(BaseModel):
 
 
 class GenesisAccount(_Model):
-    """An account of the pre-state. ``storage`` maps slots to values."""
+    """An account of the pre-state."""
+
+    model_config = ConfigDict(json_schema_extra=_as_nodes_write_it(ACCOUNT_REMARKS))
 
     balance: U256 = 0
+    """Wei."""
     nonce: U64 = 0
+    """Transactions that it has sent, or contracts that it has created."""
     code: Bytes = b""
+    """The code that runs when it is called, not what creates it."""
     storage: Annotated[
         dict[int, U256],
         WrapValidator(lambda value, validate: _one_by_one(value, validate)),
         BeforeValidator(lambda value: _unique_keys(value, _parse_slot)),
     ] = {}
+    """Values by slot, both of 256 bits; slots are spelled as numbers are, in strings."""
 
     @property
     def empty(self) -> bool:
@@ -96,28 +127,46 @@ class GenesisAccount(_Model):
 
 
 class Genesis(_Model):
-    """The pre-state of a batch and the header of the parent of its first block."""
+    """The pre-state of a batch and the header of the parent of its first block, as genesis files have them."""
+
+    model_config = ConfigDict(json_schema_extra=_as_nodes_write_it(REMARKS, ALIASES))
 
     alloc: Annotated[
         dict[str, GenesisAccount],
         WrapValidator(lambda value, validate: _one_by_one(value, validate)),
         BeforeValidator(lambda value: _unique_keys(value, _canonical_address)),
     ]
+    """The accounts by address: the whole state before the batch."""
     gas_limit: U64
+    """Gas limit of the parent; a block's may differ from its parent's by less than 1/1024 of it."""
     config: dict[str, Any] = {}
+    """Configuration of the chain, as geth has it: `chainId`, the times of forks, `blobSchedule`."""
     number: U64 = 0
+    """Number of the parent; the first block has the next one."""
     timestamp: U64 = 0
+    """Unix time of the parent, seconds; blocks are later."""
     extra_data: Bytes = b""
+    """What its miner wrote into it."""
     difficulty: U256 = 0
+    """0 after the merge."""
     nonce: U64 = 0
+    """0 after the merge."""
     mix_hash: Bytes32 = bytes(32)
+    """PREVRANDAO of the parent."""
     coinbase: Address = bytes(20)
+    """Account that the priority fees of the parent went to."""
     gas_used: U64 = 0
+    """Gas; the next base fee follows from it."""
     parent_hash: Bytes32 = bytes(32)
+    """Hash of the block before the parent."""
     base_fee_per_gas: U256 = INITIAL_BASE_FEE
+    """Wei per gas; the next base fee follows from it."""
     blob_gas_used: U64 = 0
+    """Blob gas."""
     excess_blob_gas: U64 = 0
+    """Blob gas; the next blob base fee follows from it."""
     parent_beacon_block_root: Bytes32 = bytes(32)
+    """Root of the beacon block before it (EIP-4788)."""
 
     @property
     def accounts(self) -> dict[bytes, GenesisAccount]:
@@ -148,35 +197,122 @@ def with_blob_schedules(fork: Fork, given: Mapping[str, BlobSchedule]) -> Fork:
 
 
 class Withdrawal(_Model):
-    """A withdrawal of the beacon chain (EIP-4895). ``amount`` is in gwei."""
+    """A withdrawal of the beacon chain (EIP-4895)."""
 
     index: U64
+    """Number of the withdrawal in the chain."""
     validator_index: U64
+    """Number of the validator."""
     address: Address
+    """Account that is credited."""
     amount: U64
+    """Gwei."""
 
 
 class BlockContext(_Model):
     """What a block decides for itself; everything else in its header follows from its parent and its transactions."""
 
     coinbase: Address
+    """Account that the priority fees go to."""
     timestamp: U64
+    """Unix time, seconds; later than that of the block before."""
     gas_limit: U64
+    """Gas; at least 5,000, and by less than 1/1024 of it different from that of the block before."""
     base_fee_per_gas: U256 | None = None
+    """Wei per gas; by default, and only then valid, what follows from the block before (EIP-1559)."""
     prev_randao: Bytes32 = bytes(32)
+    """What PREVRANDAO gives."""
     parent_beacon_block_root: Bytes32 = bytes(32)
+    """What the contract of EIP-4788 is told."""
     extra_data: Bytes = b""
+    """At most 32 bytes."""
     withdrawals: Annotated[tuple[Withdrawal, ...], FailFast()] = ()
+    """In order, after the transactions."""
 
 
-class _BlockFile(BlockContext):
-    transactions: list[Any] = []
+class AccessListEntry(_Model):
+    """An account of an access list (EIP-2930)."""
+
+    address: Address
+    """The account that is warm from the beginning."""
+    storage_keys: list[Bytes32]
+    """Its slots that are."""
+
+
+class AuthorizationRequest(_Model):
+    """An authorization that is signed here (EIP-7702)."""
+
+    secret_key: Bytes32
+    """Key of the account that delegates. For tests: never put a real key into a file."""
+    address: Address
+    """The account whose code it takes; zero to take none any more."""
+    nonce: U64
+    """Of the account that delegates."""
+    chain_id: U64 | None = None
+    """By default that of the batch; 0 for any chain."""
+
+
+class TransactionRequest(_Model):
+    """A transaction that is signed here (:func:`executor.signing.sign_transaction`)."""
+
+    secret_key: Bytes32
+    """Key of the sender. For tests: never put a real key into a file."""
+    nonce: U64
+    """Transactions that the sender has sent before."""
+    gas: U64
+    """Gas limit."""
+    type: U64 | None = None
+    """0 legacy, 1 with an access list, 2 with two fees, 3 with blobs, 4 with authorizations; by default what fits."""
+    chain_id: U256 | None = None
+    """By default that of the batch."""
+    to: Bytes | None = None
+    """20 bytes; left out or empty to create a contract."""
+    value: U256 = 0
+    """Wei."""
+    data: Bytes = b""
+    """Calldata, or the code that creates a contract with its arguments."""
+    gas_price: U256 | None = None
+    """Wei per gas, of types 0 and 1."""
+    max_fee_per_gas: U256 | None = None
+    """Wei per gas, of types 2 to 4: the most that is paid."""
+    max_priority_fee_per_gas: U256 | None = None
+    """Wei per gas, of types 2 to 4: the most that the coinbase gets."""
+    access_list: list[AccessListEntry] | None = None
+    """Accounts and slots that are warm from the beginning."""
+    max_fee_per_blob_gas: U256 | None = None
+    """Wei per blob gas, of type 3."""
+    blob_versioned_hashes: list[Bytes32] | None = None
+    """Hashes of the blobs' commitments, of type 3."""
+    authorization_list: list[AuthorizationRequest] | None = None
+    """Of type 4."""
+
+
+_ENCODED = {"type": "string", "pattern": "^(0[xX])?([0-9a-fA-F]{2})+$"}
+_TRANSACTION = _Either(
+    (
+        {**_ENCODED, "description": "A signed transaction as bytes (EIP-2718)."},
+        {"type": "object", "required": ["r", "s"], "description": "A signed transaction of the JSON-RPC API."},
+        TransactionRequest,
+    )
+)
+
+
+class BlockFile(BlockContext):
+    """A block with its transactions."""
+
+    transactions: list[Annotated[Any, _TRANSACTION]] = []
+    """In order: signed, as bytes or as the JSON-RPC API gives them, or to be signed here."""
     header: Bytes | None = None
+    """RLP of the header that the block must result in; by default it is not compared."""
 
 
-class _WitnessFile(_Model):
+class WitnessFile(_Model):
+    """What the batch needs of the state before it."""
+
     nodes: Annotated[list[Bytes], FailFast()]
+    """RLP of nodes of the account trie and of storage tries, in any order."""
     codes: Annotated[list[Bytes], FailFast()] = []
+    """Codes of the accounts whose code is read."""
 
 
 def _activations(value: Any, known: Mapping[str, Fork] = EXECUTED_FORKS) -> tuple[tuple[int, Fork], ...]:
@@ -194,16 +330,62 @@ def _activations(value: Any, known: Mapping[str, Fork] = EXECUTED_FORKS) -> tupl
     return found
 
 
-class _BatchFile(_Model):
+_FORK = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "enum": list(EXECUTED_FORKS)},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"enum": list(EXECUTED_FORKS)},
+                "additionalProperties": {"type": ["integer", "string"]},
+            },
+            {"type": "null"},
+        ]
+    }
+)
+_BLOCK = _Either(
+    (
+        BlockFile,
+        {**_ENCODED, "description": "RLP of a block."},
+        {
+            "type": "object",
+            "required": ["transactions"],
+            "anyOf": [{"required": [name]} for name in ("hash", "number", "parentHash", "stateRoot", "receiptsRoot")],
+            "description": "A block of the JSON-RPC API, with full transactions.",
+        },
+    )
+)
+_WITNESS = _Either(
+    (
+        WitnessFile,
+        {"type": "object", "required": ["state", "codes"], "description": "What debug_executionWitness gives."},
+        {"type": "null"},
+    )
+)
+
+
+class BatchFile(_Model):
+    """A batch of blocks that follow each other, and the state before the first of them."""
+
     format: Literal["zkevm-batch/1"]
+    """Name and version of this format."""
     chain_id: Annotated[U256, Field(ge=1)]
-    fork: Any = None
+    """Chain id (EIP-155), at least 1; proofs take it up to 2^64."""
+    fork: Annotated[Any, _FORK] = None
+    """Fork of all blocks, or forks with their first times (Unix, seconds); by default `config` of the genesis tells."""
     genesis: Annotated[Genesis | None, BeforeValidator(normalized)] = None
+    """The whole state before the batch; or `witness`, or a document beside the batch file."""
     parent: Bytes | None = None
-    witness: _WitnessFile | None = None
+    """RLP of the header before the first block, with a witness; it may have one of its own."""
+    witness: Annotated[WitnessFile | None, _WITNESS] = None
+    """What proves the part of the state before that the batch needs."""
     ancestor_hashes: Annotated[list[Bytes32], Field(max_length=MAX_ANCESTORS)] = []
-    blocks: list[Any]
+    """Hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them."""
+    blocks: list[Annotated[Any, _BLOCK]]
+    """In order; empty where they are named as documents beside the batch file."""
     description: str = ""
+    """For people."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +471,7 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
         executed = given if isinstance(given, ExecutionWitness) else read_execution_witness(given)
         document = {name: value for name, value in document.items() if name != "witness"}
     try:
-        file = _BatchFile.model_validate(document)
+        file = BatchFile.model_validate(document)
     except ValidationError as error:
         raise batch_error(error) from None
     if file.genesis is not None:
@@ -329,7 +511,7 @@ def _check_genesis(genesis: Genesis, chain_id: int) -> None:
                 raise BatchError("must be 0 after the merge (EIP-3675)", field=f"genesis.{name}")
 
 
-def _schedule(file: _BatchFile, blocks: Iterable[Block]) -> Schedule:
+def _schedule(file: BatchFile, blocks: Iterable[Block]) -> Schedule:
     times = [block.context.timestamp for block in blocks]
     if file.genesis is None:
         return chain_schedule(file.fork, None, times)
@@ -404,7 +586,7 @@ def _block(index: int, item: Any, chain_id: int) -> Block:
     if isinstance(item, Block):
         return item
     try:
-        block = _BlockFile.model_validate(item)
+        block = BlockFile.model_validate(item)
     except ValidationError as error:
         raise batch_error(error, block=index) from None
     context = BlockContext.model_construct(**{name: getattr(block, name) for name in BlockContext.model_fields})

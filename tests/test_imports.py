@@ -78,6 +78,7 @@ SCRIPTS: dict[str, str] = {
     "campaign": "batches forging",
     "benchmarks": "batches workloads",
     "pin_keys": "",
+    "batch_format": "",
     "example_queue": "",
     "licences": "",
     "map": "",

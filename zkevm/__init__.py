@@ -53,7 +53,11 @@ if TYPE_CHECKING:
         prove,
         read_batch,
     )
+    from zkevm.projects.build import BuiltBatch, BuiltTransaction, build_project
+    from zkevm.projects.errors import ProjectError
+    from zkevm.projects.new import Language, new_project
     from zkevm.proof import Engine, Expected, Progress, Proof, SegmentSummary, read_proof, verify
+    from zkevm.schemas import Subject, schema
     from zkevm.trace import Trace, read_trace
 
 __all__ = [
@@ -61,6 +65,8 @@ __all__ = [
     "BatchError",
     "BatchStatement",
     "Budget",
+    "BuiltBatch",
+    "BuiltTransaction",
     "By",
     "CheckReport",
     "CheckResult",
@@ -73,10 +79,12 @@ __all__ = [
     "Expected",
     "Fetched",
     "InstructionCost",
+    "Language",
     "LimitExceeded",
     "Limits",
     "MissingState",
     "Progress",
+    "ProjectError",
     "Proof",
     "ProvedBatch",
     "ProvedSegment",
@@ -84,6 +92,7 @@ __all__ = [
     "Rejected",
     "SegmentPlan",
     "SegmentSummary",
+    "Subject",
     "Summary",
     "TableCost",
     "Trace",
@@ -97,12 +106,15 @@ __all__ = [
     "Violation",
     "Workers",
     "ZkevmError",
+    "build_project",
     "execute",
     "fetch",
+    "new_project",
     "prove",
     "read_batch",
     "read_proof",
     "read_trace",
+    "schema",
     "verify",
 ]
 
@@ -124,7 +136,11 @@ _HOMES = {
     "zkevm.execution": (
         "By CheckReport Costs Execution ProvedBatch ProvedSegment Summary Violation execute fetch prove read_batch"
     ),
+    "zkevm.projects.build": "BuiltBatch BuiltTransaction build_project",
+    "zkevm.projects.errors": "ProjectError",
+    "zkevm.projects.new": "Language new_project",
     "zkevm.proof": "Engine Expected Progress Proof SegmentSummary read_proof verify",
+    "zkevm.schemas": "Subject schema",
     "zkevm.trace": "Trace read_trace",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

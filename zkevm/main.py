@@ -91,6 +91,22 @@ class Stage(StrEnum):
     prove = "prove"
 
 
+class Language(StrEnum):
+    """What the contract of a new project is written in; as `zkevm.projects.new.Language`."""
+
+    solidity = "solidity"
+    vyper = "vyper"
+    yul = "yul"
+
+
+class Subject(StrEnum):
+    """What there is a schema of; as `zkevm.schemas.Subject`."""
+
+    batch = "batch"
+    report = "report"
+    statement = "statement"
+
+
 DEFAULT_SERVICE = "http://127.0.0.1:8280"
 
 ServiceUrl = Annotated[str, typer.Option("--url", metavar="URL", envvar="ZKEVM_URL", help="Where the service is.")]
@@ -314,6 +330,58 @@ def bench(
             raise UsageError("--fork proves and draws nothing", "leave out --plot, --device and --segment-memory")
         else:
             bench_forks(workload or ["erc20"], fork, output)
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the project.", show_default=False)],
+    language: Annotated[
+        Language, typer.Option("--language", help="What its contract is written in.")
+    ] = Language.solidity,
+    as_json: AsJson = False,
+) -> None:
+    """Make a project for a contract of your own: a source, and a plan of calls."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import make_project
+
+        make_project(folder, language.value, output)
+
+
+@app.command()
+def build(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")] = Path("."),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="BATCH", help="The batch file to write.", show_default="batch.json in there"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the batch of a project: compile its contracts, encode and sign its calls, and try them."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import build_batch
+
+        build_batch(folder, out, output)
+
+
+@app.command("schema")
+def print_schema(
+    of: Annotated[
+        Subject,
+        typer.Argument(
+            metavar="batch|report|statement",
+            help="The batch file, what commands print with --json, or the statement in it.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Print a JSON schema (draft 2020-12)."""
+    output = Output(True)
+    with _errors(output):
+        from zkevm.schemas import schema
+
+        output.result(schema(of.value))
 
 
 @app.command()

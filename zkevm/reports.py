@@ -33,6 +33,10 @@ Hash = Annotated[str, Pattern("^0x[0-9a-f]{64}$")]
 """32 bytes as 0x and 64 hexadecimal digits."""
 
 
+Address = Annotated[str, Pattern("^0x[0-9a-f]{40}$")]
+"""20 bytes as 0x and 40 hexadecimal digits."""
+
+
 class Described:
     """The classes here, whose schemas have the docstrings behind the fields."""
 
@@ -211,6 +215,60 @@ class FetchReport(Described):
     batch: str
     """Path of the batch file."""
     seconds: float
+
+
+@dataclass(frozen=True)
+class NewReport(Described):
+    """`zkevm new`."""
+
+    folder: str
+    """Path of the project."""
+    language: str
+    """What its contract is written in."""
+    files: list[str]
+    """Paths of its files."""
+
+
+@dataclass(frozen=True)
+class TransactionBuilt(Described):
+    """A transaction of a project's plan, and what it did."""
+
+    block: int
+    """Its block in the batch, from 0."""
+    transaction: int
+    """Its number in the block, from 0."""
+    line: int
+    """In the plan."""
+    what: str
+    """In words."""
+    sender: str
+    """Name of the account that paid."""
+    succeeded: bool
+    gas_used: int
+    output: Annotated[str, Pattern("^0x([0-9a-f]{2})*$")]
+    """What it returned; of a creation nothing."""
+
+
+@dataclass(frozen=True)
+class BuildReport(Described):
+    """`zkevm build`."""
+
+    batch: str
+    """Path of the batch file."""
+    bytes: int
+    """Size of the batch file."""
+    chain_id: int
+    fork: str
+    """The rules of the blocks, as in a statement."""
+    gas_used: int
+    """Of all blocks, gas."""
+    accounts: dict[str, Address]
+    """By name."""
+    contracts: dict[str, Address]
+    """What was deployed, by name."""
+    compilers: dict[str, str]
+    """What made the code of each contract, by name."""
+    transactions: list[TransactionBuilt]
 
 
 @dataclass(frozen=True)
