@@ -11,7 +11,8 @@ a clone. Its blocks are
 - any other: for people alone.
 
 `…` stands for whatever there is in the rest of a word or a line, a line of nothing but `…` for any lines. The comment
-`<!-- deep -->` in a page says that it takes long, `<!-- changes sources -->` that it has sources of its own to change.
+`<!-- deep -->` in a page says that it takes long, `<!-- needs PROGRAM -->` that it is for those who have a program,
+`<!-- changes sources -->` that it has sources of its own to change.
 
     python -m tests.tutorials.pages docs/tutorials/PAGE.md
 
@@ -42,6 +43,7 @@ PAGES = ROOT / "docs" / "tutorials"
 #: Stands for what varies.
 ANY = "…"
 DEEP = "<!-- deep -->"
+NEEDS = re.compile(r"<!-- needs (\S+) -->")
 CHANGES_SOURCES = "<!-- changes sources -->"
 
 _BLOCK = re.compile(
@@ -151,6 +153,7 @@ class Interpreter:
             "COLUMNS": "120",
             "NO_COLOR": "1",
             "TERM": "dumb",
+            "NO_PROXY": "127.0.0.1",  # whatever proxy there is
         }
         self._python = subprocess.Popen(
             [sys.executable, __file__],

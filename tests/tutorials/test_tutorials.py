@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.tutorials.pages import (
     CHANGES_SOURCES,
     DEEP,
+    NEEDS,
     PAGES,
     ROOT,
     PageError,
@@ -23,8 +25,12 @@ from tests.tutorials.pages import (
 
 
 def tutorial(path: Path) -> object:
-    """A page, marked where it takes long."""
-    return pytest.param(path, id=path.stem, marks=[pytest.mark.deep] if DEEP in path.read_text() else [])
+    """A page, marked where it takes long, and left out where a program is not installed that it needs."""
+    text = path.read_text()
+    marks = [pytest.mark.deep] if DEEP in text else []
+    missing = [name for name in NEEDS.findall(text) if shutil.which(name) is None]
+    skipped = [pytest.mark.skip(reason=f"{missing[0]} is not installed")] if missing else []
+    return pytest.param(path, id=path.stem, marks=[*marks, *skipped])
 
 
 @pytest.mark.parametrize("page", [tutorial(path) for path in sorted(PAGES.glob("*.md"))])
