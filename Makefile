@@ -35,7 +35,7 @@ WHEEL_CPU ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3,generic)
 
 .DELETE_ON_ERROR:
 .PHONY: help demo serve test deep deep-sample fuzz campaign lint format setup specs wheels lock pin-keys \
-	bench bench-native bench-keccak bench-opcodes bench-scaling large clean
+	docs bench bench-native bench-keccak bench-opcodes bench-scaling large clean
 
 help:
 	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
@@ -48,6 +48,7 @@ help:
 	@echo "make bench       exact costs and measured times of the workloads; also bench-native, -keccak, -opcodes, -scaling"
 	@echo "make large       prove and verify a transaction of 161 million gas, 8.2 million steps: minutes, and 8 GB of memory"
 	@echo "make wheels      build the wheels of the project, of its engine and of the verifier alone, into dist/"
+	@echo "make docs        build the documentation site into out/site/"
 	@echo "make pin-keys    generate the verifying keys that verifier/ pins, after a change of the circuits"
 	@echo "make lock        compile requirements.lock again, after a change of the dependencies"
 
@@ -110,6 +111,11 @@ large: setup
 	$(BIN)/zkevm prove examples/snailtracer-full.json --out out/snailtracer-full.proof --workers 1 --segment-memory 6144
 	$(BIN)/zkevm verify out/snailtracer-full.proof
 
+# The site refers to nothing outside of it; warnings are errors.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean --quiet
+	@echo "out/site/index.html; with a search: $(BIN)/python -m http.server --directory out/site 8281"
+
 pin-keys: setup
 	$(BIN)/python -m scripts.pin_keys
 
@@ -152,7 +158,7 @@ $(SPECS_LOCKED): tests/differential/requirements.lock $(LOCKED)
 	@touch $@
 
 lock:
-	uv pip compile pyproject.toml --extra dev --extra service --universal --python-version 3.11 --no-header --upgrade \
+	uv pip compile pyproject.toml --extra dev --extra docs --extra service --universal --python-version 3.11 --no-header --upgrade \
 		--output-file requirements.lock
 	uv pip compile tests/differential/requirements.in --universal --python-version 3.11 --no-header --upgrade \
 		--output-file tests/differential/requirements.lock

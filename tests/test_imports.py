@@ -78,8 +78,11 @@ SCRIPTS: dict[str, str] = {
     "campaign": "batches forging",
     "benchmarks": "batches workloads",
     "pin_keys": "",
-    "batch_format": "",
+    "fields": "",
     "example_queue": "",
+    "licences": "",
+    "map": "",
+    "site": "map",
     "screenshots": "",
 }
 

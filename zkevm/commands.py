@@ -21,12 +21,9 @@ from verifier.verify import CHECKS
 from zkevm import execution as api
 from zkevm.console import Advance, Output
 from zkevm.execution import Execution, ProvedSegment, Violation
-from zkevm.projects.build import build_project
-from zkevm.projects.new import Language, new_project
 from zkevm.proof import Progress
 from zkevm.proofs import readable, statement_facts
 from zkevm.reports import (
-    BuildReport,
     BusViolation,
     CheckReport,
     ConformanceReasons,
@@ -37,14 +34,12 @@ from zkevm.reports import (
     FetchReport,
     InspectBatchReport,
     InstructionCosts,
-    NewReport,
     PlannedSegment,
     ProveReport,
     SegmentProved,
     ShapeViolation,
     Statement,
     TableCosts,
-    TransactionBuilt,
     hexadecimal,
 )
 from zkevm.stages import SECONDS_PER_CASE, judge
@@ -129,64 +124,6 @@ def fetch_batch(url: str, blocks: str, out: Path, fork: str | Mapping[str, int] 
     )
     output.facts("Fetched", readable(asdict(report)))
     output.result(report)
-
-
-def make_project(folder: Path, language: Language, output: Output) -> None:
-    """Make a project, and say what comes next.
-
-    Raises:
-        ProjectError.
-    """
-    files = [str(path) for path in new_project(folder, language)]
-    for file in files:
-        output.line(f"made {file}")
-    output.line(f"\nNext: change {files[0]} and {files[1]}, then `zkevm build {folder}`")
-    output.result(NewReport(folder=str(folder), language=language, files=files))
-
-
-def build_batch(folder: Path, out: Path | None, output: Output) -> None:
-    """Make the batch of a project, write its file and report.
-
-    Raises:
-        ProjectError, UnsupportedFeature, OSError.
-    """
-    out = out or folder / "batch.json"
-    check_folder(out)
-    with output.progress("Executing") as (advance,):
-        built = build_project(folder, progress=_progress(execute=advance))
-    content = (json.dumps(built.document, indent=1) + "\n").encode()
-    write_atomically(out, content)
-    addresses = {name: hexadecimal(address) for name, address in built.contracts.items()}
-    rows = [
-        [own.block, own.transaction, own.what, own.sender, "yes" if own.succeeded else "reverts", own.gas_used]
-        for own in built.transactions
-    ]
-    output.table("Transactions", ["block", "number", "what", "by", "succeeds", "gas"], rows)
-    facts = [
-        ("chain id", str(built.batch.chain_id)),
-        ("fork", built.execution.statement.fork),
-        *((f"account {name}", address) for name, address in built.accounts.items()),
-        *((f"contract {name}", address) for name, address in built.contracts.items()),
-        *((f"compiler of {name}", compiler) for name, compiler in built.compilers.items()),
-        ("gas used", built.execution.summary.gas_used),
-        ("batch", str(out)),
-    ]
-    output.facts("Built", facts)
-    output.result(
-        BuildReport(
-            batch=str(out),
-            bytes=len(content),
-            chain_id=built.batch.chain_id,
-            fork=built.execution.statement.fork,
-            gas_used=built.execution.summary.gas_used,
-            accounts={name: hexadecimal(address) for name, address in built.accounts.items()},
-            contracts=addresses,
-            compilers=dict(built.compilers),
-            transactions=[
-                TransactionBuilt(**{**vars(own), "output": hexadecimal(own.output)}) for own in built.transactions
-            ],
-        )
-    )
 
 
 def prove_batch(

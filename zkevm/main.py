@@ -343,7 +343,7 @@ def new(
     """Make a project for a contract of your own: a source, and a plan of calls."""
     output = Output(as_json)
     with _errors(output):
-        from zkevm.commands import make_project
+        from zkevm.projects.commands import make_project
 
         make_project(folder, language.value, output)
 
@@ -360,7 +360,7 @@ def build(
     """Make the batch of a project: compile its contracts, encode and sign its calls, and try them."""
     output = Output(as_json)
     with _errors(output):
-        from zkevm.commands import build_batch
+        from zkevm.projects.commands import build_batch
 
         build_batch(folder, out, output)
 

@@ -149,6 +149,7 @@ def test_the_projects_wheel_is_complete(project_wheel: Path) -> None:
     data = [
         *(ROOT / "circuits" / "described").glob("*.json"),
         ROOT / "circuits" / "fields" / "listed.npz",
+        *(ROOT / "zkevm" / "projects" / "templates").iterdir(),
         *(path for path in (ROOT / "verifier" / "keys").rglob("*") if path.is_file()),
         *(path for path in (ROOT / "service").rglob("*") if path.is_file() and path.suffix != ".pyc"),
     ]

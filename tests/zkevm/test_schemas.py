@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import zkevm
 from executor.batch import TransactionRequest
 from executor.signing import _READERS
-from scripts import batch_format
+from scripts import fields
 from scripts.batches.nodes import reth_witness
 from scripts.batches.tokens import token_batch, write_batch
 from tests.executor.node import serving
@@ -130,7 +130,7 @@ REFUSED = [
 
 def document_examples() -> Iterator[Any]:
     """The JSON documents in the description of the batch file."""
-    for text in re.findall(r"```json\n(.*?)```", batch_format.DOCUMENT.read_text(), re.DOTALL):
+    for text in re.findall(r"```json\n(.*?)```", fields.BATCHES.read_text(), re.DOTALL):
         yield json.loads(text)
 
 
@@ -189,12 +189,11 @@ def test_the_documents_examples_do_what_it_says() -> None:
     assert creation.trace["withdrawals"]["amount"].to_pylist() == [32 * 10**9]
 
 
-def test_the_document_has_every_field() -> None:
-    """`python -m scripts.batch_format --write` brings its tables up to date."""
-    document = batch_format.DOCUMENT.read_text()
-    assert batch_format.updated(document) == document
-    known = batch_format.models(zkevm.schema("batch"))
-    assert batch_format.described(document) == set(known)
+@pytest.mark.parametrize("path", [fields.BATCHES, fields.PLANS], ids=lambda path: path.stem)
+def test_documents_have_every_field(path: Path) -> None:
+    """`python -m scripts.fields --write` brings their tables up to date."""
+    assert fields.updated(path) == path.read_text()
+    assert fields.described(path) == set(fields.known_of(path))
 
 
 # -- what commands print

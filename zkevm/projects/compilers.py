@@ -54,6 +54,7 @@ def compile_source(file: Path, folder: Path, options: Compiler) -> Compiled:
     """
     if not file.is_file():
         raise ArtifactError("there is no such file")
+    file, folder = file.resolve(), folder.resolve()  # compilers run in the folder
     if file.suffix == ".vy":
         return _vyper(file, folder, options)
     return _solc(file, folder, options)

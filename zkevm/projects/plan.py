@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from eth_utils.crypto import keccak
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from executor.forks import FORKS
 from executor.json_values import parse_data
@@ -38,7 +38,7 @@ def parse_amount(value: Any) -> int:
         amount = Decimal(number.replace("_", "")) * UNITS[unit.strip() or "wei"]
     except (InvalidOperation, KeyError):
         raise ValueError(f"{value!r} is no amount: write an integer of wei, or `0.5 ether`, `2 gwei`") from None
-    if amount < 0 or amount != amount.to_integral_value():
+    if not amount.is_finite() or amount < 0 or amount != amount.to_integral_value():
         raise ValueError(f"{value!r} is no whole number of wei")
     return int(amount)
 
@@ -67,8 +67,16 @@ def _of_transactions(value: Any) -> Any:
     return value if isinstance(value, dict) else {"transactions": value}
 
 
-Amount = Annotated[int, BeforeValidator(parse_amount), Field(lt=2**256)]
+Amount = Annotated[
+    int,
+    BeforeValidator(parse_amount),
+    Field(lt=2**256),
+    WithJsonSchema({"title": "amount", "type": ["integer", "string"]}),
+]
 """Wei."""
+
+Key = Annotated[bytes, BeforeValidator(_key), WithJsonSchema({"title": "key", "type": "string"})]
+"""Of an account, 32 bytes."""
 
 
 class _Model(BaseModel):
@@ -112,7 +120,7 @@ class Account(_Model):
 
     balance: Amount = 0
     """Before the batch."""
-    key: Annotated[bytes, BeforeValidator(_key)] | None = None
+    key: Key | None = None
     """32 bytes in hexadecimal, or env:NAME for one in the environment; by default a test key made of the name."""
 
 

@@ -115,7 +115,7 @@ def _converted(kind: str, value: Any, addresses: Mapping[str, bytes]) -> Any:
     if kind == "string":
         return value if isinstance(value, str) else str(value)
     if kind.startswith("bytes"):
-        return parse_data(value)
+        return parse_data(value, int(kind.removeprefix("bytes") or 0) or None)
     if isinstance(value, str) and re.fullmatch(r"0[xX][0-9a-fA-F]+", value):
         return int(value, 16)
     if isinstance(value, str) and value.rpartition(" ")[2] in UNITS:
