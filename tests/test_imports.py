@@ -25,7 +25,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     # Constants of the EVM, the trace and its encodings: nothing that executes.
     "circuits": tuple(f"executor.{name}" for name in EXECUTOR_MODULES),
     "verifier": ("circuits",),
-    # The proof file, the pinned keys, how large a segment may be, what it states, and the checks that it must pass.
+    # The proof file, the pinned keys, how large a segment may be, what it states, what a tree over segments states, and
+    # the checks that it must pass.
     "prover": (
         "executor",
         "circuits",
@@ -34,6 +35,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "verifier.keys",
         "verifier.sizes",
         "verifier.statement",
+        "verifier.trees",
         "verifier.verify",
     ),
     "service": ("executor", "circuits", "prover", "verifier"),

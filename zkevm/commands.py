@@ -31,6 +31,7 @@ from prover.prove import prove as prove_file
 from prover.segment import fill_segment, segment_jobs
 from prover.store import check_folder, write_atomically
 from prover.workers import Workers
+from verifier.container import read_proof
 from verifier.verify import CHECKS
 from zkevm.console import Output
 from zkevm.proofs import readable, statement_facts
@@ -229,6 +230,36 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     output.facts(f"{report.cases:,} cases", facts)
     output.result(document)
     return not report.failed
+
+
+def aggregate_proof(file: Path, out: Path, threads: int | None, store: Path | None, keep: bool, output: Output) -> None:
+    """Make one proof of all segments of a proof file, and report.
+
+    Raises:
+        ProverError, UnusableInput, OSError.
+    """
+    # Loads the engine.
+    from prover.aggregate import NodeEvent, aggregate
+
+    def note(event: NodeEvent) -> None:
+        how = "reused from the store" if event.reused else f"proved in {event.seconds:.1f} s"
+        output.note(f"{event.layer} {event.number}: {event.children} below it, {event.proof_bytes:,} bytes, {how}")
+
+    content = read_proof(file)
+    with output.progress("Aggregating") as (advance,):
+        report = aggregate(content, out, threads=threads, store=store, keep=keep, progress=advance, on_node=note)
+    facts = {
+        "segments": report.segments,
+        "nodes": len(report.nodes),
+        "reused": sum(node.reused for node in report.nodes),
+        "one_proof_bytes": report.one_proof_bytes,
+        "proof_bytes": report.proof_bytes,
+        "security_bits": report.security_bits,
+        "seconds": report.seconds,
+        "proof": str(out),
+    }
+    output.facts("Aggregated", readable(facts))
+    output.result(facts | {"tree": [asdict(node) for node in report.nodes]})
 
 
 def inspect_batch(files: Sequence[Path], plot: Path | None, output: Output) -> None:

@@ -75,6 +75,7 @@ def inspect_proof(file: Path, output: Output) -> None:
     sizes = [
         ("proof file", len(data)),
         ("segment proofs", sum(len(segment.proof) for segment in proof.segments)),
+        ("one proof", len(proof.one_proof or b"")),
         ("state witness", sum(map(len, proof.state_nodes))),
         ("codes", sum(map(len, proof.codes))),
         ("transactions", sum(len(raw) for block in proof.blocks for raw in block.transactions)),

@@ -39,9 +39,15 @@ def inspect_security(file: Path, output: Output) -> bool:
     """
     try:
         content = read_proof(file)
-        segments = decode_proof(content).segments
+        file_of_proof = decode_proof(content)
     except Invalid as error:
         raise UsageError(f"{file}: malformed proof file: {error}") from error
+    if file_of_proof.one_proof is not None:
+        raise UsageError(
+            f"{file}: one proof of all segments, of which there is no report by steps",
+            "`zkevm verify` says what all of its layers are proven to; ask for the report on the file with a proof of "
+            "each segment",
+        )
     try:
         circuits = circuits_of_segments(content)
     except Rejected as rejected:
@@ -49,6 +55,7 @@ def inspect_security(file: Path, output: Output) -> bool:
         output.result({"kind": "security", "accepted": False, "segment": None, "reason": str(rejected)})
         return False
     documents = []
+    segments = file_of_proof.segments
     for number, (segment, circuit) in enumerate(zip(segments, circuits, strict=True)):
         try:
             report, engine = _report(segment, circuit)
