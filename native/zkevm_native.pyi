@@ -207,6 +207,59 @@ class VerifiedProof:
     def log_heights(self) -> list[int | None]:
         """Base-two logarithm of each table's height, None for absent tables."""
 
+    @property
+    def cached_commits(self) -> list[list[list[int]]]:
+        """Commitments to the parts of each table that proofs may share, 8 elements each; only nodes have any."""
+
+@final
+class Aggregator:
+    """The circuits of trees of proofs over segments of one key; each is made when it is first needed, in seconds.
+
+    A leaf verifies proofs of segments, a node for leaves verifies leaves, a recursive one verifies nodes for leaves or
+    others of its own circuit. Each takes one to four children that follow each other: a node states a running hash
+    before its first segment and behind its last one, 8 elements each, in its second table. The hash of a segment is
+    that of all public values of one of its tables, ``h -> C(h, block)`` from ``(30, 0, ...)`` over blocks of 8, padded
+    with zeros; the running hash is ``h -> C(h, hash of the segment)`` (``poseidon2_chain``). Other tables have the
+    public values that are given here, or are absent.
+    """
+
+    def __new__(cls, key: VerifyingKey, table: int, constant: Sequence[tuple[int, Sequence[int]]]) -> Aggregator:
+        """For segments of a key.
+
+        Args:
+            key: of the segments.
+            table: number of the table whose public values are hashed.
+            constant: numbers of all other tables with public values, and what these are where the table is present.
+
+        Raises:
+            ParameterError: these are not the tables of the key that have public values.
+        """
+
+    def leaf_proof(self, proofs: Sequence[bytes], before: Sequence[int], threads: int) -> bytes:
+        """The proof of a leaf over segments, with the running hash before the first of them.
+
+        Raises:
+            ProofFormatError: a proof is not one of the segments' key.
+            ProvingError: one does not verify.
+            ParameterError: an argument is out of range.
+        """
+
+    def for_leaf_proof(self, proofs: Sequence[bytes], threads: int) -> bytes:
+        """The proof of a node over leaves; raises as ``leaf_proof``, and ``ProvingError`` for leaves that do not follow
+        each other."""
+
+    def recursive_proof(self, proofs: Sequence[bytes], of_itself: bool, threads: int) -> bytes:
+        """The proof of a node over nodes for leaves, or over others ``of_itself``; raises as ``for_leaf_proof``."""
+
+    def commits(self) -> dict[str, list[int]]:
+        """What proofs name the keys of ``segment``, ``leaf``, ``for_leaf`` and ``recursive`` by.
+
+        A commitment to the key's expressions, and its digest, 8 elements each.
+        """
+
+    def keys(self) -> tuple[VerifyingKey, VerifyingKey, VerifyingKey]:
+        """The keys of leaves, of nodes for leaves, and of recursive nodes."""
+
 def parameters(log_stacked_height: int) -> dict[str, Any]:
     """The protocol parameters used with this stacked height, between 11 and 24.
 

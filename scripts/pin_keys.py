@@ -1,5 +1,7 @@
 """Generate the verifying keys that `verifier/keys` pins, the listings of programs, and what is known of the circuits.
 
+Then the keys of trees of proofs, which follow from these: of their leaves, and of the nodes above.
+
 Run after every change of a circuit: `python -m scripts.pin_keys`. With `--check` nothing is written; the exit status
 says whether the pinned keys are the ones the circuits generate.
 """
@@ -18,7 +20,7 @@ from circuits.air.circuit import Circuit
 from circuits.fields import listings
 from circuits.statement import CIRCUIT_VERSION
 from executor.forks import CIRCUIT_FORKS
-from verifier import keys
+from verifier import keys, trees
 
 
 def generate(circuit: Circuit, heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) -> tuple[keys.Manifest, bytes]:
@@ -48,6 +50,37 @@ def generate(circuit: Circuit, heights: Iterable[int] = keys.SUPPORTED_HEIGHTS) 
     return keys.Manifest(CIRCUIT_VERSION, circuit.digest, tuple(circuit.names), tuple(entries)), shared
 
 
+def generate_nodes(sets: Iterable[tuple[str, int]]) -> tuple[trees.Nodes, bytes]:
+    """Generate the keys of trees of proofs, from the pinned keys of segments.
+
+    Args:
+        sets: key sets and stacked heights (log2) of segments.
+
+    Returns:
+        What is pinned of trees, and the encoding of the key of recursive nodes.
+
+    Raises:
+        ValueError: nodes above leaves are not the same for all segments, or proven to fewer than 100 bits.
+    """
+    leaves: dict[tuple[str, int], trees.Leaves] = {}
+    found: set[tuple[trees.Commit, trees.Commit, bytes, float]] = set()
+    for fork, height in sets:
+        key = zkevm_native.VerifyingKey.from_bytes(keys.encoding(fork, height), known=True)
+        table, constant = trees.stated_tables(keys.manifest(fork).tables)
+        made = zkevm_native.Aggregator(key, table, constant)
+        commits = {name: tuple(commit) for name, commit in made.commits().items()}
+        leaf, for_leaf, recursive = made.keys()
+        bits = min(k.security()["total"] for k in (key, leaf))
+        inner_bits = min(k.security()["total"] for k in (for_leaf, recursive))
+        leaves[fork, height] = trees.Leaves(commits["segment"], commits["leaf"], bits)
+        found.add((commits["for_leaf"], commits["recursive"], recursive.to_bytes(), inner_bits))
+        if min(bits, inner_bits) < zkevm_native.SECURITY_BITS:
+            raise ValueError(f"{fork}, log stacked height {height}: a tree is proven to {min(bits, inner_bits)} bits")
+    ((own, itself, encoding, bits),) = found
+    digest = bytes(zkevm_native.VerifyingKey.from_bytes(encoding, known=True).digest).hex()
+    return trees.Nodes(digest, hashlib.sha256(encoding).hexdigest(), own, itself, bits, leaves), encoding
+
+
 def main() -> int:
     """Write the keys, or compare them. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,6 +101,13 @@ def main() -> int:
         for entry in manifest.keys:
             print(f"{fork.name}, log stacked height {entry.log_stacked_height}: digest {entry.digest}")
         print(f"{fork.name}/{keys.CIRCUIT}: {len(shared):,} bytes")
+    every = [(circuit, height) for circuit in trees.CIRCUITS for height in trees.HEIGHTS]
+    nodes, encoding = generate_nodes(every)
+    if arguments.check:
+        current &= nodes == trees.pinned()
+    else:
+        trees.write(nodes, encoding)
+        print(f"{trees.NODE_FOLDER}: digest {nodes.digest}, {nodes.security_bits:.2f} bits")
     if arguments.check:
         current &= {n: found.messages() for n, found in listings.listed().items()} == listings.assembled()
         print("the pinned keys are current" if current else "the pinned keys are not those of the circuits")

@@ -26,7 +26,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "circuits": tuple(f"executor.{name}" for name in EXECUTOR_MODULES),
     # Beside the circuits the base of all errors.
     "verifier": ("circuits", "executor.errors"),
-    # The proof file, the pinned keys, how large a segment may be, what it states, and the checks that it must pass.
+    # The proof file, the pinned keys, how large a segment may be, what it states, what a tree over segments states, and
+    # the checks that it must pass.
     "prover": (
         "executor",
         "circuits",
@@ -35,6 +36,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "verifier.keys",
         "verifier.sizes",
         "verifier.statement",
+        "verifier.trees",
         "verifier.verify",
     ),
     "service": ("executor", "circuits", "prover", "verifier"),

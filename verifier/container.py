@@ -3,6 +3,8 @@
     b"ZKEVM" || version (1 byte) || rlp([statement, parent header, blocks, leaf keys, codes, state nodes, receipts,
     segments])
 
+    b"ZKEVM" || version of one proof (1 byte) || rlp([..., segments, one proof])
+
     statement     [chain id, fork, pre root, post root, first number, first hash, last number, last hash,
                    transactions commitment, receipts commitment, gas used]
     parent header RLP of the header before the first block, as a string
@@ -21,6 +23,9 @@
                    all big-endian
     writes        one string, 48 bytes for each: scope (4), leaf (4), value (32), nonce (8), big-endian
     code writes   one string, 40 bytes for each: scope (4), leaf (4), code hash (32), big-endian
+
+In the second form all segments have one proof together, the engine's encoding of a node (`verifier.trees`), and their
+own proofs are empty.
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
@@ -45,6 +50,7 @@ from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
 VERSION: Final = 6
+ONE_PROOF_VERSION: Final = 7
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
@@ -52,6 +58,7 @@ MAX_PARENT_HEADER_BYTES: Final = MAX_HEADER_BYTES + MAX_PARENT_EXTRA_DATA_BYTES
 MAX_TRANSACTION_BYTES: Final = 2**24  # 2**22 bytes of calldata and 2**16 addresses and keys take less than 8 MB
 MAX_NODE_BYTES: Final = 1024  # a full branch of the state trie takes 532 bytes
 MAX_SEGMENT_PROOF_BYTES: Final = 64 * 2**20
+MAX_ONE_PROOF_BYTES: Final = 2**20  # a third of it is taken
 MAX_FORK_BYTES: Final = 256  # all seven forks with times of 20 digits take 201
 MAX_LEAVES: Final = 2**20
 MAX_CODE_BYTES: Final = 2**20  # EIP-170 allows 24,576; a genesis may hold more
@@ -320,7 +327,10 @@ class SegmentRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProofFile:
-    """A proof file, decoded but not judged. `state_nodes` may come in any order and is sorted by `encode_proof`."""
+    """A proof file, decoded but not judged. `state_nodes` may come in any order and is sorted by `encode_proof`.
+
+    `one_proof` is that of all segments together, which have none of their own; None where each has its own.
+    """
 
     statement: BatchStatement
     parent_header: bytes
@@ -330,6 +340,7 @@ class ProofFile:
     state_nodes: tuple[bytes, ...]
     receipts: tuple[ReceiptRecord, ...]
     segments: tuple[SegmentRecord, ...]
+    one_proof: bytes | memoryview | None = None
 
 
 def _uint(value: int) -> bytes:
@@ -369,16 +380,23 @@ def encode_proof(file: ProofFile) -> bytes:
             for segment in file.segments
         ],
     ]
+    if file.one_proof is not None:
+        body.append(bytes(file.one_proof))
     encoded: bytes = rlp.encode(body)
-    return MAGIC + bytes([VERSION]) + encoded
+    return MAGIC + bytes([VERSION if file.one_proof is None else ONE_PROOF_VERSION]) + encoded
 
 
-def _check_start(start: bytes) -> None:
+def _check_start(start: bytes) -> int:
+    """The version that a proof file starts with."""
     if start[: len(MAGIC)] != MAGIC:
         raise UnusableInput("not a proof file: it does not start with the magic number")
     version = start[len(MAGIC) : len(MAGIC) + 1]
-    if version != bytes([VERSION]):
-        raise UnusableInput(f"proof file of version {version.hex() or 'none'}; this verifier reads version {VERSION}")
+    if version not in (bytes([VERSION]), bytes([ONE_PROOF_VERSION])):
+        raise UnusableInput(
+            f"proof file of version {version.hex() or 'none'}; this verifier reads versions {VERSION} and "
+            f"{ONE_PROOF_VERSION}"
+        )
+    return version[0]
 
 
 def read_proof(path: Path) -> bytes:
@@ -535,7 +553,7 @@ def decode_proof(data: bytes) -> ProofFile:
         UnusableInput: wrong magic number or version.
         Invalid: anything malformed, with the place.
     """
-    _check_start(data[: len(MAGIC) + 1])
+    version = _check_start(data[: len(MAGIC) + 1])
     if len(data) > MAX_FILE_BYTES:
         raise Invalid(f"{len(data)} bytes, at most {MAX_FILE_BYTES} allowed")
     outer = RlpReader(data, offset=len(MAGIC) + 1)
@@ -553,6 +571,11 @@ def decode_proof(data: bytes) -> ProofFile:
         state_nodes=_state_nodes(body.list("state nodes")),
         receipts=_receipts(body.list("receipts")),
         segments=_segments(body.list("segments")),
+        one_proof=None if version == VERSION else body.view("one proof", MAX_ONE_PROOF_BYTES),
     )
+    if file.one_proof is not None:
+        for number, segment in enumerate(file.segments):
+            if len(segment.proof):
+                raise Invalid(f"segment {number} has a proof beside the one proof of all")
     body.finish("proof file")
     return file

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from verifier.errors import Invalid
+from verifier.errors import Invalid, UnusableInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,13 @@ class VerifiedSegment:
         public_values: of each table of the key; empty for one without rows.
         log_heights: of each table, None for one without rows.
         security_bits: proven at these heights.
+        cached_commits: to the parts of each table that its proofs may share, 8 elements each; no segment has any.
     """
 
     public_values: Sequence[Sequence[int]]
     log_heights: Sequence[int | None]
     security_bits: float
+    cached_commits: Sequence[Sequence[Sequence[int]]] = ()
 
 
 class VerifyingKey(Protocol):
@@ -68,7 +70,7 @@ class NativeKey:
         except self._native.EngineError as error:
             raise Invalid(f"the engine refuses the proof: {error}") from error
         bits = float(self._key.security(verified.log_heights)["total"])
-        return VerifiedSegment(verified.public_values, verified.log_heights, bits)
+        return VerifiedSegment(verified.public_values, verified.log_heights, bits, verified.cached_commits)
 
 
 class PythonKey:
@@ -95,6 +97,21 @@ class PythonKey:
 
 ENGINES: Final[Mapping[str, Callable[[bytes], VerifyingKey]]] = {"native": NativeKey, "python": PythonKey}
 """How each engine decodes a key that is known by a hash of its encoding; raises `Invalid` for what is no key."""
+
+
+def node_key(encoding: bytes, engine: str) -> VerifyingKey:
+    """The key of nodes of a tree of proofs, which is known by a hash of its encoding.
+
+    Raises:
+        Invalid: for what is no key.
+        UnusableInput: the engine has none.
+    """
+    if engine != "native":
+        raise UnusableInput(
+            f"the engine {engine!r} does not verify the one proof of several segments; use --engine native, or prove "
+            "the batch without `zkevm aggregate`"
+        )
+    return NativeKey(encoding)
 
 
 def native_is_installed() -> bool:

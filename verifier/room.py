@@ -103,14 +103,17 @@ def check_write_room(segments: Sequence[SegmentRecord], proved: Sequence[ProvedS
 
 
 def check_code_use(
-    codes: Sequence[bytes], state: BatchState, segments: Sequence[SegmentRecord], proved: Sequence[ProvedSegment]
+    codes: Sequence[bytes],
+    state: BatchState,
+    segments: Sequence[SegmentRecord],
+    proved: Sequence[ProvedSegment] | None,
 ) -> None:
     """Check that each code is an account's, or one of as many as creations may have had and left to nobody.
 
     Args:
         codes: of the leaves of that kind, in order, with the hashes that `check_keys` has compared.
         state: before the batch.
-        segments, proved: with the codes that are written, and the rows of their tables.
+        segments, proved: with the codes that are written, and the rows of their tables; None where these are not known.
 
     Raises:
         Invalid: if there is one more, or a longer one.
@@ -123,8 +126,11 @@ def check_code_use(
         for code, code_hash in zip(codes, hashes, strict=True)
         if code_hash not in owned and not is_delegation(code)
     ]
-    longest, room = max(map(len, passing), default=0), _rows(proved, CREATION_TABLES)
+    longest = max(map(len, passing), default=0)
     if longest > MAX_CREATION_BYTES:
         raise Invalid(f"a code of {longest:,} bytes that no account has")
+    if proved is None:
+        return
+    room = _rows(proved, CREATION_TABLES)
     if len(passing) > room:
         raise Invalid(f"{len(passing):,} codes that no account has, of which the segments create {room:,} at most")

@@ -39,6 +39,7 @@ from verifier.segments import (
     check_runs,
     check_stated,
     check_system_codes,
+    check_whole,
     check_writes,
     circuits_of,
     expected_public_values,
@@ -50,6 +51,7 @@ from verifier.state import BatchState, check_keys
 from verifier.statement import BatchStatement, lists_commitment
 from verifier.system_contracts import system_contracts, written_contracts
 from verifier.transactions import Transaction, check_inclusion, decode_transaction
+from verifier.trees import ProvedBatch, check_chain, leaves_of, verify_tree
 from verifier.tries import StateTrie, ordered_root
 from verifier.withdrawals import Withdrawal, check_withdrawals
 
@@ -78,18 +80,19 @@ CHECKS: Final = (
     Check("statement", "every field of the statement is the one the blocks give, and the one that is expected"),
     Check("witness", "the nodes of the pre-state are those of tries under the parent's state root"),
     Check("segments", "the segments cover all operations in order, each those of one circuit"),
-    Check("proofs", "each segment's proof verifies with the pinned key of its circuit and size"),
-    Check("leaves", "the leaves are no more than segments touch, sorted, each once; codes and block hashes are theirs"),
+    Check("proofs", "each segment's proof, or the one of all, verifies with the pinned key of its circuit and size"),
+    Check("leaves", "the leaves are sorted, each once; codes and block hashes are theirs"),
     Check("pre-state", "the values of accounts and slots before the batch are those under the parent's state root"),
-    Check("writes", "each segment writes to accounts and slots in its time only, no more than its tables have"),
-    Check("codes", "each code is one of an account, or has come and gone with a creation"),
+    Check("writes", "each segment writes to accounts and slots in its time only"),
+    Check("codes", "each code is one of an account, or may have come and gone with a creation"),
     Check("state roots", "the writes of each block, made to the tries, give the state root of its header"),
-    Check("commitments", "what each proof states is what follows from the operations, receipts, writes and leaves"),
+    Check("commitments", "what the proofs state is what follows from the operations, receipts, writes and leaves"),
 )
 """Every check a proof must pass. What each segment's proof establishes is written in `circuits/`.
 
-Proofs come before all that costs as much as a file is long: how much of it the segments can have use for follows from
-the heights of their tables, which are facts then.
+Proofs come before all that costs as much as a file is long: how many leaves, writes and codes segments can have use for
+follows from the heights of their tables, which are facts then; no more are accepted. One proof of all segments says
+nothing of these heights, so that a file with one may list as many as its format allows.
 """
 
 
@@ -265,6 +268,10 @@ class _Plan:
     circuits: list[str]
 
 
+_Proved = Sequence[ProvedSegment] | ProvedBatch
+"""What is known of each segment, or of all together from their one proof."""
+
+
 def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> _Plan:
     file = run("format", decode_proof, proof)
     parent, headers, forks = run("headers", _headers, file)
@@ -282,8 +289,8 @@ def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | byt
     return _Plan(file, headers, forks, transactions, trie, written, hashes, operations, circuits)
 
 
-def _contents(plan: _Plan, proved: Sequence[ProvedSegment], run: _Run) -> list[Stated]:
-    """Make the checks behind that of the proofs; returns what each proof must state."""
+def _contents(plan: _Plan, proved: _Proved, run: _Run) -> list[Stated]:
+    """Make the checks behind that of the proofs; returns what each segment must state."""
     file, operations = plan.file, plan.operations
     run("leaves", _leaves, plan, proved)
     state = run("pre-state", BatchState, plan.trie, file.state_keys, file.codes, plan.hashes)
@@ -305,7 +312,11 @@ def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | b
         transactions=len(file.receipts),
         segments=len(file.segments),
         unprotected=sum(not transaction.protected for block in plan.transactions for transaction in block),
-        security_bits=min((segment.security_bits for segment in proved), default=None),
+        security_bits=(
+            proved.security_bits
+            if isinstance(proved, ProvedBatch)
+            else min((segment.security_bits for segment in proved), default=None)
+        ),
         proof_bytes=len(proof),
         checks=tuple(run.results),
     )
@@ -399,14 +410,21 @@ def _segments(
     operations = operations_of(contents, file.statement.chain_id, written)
     check_plan(file.segments, len(operations))
     circuits = circuits_of(file.segments, operations, [block.fork for block in contents])
-    for segment, circuit in zip(file.segments, circuits, strict=True):
-        keys.load(circuit, segment.log_stacked_height, engine)
     if len(operations) and not file.state_keys:
         raise Invalid("operations without any account")
+    if file.one_proof is not None:
+        check_whole(file.segments)
+        leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
+        return operations, circuits
+    for segment, circuit in zip(file.segments, circuits, strict=True):
+        keys.load(circuit, segment.log_stacked_height, engine)
     return operations, circuits
 
 
-def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[int, int], None]) -> list[ProvedSegment]:
+def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[int, int], None]) -> _Proved:
+    if file.one_proof is not None:
+        leaves = leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
+        return verify_tree(bytes(file.one_proof), leaves, engine)
     proved = []
     for number, (segment, circuit) in enumerate(zip(file.segments, circuits, strict=True)):
         try:
@@ -418,25 +436,25 @@ def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[i
     return proved
 
 
-def _leaves(plan: _Plan, proved: Sequence[ProvedSegment]) -> None:
+def _leaves(plan: _Plan, proved: _Proved) -> None:
     file = plan.file
-    called = {address for fork in plan.forks for address in system_contracts(fork)}
-    check_leaf_room(file.state_keys, proved, len(called))
+    if not isinstance(proved, ProvedBatch):
+        called = {address for fork in plan.forks for address in system_contracts(fork)}
+        check_leaf_room(file.state_keys, proved, len(called))
     check_keys(file.state_keys, file.codes, plan.hashes)
 
 
-def _writes(plan: _Plan, state: BatchState, proved: Sequence[ProvedSegment]) -> None:
+def _writes(plan: _Plan, state: BatchState, proved: _Proved) -> None:
     segments = plan.file.segments
-    check_write_room(segments, proved)
+    if not isinstance(proved, ProvedBatch):
+        check_write_room(segments, proved)
     check_writes(segments, plan.operations, state)
     check_system_codes(segments, plan.operations, state, plan.forks, plan.written, plan.file.codes)
 
 
-def _codes(
-    file: ProofFile, state: BatchState, operations: Operations, proved: Sequence[ProvedSegment]
-) -> AccessTree | None:
+def _codes(file: ProofFile, state: BatchState, operations: Operations, proved: _Proved) -> AccessTree | None:
     """The access tree before the operations, where there are any: all that is hashed in it has been counted."""
-    check_code_use(file.codes, state, file.segments, proved)
+    check_code_use(file.codes, state, file.segments, None if isinstance(proved, ProvedBatch) else proved)
     return AccessTree(state) if len(operations) else None
 
 
@@ -495,12 +513,13 @@ def _statement(
             raise Invalid(f"{name.replace('_', ' ')} is {stated_}, expected is {value_}")
 
 
-def _commitments(
-    file: ProofFile, operations: Operations, tree: AccessTree | None, proved: Sequence[ProvedSegment]
-) -> list[Stated]:
+def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | None, proved: _Proved) -> list[Stated]:
     if tree is None:
         return []
     receipts = receipts_chain(file.receipts, operations)
     expected = expected_public_values(file.segments, operations.chain, receipts, tree)
-    check_stated(proved, expected)
+    if isinstance(proved, ProvedBatch):
+        check_chain(proved, expected)
+    else:
+        check_stated(proved, expected)
     return expected

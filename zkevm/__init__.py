@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from executor.fetch import Fetched
     from executor.limits import Limits
+    from prover.aggregate import NodeEvent
     from prover.attribution import ContractCost, TransactionCost
     from prover.costs import InstructionCost, TableCost
     from prover.errors import ClusterError, CostError, ProverError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from verifier.verify import CheckResult, VerificationReport
     from zkevm.errors import UsageError
     from zkevm.execution import (
+        AggregatedProof,
         By,
         CheckReport,
         Costs,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         ProvedSegment,
         Summary,
         Violation,
+        aggregate,
         execute,
         fetch,
         prove,
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from zkevm.trace import Trace, read_trace
 
 __all__ = [
+    "AggregatedProof",
     "Batch",
     "BatchError",
     "BatchStatement",
@@ -83,6 +87,7 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "MissingState",
+    "NodeEvent",
     "Progress",
     "ProjectError",
     "Proof",
@@ -106,6 +111,7 @@ __all__ = [
     "Violation",
     "Workers",
     "ZkevmError",
+    "aggregate",
     "build_project",
     "execute",
     "fetch",
@@ -124,6 +130,7 @@ _HOMES = {
     "executor.errors": "BatchError LimitExceeded MissingState TraceFileError UnsupportedFeature ZkevmError",
     "executor.fetch": "Fetched",
     "executor.limits": "Limits",
+    "prover.aggregate": "NodeEvent",
     "prover.attribution": "ContractCost TransactionCost",
     "prover.costs": "InstructionCost TableCost",
     "prover.errors": "ClusterError CostError ProverError",
@@ -134,7 +141,8 @@ _HOMES = {
     "verifier.verify": "CheckResult VerificationReport",
     "zkevm.errors": "UsageError",
     "zkevm.execution": (
-        "By CheckReport Costs Execution ProvedBatch ProvedSegment Summary Violation execute fetch prove read_batch"
+        "AggregatedProof By CheckReport Costs Execution ProvedBatch ProvedSegment Summary Violation aggregate execute "
+        "fetch prove read_batch"
     ),
     "zkevm.projects.build": "BuiltBatch BuiltTransaction build_project",
     "zkevm.projects.errors": "ProjectError",

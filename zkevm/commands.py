@@ -12,6 +12,7 @@ from circuits.air.checker import BusFinding, ConstraintFinding, ShapeFinding
 from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
 from executor.limits import NO_LIMITS, Limits
+from prover.aggregate import NodeEvent
 from prover.costs import Costs
 from prover.planner import Budget, SegmentPlan
 from prover.plots import plot_costs
@@ -24,6 +25,7 @@ from zkevm.execution import Execution, ProvedSegment, Violation
 from zkevm.proof import Progress
 from zkevm.proofs import readable, statement_facts
 from zkevm.reports import (
+    AggregateReport,
     BusViolation,
     CheckReport,
     ConformanceReasons,
@@ -34,6 +36,7 @@ from zkevm.reports import (
     FetchReport,
     InspectBatchReport,
     InstructionCosts,
+    NodeOfTree,
     PlannedSegment,
     ProveReport,
     SegmentProved,
@@ -229,6 +232,38 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     output.facts(f"{report.cases:,} cases", [("stage", stage), *outcomes, ("seconds", report.seconds)])
     output.result(ConformanceReport(**document | {"reasons": ConformanceReasons(**document["reasons"])}))
     return not report.failed
+
+
+def aggregate_proof(file: Path, out: Path, threads: int | None, store: Path | None, keep: bool, output: Output) -> None:
+    """Make one proof of all segments of a proof file, and report.
+
+    Raises:
+        ProverError, UnusableInput, OSError.
+    """
+
+    def note(node: NodeEvent) -> None:
+        how = "reused from the store" if node.reused else f"proved in {node.seconds:.1f} s"
+        output.note(f"{node.layer} {node.number}: {node.children} below it, {node.proof_bytes:,} bytes, {how}")
+
+    with output.progress("Aggregating") as (advance,):
+        made = api.aggregate(
+            file, out, threads=threads, store=store, keep=keep, progress=_progress(aggregate=advance), on_node=note
+        )
+    report = AggregateReport(
+        segments=len(made.proof.segments),
+        nodes=len(made.nodes),
+        reused=sum(node.reused for node in made.nodes),
+        one_proof_bytes=made.proof.sizes["one proof"],
+        proof_bytes=len(made.proof.content),
+        security_bits=made.security_bits,
+        seconds=made.seconds,
+        proof=str(out),
+        tree=[NodeOfTree(**asdict(node)) for node in made.nodes],
+    )
+    facts = report.to_dict()
+    del facts["tree"]
+    output.facts("Aggregated", readable(facts))
+    output.result(report)
 
 
 def inspect_batch(files: Sequence[Path], plot: Path | None, output: Output) -> None:

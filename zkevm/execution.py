@@ -38,11 +38,12 @@ from prover.store import check_folder
 from prover.workers import Workers
 from verifier.statement import BatchStatement
 from verifier.verify import CheckResult
-from zkevm.proof import Progress, Proof
+from zkevm.proof import Progress, Proof, read_proof
 from zkevm.trace import Trace
 
 if TYPE_CHECKING:
     from executor.fetch import Fetched
+    from prover.aggregate import NodeEvent
 
 By = Literal["table", "instruction", "transaction", "contract"]
 """What costs are listed by."""
@@ -125,6 +126,69 @@ def prove(
     return execution.prove(
         out, workers=workers, budget=budget, store=store, keep=keep, progress=progress, on_segment=on_segment
     )
+
+
+def aggregate(
+    proof: Proof | str | Path | bytes,
+    out: str | Path,
+    *,
+    threads: int | None = None,
+    store: str | Path | None = None,
+    keep: bool = False,
+    progress: Progress | None = None,
+    on_node: Callable[[NodeEvent], None] | None = None,
+) -> AggregatedProof:
+    """Make one proof of all segments of a proof, and write the file that has it.
+
+    A run that was killed goes on from its finished nodes when it is started again.
+
+    Args:
+        proof: with a proof of each segment. It is verified first.
+        out: the file to write; replaced in one step when it is complete.
+        threads: of the prover; None: one for each core.
+        store: folder of finished nodes; None: beside the file, with `.nodes` behind its name.
+        keep: leave the nodes in the store.
+        progress: called with `aggregate` after every node.
+        on_node: called with every node when it is finished.
+
+    Raises:
+        UnusableInput: it is no proof file of this version.
+        ProverError: it is refused, or has segments of which there is no one proof.
+        OSError: the file or the store cannot be written to.
+    """
+    # Loads the engine.
+    from prover.aggregate import aggregate as make
+
+    if not isinstance(proof, Proof):
+        proof = read_proof(proof)
+    path = Path(out)
+    report = make(
+        proof.content,
+        path,
+        threads=threads,
+        store=None if store is None else Path(store),
+        keep=keep,
+        progress=_of_phase("aggregate", progress),
+        on_node=on_node or (lambda node: None),
+    )
+    return AggregatedProof(read_proof(path), tuple(report.nodes), report.security_bits, report.seconds)
+
+
+@dataclass(frozen=True)
+class AggregatedProof:
+    """One proof of all segments of a batch, made and written.
+
+    Attributes:
+        proof: the file.
+        nodes: of the tree of proofs, in the order in which they were finished.
+        security_bits: the least proven security of all layers, bits.
+        seconds: to make the nodes.
+    """
+
+    proof: Proof
+    nodes: tuple[NodeEvent, ...]
+    security_bits: float
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -263,6 +263,32 @@ def prove(
         prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, output)
 
 
+@app.command()
+def aggregate(
+    proof: Annotated[
+        Path,
+        typer.Argument(metavar="PROOF", help="A proof file with a proof of each segment.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="PROOF", help="The proof file to write.", show_default=False)],
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, max=1024, help="Threads of the prover.", show_default="one per core"),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="Folder of finished nodes.", show_default="PROOF.nodes"),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the nodes when the proof is written.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make one proof of all segments of a proof file, of the same size whatever it proves."""
+    output = Output(as_json)
+    with _errors(output):
+        from zkevm.commands import aggregate_proof
+
+        aggregate_proof(proof, out, threads, store, keep, output)
+
+
 app.command()(verify)
 
 

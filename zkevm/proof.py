@@ -71,6 +71,7 @@ class Proof:
         sizes = {
             "proof file": len(self.content),
             "segment proofs": sum(len(segment.proof) for segment in file.segments),
+            "one proof": len(file.one_proof or b""),
             "state witness": sum(map(len, file.state_nodes)),
             "codes": sum(map(len, file.codes)),
             "transactions": sum(map(len, transactions)),
@@ -159,7 +160,7 @@ class SegmentSummary:
             `end - 1`, numbered through the batch.
         log_stacked_height: parameter of the engine, which selects the verifying key.
         writes: to accounts, slots and codes that it leaves.
-        proof_bytes: size of its proof.
+        proof_bytes: size of its proof; 0 where all segments have one.
     """
 
     first_operation: int

@@ -323,6 +323,45 @@ class CheckMade(Described):
 
 
 @dataclass(frozen=True)
+class NodeOfTree(Described):
+    """A node of the tree of proofs."""
+
+    layer: Literal["leaf", "node for leaves", "recursive node"]
+    number: int
+    """Within its layer, from 0."""
+    children: int
+    """How many it verifies."""
+    proof_bytes: int
+    seconds: float
+    """To make it; 0 where it was in the store."""
+    reused: bool
+    """Whether it was."""
+
+
+@dataclass(frozen=True)
+class AggregateReport(Described):
+    """`zkevm aggregate`."""
+
+    segments: int
+    """How many the one proof is of."""
+    nodes: int
+    """Of the tree."""
+    reused: int
+    """Nodes that were in the store."""
+    one_proof_bytes: int
+    proof_bytes: int
+    """Of the file."""
+    security_bits: float
+    """The least proven security of all layers, bits."""
+    seconds: float
+    """To make the nodes."""
+    proof: str
+    """The file."""
+    tree: list[NodeOfTree]
+    """In the order in which they were finished."""
+
+
+@dataclass(frozen=True)
 class AcceptedReport(Described):
     """`zkevm verify` of a proof that is accepted."""
 
@@ -470,6 +509,9 @@ class ProofBytes(Described):
 
     proof_file: int
     segment_proofs: int
+    """Of all segments together; 0 where they have one proof."""
+    one_proof: int
+    """The one proof of all segments; 0 where each has its own."""
     state_witness: int
     codes: int
     transactions: int

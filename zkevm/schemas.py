@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from executor.batch import BatchFile
 from zkevm.reports import (
     AcceptedReport,
+    AggregateReport,
     BuildReport,
     CheckReport,
     ConformanceReport,
@@ -39,6 +40,7 @@ Report = (
     | NewReport
     | BuildReport
     | ProveReport
+    | AggregateReport
     | AcceptedReport
     | RejectedReport
     | InspectBatchReport

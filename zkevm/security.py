@@ -13,6 +13,7 @@ from verifier.swirl.key import decode
 from verifier.swirl.security import SecurityReport, security
 from verifier.verify import circuits_of_segments
 from zkevm.console import Output
+from zkevm.errors import UsageError
 from zkevm.reports import RefusedSecurityReport, SegmentSecurity
 from zkevm.reports import SecurityReport as Document
 
@@ -39,9 +40,15 @@ def inspect_security(file: Path, output: Output) -> bool:
     """
     try:
         content = read_proof(file)
-        segments = decode_proof(content).segments
+        file_of_proof = decode_proof(content)
     except Invalid as error:
         raise UnusableInput(f"{file}: malformed proof file: {error}") from error
+    if file_of_proof.one_proof is not None:
+        raise UsageError(
+            f"{file}: one proof of all segments, of which there is no report by steps",
+            "`zkevm verify` says what all of its layers are proven to; ask for the report on the file with a proof of "
+            "each segment",
+        )
     try:
         circuits = circuits_of_segments(content)
     except Rejected as rejected:
@@ -49,6 +56,7 @@ def inspect_security(file: Path, output: Output) -> bool:
         output.result(RefusedSecurityReport("security", False, None, str(rejected)))
         return False
     documents = []
+    segments = file_of_proof.segments
     for number, (segment, circuit) in enumerate(zip(segments, circuits, strict=True)):
         try:
             report, engine = _report(segment, circuit)

@@ -16,7 +16,7 @@ use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 use openvm_stark_backend::prover::{
     DeviceDataTransporter, DeviceMultiStarkProvingKey, DeviceStarkProvingKey,
 };
-use openvm_stark_backend::{AirRef, StarkEngine, StarkProtocolConfig};
+use openvm_stark_backend::{AirRef, StarkEngine, StarkProtocolConfig, SystemParams};
 use openvm_stark_sdk::config::baby_bear_poseidon2::{Digest, F};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -36,6 +36,10 @@ pub const MAX_KEY_BYTES: usize = 256 << 20;
 /// Names this layout. What follows is `log_stacked_height` as four little-endian bytes, then the
 /// engine's key in postcard form, which begins with the parameters.
 const MAGIC: &[u8; 8] = b"ZKVKEY01";
+
+/// Names the layout of keys of nodes of a tree, which all have the same parameters. What follows is the key in postcard
+/// form.
+const NODE_MAGIC: &[u8; 8] = b"ZKVNODE1";
 
 /// Version under which the engine hashes a key (its proof codec version).
 const CODEC_VERSION: u32 = 3;
@@ -97,9 +101,14 @@ fn require_security(key: &MultiStarkVerifyingKey<Config>) -> Result<(), String> 
 
 impl VerifyingKey {
     pub fn encode(&self) -> Vec<u8> {
-        let height = self.inner.inner.params.log_stacked_height() as u32;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(height.to_le_bytes());
+        let params = &self.inner.inner.params;
+        let mut bytes;
+        if encoded_params(params) == encoded_params(&params::node_params()) {
+            bytes = NODE_MAGIC.to_vec();
+        } else {
+            bytes = MAGIC.to_vec();
+            bytes.extend((params.log_stacked_height() as u32).to_le_bytes());
+        }
         postcard::to_extend(&*self.inner, bytes).expect("a vector accepts every byte")
     }
 
@@ -113,6 +122,9 @@ impl VerifyingKey {
                 bytes.len()
             )));
         }
+        if let Some(body) = bytes.strip_prefix(NODE_MAGIC) {
+            return Self::decode_node(body, known);
+        }
         let body = bytes
             .strip_prefix(MAGIC)
             .ok_or_else(|| fail(format_args!("not a verifying key of this version")))?;
@@ -121,9 +133,8 @@ impl VerifyingKey {
             .ok_or_else(|| fail(format_args!("truncated header")))?;
         let engine = params::engine(u32::from_le_bytes(*height) as usize)
             .map_err(|failure| fail(format_args!("{}", failure.message)))?;
-        let prefix = postcard::to_allocvec(engine.params()).expect("parameters are plain numbers");
         let rest = body
-            .strip_prefix(prefix.as_slice())
+            .strip_prefix(encoded_params(engine.params()).as_slice())
             .ok_or_else(|| fail(format_args!("the parameters are not those of this height")))?;
         if !known {
             outline::check(rest).map_err(|text| fail(format_args!("{text}")))?;
@@ -160,12 +171,36 @@ impl VerifyingKey {
         Ok(key)
     }
 
+    /// Reads the key of a node. It has tables that circuits of this crate's documents have not, so that there is no telling
+    /// a good one from a bad one but by the hash of its encoding.
+    fn decode_node(body: &[u8], known: bool) -> Outcome<Self> {
+        let fail = |text: &str| Kind::KeyFormat.failure(text);
+        if !known {
+            return Err(fail("the key of a node that is not known"));
+        }
+        let params = params::node_params();
+        if !body.starts_with(&encoded_params(&params)) {
+            return Err(fail("the parameters are not those of nodes"));
+        }
+        let inner: MultiStarkVerifyingKey<Config> =
+            postcard::from_bytes(body).map_err(|error| fail(&error.to_string()))?;
+        Ok(Self {
+            engine: Engine::new(params),
+            inner: Arc::new(inner),
+        })
+    }
+
     fn digest_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(32);
         Config::encode_digest(&self.inner.pre_hash, &mut bytes)
             .expect("a vector accepts every byte");
         bytes
     }
+}
+
+/// Parameters as they stand at the beginning of a key in postcard form.
+fn encoded_params(params: &SystemParams) -> Vec<u8> {
+    postcard::to_allocvec(params).expect("parameters are plain numbers")
 }
 
 /// The hash of a key as the engine's key generation computes it.

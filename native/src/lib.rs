@@ -3,6 +3,8 @@
 //! Circuits arrive as data and traces as arrays of integers; this crate knows nothing of what they
 //! mean. Everything Python can reach is wrapped so that no engine panic crosses the boundary.
 
+#[cfg(feature = "aggregation")]
+mod aggregation;
 mod air;
 mod baseline;
 mod device;
@@ -44,6 +46,8 @@ fn zkevm_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<keys::ProvingKey>()?;
     module.add_class::<keys::VerifyingKey>()?;
     module.add_class::<verify::VerifiedProof>()?;
+    #[cfg(feature = "aggregation")]
+    module.add_class::<aggregation::Aggregator>()?;
     module.add_function(wrap_pyfunction!(params::parameters, module)?)?;
     module.add_function(wrap_pyfunction!(keys::keygen, module)?)?;
     module.add_function(wrap_pyfunction!(prove::prove, module)?)?;

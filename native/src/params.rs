@@ -1,16 +1,17 @@
 //! The protocol parameters, and what they prove.
 
-use openvm_stark_backend::keygen::types::MultiStarkVerifyingKey;
+use openvm_stark_backend::keygen::types::{MultiStarkVerifyingKey, StarkVerifyingKey};
 use openvm_stark_backend::prover::stacked_pcs::StackedLayout;
 use openvm_stark_backend::soundness::{
     SoundnessCalculator, base_field_order, challenge_field_bits,
 };
 use openvm_stark_backend::{StarkEngine, SystemParams, calculate_n_logup};
 use openvm_stark_sdk::config::baby_bear_poseidon2::{
-    BabyBearPoseidon2Config, BabyBearPoseidon2CpuEngine,
+    BabyBearPoseidon2Config, BabyBearPoseidon2CpuEngine, Digest, F,
 };
 use openvm_stark_sdk::config::{
     MAX_APP_LOG_STACKED_HEIGHT, WHIR_MAX_LOG_FINAL_POLY_LEN, app_params_with_100_bits_security,
+    internal_params_with_100_bits_security,
 };
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -35,6 +36,17 @@ pub fn system_params(log_stacked_height: usize) -> Outcome<SystemParams> {
             "log_stacked_height is {log_stacked_height}, expected between {MIN_LOG_STACKED_HEIGHT} and {MAX_LOG_STACKED_HEIGHT}"
         ))
     }
+}
+
+/// Of the internal nodes of a tree of proofs, so of the last proof.
+pub fn node_params() -> SystemParams {
+    internal_params_with_100_bits_security()
+}
+
+/// Of the leaves of a tree. What they verify is a key with more than 2^20 expressions, and their table has to fit.
+#[cfg(feature = "aggregation")]
+pub fn leaf_params() -> SystemParams {
+    openvm_stark_sdk::config::leaf_params_with_100_bits_security()
 }
 
 pub fn engine(log_stacked_height: usize) -> Outcome<Engine> {
@@ -77,24 +89,19 @@ pub fn security(
         .unwrap_or(0);
     let columns = present
         .iter()
-        .map(|(air, _)| air.params.width.common_main)
+        .map(|(air, _)| air.params.width.main_widths().iter().sum::<usize>())
         .sum();
     let max_height = present.first().map_or(0, |&(_, height)| height);
     let (stacked, n_logup) = if log_heights.is_some() {
-        let shape = present
+        let stacked = stacked_widths(params, &present)
+            .map_err(|text| Kind::Parameter.failure(text))?
             .iter()
-            .map(|&(air, height)| (air.params.width.common_main, height))
-            .collect();
-        let layout = StackedLayout::new(params.l_skip, params.log_stacked_height(), shape)
-            .map_err(|error| Kind::Parameter.failure(error))?;
+            .sum();
         let interactions = present
             .iter()
             .map(|&(air, height)| (air.num_interactions() as u64) << height.max(params.l_skip))
             .sum();
-        (
-            layout.width(),
-            calculate_n_logup(params.l_skip, interactions),
-        )
+        (stacked, calculate_n_logup(params.l_skip, interactions))
     } else {
         // The verifier admits no more messages than this, whatever the heights.
         let messages = u64::from(params.logup.max_interaction_count);
@@ -132,6 +139,31 @@ pub fn security(
     // A step the parameters do not have cannot fail; it is reported as infinitely strong.
     steps.retain(|(_, bits)| bits.is_finite());
     Ok(steps)
+}
+
+/// Columns that each commitment of a proof stacks: of all tables, then of each cached part, in the order of the tables.
+///
+/// `tables` are those that are present with their log heights, the highest first.
+pub fn stacked_widths(
+    params: &SystemParams,
+    tables: &[(&StarkVerifyingKey<F, Digest>, usize)],
+) -> Result<Vec<usize>, String> {
+    let width = |shape: Vec<(usize, usize)>| {
+        StackedLayout::new(params.l_skip, params.log_stacked_height(), shape)
+            .map(|layout| layout.width())
+            .map_err(|error| error.to_string())
+    };
+    let shared = tables
+        .iter()
+        .map(|&(air, height)| (air.params.width.common_main, height))
+        .collect();
+    let mut widths = vec![width(shared)?];
+    for &(air, height) in tables {
+        for &cached in &air.params.width.cached_mains {
+            widths.push(width(vec![(cached, height)])?);
+        }
+    }
+    Ok(widths)
 }
 
 fn check_heights(key: &MultiStarkVerifyingKey<Config>, heights: &[Option<usize>]) -> Outcome<()> {

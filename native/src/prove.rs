@@ -7,7 +7,9 @@ use openvm_stark_backend::codec::Encode;
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 use openvm_stark_backend::p3_matrix::dense::RowMajorMatrix;
 use openvm_stark_backend::prover::stacked_pcs::StackedLayout;
-use openvm_stark_backend::prover::{AirProvingContext, Coordinator, Prover, ProvingContext};
+use openvm_stark_backend::prover::{
+    AirProvingContext, Coordinator, DeviceMultiStarkProvingKey, Prover, ProvingContext,
+};
 use openvm_stark_sdk::config::baby_bear_poseidon2::F;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -18,7 +20,7 @@ use crate::device::Device;
 use crate::errors::{Kind, Outcome, guard};
 use crate::keys::ProvingKey;
 use crate::memory::trim_heap;
-use crate::params::{Config, Count};
+use crate::params::{Config, Count, Engine};
 use crate::phases::{Clock, Time, Timings, timed};
 use crate::pool::pool;
 
@@ -119,14 +121,23 @@ pub fn engine_prove(
     device: Choice,
 ) -> Outcome<(Vec<u8>, Timings)> {
     let engine = &key.verifying.engine;
-    let context = ProvingContext::new(contexts);
+    run(engine, &key.device, ProvingContext::new(contexts), device)
+}
+
+/// The same with any key that the engine made.
+pub fn run(
+    engine: &Engine,
+    key: &DeviceMultiStarkProvingKey<CpuBackend<Config>>,
+    context: ProvingContext<CpuBackend<Config>>,
+    device: Choice,
+) -> Outcome<(Vec<u8>, Timings)> {
     let (proof, phases) = timed(|| match device {
-        Choice::Stock => engine.prove(&key.device, context),
+        Choice::Stock => engine.prove(key, context),
         Choice::Own => {
             let device = Device(engine.device());
             let transcript = engine.initial_transcript();
             Coordinator::<Config, _, _, _>::new(CpuBackend::new(), device, transcript)
-                .prove(&key.device, context)
+                .prove(key, context)
         }
     });
     let proof = proof.map_err(|error| Kind::Proving.failure(error))?;

@@ -9,9 +9,8 @@ use std::cmp::Reverse;
 
 use openvm_stark_backend::calculate_n_logup;
 use openvm_stark_backend::keygen::types::MultiStarkVerifyingKey;
-use openvm_stark_backend::prover::stacked_pcs::StackedLayout;
 
-use crate::params::Config;
+use crate::params::{Config, stacked_widths};
 
 const FIELD: usize = 4;
 const EXTENSION: usize = 4 * FIELD;
@@ -89,7 +88,8 @@ pub fn check(key: &MultiStarkVerifyingKey<Config>, bytes: &[u8]) -> Result<(), S
         if log_height > params.log_stacked_height() {
             return Err(format!("a table has log height {log_height}"));
         }
-        scan.expect(0, "number of cached commitments")?;
+        let cached = air.params.width.cached_mains.len();
+        scan.list(cached, DIGEST, "number of cached commitments")?;
         traces.push((air, log_height));
     }
     if traces.is_empty() {
@@ -137,28 +137,23 @@ pub fn check(key: &MultiStarkVerifyingKey<Config>, bytes: &[u8]) -> Result<(), S
     }
     for (air, _) in &traces {
         let rows = if air.params.need_rot { 2 } else { 1 };
-        scan.expect(1, "number of trace parts")?;
-        scan.list(
-            air.params.width.common_main * rows,
-            EXTENSION,
-            "number of column openings",
-        )?;
+        let width = &air.params.width;
+        scan.expect(1 + width.cached_mains.len(), "number of trace parts")?;
+        for part in [&width.common_main].into_iter().chain(&width.cached_mains) {
+            scan.list(part * rows, EXTENSION, "number of column openings")?;
+        }
     }
 
-    let columns = traces
-        .iter()
-        .map(|&(air, log_height)| (air.params.width.common_main, log_height))
-        .collect();
-    let stacked = StackedLayout::new(l_skip, params.log_stacked_height(), columns)
-        .map_err(|error| error.to_string())?
-        .width();
-    if stacked > params.w_stack {
+    let stacked = stacked_widths(params, &traces)?;
+    if stacked.iter().sum::<usize>() > params.w_stack {
         return Err("the tables are too large together".to_owned());
     }
     scan.list(2 * skipped + 1, EXTENSION, "stacking polynomial length")?;
     scan.list(params.n_stack, 2 * EXTENSION, "number of stacking rounds")?;
-    scan.expect(1, "number of commitments")?;
-    scan.list(stacked, EXTENSION, "number of stacked openings")?;
+    scan.expect(stacked.len(), "number of commitments")?;
+    for &width in &stacked {
+        scan.list(width, EXTENSION, "number of stacked openings")?;
+    }
 
     let whir = &params.whir;
     let later = params.num_whir_rounds() - 1;
@@ -169,14 +164,16 @@ pub fn check(key: &MultiStarkVerifyingKey<Config>, bytes: &[u8]) -> Result<(), S
     scan.list(later, DIGEST, "number of folded commitments")?;
     scan.skip(later * EXTENSION)?;
     scan.skip((folds + later + 1) * FIELD)?;
-    scan.expect(1, "number of opened commitments")?;
+    scan.expect(stacked.len(), "number of opened commitments")?;
     let queries = whir.rounds[0].num_queries;
     scan.expect(queries, "number of queries")?;
     let depth = params.log_stacked_height() + params.log_blowup - params.k_whir();
     scan.expect(depth, "Merkle depth")?;
-    scan.expect(stacked, "opened row width")?;
-    scan.skip(queries * folded * stacked * FIELD)?;
-    scan.skip(queries * depth * DIGEST)?;
+    for &width in &stacked {
+        scan.expect(width, "opened row width")?;
+    }
+    scan.skip(queries * folded * stacked.iter().sum::<usize>() * FIELD)?;
+    scan.skip(queries * depth * DIGEST * stacked.len())?;
     for round in &whir.rounds[1..] {
         scan.list(
             round.num_queries,

@@ -4,6 +4,7 @@ use openvm_stark_backend::StarkEngine;
 use openvm_stark_backend::codec::{Decode, Encode};
 use openvm_stark_backend::p3_field::PrimeField32;
 use openvm_stark_backend::proof::Proof;
+use openvm_stark_sdk::config::baby_bear_poseidon2::Digest;
 use pyo3::prelude::*;
 
 use crate::errors::{Kind, Outcome, guard, on_big_stack};
@@ -16,6 +17,7 @@ use crate::shape;
 pub struct VerifiedProof {
     public_values: Vec<Vec<u32>>,
     log_heights: Vec<Option<usize>>,
+    cached_commits: Vec<Vec<Vec<u32>>>,
 }
 
 #[pymethods]
@@ -62,6 +64,15 @@ pub fn check(key: &VerifyingKey, bytes: &[u8]) -> Outcome<VerifiedProof> {
             .trace_vdata
             .iter()
             .map(|trace| trace.as_ref().map(|trace| trace.log_height))
+            .collect(),
+        cached_commits: proof
+            .trace_vdata
+            .iter()
+            .map(|trace| {
+                let commits = trace.iter().flat_map(|trace| &trace.cached_commitments);
+                let canonical = |commit: &Digest| commit.map(|e| e.as_canonical_u32()).to_vec();
+                commits.map(canonical).collect()
+            })
             .collect(),
     })
 }

@@ -19,10 +19,12 @@ from verifier.container import (
     MAX_CODE_BYTES,
     MAX_FILE_BYTES,
     MAX_LINKS,
+    MAX_ONE_PROOF_BYTES,
     MAX_OUTPUT_BYTES,
     MAX_PARENT_HEADER_BYTES,
     MAX_SEGMENTS,
     MAX_WRITES,
+    ONE_PROOF_VERSION,
     VERSION,
     CodeWrites,
     Links,
@@ -227,8 +229,44 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
     check_refused_or_canonical(data)
 
 
+def one_proof_sample() -> ProofFile:
+    """The sample with one proof of all segments."""
+    file = decode_proof(SAMPLE)
+    segments = tuple(replace(segment, proof=b"") for segment in file.segments)
+    return replace(file, segments=segments, one_proof=b"one proof of all")
+
+
+def test_a_file_says_whether_it_has_one_proof() -> None:
+    data = encode_proof(one_proof_sample())
+    assert data.startswith(MAGIC + bytes([ONE_PROOF_VERSION]))
+    assert decode_proof(SAMPLE).one_proof is None
+    decoded = decode_proof(data)
+    assert bytes(decoded.one_proof or b"") == b"one proof of all"
+    assert encode_proof(decoded) == data
+
+
+def test_a_file_of_one_kind_is_not_read_as_the_other() -> None:
+    data = encode_proof(one_proof_sample())
+    with pytest.raises(Invalid, match="one proof: missing"):
+        decode_proof(MAGIC + bytes([ONE_PROOF_VERSION]) + SAMPLE[len(START) :])
+    with pytest.raises(Invalid, match="proof file"):
+        decode_proof(START + data[len(START) :])
+
+
+def test_segments_have_no_proofs_beside_the_one() -> None:
+    file = replace(decode_proof(SAMPLE), one_proof=b"one proof of all")
+    with pytest.raises(Invalid, match="segment 0 has a proof beside the one proof of all"):
+        decode_proof(encode_proof(file))
+
+
+def test_the_one_proof_is_bounded() -> None:
+    file = replace(one_proof_sample(), one_proof=bytes(MAX_ONE_PROOF_BYTES + 1))
+    with pytest.raises(Invalid, match="one proof"):
+        decode_proof(encode_proof(file))
+
+
 @pytest.mark.parametrize(
-    "start", [b"", b"Z", MAGIC, b"ZKEVN\x06", MAGIC + b"\x00", MAGIC + b"\x05", MAGIC + b"\x07", bytes(100)]
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x06", MAGIC + b"\x00", MAGIC + b"\x05", MAGIC + b"\x08", bytes(100)]
 )
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 import zkevm
+from tests.npm import WITHOUT, reaches_registry
 from tests.zkevm.test_schemas import definition
 from zkevm.main import app
 from zkevm.projects.artifacts import ArtifactError, find_artifact, read_artifact
@@ -455,13 +456,11 @@ def test_one_of_several_artifacts_must_be_named(tmp_path: Path) -> None:
 # -- real compilers, where they are installed
 
 
-def has_npm() -> bool:
-    return shutil.which("npm") is not None and shutil.which("node") is not None
-
-
 @pytest.fixture(scope="module")
 def with_solc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with solc in its node_modules; projects in it find it."""
+    if not reaches_registry():
+        pytest.skip(WITHOUT)
     folder = tmp_path_factory.mktemp("npm")
     command = ["npm", "install", "solc", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
@@ -469,10 +468,6 @@ def with_solc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-needs_npm = pytest.mark.skipif(not has_npm(), reason="npm is not installed")
-
-
-@needs_npm
 @pytest.mark.parametrize("language", ["solidity", "yul"])
 def test_solc_compiles_new_projects(with_solc: Path, language: Any) -> None:
     folder = with_solc / language
@@ -483,7 +478,6 @@ def test_solc_compiles_new_projects(with_solc: Path, language: Any) -> None:
     assert built.execution.check().satisfied
 
 
-@needs_npm
 def test_sources_import_each_other_and_packages(with_solc: Path) -> None:
     folder = with_solc / "importing"
     (folder / "contracts").mkdir(parents=True)
@@ -497,7 +491,6 @@ def test_sources_import_each_other_and_packages(with_solc: Path) -> None:
     assert list(compiled.contracts) == ["A"]
 
 
-@needs_npm
 def test_an_error_of_a_source_is_said_with_its_line(with_solc: Path) -> None:
     folder = with_solc / "wrong"
     zkevm.new_project(folder)

@@ -1,0 +1,389 @@
+//! The tables of a node that are ours: what its children state, as one running hash.
+//!
+//! Every node states the running hash of segments before its first one and behind its last one. A leaf hashes what each
+//! of its segments states, an internal node compares the hashes of neighbours. So it does not matter what shape the tree
+//! has, and whoever knows what all segments must state knows the hash at the end.
+
+use openvm_continuations::circuit::inner::bus::{PvsAirConsistencyBus, PvsAirConsistencyMessage};
+use openvm_recursion_circuit::bus::{
+    Poseidon2CompressBus, Poseidon2CompressMessage, PublicValuesBus, PublicValuesBusMessage,
+};
+use openvm_stark_backend::interaction::InteractionBuilder;
+use openvm_stark_backend::p3_air::{Air, AirBuilder, AirBuilderWithPublicValues, BaseAir};
+use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
+use openvm_stark_backend::p3_matrix::Matrix;
+use openvm_stark_backend::{BaseAirWithPublicValues, PartitionedBaseAir};
+use openvm_stark_sdk::config::baby_bear_poseidon2::{F, poseidon2_compress_with_capacity};
+
+pub const DIGEST: usize = 8;
+
+/// Public values of a node's own table: the running hash before its first segment and behind its last one.
+pub const NODE_VALUES: usize = 2 * DIGEST;
+
+/// Where that table stands among those of a node.
+pub const NODE_TABLE: usize = 1;
+
+/// What a segment's hash starts from: the first element, others are 0.
+const STATEMENT_TAG: u32 = 30;
+
+/// Columns that both tables begin with.
+const PROOF: usize = 0;
+const VALID: usize = 1;
+const LAST: usize = 2;
+const SHARED: usize = 3;
+
+/// The buses of a node that its own table talks on.
+#[derive(Clone, Copy)]
+pub struct Buses {
+    pub public_values: PublicValuesBus,
+    pub compress: Poseidon2CompressBus,
+    pub consistency: PvsAirConsistencyBus,
+}
+
+/// Where the tables of a segment's key stand whose public values count, and what they are in a segment that is whole.
+#[derive(Clone)]
+pub struct Stated {
+    /// The table of segments, and how many public values it has. All of them are hashed.
+    pub table: usize,
+    pub values: usize,
+    /// Tables that a proof may lack. Their public values are always these.
+    pub constant: Vec<(usize, Vec<u32>)>,
+}
+
+impl Stated {
+    fn blocks(&self) -> usize {
+        self.values.div_ceil(DIGEST)
+    }
+
+    fn present(&self) -> usize {
+        SHARED
+    }
+
+    fn pvs(&self) -> usize {
+        self.present() + self.constant.len()
+    }
+
+    fn before(&self) -> usize {
+        self.pvs() + self.values
+    }
+
+    /// States of the segment's hash behind each block.
+    fn states(&self) -> usize {
+        self.before() + DIGEST
+    }
+
+    fn after(&self) -> usize {
+        self.states() + DIGEST * self.blocks()
+    }
+
+    fn width(&self) -> usize {
+        self.after() + DIGEST
+    }
+
+    fn block<T: Clone>(&self, values: &[T], index: usize, zero: &T) -> [T; DIGEST] {
+        std::array::from_fn(|i| values.get(DIGEST * index + i).unwrap_or(zero).clone())
+    }
+}
+
+fn tag(value: u32) -> [F; DIGEST] {
+    std::array::from_fn(|i| if i == 0 { F::from_u32(value) } else { F::ZERO })
+}
+
+/// The compression of all running hashes: the first half of `P(x) + x`.
+fn compress(left: [F; DIGEST], right: [F; DIGEST]) -> [F; DIGEST] {
+    let (half, _) = poseidon2_compress_with_capacity(left, right);
+    std::array::from_fn(|i| half[i] + left[i])
+}
+
+/// Rows stand for the children, in their order, each once: those of `VerifierPvsAir` are numbered in the same way.
+fn constrain_rows<AB: AirBuilder>(builder: &mut AB, row: &[AB::Var], next: &[AB::Var]) -> AB::Expr {
+    let (valid, last) = (row[VALID].clone(), row[LAST].clone());
+    let goes_on = valid.clone() * (AB::Expr::ONE - last.clone().into());
+    builder.assert_bool(valid.clone());
+    builder.assert_bool(last.clone());
+    builder.when(last.clone()).assert_one(valid.clone());
+    builder.when_first_row().assert_one(valid.clone());
+    builder.when_first_row().assert_zero(row[PROOF].clone());
+    builder
+        .when_last_row()
+        .when(valid.clone())
+        .assert_one(last.clone());
+    builder
+        .when_transition()
+        .assert_bool(valid - next[VALID].clone());
+    builder
+        .when_transition()
+        .when(last)
+        .assert_zero(next[VALID].clone());
+    builder
+        .when(goes_on.clone())
+        .assert_one(next[VALID].clone());
+    builder
+        .when(goes_on.clone())
+        .assert_eq(row[PROOF].clone() + AB::Expr::ONE, next[PROOF].clone());
+    goes_on
+}
+
+/// The hash goes on from row to row, and both its ends are public.
+fn constrain_ends<AB: AirBuilderWithPublicValues>(
+    builder: &mut AB,
+    goes_on: AB::Expr,
+    last: AB::Var,
+    before: &[AB::Var],
+    after: &[AB::Var],
+    next: &[AB::Var],
+) {
+    let public: Vec<AB::Expr> = builder.public_values().iter().map(|&v| v.into()).collect();
+    for i in 0..DIGEST {
+        builder
+            .when_first_row()
+            .assert_eq(before[i].clone(), public[i].clone());
+        builder
+            .when(last.clone())
+            .assert_eq(after[i].clone(), public[DIGEST + i].clone());
+        builder
+            .when(goes_on.clone())
+            .assert_eq(after[i].clone(), next[i].clone());
+    }
+}
+
+/// The table of a leaf: a row for each segment, which hashes what it states.
+pub struct SegmentsAir {
+    pub buses: Buses,
+    pub stated: Stated,
+}
+
+impl SegmentsAir {
+    /// The table's rows and public values for segments with these public values (by table), with the running hash
+    /// before them; what the rows compress is added to `compressed`.
+    pub fn fill(
+        stated: &Stated,
+        segments: &[&[Vec<F>]],
+        before: [F; DIGEST],
+        compressed: &mut Vec<[F; 2 * DIGEST]>,
+    ) -> (Vec<F>, Vec<F>) {
+        let width = stated.width();
+        let mut cells = F::zero_vec(width * segments.len().next_power_of_two());
+        let mut running = before;
+        let mut hash = |left: [F; DIGEST], right: [F; DIGEST]| {
+            compressed.push(std::array::from_fn(|i| {
+                if i < DIGEST {
+                    left[i]
+                } else {
+                    right[i - DIGEST]
+                }
+            }));
+            compress(left, right)
+        };
+        for (number, (row, values)) in cells.chunks_exact_mut(width).zip(segments).enumerate() {
+            row[PROOF] = F::from_usize(number);
+            row[VALID] = F::ONE;
+            row[LAST] = F::from_bool(number + 1 == segments.len());
+            for (i, (table, _)) in stated.constant.iter().enumerate() {
+                row[stated.present() + i] = F::from_bool(!values[*table].is_empty());
+            }
+            let own = &values[stated.table];
+            row[stated.pvs()..stated.before()].copy_from_slice(own);
+            row[stated.before()..stated.states()].copy_from_slice(&running);
+            let mut state = tag(STATEMENT_TAG);
+            for index in 0..stated.blocks() {
+                state = hash(state, stated.block(own, index, &F::ZERO));
+                let at = stated.states() + DIGEST * index;
+                row[at..at + DIGEST].copy_from_slice(&state);
+            }
+            running = hash(running, state);
+            row[stated.after()..].copy_from_slice(&running);
+        }
+        let public = before.into_iter().chain(running).collect();
+        (cells, public)
+    }
+}
+
+impl<T> BaseAir<T> for SegmentsAir {
+    fn width(&self) -> usize {
+        self.stated.width()
+    }
+}
+
+impl<T> BaseAirWithPublicValues<T> for SegmentsAir {
+    fn num_public_values(&self) -> usize {
+        NODE_VALUES
+    }
+}
+
+impl<T> PartitionedBaseAir<T> for SegmentsAir {}
+
+impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for SegmentsAir {
+    fn eval(&self, builder: &mut AB) {
+        let main = builder.main();
+        let row: Vec<AB::Var> = main.row(0).expect("a row").into_iter().collect();
+        let next: Vec<AB::Var> = main.row(1).expect("two rows").into_iter().collect();
+        let stated = &self.stated;
+        let goes_on = constrain_rows(builder, &row, &next);
+        let valid = row[VALID].clone();
+        let mut receive = |table: usize, index: usize, value: AB::Expr, count: AB::Expr| {
+            self.buses.public_values.receive(
+                builder,
+                row[PROOF].clone(),
+                PublicValuesBusMessage {
+                    air_idx: AB::Expr::from_usize(table),
+                    pv_idx: AB::Expr::from_usize(index),
+                    value,
+                },
+                count,
+            );
+        };
+        let values = &row[stated.pvs()..stated.before()];
+        for (index, value) in values.iter().enumerate() {
+            receive(
+                stated.table,
+                index,
+                value.clone().into(),
+                valid.clone().into(),
+            );
+        }
+        for (i, (table, constants)) in stated.constant.iter().enumerate() {
+            let present: AB::Expr = row[stated.present() + i].clone().into();
+            for (index, &value) in constants.iter().enumerate() {
+                receive(*table, index, AB::Expr::from_u32(value), present.clone());
+            }
+        }
+        for i in 0..stated.constant.len() {
+            let present = row[stated.present() + i].clone();
+            builder.assert_bool(present.clone());
+            builder.when(present).assert_one(valid.clone());
+        }
+        self.buses.consistency.lookup_key(
+            builder,
+            row[PROOF].clone(),
+            PvsAirConsistencyMessage {
+                deferral_flag: AB::Expr::ZERO,
+                has_verifier_pvs: AB::Expr::ZERO,
+            },
+            valid.clone(),
+        );
+        let mut hash = |left: [AB::Expr; DIGEST], right: [AB::Expr; DIGEST], to: &[AB::Var]| {
+            let output = std::array::from_fn(|i| to[i].clone().into() - left[i].clone());
+            let input = left.into_iter().chain(right).collect::<Vec<_>>();
+            self.buses.compress.lookup_key(
+                builder,
+                Poseidon2CompressMessage {
+                    input: input
+                        .try_into()
+                        .unwrap_or_else(|_| unreachable!("two halves")),
+                    output,
+                },
+                valid.clone(),
+            );
+        };
+        let elements: Vec<AB::Expr> = values.iter().map(|v| v.clone().into()).collect();
+        let mut state: [AB::Expr; DIGEST] =
+            std::array::from_fn(|i| AB::Expr::from_u32(if i == 0 { STATEMENT_TAG } else { 0 }));
+        for index in 0..stated.blocks() {
+            let at = stated.states() + DIGEST * index;
+            hash(
+                state,
+                stated.block(&elements, index, &AB::Expr::ZERO),
+                &row[at..at + DIGEST],
+            );
+            state = std::array::from_fn(|i| row[at + i].clone().into());
+        }
+        let (before, after) = (
+            &row[stated.before()..stated.states()],
+            &row[stated.after()..],
+        );
+        hash(
+            std::array::from_fn(|i| before[i].clone().into()),
+            state,
+            after,
+        );
+        let following = &next[stated.before()..stated.states()];
+        constrain_ends(
+            builder,
+            goes_on,
+            row[LAST].clone(),
+            before,
+            after,
+            following,
+        );
+    }
+}
+
+/// The table of an internal node: a row for each child, which goes on where the one before ends.
+pub struct NodesAir {
+    pub buses: Buses,
+}
+
+const CHILD: usize = SHARED;
+const NODES_WIDTH: usize = CHILD + NODE_VALUES;
+
+impl NodesAir {
+    /// The table's rows and public values for nodes with these public values (by table).
+    pub fn fill(nodes: &[&[Vec<F>]]) -> (Vec<F>, Vec<F>) {
+        let mut cells = F::zero_vec(NODES_WIDTH * nodes.len().next_power_of_two());
+        for (number, (row, values)) in cells.chunks_exact_mut(NODES_WIDTH).zip(nodes).enumerate() {
+            row[PROOF] = F::from_usize(number);
+            row[VALID] = F::ONE;
+            row[LAST] = F::from_bool(number + 1 == nodes.len());
+            row[CHILD..].copy_from_slice(&values[NODE_TABLE]);
+        }
+        let ends = [
+            &nodes[0][NODE_TABLE][..DIGEST],
+            &nodes[nodes.len() - 1][NODE_TABLE][DIGEST..],
+        ];
+        (cells, ends.concat())
+    }
+}
+
+impl<T> BaseAir<T> for NodesAir {
+    fn width(&self) -> usize {
+        NODES_WIDTH
+    }
+}
+
+impl<T> BaseAirWithPublicValues<T> for NodesAir {
+    fn num_public_values(&self) -> usize {
+        NODE_VALUES
+    }
+}
+
+impl<T> PartitionedBaseAir<T> for NodesAir {}
+
+impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> for NodesAir {
+    fn eval(&self, builder: &mut AB) {
+        let main = builder.main();
+        let row: Vec<AB::Var> = main.row(0).expect("a row").into_iter().collect();
+        let next: Vec<AB::Var> = main.row(1).expect("two rows").into_iter().collect();
+        let goes_on = constrain_rows(builder, &row, &next);
+        for index in 0..NODE_VALUES {
+            self.buses.public_values.receive(
+                builder,
+                row[PROOF].clone(),
+                PublicValuesBusMessage {
+                    air_idx: AB::Expr::from_usize(NODE_TABLE),
+                    pv_idx: AB::Expr::from_usize(index),
+                    value: row[CHILD + index].clone().into(),
+                },
+                row[VALID].clone(),
+            );
+        }
+        self.buses.consistency.lookup_key(
+            builder,
+            row[PROOF].clone(),
+            PvsAirConsistencyMessage {
+                deferral_flag: AB::Expr::ZERO,
+                has_verifier_pvs: AB::Expr::ONE,
+            },
+            row[VALID].clone(),
+        );
+        let (before, after) = row[CHILD..].split_at(DIGEST);
+        constrain_ends(
+            builder,
+            goes_on,
+            row[LAST].clone(),
+            before,
+            after,
+            &next[CHILD..CHILD + DIGEST],
+        );
+    }
+}

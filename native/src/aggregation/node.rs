@@ -1,0 +1,250 @@
+//! The circuits of a tree, their keys, and proofs of their nodes.
+
+use std::sync::Arc;
+
+use openvm_continuations::circuit::inner::bus::PvsAirConsistencyBus;
+use openvm_continuations::circuit::inner::{ProofsType, unset, verifier};
+use openvm_cpu_backend::CpuBackend;
+use openvm_recursion_circuit::system::{
+    AggregationSubCircuit, CachedTraceCtx, VerifierConfig, VerifierExternalData,
+    VerifierSubCircuit, VerifierTraceGen,
+};
+use openvm_stark_backend::keygen::MultiStarkKeygenBuilder;
+use openvm_stark_backend::keygen::types::MultiStarkVerifyingKey;
+use openvm_stark_backend::p3_matrix::dense::RowMajorMatrix;
+use openvm_stark_backend::proof::Proof;
+use openvm_stark_backend::prover::{
+    AirProvingContext, CommittedTraceData, DeviceDataTransporter, DeviceMultiStarkProvingKey,
+    ProvingContext,
+};
+use openvm_stark_backend::{AirRef, StarkEngine, SystemParams};
+use openvm_stark_sdk::config::baby_bear_poseidon2::{Digest, F, default_duplex_sponge_recorder};
+use openvm_verify_stark_host::pvs::VkCommit;
+
+use super::airs::{Buses, NODE_VALUES, NodesAir, SegmentsAir, Stated};
+use crate::errors::{Kind, Outcome};
+use crate::keys::VerifyingKey;
+use crate::params::{Config, Engine};
+use crate::prove::{Choice, run};
+
+/// Children of a node, at most.
+pub const MAX_CHILDREN: usize = 4;
+
+type Backend = CpuBackend<Config>;
+type Key = MultiStarkVerifyingKey<Config>;
+type Circuit = VerifierSubCircuit<MAX_CHILDREN>;
+
+/// A circuit that verifies proofs of one key, and its own keys.
+pub struct Node {
+    circuit: Circuit,
+    child: Committed,
+    /// Only of the circuit that verifies itself.
+    itself: Option<Committed>,
+    stated: Option<Stated>,
+    proving: DeviceMultiStarkProvingKey<Backend>,
+    pub verifying: VerifyingKey,
+}
+
+/// The key of children, as the circuit that verifies them holds it: its expressions are a committed table.
+struct Committed {
+    key: Arc<Key>,
+    table: CommittedTraceData<Backend>,
+}
+
+impl Committed {
+    fn commit(&self) -> VkCommit<F> {
+        VkCommit {
+            cached_commit: self.table.commitment,
+            vk_pre_hash: self.key.pre_hash,
+        }
+    }
+}
+
+/// What the children of a node are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Children {
+    /// Segments, with the running hash before the first one.
+    Segments { before: Digest },
+    /// Nodes of the layer below.
+    Nodes,
+    /// Nodes of this layer.
+    Itself,
+}
+
+fn airs(circuit: &Circuit, stated: Option<&Stated>) -> Vec<AirRef<Config>> {
+    let bus = circuit.bus_inventory();
+    let consistency = PvsAirConsistencyBus::new(circuit.next_bus_idx());
+    let buses = Buses {
+        public_values: bus.public_values_bus,
+        compress: bus.poseidon2_compress_bus,
+        consistency,
+    };
+    let own: AirRef<Config> = match stated {
+        Some(stated) => Arc::new(SegmentsAir {
+            buses,
+            stated: stated.clone(),
+        }),
+        None => Arc::new(NodesAir { buses }),
+    };
+    let mut airs: Vec<AirRef<Config>> = vec![
+        Arc::new(verifier::VerifierPvsAir {
+            public_values_bus: bus.public_values_bus,
+            cached_commit_bus: bus.cached_commit_bus,
+            pre_hash_bus: bus.pre_hash_bus,
+            range_bus: bus.range_checker_bus,
+            pvs_air_consistency_bus: consistency,
+            deferral_config: verifier::VerifierDeferralConfig::Disabled,
+        }),
+        own,
+        // Holds a place: the first table expects that of expressions as the fourth one.
+        Arc::new(unset::UnsetPvsAir {
+            public_values_bus: bus.public_values_bus,
+            pvs_air_consistency_bus: consistency,
+            air_idx: 0,
+            num_pvs: 0,
+            def_flag: 0,
+        }),
+    ];
+    airs.extend(circuit.airs::<Config>());
+    airs
+}
+
+impl Node {
+    /// Makes the keys of the circuit that verifies proofs of `child`.
+    ///
+    /// A leaf is told where segments state something. The circuit that is `recursive` verifies itself, too.
+    pub fn new(
+        child: Arc<Key>,
+        params: SystemParams,
+        stated: Option<Stated>,
+        recursive: bool,
+    ) -> Outcome<Self> {
+        let config = VerifierConfig {
+            continuations_enabled: true,
+            ..Default::default()
+        };
+        let circuit = Circuit::new_with_options(child.clone(), config);
+        let engine = Engine::new(params);
+        let mut builder = MultiStarkKeygenBuilder::new(engine.config().clone());
+        for air in airs(&circuit, stated.as_ref()) {
+            builder.add_air(air);
+        }
+        let proving = builder
+            .generate_pk()
+            .map_err(|error| Kind::Circuit.failure(error))?;
+        let key = Arc::new(proving.get_vk());
+        let proving = engine.device().transport_pk_to_device(&proving);
+        let committed = |key: &Arc<Key>| Committed {
+            table: VerifierTraceGen::<Backend, Config, ()>::commit_child_vk(&circuit, &engine, key),
+            key: key.clone(),
+        };
+        let (child, itself) = (committed(&child), recursive.then(|| committed(&key)));
+        Ok(Self {
+            circuit,
+            child,
+            itself,
+            stated,
+            proving,
+            verifying: VerifyingKey { engine, inner: key },
+        })
+    }
+
+    /// What proofs of the children commit to of their key.
+    pub fn child_commit(&self) -> VkCommit<F> {
+        self.child.commit()
+    }
+
+    /// The same of its own key, where it verifies itself.
+    pub fn own_commit(&self) -> Option<VkCommit<F>> {
+        self.itself.as_ref().map(Committed::commit)
+    }
+
+    /// Proves that the children verify and follow each other; call it inside a thread pool.
+    pub fn prove(&self, proofs: &[Proof<Config>], children: Children) -> Outcome<Vec<u8>> {
+        if !(1..=MAX_CHILDREN).contains(&proofs.len()) {
+            return Kind::Parameter.fail(format_args!(
+                "{} children, expected 1 to {MAX_CHILDREN}",
+                proofs.len()
+            ));
+        }
+        let committed = match children {
+            Children::Itself => match &self.itself {
+                Some(itself) => itself,
+                None => return Kind::Parameter.fail("this circuit does not verify itself"),
+            },
+            _ => &self.child,
+        };
+        let context = self.context(proofs, children, committed)?;
+        let engine = &self.verifying.engine;
+        // Our device needs cosets of a whole pack, which rows of internal nodes that are skipped do not make up.
+        let device = match children {
+            Children::Segments { .. } => Choice::Own,
+            Children::Nodes | Children::Itself => Choice::Stock,
+        };
+        let (bytes, _) = run(engine, &self.proving, context, device)?;
+        // Tables that break a constraint go unnoticed until here: of children that do not verify or follow each other.
+        crate::verify::check(&self.verifying, &bytes).map_err(|failure| {
+            Kind::Proving.failure(format_args!(
+                "the children are refused: {}",
+                failure.message
+            ))
+        })?;
+        Ok(bytes)
+    }
+
+    fn context(
+        &self,
+        proofs: &[Proof<Config>],
+        children: Children,
+        committed: &Committed,
+    ) -> Outcome<ProvingContext<Backend>> {
+        let of_segments = matches!(children, Children::Segments { .. });
+        let data = verifier::generate_proving_ctx(
+            proofs,
+            ProofsType::Vm,
+            of_segments,
+            committed.commit(),
+            false,
+        );
+        let mut compressed = data.poseidon2_compress_inputs;
+        let values: Vec<&[Vec<F>]> = proofs.iter().map(|p| p.public_values.as_slice()).collect();
+        let (cells, public) = match (children, &self.stated) {
+            (Children::Segments { before }, Some(stated)) => {
+                SegmentsAir::fill(stated, &values, before, &mut compressed)
+            }
+            (Children::Nodes | Children::Itself, None) => NodesAir::fill(&values),
+            _ => return Kind::Parameter.fail("children of another layer"),
+        };
+        debug_assert_eq!(public.len(), NODE_VALUES);
+        let width = cells.len() / proofs.len().next_power_of_two();
+        let own = AirProvingContext {
+            cached_mains: vec![],
+            common_main: RowMajorMatrix::new(cells, width),
+            public_values: public,
+        };
+        let filler = unset::generate_proving_ctx(&[], of_segments);
+        let mut external = VerifierExternalData {
+            poseidon2_compress_inputs: &compressed,
+            poseidon2_permute_inputs: &data.poseidon2_permute_inputs,
+            range_check_inputs: &data.range_check_inputs,
+            power_check_inputs: &vec![],
+            required_heights: None,
+            final_transcript_state: None,
+        };
+        let verifying: Vec<AirProvingContext<Backend>> = self
+            .circuit
+            .generate_proving_ctxs(
+                &committed.key,
+                CachedTraceCtx::PcsData(committed.table.clone()),
+                proofs,
+                &mut external,
+                &(),
+                default_duplex_sponge_recorder(),
+            )
+            .ok_or_else(|| Kind::Proving.failure("the children need other heights"))?;
+        let all = [data.air_proving_ctx, own, filler];
+        Ok(ProvingContext::new(
+            all.into_iter().chain(verifying).enumerate().collect(),
+        ))
+    }
+}

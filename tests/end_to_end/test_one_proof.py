@@ -1,0 +1,134 @@
+"""One proof of all segments, made of real ones: accepted, resumed, and every lie about it refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import zkevm_native
+
+from prover.aggregate import FOR_LEAF, LEAF, NodeEvent, aggregate
+from prover.errors import ProverError
+from tests.verifier.proving import Proved
+from verifier import keys, trees, verify
+from verifier.container import ProofFile, decode_proof, encode_proof
+from verifier.errors import Rejected
+
+#: Trees take minutes.
+pytestmark = pytest.mark.deep
+
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A file with one proof, and the nodes that it was made of."""
+
+    segments: Proved
+    content: bytes
+    events: list[NodeEvent]
+    store: Path
+
+    @property
+    def file(self) -> ProofFile:
+        return decode_proof(self.content)
+
+    def node(self, layer: str) -> bytes:
+        """The proof of the first node of a layer, from the store."""
+        size = next(event.proof_bytes for event in self.events if event.layer == layer)
+        found = [path.read_bytes()[32:] for path in self.store.iterdir()]
+        (proof,) = [content for content in found if len(content) == size]
+        return proof
+
+
+@pytest.fixture(scope="module")
+def tree(erc20: Proved, tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """Of two segments of three transactions of a token."""
+    folder = tmp_path_factory.mktemp("tree")
+    report = aggregate(erc20.content, folder / "one.proof", threads=THREADS, keep=True)
+    return Tree(erc20, (folder / "one.proof").read_bytes(), list(report.nodes), folder / "one.proof.nodes")
+
+
+def with_proof(file: ProofFile, proof: bytes) -> bytes:
+    return encode_proof(replace(file, one_proof=proof))
+
+
+def refused(content: bytes) -> str:
+    """The check that refuses a file, which has to be refused."""
+    with pytest.raises(Rejected) as error:
+        verify(content)
+    return error.value.check
+
+
+def test_it_is_accepted_and_small(tree: Tree) -> None:
+    report = verify(tree.content)
+    assert report.segments == len(tree.segments.file.segments) == 2
+    assert report.statement == tree.segments.file.statement
+    assert report.security_bits is not None
+    assert report.security_bits >= 100
+    assert len(tree.file.one_proof or b"") <= 350_000
+
+
+def test_nothing_is_proved_twice(tree: Tree, tmp_path: Path) -> None:
+    report = aggregate(tree.segments.content, tmp_path / "again.proof", threads=THREADS, store=tree.store, keep=True)
+    assert all(node.reused for node in report.nodes)
+    assert (tmp_path / "again.proof").read_bytes() == tree.content
+
+
+def test_a_node_of_another_layer_is_refused(tree: Tree) -> None:
+    """A leaf's proof is longer than the one proof of a file may be."""
+    assert refused(with_proof(tree.file, tree.node(LEAF))) == "format"
+    assert refused(with_proof(tree.file, tree.node(FOR_LEAF))) == "proofs"
+
+
+@pytest.mark.parametrize("count", [200])
+def test_damage_is_refused(tree: Tree, count: int) -> None:
+    proof = bytes(tree.file.one_proof or b"")
+    for number in range(count):
+        damaged = bytearray(proof)
+        damaged[number * len(proof) // count] ^= 1 << number % 8
+        assert refused(with_proof(tree.file, bytes(damaged))) == "proofs"
+    for length in (0, 1, len(proof) // 2, len(proof) - 1):
+        assert refused(with_proof(tree.file, proof[:length])) == "proofs"
+    assert refused(with_proof(tree.file, proof + b"\0")) == "proofs"
+
+
+def test_one_proof_of_another_batch_is_refused(tree: Tree, proved: Proved) -> None:
+    """All else fits: of the other batch the file is as it should be, but for the proof."""
+    segments = tuple(replace(segment, proof=b"") for segment in proved.file.segments)
+    whole = replace(proved.file, segments=segments)
+    assert refused(with_proof(whole, bytes(tree.file.one_proof or b""))) in ("segments", "proofs", "commitments")
+
+
+def test_nodes_that_do_not_follow_each_other_have_no_node_above(tree: Tree) -> None:
+    leaf = tree.node(LEAF)
+    with pytest.raises(zkevm_native.ProvingError, match="the children are refused"):
+        circuits_of(tree).for_leaf_proof([leaf, leaf], THREADS)
+
+
+def test_a_leaf_has_no_recursive_node_above(tree: Tree) -> None:
+    """The layer between is not left out: a leaf's proof is not one of the key that the circuit verifies."""
+    for of_itself in (False, True):
+        with pytest.raises(zkevm_native.ProofFormatError):
+            circuits_of(tree).recursive_proof([tree.node(LEAF)], of_itself, THREADS)
+
+
+def test_a_segment_that_does_not_verify_makes_no_leaf(tree: Tree) -> None:
+    proof = bytearray(bytes(tree.segments.file.segments[0].proof))
+    proof[len(proof) // 2] ^= 1
+    with pytest.raises(zkevm_native.EngineError):
+        circuits_of(tree).leaf_proof([bytes(proof)], trees.BATCH_START.tolist(), THREADS)
+
+
+def test_a_file_with_one_proof_is_not_aggregated_again(tree: Tree, tmp_path: Path) -> None:
+    with pytest.raises(ProverError, match="has one proof"):
+        aggregate(tree.content, tmp_path / "out.proof")
+
+
+def circuits_of(tree: Tree) -> zkevm_native.Aggregator:
+    """The circuits for the segments of a tree."""
+    height = tree.segments.file.segments[0].log_stacked_height
+    table, constant = trees.stated_tables(keys.manifest("cancun").tables)
+    key = zkevm_native.VerifyingKey.from_bytes(keys.encoding("cancun", height), known=True)
+    return zkevm_native.Aggregator(key, table, constant)
