@@ -26,7 +26,7 @@ TEST_PROCESSES ?= 2
 CUT ?= 0.03
 # Seed and time for a random part of the deep tests.
 DEEP_SEED ?= $(shell date +%Y%j)
-DEEP_BUDGET ?= 360
+DEEP_BUDGET ?= 150
 FUZZ_SECONDS ?= 600
 CAMPAIGN_SECONDS ?= 3600
 # Where wheels go, and the processor that the engine's is compiled for.

@@ -136,7 +136,13 @@ def aggregate(
     start = time.perf_counter()
     one_proof = tree.prove(proofs, chain(stated).tolist())
     seconds = time.perf_counter() - start
-    whole = replace(file, segments=tuple(replace(s, proof=b"") for s in file.segments), one_proof=one_proof)
+    whole = replace(
+        file,
+        segments=tuple(
+            replace(segment, proof=b"", stated=tuple(own)) for segment, own in zip(file.segments, stated, strict=True)
+        ),
+        one_proof=one_proof,
+    )
     encoded = encode_proof(whole)
     try:
         report = verify(encoded)

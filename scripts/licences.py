@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+UNNAMED = "see its files"
 FILE = ROOT / "THIRD_PARTY.md"
 #: Crates differ by platform; this is the one that images are built for.
 _PLATFORM = "x86_64-unknown-linux-gnu"
@@ -95,8 +96,10 @@ def _is_macro(package: Mapping[str, Any]) -> bool:
     return any("proc-macro" in target["kind"] for target in package["targets"])
 
 
-def _spdx(text: str) -> str:
-    """Cargo's older way to write a choice, as SPDX has it."""
+def _spdx(text: str | None) -> str:
+    """Cargo's older way to write a choice, as SPDX has it; `UNNAMED` where a crate names no licence."""
+    if text is None:
+        return UNNAMED
     return " OR ".join(text.split("/")) if "/" in text else text
 
 
@@ -138,7 +141,7 @@ def licence(metadata: Any) -> str:
         for each in metadata.get_all("Classifier") or ()
         if each.startswith("License :: ") and not each.endswith("OSI Approved")
     ]
-    return " OR ".join(classified) or "see its files"
+    return " OR ".join(classified) or UNNAMED
 
 
 def page() -> str:

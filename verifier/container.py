@@ -24,8 +24,8 @@
     writes        one string, 48 bytes for each: scope (4), leaf (4), value (32), nonce (8), big-endian
     code writes   one string, 40 bytes for each: scope (4), leaf (4), code hash (32), big-endian
 
-In the second form all segments have one proof together, the engine's encoding of a node (`verifier.trees`), and their
-own proofs are empty.
+In the second form all segments have one proof together, the engine's encoding of a node (`verifier.trees`). In the
+place of its own proof a segment has its public values then, one string of 4 bytes for each, big-endian.
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
@@ -42,6 +42,7 @@ import rlp
 from numpy.typing import NDArray
 
 from circuits.air.field import MODULUS
+from circuits.statement import PublicColumns
 from circuits.widths import DIGEST
 from verifier.errors import Invalid, UnusableInput
 from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES
@@ -69,6 +70,7 @@ MAX_WITHDRAWAL_BYTES: Final = 64  # the longest takes 50
 MAX_OUTPUT_BYTES: Final = 2**22  # the contracts of EIP-7002 and EIP-7251 give 1,216 and 232 at most
 MAX_WRITES: Final = 2**20  # of all segments
 MAX_LINKS: Final = 2**16  # of all segments: 360 may be linked each with each
+_STATED: Final = np.dtype(">u4")
 MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
 _KEY_BYTES: Final = 53
@@ -311,8 +313,9 @@ class SegmentRecord:
             and the next segment goes on from there.
         log_stacked_height: selects the verifying key.
         writes, code_writes: what it leaves.
-        proof: the engine's own encoding.
+        proof: the engine's own encoding; nothing where all segments have one proof.
         links: what it has in common with later segments of its run.
+        stated: where all segments have one proof, the public values of this one; nothing where its own proof has them.
     """
 
     first: int
@@ -323,6 +326,7 @@ class SegmentRecord:
     code_writes: CodeWrites = field(default_factory=lambda: CodeWrites.from_bytes(b""))
     open_end: OpenEnd | None = None
     links: Links = field(default_factory=lambda: Links.from_bytes(b""))
+    stated: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -375,7 +379,7 @@ def encode_proof(file: ProofFile) -> bytes:
                 segment.code_writes.to_bytes(),
                 segment.open_end.to_bytes() if segment.open_end else b"",
                 segment.links.to_bytes(),
-                bytes(segment.proof),
+                bytes(segment.proof) if file.one_proof is None else np.array(segment.stated, dtype=_STATED).tobytes(),
             ]
             for segment in file.segments
         ],
@@ -508,7 +512,7 @@ def _state_nodes(reader: RlpReader) -> tuple[bytes, ...]:
     return tuple(nodes)
 
 
-def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
+def _segments(reader: RlpReader, version: int) -> tuple[SegmentRecord, ...]:
     segments: list[SegmentRecord] = []
     left, links_left = MAX_WRITES, MAX_LINKS
     while not reader.at_end:
@@ -526,7 +530,12 @@ def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
         open_end = segment.string(f"{what}: open end", _OPEN_END_BYTES)
         links = Links.from_bytes(segment.string(f"{what}: links", links_left * _LINK.itemsize))
         links_left -= len(links)
-        proof = segment.view(f"{what}: proof", MAX_SEGMENT_PROOF_BYTES)
+        proof: bytes | memoryview = b""
+        stated: tuple[int, ...] = ()
+        if version == VERSION:
+            proof = segment.view(f"{what}: proof", MAX_SEGMENT_PROOF_BYTES)
+        else:
+            stated = _stated(segment.string(f"{what}: public values", PublicColumns.width * _STATED.itemsize), what)
         segment.finish(what)
         segments.append(
             SegmentRecord(
@@ -538,9 +547,19 @@ def _segments(reader: RlpReader) -> tuple[SegmentRecord, ...]:
                 code_writes,
                 OpenEnd.from_bytes(open_end) if open_end else None,
                 links,
+                stated,
             )
         )
     return tuple(segments)
+
+
+def _stated(content: bytes, what: str) -> tuple[int, ...]:
+    if len(content) != PublicColumns.width * _STATED.itemsize:
+        raise Invalid(f"{what}: public values of {len(content)} bytes")
+    values = np.frombuffer(content, dtype=_STATED)
+    if (values >= MODULUS).any():
+        raise Invalid(f"{what}: a public value is not below the modulus")
+    return tuple(values.tolist())
 
 
 def decode_proof(data: bytes) -> ProofFile:
@@ -570,12 +589,8 @@ def decode_proof(data: bytes) -> ProofFile:
         codes=_codes(body.list("codes")),
         state_nodes=_state_nodes(body.list("state nodes")),
         receipts=_receipts(body.list("receipts")),
-        segments=_segments(body.list("segments")),
+        segments=_segments(body.list("segments"), version),
         one_proof=None if version == VERSION else body.view("one proof", MAX_ONE_PROOF_BYTES),
     )
-    if file.one_proof is not None:
-        for number, segment in enumerate(file.segments):
-            if len(segment.proof):
-                raise Invalid(f"segment {number} has a proof beside the one proof of all")
     body.finish("proof file")
     return file

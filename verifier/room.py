@@ -24,9 +24,10 @@ import numpy as np
 
 from circuits.batch.leaves import LeafKind, tree_depth
 from circuits.limbs import words_to_ints
+from circuits.widths import DIGEST
 from verifier.container import SegmentRecord, StateKey
 from verifier.errors import Invalid
-from verifier.segments import ProvedSegment
+from verifier.segments import ProvedSegment, writes_digest
 from verifier.state import BatchState
 from verifier.system_contracts import is_delegation
 
@@ -55,6 +56,9 @@ MAX_CREATION_BYTES: Final = 49_152
 _DEPTH: Final = 3
 """Where the public values have the depth of the access tree (`circuits.statement.SegmentPublicValues`)."""
 
+_WRITES_OUT: Final = slice(36, 36 + DIGEST)
+"""Where they have the hash of the writes."""
+
 
 def _rows(proved: Sequence[ProvedSegment], tables: Sequence[str]) -> int:
     return sum(segment.rows.get(table, 0) for segment in proved for table in tables)
@@ -80,10 +84,35 @@ def check_leaf_room(keys: Sequence[StateKey], proved: Sequence[ProvedSegment], c
         count = sum(found[kind] for kind in kinds)
         if count > room[what]:
             raise Invalid(f"{count:,} {what} among the leaves, of which the segments touch {room[what]:,} at most")
+    check_depth(keys, [None if segment.stated is None else segment.stated.values for segment in proved])
+
+
+def check_depth(keys: Sequence[StateKey], stated: Sequence[Sequence[int] | None]) -> None:
+    """Check that the segments are proved of a tree over so many leaves, up to the next power of two.
+
+    Args:
+        keys: as the proof file lists them.
+        stated: the public values of each segment; None where the proof is yet to be made.
+
+    Raises:
+        Invalid: naming the segment.
+    """
     depth = tree_depth(len(keys))
-    for number, segment in enumerate(proved):
-        if segment.stated is not None and segment.stated.values[_DEPTH : _DEPTH + 1] != [depth]:
+    for number, values in enumerate(stated):
+        # A proof without the table of segments states nothing.
+        if values is not None and list(values[_DEPTH : _DEPTH + 1]) != [depth]:
             raise Invalid(f"segment {number} is not proved of an access tree over {len(keys):,} leaves")
+
+
+def check_stated_writes(segments: Sequence[SegmentRecord]) -> None:
+    """Check that each segment states the writes that it has, where it has its public values in the file.
+
+    Raises:
+        Invalid: naming the segment.
+    """
+    for number, segment in enumerate(segments):
+        if writes_digest(segment.writes, segment.code_writes).tolist() != list(segment.stated[_WRITES_OUT]):
+            raise Invalid(f"segment {number} is not proved of these writes")
 
 
 def check_write_room(segments: Sequence[SegmentRecord], proved: Sequence[ProvedSegment]) -> None:

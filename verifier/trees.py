@@ -25,7 +25,7 @@ from circuits.statement import Digests, Item, PublicColumns, initial, running_ch
 from verifier import keys
 from verifier.engines import VerifiedSegment, node_key
 from verifier.errors import Invalid
-from verifier.segments import PUBLIC_TABLE, Stated
+from verifier.segments import PUBLIC_TABLE
 from verifier.sizes import MAX_LOG_HEIGHT, check_security
 
 STATEMENT_ITEM: Final = Item(30, (("values", PublicColumns.width),))
@@ -167,9 +167,12 @@ def pinned() -> Nodes:
         Invalid: if the installation has nothing.
     """
     try:
-        return of_document(json.loads((keys.FOLDER / NODE_FOLDER / NODE_MANIFEST).read_text()))
+        found = of_document(json.loads((keys.FOLDER / NODE_FOLDER / NODE_MANIFEST).read_text()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Invalid(f"the pinned keys of trees are missing or damaged: {error}") from error
+    if found.recursive[DIGEST:] != _elements(found.digest):
+        raise Invalid("the pinned key of trees is not the one that nodes name")
+    return found
 
 
 def leaves_of(circuits: Sequence[str], heights: Sequence[int]) -> Leaves:
@@ -193,7 +196,16 @@ def leaves_of(circuits: Sequence[str], heights: Sequence[int]) -> Leaves:
         )
     if height not in HEIGHTS:
         raise Invalid(f"one proof of segments of log stacked height {height}, at most {HEIGHTS[-1]} is provided for")
-    return pinned().leaves[own]
+    leaves = pinned().leaves[own]
+    (digest,) = (key.digest for key in keys.manifest(circuit).keys if key.log_stacked_height == height)
+    if leaves.segment[DIGEST:] != _elements(digest):
+        raise Invalid(f"the pinned leaves for segments of {circuit} are not of the pinned key: run `make pin-keys`")
+    return leaves
+
+
+def _elements(digest: str) -> tuple[int, ...]:
+    """The elements of the engine's digest of a key."""
+    return tuple(np.frombuffer(bytes.fromhex(digest), dtype="<u4").tolist())
 
 
 def write(nodes: Nodes, encoding: bytes) -> None:
@@ -281,13 +293,17 @@ def check_node(verified: VerifiedSegment, nodes: Nodes, leaves: Leaves) -> tuple
     return tuple(ends[:DIGEST]), tuple(ends[DIGEST:])
 
 
-def check_chain(proved: ProvedBatch, expected: Sequence[Stated]) -> None:
-    """Check that the one proof is of segments that state what they must, in their order, and of no others.
+def check_chain(proved: ProvedBatch, stated: Sequence[Sequence[int]]) -> None:
+    """Check that the one proof is of segments that state this, in their order, and of no others.
+
+    Args:
+        proved: what it says.
+        stated: the public values of each segment, below the modulus: the hash does not tell others from these.
 
     Raises:
         Invalid: if it is not.
     """
-    hashes = chain([segment.values for segment in expected])
+    hashes = chain(stated)
     if proved.before != tuple(hashes[0].tolist()):
         raise Invalid("the one proof does not begin with the batch")
     if proved.behind != tuple(hashes[-1].tolist()):

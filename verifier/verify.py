@@ -30,7 +30,13 @@ from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Header, check_header, 
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
 from verifier.requests import check_requests
-from verifier.room import check_code_use, check_leaf_room, check_write_room
+from verifier.room import (
+    check_code_use,
+    check_depth,
+    check_leaf_room,
+    check_stated_writes,
+    check_write_room,
+)
 from verifier.segments import (
     AccessTree,
     ProvedSegment,
@@ -92,7 +98,8 @@ CHECKS: Final = (
 
 Proofs come before all that costs as much as a file is long: how many leaves, writes and codes segments can have use for
 follows from the heights of their tables, which are facts then; no more are accepted. One proof of all segments says
-nothing of these heights, so that a file with one may list as many as its format allows.
+nothing of these heights, so that codes are bounded by the format of the file alone then, and leaves and writes by what
+it states: the depth of their tree, and their hash.
 """
 
 
@@ -424,7 +431,9 @@ def _segments(
 def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[int, int], None]) -> _Proved:
     if file.one_proof is not None:
         leaves = leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
-        return verify_tree(bytes(file.one_proof), leaves, engine)
+        batch = verify_tree(bytes(file.one_proof), leaves, engine)
+        check_chain(batch, [segment.stated for segment in file.segments])
+        return batch
     proved = []
     for number, (segment, circuit) in enumerate(zip(file.segments, circuits, strict=True)):
         try:
@@ -438,7 +447,9 @@ def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[i
 
 def _leaves(plan: _Plan, proved: _Proved) -> None:
     file = plan.file
-    if not isinstance(proved, ProvedBatch):
+    if isinstance(proved, ProvedBatch):
+        check_depth(file.state_keys, [segment.stated for segment in file.segments])
+    else:
         called = {address for fork in plan.forks for address in system_contracts(fork)}
         check_leaf_room(file.state_keys, proved, len(called))
     check_keys(file.state_keys, file.codes, plan.hashes)
@@ -446,7 +457,9 @@ def _leaves(plan: _Plan, proved: _Proved) -> None:
 
 def _writes(plan: _Plan, state: BatchState, proved: _Proved) -> None:
     segments = plan.file.segments
-    if not isinstance(proved, ProvedBatch):
+    if isinstance(proved, ProvedBatch):
+        check_stated_writes(segments)
+    else:
         check_write_room(segments, proved)
     check_writes(segments, plan.operations, state)
     check_system_codes(segments, plan.operations, state, plan.forks, plan.written, plan.file.codes)
@@ -518,8 +531,10 @@ def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | Non
         return []
     receipts = receipts_chain(file.receipts, operations)
     expected = expected_public_values(file.segments, operations.chain, receipts, tree)
-    if isinstance(proved, ProvedBatch):
-        check_chain(proved, expected)
-    else:
+    if not isinstance(proved, ProvedBatch):
         check_stated(proved, expected)
+        return expected
+    for number, (segment, wanted) in enumerate(zip(file.segments, expected, strict=True)):
+        if list(segment.stated) != wanted.values:
+            raise Invalid(f"segment {number}: the proof is one of other public values")
     return expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from prover.aggregate import FOR_LEAF, LEAF, NodeEvent, aggregate
 from prover.errors import ProverError
 from tests.verifier.proving import Proved
 from verifier import keys, trees, verify
-from verifier.container import ProofFile, decode_proof, encode_proof
+from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.errors import Rejected
 
 #: Trees take minutes.
@@ -96,9 +97,30 @@ def test_damage_is_refused(tree: Tree, count: int) -> None:
 
 def test_one_proof_of_another_batch_is_refused(tree: Tree, proved: Proved) -> None:
     """All else fits: of the other batch the file is as it should be, but for the proof."""
-    segments = tuple(replace(segment, proof=b"") for segment in proved.file.segments)
+    said = [segment.stated for segment in tree.file.segments]
+    segments = tuple(
+        replace(segment, proof=b"", stated=said[number % len(said)])
+        for number, segment in enumerate(proved.file.segments)
+    )
     whole = replace(proved.file, segments=segments)
-    assert refused(with_proof(whole, bytes(tree.file.one_proof or b""))) in ("segments", "proofs", "commitments")
+    one_proof = bytes(tree.file.one_proof or b"")
+    assert refused(with_proof(whole, one_proof)) in ("segments", "proofs", "leaves", "writes", "commitments")
+
+
+def test_other_public_values_are_refused(tree: Tree) -> None:
+    first, *later = tree.file.segments
+    for position in range(len(first.stated)):
+        stated = list(first.stated)
+        stated[position] ^= 1
+        lie = replace(tree.file, segments=(replace(first, stated=tuple(stated)), *later))
+        assert refused(encode_proof(lie)) == "proofs"
+
+
+@pytest.mark.parametrize("lie", [lambda s: s[1:], lambda s: s[:1], lambda s: (*s, s[-1]), lambda s: s[::-1]])
+def test_segments_that_are_dropped_doubled_or_swapped_are_refused(
+    tree: Tree, lie: Callable[[tuple[SegmentRecord, ...]], tuple[SegmentRecord, ...]]
+) -> None:
+    assert refused(encode_proof(replace(tree.file, segments=lie(tree.file.segments)))) in ("segments", "proofs")
 
 
 def test_nodes_that_do_not_follow_each_other_have_no_node_above(tree: Tree) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.air.field import MODULUS
+from circuits.statement import PublicColumns
 from scripts.batches.chain import sample_chain
 from verifier.container import (
     MAGIC,
@@ -232,7 +233,8 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
 def one_proof_sample() -> ProofFile:
     """The sample with one proof of all segments."""
     file = decode_proof(SAMPLE)
-    segments = tuple(replace(segment, proof=b"") for segment in file.segments)
+    stated = tuple(range(PublicColumns.width))
+    segments = tuple(replace(segment, proof=b"", stated=stated) for segment in file.segments)
     return replace(file, segments=segments, one_proof=b"one proof of all")
 
 
@@ -242,21 +244,36 @@ def test_a_file_says_whether_it_has_one_proof() -> None:
     assert decode_proof(SAMPLE).one_proof is None
     decoded = decode_proof(data)
     assert bytes(decoded.one_proof or b"") == b"one proof of all"
+    assert [segment.stated for segment in decoded.segments] == [tuple(range(PublicColumns.width))] * len(
+        decoded.segments
+    )
     assert encode_proof(decoded) == data
 
 
 def test_a_file_of_one_kind_is_not_read_as_the_other() -> None:
+    """What segments state is shorter than any of their proofs, and no file of the other kind ends behind them."""
     data = encode_proof(one_proof_sample())
-    with pytest.raises(Invalid, match="one proof: missing"):
+    with pytest.raises(Invalid, match="segment 0"):
         decode_proof(MAGIC + bytes([ONE_PROOF_VERSION]) + SAMPLE[len(START) :])
     with pytest.raises(Invalid, match="proof file"):
         decode_proof(START + data[len(START) :])
 
 
-def test_segments_have_no_proofs_beside_the_one() -> None:
-    file = replace(decode_proof(SAMPLE), one_proof=b"one proof of all")
-    with pytest.raises(Invalid, match="segment 0 has a proof beside the one proof of all"):
-        decode_proof(encode_proof(file))
+@pytest.mark.parametrize("count", [0, 1, PublicColumns.width - 1, PublicColumns.width + 1])
+def test_segments_state_all_of_their_public_values(count: int) -> None:
+    file = one_proof_sample()
+    segments = (replace(file.segments[0], stated=(0,) * count), *file.segments[1:])
+    with pytest.raises(Invalid, match="segment 0: public values"):
+        decode_proof(encode_proof(replace(file, segments=segments)))
+
+
+def test_public_values_are_below_the_modulus() -> None:
+    """The running hash would not tell others from them."""
+    file = one_proof_sample()
+    stated = (MODULUS, *file.segments[0].stated[1:])
+    segments = (replace(file.segments[0], stated=stated), *file.segments[1:])
+    with pytest.raises(Invalid, match="segment 0: a public value is not below the modulus"):
+        decode_proof(encode_proof(replace(file, segments=segments)))
 
 
 def test_the_one_proof_is_bounded() -> None:

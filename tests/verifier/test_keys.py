@@ -12,8 +12,8 @@ import zkevm_native
 
 from circuits import segment
 from executor.forks import CIRCUIT_FORKS
-from scripts.pin_keys import generate
-from verifier import keys
+from scripts.pin_keys import generate, generate_nodes
+from verifier import keys, trees
 from verifier.engines import ENGINES
 from verifier.errors import Invalid
 
@@ -153,3 +153,13 @@ def test_both_engines_decode_every_key(fork: str, height: int) -> None:
     native, python = (keys.load(fork, height, engine) for engine in ENGINES)
     assert native.tables == python.tables
     assert native.verifying_key.digest == python.verifying_key.digest
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("height", trees.HEIGHTS)
+@pytest.mark.parametrize("fork", trees.CIRCUITS)
+def test_pinned_keys_of_trees_are_those_of_the_pinned_keys(fork: str, height: int) -> None:
+    nodes, encoding = generate_nodes([(fork, height)])
+    pinned = trees.pinned()
+    assert nodes == dataclasses.replace(pinned, leaves={(fork, height): pinned.leaves[fork, height]})
+    assert zlib.decompress((keys.FOLDER / trees.NODE_FOLDER / trees.NODE_KEY).read_bytes()) == encoding

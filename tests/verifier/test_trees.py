@@ -6,6 +6,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from circuits.batch.leaves import LeafKind
 from circuits.functions.poseidon2 import compress_chain
 from circuits.statement import PublicColumns, initial
 from tests.verifier.demands import demanded
@@ -13,7 +14,6 @@ from verifier import keys, trees, verify
 from verifier.container import OpenEnd, ProofFile, encode_proof
 from verifier.engines import VerifiedSegment
 from verifier.errors import Invalid, Rejected, UnusableInput
-from verifier.segments import Stated
 from verifier.trees import Leaves, ProvedBatch, check_chain, check_node, leaves_of, pinned
 
 #: As many tables as the engine's nodes have at least.
@@ -25,10 +25,6 @@ VALUES = PublicColumns.width
 def statements(count: int) -> list[list[int]]:
     """Public values of segments, all different."""
     return [[1 + VALUES * segment + i for i in range(VALUES)] for segment in range(count)]
-
-
-def stated(values: list[list[int]]) -> list[Stated]:
-    return [Stated(own, [0, 0], [1, 0, 0, 0, 0]) for own in values]
 
 
 def proved(values: list[list[int]], start: list[int] | None = None) -> ProvedBatch:
@@ -66,7 +62,7 @@ def test_the_running_hash_is_the_one_of_the_engine() -> None:
 
 def test_what_the_segments_must_state_is_accepted() -> None:
     for count in (1, 2, 5):
-        check_chain(proved(statements(count)), stated(statements(count)))
+        check_chain(proved(statements(count)), statements(count))
 
 
 @pytest.mark.parametrize("position", range(VALUES))
@@ -74,7 +70,7 @@ def test_another_public_value_is_refused(position: int) -> None:
     values = statements(2)
     values[1][position] ^= 1
     with pytest.raises(Invalid, match="state something else"):
-        check_chain(proved(values), stated(statements(2)))
+        check_chain(proved(values), statements(2))
 
 
 def test_segments_that_are_dropped_doubled_or_swapped_are_refused() -> None:
@@ -89,14 +85,14 @@ def test_segments_that_are_dropped_doubled_or_swapped_are_refused() -> None:
         statements(5)[1:],
     ):
         with pytest.raises(Invalid, match="state something else"):
-            check_chain(proved(lie), stated(honest))
+            check_chain(proved(lie), honest)
 
 
 def test_a_tree_that_begins_in_the_middle_is_refused() -> None:
     honest = statements(4)
     middle = trees.chain(honest)[2].tolist()
     with pytest.raises(Invalid, match="does not begin with the batch"):
-        check_chain(proved(honest, middle), stated(honest))
+        check_chain(proved(honest, middle), honest)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 256])
@@ -209,27 +205,70 @@ def test_parts_of_a_run_have_no_one_proof(file: ProofFile) -> None:
     assert refused.value.check == "segments"
 
 
-def test_the_commitments_are_compared_with_those_of_the_one_proof(
+def test_what_the_file_says_of_segments_is_what_the_one_proof_states(
     file: ProofFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the one proof states is compared with what each segment must."""
+    """A proof of another batch is refused before anything that the file lists is looked at."""
     wanted = [own[:VALUES] for own in demanded(file, monkeypatch)]
-    content = encode_proof(replace(emptied(file), one_proof=b"a proof"))
 
-    def verdict(statement: ProvedBatch) -> str:
+    def verdict(said: list[list[int]], statement: ProvedBatch) -> str:
         monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: statement)
         try:
-            verify(content)
+            verify(encode_proof(replace(emptied(file, said), one_proof=b"a proof")))
         except Rejected as error:
             return error.check
         return "accepted"
 
-    assert verdict(proved(wanted)) == "accepted"
-    assert verdict(proved(wanted[:-1])) == "commitments"
-    assert verdict(proved(wanted[::-1])) == "commitments"
-    assert verdict(proved(wanted, [1] * 8)) == "commitments"
+    assert verdict(wanted, proved(wanted)) == "accepted"
+    assert verdict(wanted, proved(wanted[:-1])) == "proofs"
+    assert verdict(wanted, proved(wanted[::-1])) == "proofs"
+    assert verdict(wanted, proved(wanted, [1] * 8)) == "proofs"
+    # What segments state is what they must, each value: a proof of segments that state anything else does not help.
+    checks = set()
+    for position in range(VALUES):
+        lie = [list(own) for own in wanted]
+        lie[-1][position] ^= 1
+        checks.add(verdict(lie, proved(lie)))
+        assert verdict(lie, proved(wanted)) == "proofs"
+    assert checks == {"leaves", "writes", "commitments"}
 
 
-def emptied(file: ProofFile) -> ProofFile:
-    """The file without the proofs of its segments."""
-    return replace(file, segments=tuple(replace(segment, proof=b"") for segment in file.segments))
+def test_junk_is_refused_for_what_segments_state(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves beyond the depth of the tree, and other writes, before any of them is made to the state."""
+    wanted = [own[:VALUES] for own in demanded(file, monkeypatch)]
+    monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: proved(wanted))
+    whole = replace(emptied(file, wanted), one_proof=b"a proof")
+    junk = [(int(LeafKind.STORAGE), bytes(20), slot) for slot in range(len(file.state_keys))]
+    with pytest.raises(Rejected, match="not proved of an access tree over") as refused:
+        verify(encode_proof(replace(whole, state_keys=tuple(sorted([*file.state_keys, *junk])))))
+    assert refused.value.check == "leaves"
+    first = replace(whole.segments[0], writes=file.segments[1].writes)
+    with pytest.raises(Rejected, match="segment 0 is not proved of these writes") as refused:
+        verify(encode_proof(replace(whole, segments=(first, *whole.segments[1:]))))
+    assert refused.value.check == "writes"
+
+
+@pytest.mark.parametrize(
+    ("of", "match"), [("leaves", "not of the pinned key"), ("digest", "not the one that nodes name")]
+)
+def test_pins_that_do_not_fit_each_other_are_refused(of: str, match: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A circuit that was pinned anew without its leaves would leave the old one accepted."""
+    document = trees.to_document(pinned())
+    if of == "leaves":
+        document["leaves"]["cancun"]["15"]["segment"][-1] ^= 1
+    else:
+        document["recursive"][-1] ^= 1
+    monkeypatch.setattr(trees.json, "loads", lambda text: document)
+    trees.pinned.cache_clear()
+    try:
+        with pytest.raises(Invalid, match=match):
+            leaves_of(["cancun"], [15])
+    finally:
+        trees.pinned.cache_clear()
+
+
+def emptied(file: ProofFile, stated: list[list[int]] | None = None) -> ProofFile:
+    """The file without the proofs of its segments, and with what they are said to state: anything, if nothing is."""
+    said = stated or [[0] * VALUES] * len(file.segments)
+    segments = zip(file.segments, said, strict=True)
+    return replace(file, segments=tuple(replace(own, proof=b"", stated=tuple(values)) for own, values in segments))

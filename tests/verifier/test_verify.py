@@ -893,12 +893,12 @@ def test_an_interruption_while_progress_is_reported_is_one(batch: Proved) -> Non
 
 
 def test_the_verifier_loads_neither_executor_nor_prover() -> None:
-    """Also not through the modules of the circuits it uses, but for plain data: limbs and the layout of a trace."""
+    """Also not through the modules of the circuits it uses, but for plain data: limbs, layout of a trace, errors."""
     program = "import sys, verifier; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert "circuits.statement" in loaded
     foreign = {name for name in loaded if name.partition(".")[0] in ("executor", "prover", "eth", "ray")}
-    assert foreign <= {f"executor{name}" for name in ("", ".limbs", ".state_keys", ".tables", ".trace")}
+    assert foreign <= {f"executor{name}" for name in ("", ".errors", ".limbs", ".state_keys", ".tables", ".trace")}
 
 
 class TestForks:

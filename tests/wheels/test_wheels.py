@@ -21,6 +21,7 @@ import pytest
 from scripts.batches.tokens import write_batch
 from tests.test_imports import imports, is_below, modules
 from verifier.keys import KEY_SETS
+from verifier.trees import NODE_FOLDER, NODE_KEY, NODE_MANIFEST
 
 ROOT = Path(__file__).parent.parent.parent
 #: Libraries of the prover, the executor and the service: a verifier needs none of them.
@@ -109,7 +110,8 @@ def test_its_files_are_those_of_the_project(verifier_wheel: Path) -> None:
 
 def test_the_pinned_keys_are_in_it(verifier_wheel: Path) -> None:
     keys = {name for name in names(verifier_wheel) if name.startswith("verifier/keys/") and not name.endswith(".py")}
-    assert keys == {f"verifier/keys/{fork}/{file}" for fork in KEY_SETS for file in ("manifest.json", "segment.vk")}
+    of_segments = {f"verifier/keys/{fork}/{file}" for fork in KEY_SETS for file in ("manifest.json", "segment.vk")}
+    assert keys == of_segments | {f"verifier/keys/{NODE_FOLDER}/{file}" for file in (NODE_MANIFEST, NODE_KEY)}
 
 
 def test_it_needs_the_libraries_that_its_modules_import(verifier_wheel: Path) -> None:

@@ -111,6 +111,7 @@ def test_the_verifier_alone_says_what_it_has_not(monkeypatch: pytest.MonkeyPatch
     assert zkevm.verify is not None
 
 
+@pytest.mark.deep
 def test_a_program_is_typed_to_the_last_name(tmp_path: Path) -> None:
     program = Path(__file__).with_name("strict_program.py")
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(program)]
