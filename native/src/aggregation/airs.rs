@@ -220,11 +220,11 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
         let next: Vec<AB::Var> = main.row(1).expect("two rows").into_iter().collect();
         let stated = &self.stated;
         let goes_on = constrain_rows(builder, &row, &next);
-        let valid = row[VALID].clone();
+        let valid = row[VALID];
         let mut receive = |table: usize, index: usize, value: AB::Expr, count: AB::Expr| {
             self.buses.public_values.receive(
                 builder,
-                row[PROOF].clone(),
+                row[PROOF],
                 PublicValuesBusMessage {
                     air_idx: AB::Expr::from_usize(table),
                     pv_idx: AB::Expr::from_usize(index),
@@ -235,35 +235,30 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
         };
         let values = &row[stated.pvs()..stated.before()];
         for (index, value) in values.iter().enumerate() {
-            receive(
-                stated.table,
-                index,
-                value.clone().into(),
-                valid.clone().into(),
-            );
+            receive(stated.table, index, (*value).into(), valid.into());
         }
         for (i, (table, constants)) in stated.constant.iter().enumerate() {
-            let present: AB::Expr = row[stated.present() + i].clone().into();
+            let present: AB::Expr = row[stated.present() + i].into();
             for (index, &value) in constants.iter().enumerate() {
                 receive(*table, index, AB::Expr::from_u32(value), present.clone());
             }
         }
         for i in 0..stated.constant.len() {
-            let present = row[stated.present() + i].clone();
-            builder.assert_bool(present.clone());
-            builder.when(present).assert_one(valid.clone());
+            let present = row[stated.present() + i];
+            builder.assert_bool(present);
+            builder.when(present).assert_one(valid);
         }
         self.buses.consistency.lookup_key(
             builder,
-            row[PROOF].clone(),
+            row[PROOF],
             PvsAirConsistencyMessage {
                 deferral_flag: AB::Expr::ZERO,
                 has_verifier_pvs: AB::Expr::ZERO,
             },
-            valid.clone(),
+            valid,
         );
         let mut hash = |left: [AB::Expr; DIGEST], right: [AB::Expr; DIGEST], to: &[AB::Var]| {
-            let output = std::array::from_fn(|i| to[i].clone().into() - left[i].clone());
+            let output = std::array::from_fn(|i| to[i].into() - left[i].clone());
             let input = left.into_iter().chain(right).collect::<Vec<_>>();
             self.buses.compress.lookup_key(
                 builder,
@@ -273,10 +268,10 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
                         .unwrap_or_else(|_| unreachable!("two halves")),
                     output,
                 },
-                valid.clone(),
+                valid,
             );
         };
-        let elements: Vec<AB::Expr> = values.iter().map(|v| v.clone().into()).collect();
+        let elements: Vec<AB::Expr> = values.iter().map(|v| (*v).into()).collect();
         let mut state: [AB::Expr; DIGEST] =
             std::array::from_fn(|i| AB::Expr::from_u32(if i == 0 { STATEMENT_TAG } else { 0 }));
         for index in 0..stated.blocks() {
@@ -286,26 +281,15 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
                 stated.block(&elements, index, &AB::Expr::ZERO),
                 &row[at..at + DIGEST],
             );
-            state = std::array::from_fn(|i| row[at + i].clone().into());
+            state = std::array::from_fn(|i| row[at + i].into());
         }
         let (before, after) = (
             &row[stated.before()..stated.states()],
             &row[stated.after()..],
         );
-        hash(
-            std::array::from_fn(|i| before[i].clone().into()),
-            state,
-            after,
-        );
+        hash(std::array::from_fn(|i| before[i].into()), state, after);
         let following = &next[stated.before()..stated.states()];
-        constrain_ends(
-            builder,
-            goes_on,
-            row[LAST].clone(),
-            before,
-            after,
-            following,
-        );
+        constrain_ends(builder, goes_on, row[LAST], before, after, following);
     }
 }
 
@@ -358,29 +342,29 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
         for index in 0..NODE_VALUES {
             self.buses.public_values.receive(
                 builder,
-                row[PROOF].clone(),
+                row[PROOF],
                 PublicValuesBusMessage {
                     air_idx: AB::Expr::from_usize(NODE_TABLE),
                     pv_idx: AB::Expr::from_usize(index),
-                    value: row[CHILD + index].clone().into(),
+                    value: row[CHILD + index].into(),
                 },
-                row[VALID].clone(),
+                row[VALID],
             );
         }
         self.buses.consistency.lookup_key(
             builder,
-            row[PROOF].clone(),
+            row[PROOF],
             PvsAirConsistencyMessage {
                 deferral_flag: AB::Expr::ZERO,
                 has_verifier_pvs: AB::Expr::ONE,
             },
-            row[VALID].clone(),
+            row[VALID],
         );
         let (before, after) = row[CHILD..].split_at(DIGEST);
         constrain_ends(
             builder,
             goes_on,
-            row[LAST].clone(),
+            row[LAST],
             before,
             after,
             &next[CHILD..CHILD + DIGEST],
