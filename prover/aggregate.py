@@ -57,17 +57,12 @@ class AggregateReport:
     """What a run did.
 
     Attributes:
-        segments: in the one proof.
         nodes: of the tree, in the order in which they were finished.
-        one_proof_bytes, proof_bytes: of the one proof, and of its file.
         security_bits: the least of all layers.
         seconds: to make the nodes, all together; to make the circuits is among the first of each layer.
     """
 
-    segments: int
     nodes: Sequence[NodeEvent]
-    one_proof_bytes: int
-    proof_bytes: int
     security_bits: float
     seconds: float
 
@@ -151,14 +146,7 @@ def aggregate(
     write_atomically(out, encoded)
     if not keep:
         tree.store.remove(tree.stored)
-    return AggregateReport(
-        segments=len(proofs),
-        nodes=tree.events,
-        one_proof_bytes=len(one_proof),
-        proof_bytes=len(encoded),
-        security_bits=report.security_bits or 0.0,
-        seconds=seconds,
-    )
+    return AggregateReport(nodes=tree.events, security_bits=report.security_bits or 0.0, seconds=seconds)
 
 
 def _whole(content: bytes) -> tuple[ProofFile, str, int]:

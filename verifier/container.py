@@ -70,13 +70,13 @@ MAX_WITHDRAWAL_BYTES: Final = 64  # the longest takes 50
 MAX_OUTPUT_BYTES: Final = 2**22  # the contracts of EIP-7002 and EIP-7251 give 1,216 and 232 at most
 MAX_WRITES: Final = 2**20  # of all segments
 MAX_LINKS: Final = 2**16  # of all segments: 360 may be linked each with each
-_STATED: Final = np.dtype(">u4")
 MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
 _KEY_BYTES: Final = 53
 _OPEN_END_BYTES: Final = 16
 _WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
 _LINK: Final = np.dtype([("other", ">u4"), ("digest", ">u4", (DIGEST,))])
+_STATED: Final = np.dtype(">u4")
 _CODE_WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("code_hash", ">u2", (16,))])
 
 StateKey = tuple[int, bytes, int]

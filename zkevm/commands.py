@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from circuits.air.checker import BusFinding, ConstraintFinding, ShapeFinding
 from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
 from executor.limits import NO_LIMITS, Limits
-from prover.aggregate import NodeEvent
 from prover.costs import Costs
 from prover.planner import Budget, SegmentPlan
 from prover.plots import plot_costs
@@ -46,6 +45,9 @@ from zkevm.reports import (
     hexadecimal,
 )
 from zkevm.stages import SECONDS_PER_CASE, judge
+
+if TYPE_CHECKING:
+    from prover.aggregate import NodeEvent
 
 
 def execute_batch(files: Sequence[Path], trace_file: Path | None, limits: Limits, output: Output) -> None:
@@ -241,7 +243,7 @@ def aggregate_proof(file: Path, out: Path, threads: int | None, store: Path | No
         ProverError, UnusableInput, OSError.
     """
 
-    def note(node: NodeEvent) -> None:
+    def note(node: "NodeEvent") -> None:
         how = "reused from the store" if node.reused else f"proved in {node.seconds:.1f} s"
         output.note(f"{node.layer} {node.number}: {node.children} below it, {node.proof_bytes:,} bytes, {how}")
 
