@@ -327,6 +327,21 @@ def _segment_circuit(circuit: str) -> Circuit:
     return Circuit("segment", [c.table for c in segment_components(fork)], stored(store_of(fork)))
 
 
+class TableHeight(NamedTuple):
+    """How high a table of a segment is: rows that stand for something, and all rows, padding included."""
+
+    rows: int
+    height: int
+
+    @classmethod
+    def of(cls, table: Table, matrix: Matrix) -> TableHeight:
+        """Of a filled table."""
+        if table.selector is not None:
+            return cls(int((matrix[:, table.layout.offsets[table.selector]] != 0).sum()), len(matrix))
+        # No column selects rows: those that differ from the last one, which padding repeats, and that one.
+        return cls(1 + int((matrix != matrix[-1]).any(axis=1).sum()), len(matrix))
+
+
 @dataclass(frozen=True)
 class FilledSegment:
     """The tables of a segment.
@@ -349,6 +364,20 @@ class FilledSegment:
     frames: tuple[int, int] = (0, 0)
     words: tuple[int, int, int, int, int] = memory_tables.ALL_WORDS
     links: Mapping[int, Digests] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tables."""
+        return sum(matrix.nbytes for matrix in self.traces if matrix is not None)
+
+    @property
+    def heights(self) -> dict[str, TableHeight]:
+        """Heights of the tables that it has, by name."""
+        return {
+            table.name: TableHeight.of(table, matrix)
+            for table, matrix in zip(self.circuit.tables, self.traces, strict=True)
+            if matrix is not None
+        }
 
     @property
     def public_lists(self) -> list[list[int]]:
@@ -411,28 +440,3 @@ def answer(execution: Execution, acting: dict[str, Matrix | None]) -> list[Matri
         if matrix is not None:
             filled.append((component.table, matrix))
     return traces
-
-
-class TableHeight(NamedTuple):
-    """How high a table of a segment is: rows that stand for something, and all rows, padding included."""
-
-    rows: int
-    height: int
-
-    @classmethod
-    def of(cls, table: Table, matrix: Matrix) -> TableHeight:
-        """Of a filled table."""
-        if table.selector is not None:
-            return cls(int((matrix[:, table.layout.offsets[table.selector]] != 0).sum()), len(matrix))
-        # No column selects rows: those that differ from the last one, which padding repeats, and that one.
-        return cls(1 + int((matrix != matrix[-1]).any(axis=1).sum()), len(matrix))
-
-
-def heights_of(execution: Execution) -> dict[str, TableHeight]:
-    """Heights of the tables that a segment has; exact, because they are filled to find out."""
-    traces = answer(execution, fill_acting(execution))
-    return {
-        table.name: TableHeight.of(table, matrix)
-        for table, matrix in zip(segment_circuit(execution.fork).tables, traces, strict=True)
-        if matrix is not None
-    }

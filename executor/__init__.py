@@ -7,5 +7,10 @@ What goes in: ``batch`` (batches and the batch file), ``transactions``, ``forks`
 trace alone). Around it: ``fixtures`` and ``conformance`` (the public test suites), ``limbs`` (words as 16-bit limbs),
 ``errors``.
 
-Nothing is imported here, so that a proving worker that only needs ``executor.transfers`` does not load py-evm.
+Nothing is imported here, so that a proving worker that only needs ``executor.transfers`` does not load py-evm; and who
+loads it does not load all of it (``postponed``).
 """
+
+from executor.postponed import postpone
+
+postpone()

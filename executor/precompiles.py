@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from Crypto.PublicKey.ECC import EccPoint
 from eth.exceptions import VMError
 from eth.precompiles import point_evaluation
 from eth.precompiles.modexp import extract_lengths
 
-from executor import bls12_381
 from executor.forks import CANCUN, Fork, ModexpRules
 from executor.modexp import WORD_BYTES, ModexpInput
 
@@ -21,6 +19,7 @@ Precompile = Callable[[Any], Any]
 vars(point_evaluation)["load_trusted_setup"] = cache(vars(point_evaluation)["load_trusted_setup"])
 
 MODEXP = (5).to_bytes(20, "big")  # EIP-198
+BLS12_381 = range(0x0B, 0x12)  # EIP-2537
 P256VERIFY = (0x100).to_bytes(20, "big")  # EIP-7951
 
 # The curve secp256r1 (FIPS 186-5, "P-256"): its field and its order.
@@ -40,9 +39,19 @@ def precompiles_of(fork: Fork, known: Mapping[Any, Precompile]) -> dict[Any, Pre
     py-evm 0.12.1b1 gives 0 whenever MODEXP's base has no bytes. But 0**0 is 1 (``ethereum/tests``, ``modexp.json``).
     """
     modexp = _modexp(known[MODEXP]) if fork.modexp == CANCUN.modexp else modexp_by(fork.modexp)
-    curve = {number.to_bytes(20, "big"): precompile for number, precompile in bls12_381.PRECOMPILES.items()}
+    curve = {number.to_bytes(20, "big"): _of_bls12_381(number) for number in BLS12_381}
     all_known = {**known, **curve, MODEXP: modexp, P256VERIFY: p256verify}
     return {address: all_known[address] for address in fork.precompiles}
+
+
+def _of_bls12_381(number: int) -> Precompile:
+    def precompile(computation: Any) -> Any:
+        # Loaded with the first call: see `executor.postponed`.
+        from executor import bls12_381
+
+        return bls12_381.PRECOMPILES[number](computation)
+
+    return precompile
 
 
 def _modexp(precompile: Precompile) -> Precompile:
@@ -92,6 +101,9 @@ def p256verify(computation: Any) -> Any:
 
 def is_p256_signature(digest: int, r: int, s: int, x: int, y: int) -> bool:
     """Whether (r, s) is a signature of the digest with the public key (x, y); all are numbers of 256 bits."""
+    # Loaded with the first signature: like `executor.bls12_381`.
+    from Crypto.PublicKey.ECC import EccPoint
+
     if not (0 < r < P256_ORDER and 0 < s < P256_ORDER and x < P256_FIELD and y < P256_FIELD) or x == y == 0:
         return False
     try:

@@ -12,7 +12,7 @@ from circuits.air.field import Matrix
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
 from circuits.instructions.step import Step
-from circuits.segment import FilledSegment, TableHeight
+from circuits.segment import FilledSegment
 from executor.opcodes import instruction_set
 
 
@@ -121,14 +121,14 @@ def weight(cells: float, messages: float) -> float:
 
 def costs_of(filled: FilledSegment) -> Costs:
     """The costs of a segment."""
-    execution, circuit = filled.execution, filled.circuit
+    execution, circuit, heights = filled.execution, filled.circuit, filled.heights
     tables: list[TableCost] = []
     shares = np.zeros((256, 2))
     for table, matrix, size in zip(circuit.tables, filled.traces, circuit.statistics, strict=True):
         if matrix is None:
             continue
         is_instruction = issubclass(table.layout, Step)
-        rows, height = TableHeight.of(table, matrix)
+        rows, height = heights[table.name]
         cost = TableCost(table.name, rows, height, size.columns, size.interactions, is_instruction)
         tables.append(cost)
         if is_instruction:

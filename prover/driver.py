@@ -10,6 +10,7 @@ from functools import partial
 
 from circuits.batch.execution import Batch
 from prover import local
+from prover.filled import FilledSegments
 from prover.segment import SegmentJob, SegmentProof, is_proof_of
 from prover.store import SegmentStore
 from prover.workers import Workers, name_of
@@ -33,6 +34,7 @@ def prove_segments(
     store: SegmentStore,
     on_segment: Callable[[SegmentEvent], None] = lambda event: None,
     on_start: Callable[[SegmentJob], None] = lambda job: None,
+    filled: FilledSegments | None = None,
 ) -> list[SegmentProof]:
     """Proofs of all segments, in order.
 
@@ -43,6 +45,7 @@ def prove_segments(
         store: finished proofs are read from and written to it.
         on_segment: called in the driver whenever a segment is finished, in order of completion.
         on_start: called in the driver before a segment is proved, or handed to Ray, which may have it wait.
+        filled: segments that are filled; used for what is proved in this process.
 
     Raises:
         CostError: a segment needs more memory than any node has.
@@ -65,18 +68,22 @@ def prove_segments(
         else:
             finish(job, SegmentProof(stored), reused=True)
     if missing:
-        for job, proof in _proved(batch, missing, workers, on_start):
+        for job, proof in _proved(batch, missing, workers, on_start, filled):
             store.save(job.key, proof.proof)
             finish(job, proof, reused=False)
     return [done[job.plan.index] for job in jobs]
 
 
 def _proved(
-    batch: Batch, jobs: Sequence[SegmentJob], workers: Workers, on_start: Callable[[SegmentJob], None]
+    batch: Batch,
+    jobs: Sequence[SegmentJob],
+    workers: Workers,
+    on_start: Callable[[SegmentJob], None],
+    filled: FilledSegments | None,
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     """Proofs in order of completion."""
     if local.pays(jobs, workers):
-        yield from local.prove_here(batch, jobs, workers, on_start)
+        yield from local.prove_here(batch, jobs, workers, on_start, filled)
         return
     # Loading Ray takes long.
     from prover.cluster import prove_in_tasks

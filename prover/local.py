@@ -7,10 +7,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from circuits.batch.execution import Batch
 from prover.errors import ProverError
+from prover.filled import FilledSegments
 from prover.segment import SegmentJob, SegmentProof, prove_segment
 from prover.workers import Workers, check_memory, first_line, name_of
 
@@ -47,8 +49,9 @@ def prove_here(
     jobs: Sequence[SegmentJob],
     workers: Workers,
     on_start: Callable[[SegmentJob], None] = lambda job: None,
+    filled: FilledSegments | None = None,
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
-    """Proofs in order; `on_start` is called before each.
+    """Proofs in order; `on_start` is called before each. What is filled already is not filled again.
 
     Raises:
         CostError: a segment needs more memory than the machine has.
@@ -57,8 +60,9 @@ def prove_here(
     check_memory(batch, jobs, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for job in jobs:
         on_start(job)
+        known = filled.take(job.plan.first, job.plan.end) if filled and job.plan.run is None else None
         try:
-            proof = _interruptible(lambda job=job: prove_segment(batch, job, _threads(workers)))  # type: ignore[misc]
+            proof = _interruptible(partial(prove_segment, batch, job, _threads(workers), known))
         except Exception as error:
             raise ProverError(f"{name_of(job)}: {first_line(error)}") from error
         yield job, proof

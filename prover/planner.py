@@ -12,12 +12,13 @@ from functools import cache, partial
 from itertools import pairwise
 from typing import NoReturn
 
-from circuits.batch.execution import Batch, Execution
-from circuits.segment import TableHeight, heights_of, segment_circuit
+from circuits.batch.execution import Batch
+from circuits.segment import TableHeight, segment_circuit
 from executor.errors import UnsupportedFeature
 from executor.forks import CANCUN, Fork
 from prover.errors import CostError
 from prover.estimate import Estimate, Estimator
+from prover.filled import FilledSegments
 from prover.runs import Division, Part, Run, Runs, divide, divide_evenly
 from verifier.errors import Invalid
 from verifier.keys import SUPPORTED_HEIGHTS
@@ -559,12 +560,15 @@ def _least(ends: Sequence[Sequence[tuple[int, int]]]) -> list[int] | None:
     return None if best is None else best[1]
 
 
-def planner_for(batch: Batch, fork: Fork = CANCUN) -> Planner:
-    """The planner of a batch's operations of a fork, with its circuit and what the verifier says of it."""
+def planner_for(batch: Batch, fork: Fork = CANCUN, filled: FilledSegments | None = None) -> Planner:
+    """The planner of a batch's operations of a fork, with its circuit and what the verifier says of it.
+
+    The segments that it fills are left in `filled`.
+    """
     circuit = segment_circuit(fork)
     return Planner(
         {table.name: TableSize(table.columns, table.interactions) for table in circuit.statistics},
-        lambda first, end: heights_of(Execution(batch, first, end)),
+        partial((filled or FilledSegments(0)).heights, batch),
         SUPPORTED_HEIGHTS,
         Estimator(batch),
         partial(check_segment_size, circuit),
@@ -574,8 +578,8 @@ def planner_for(batch: Batch, fork: Fork = CANCUN) -> Planner:
     )
 
 
-def plan_batch(batch: Batch, budget: Budget | None = None) -> list[SegmentPlan]:
-    """The segments of a batch.
+def plan_batch(batch: Batch, budget: Budget | None = None, filled: FilledSegments | None = None) -> list[SegmentPlan]:
+    """The segments of a batch. Of those that are filled to plan them the last ones are left in `filled`.
 
     Raises:
         CostError: an operation takes more than the budget.
@@ -585,7 +589,7 @@ def plan_batch(batch: Batch, budget: Budget | None = None) -> list[SegmentPlan]:
     cuts = batch.operations.cuts.tolist()
     for fork, first, end in batch.runs():
         own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
-        plans += planner_for(batch, fork).plan(own, budget, len(plans))
+        plans += planner_for(batch, fork, filled).plan(own, budget, len(plans))
     return plans
 
 

@@ -12,6 +12,7 @@ from executor.provable import check_provable
 from prover.assemble import assemble, check_assembled, check_listed
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ProverError
+from prover.filled import FilledSegments
 from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.segment import SegmentJob, SegmentProof, segment_jobs
 from prover.store import SegmentStore, check_folder, write_atomically
@@ -128,7 +129,8 @@ def prove(
     clock.lap("execute")
     batch = Batch.of(check_provable(executed))
     check_listed(executed, batch)
-    jobs = segment_jobs(batch, plan_batch(batch, budget))
+    filled = FilledSegments()
+    jobs = segment_jobs(batch, plan_batch(batch, budget, filled))
     check_assembled(executed, batch, jobs)
     workers = progress.planned(executed, batch, jobs) or workers or Workers()
     clock.lap("plan")
@@ -145,7 +147,7 @@ def prove(
         progress.segment(event)
         progress.proved(finished, len(jobs))
 
-    proofs = prove_segments(batch, jobs, workers, segments, on_segment, progress.started)
+    proofs = prove_segments(batch, jobs, workers, segments, on_segment, progress.started, filled)
     clock.lap("prove")
     file = assemble(executed, batch, jobs, proofs)
     content = encode_proof(file)

@@ -98,8 +98,7 @@ def proving_key(fork: str, log_stacked_height: int) -> zkevm_native.ProvingKey:
     """
     circuit = segment_circuit(CIRCUIT_FORKS[fork])
     if log_stacked_height in keys.SUPPORTED_HEIGHTS and circuit.digest == keys.manifest(fork).circuit_digest:
-        pinned = zkevm_native.VerifyingKey.from_bytes(keys.encoding(fork, log_stacked_height), known=True)
-        return zkevm_native.ProvingKey.of(pinned, circuit.names)
+        return zkevm_native.ProvingKey.of(keys.native(fork, log_stacked_height), circuit.names)
     return zkevm_native.keygen(circuit.export(), log_stacked_height)
 
 
@@ -151,20 +150,21 @@ def fill_segment(batch: Batch, plan: SegmentPlan) -> FilledSegment:
     return fill(Execution(batch, plan.first, plan.end))
 
 
-def prove_segment(batch: Batch, job: SegmentJob, threads: int) -> SegmentProof:
+def prove_segment(batch: Batch, job: SegmentJob, threads: int, filled: FilledSegment | None = None) -> SegmentProof:
     """Prove a segment.
 
     Args:
         batch: the whole batch.
         job: the segment.
         threads: threads of the engine.
+        filled: its tables, if somebody has filled them.
 
     Raises:
         zkevm_native.EngineError: the engine refused the traces or failed.
     """
     proving_key(job.plan.fork, job.plan.log_stacked_height)  # made before the clock starts
     start = time.perf_counter()
-    filled = fill_segment(batch, job.plan)
+    filled = filled or fill_segment(batch, job.plan)
     return prove_filled(filled, job, threads, fill_seconds=time.perf_counter() - start)
 
 

@@ -48,7 +48,11 @@ class VerifyingKey(Protocol):
 
 
 class NativeKey:
-    """A key of the native engine."""
+    """A key of the native engine.
+
+    Attributes:
+        decoded: the engine's own (`zkevm_native.VerifyingKey`).
+    """
 
     def __init__(self, encoding: bytes) -> None:
         # Only here: whoever verifies in Python needs no native code.
@@ -56,20 +60,20 @@ class NativeKey:
 
         self._native = zkevm_native
         try:
-            self._key = zkevm_native.VerifyingKey.from_bytes(encoding, known=True)
+            self.decoded = zkevm_native.VerifyingKey.from_bytes(encoding, known=True)
         except zkevm_native.EngineError as error:
             raise Invalid(str(error)) from error
 
     @property
     def digest(self) -> bytes:
-        return bytes(self._key.digest)
+        return bytes(self.decoded.digest)
 
     def verify(self, proof: bytes) -> VerifiedSegment:
         try:
-            verified = self._native.verify(self._key, proof)
+            verified = self._native.verify(self.decoded, proof)
         except self._native.EngineError as error:
             raise Invalid(f"the engine refuses the proof: {error}") from error
-        bits = float(self._key.security(verified.log_heights)["total"])
+        bits = float(self.decoded.security(verified.log_heights)["total"])
         return VerifiedSegment(verified.public_values, verified.log_heights, bits, verified.cached_commits)
 
 

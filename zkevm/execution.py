@@ -11,8 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
-
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.evaluate import NumpyAlgebra
 from circuits.batch.execution import Batch as ProvableBatch
@@ -39,11 +37,13 @@ from prover.workers import Workers
 from verifier.statement import BatchStatement
 from verifier.verify import CheckResult
 from zkevm.proof import Progress, Proof, read_proof
-from zkevm.trace import Trace
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from executor.fetch import Fetched
     from prover.aggregate import NodeEvent
+    from zkevm.trace import Trace
 
 By = Literal["table", "instruction", "transaction", "contract"]
 """What costs are listed by."""
@@ -411,6 +411,8 @@ class Execution:
     @cached_property
     def trace(self) -> Trace:
         """All steps, frames, accesses and the rest, as Arrow tables by name."""
+        from zkevm.trace import Trace
+
         return Trace(self._trace)
 
     @cached_property
@@ -615,23 +617,26 @@ def _values(row: TransactionCost | ContractCost) -> dict[str, Any]:
     return {name: f"0x{value.hex()}" if isinstance(value, bytes) else value for name, value in values.items()}
 
 
-def _arrow(rows: Sequence[dict[str, Any]], columns: Mapping[str, Any]) -> pa.Table:
-    arrays = {name: pa.array([row[name] for row in rows], type=kind) for name, kind in columns.items()}
-    return pa.table(arrays)
+def _arrow(rows: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> pa.Table:
+    """A table; its columns' types are given by Arrow's names."""
+    import pyarrow as pa
+
+    kinds = {name: pa.type_for_alias(kind) for name, kind in columns.items()}
+    return pa.table({name: pa.array([row[name] for row in rows], type=kind) for name, kind in kinds.items()})
 
 
-_WHOLE, _TEXT = pa.int64(), pa.string()
+_WHOLE, _TEXT, _FRACTION, _BIT = "int64", "string", "float64", "bool"
 _TABLE_COLUMNS = {
     "name": _TEXT,
     "rows": _WHOLE,
     "height": _WHOLE,
     "columns": _WHOLE,
     "row_interactions": _WHOLE,
-    "is_instruction": pa.bool_(),
+    "is_instruction": _BIT,
     "cells": _WHOLE,
     "interactions": _WHOLE,
 }
-_INSTRUCTION_COLUMNS = {"name": _TEXT, "steps": _WHOLE, "cells": pa.float64(), "interactions": pa.float64()}
+_INSTRUCTION_COLUMNS = {"name": _TEXT, "steps": _WHOLE, "cells": _FRACTION, "interactions": _FRACTION}
 _SHARE_COLUMNS = dict.fromkeys(("steps", "own_cells", "own_interactions", "cells", "interactions"), _WHOLE)
 _TRANSACTION_COLUMNS = {"block": _WHOLE, "transaction": _WHOLE, "hash": _TEXT, "gas_used": _WHOLE, **_SHARE_COLUMNS}
 _CONTRACT_COLUMNS = {"address": _TEXT, "frames": _WHOLE, **_SHARE_COLUMNS}

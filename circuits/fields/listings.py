@@ -85,10 +85,11 @@ class Listed:
         fields = np.array([v for m in messages for v in m.fields], dtype=np.uint32)
         return cls(np.array(heads, dtype=np.int32).reshape(-1, 3), fields)
 
-    @cached_property
-    def owners(self) -> list[tuple[int, int]]:
-        """Program and constant of each message."""
-        return list(map(tuple, self.heads[:, 1:].tolist()))
+    def owners(self, part: slice) -> list[tuple[int, int]]:
+        """Programs and constants that some messages are of, each once, in the order of its first message."""
+        owners = self.heads[part, 1:]
+        _, firsts = np.unique(owners @ np.array([1 << 32, 1]), return_index=True)
+        return list(map(tuple, owners[np.sort(firsts)].tolist()))
 
     def messages(self, part: slice = slice(None)) -> list[Message]:
         """Some of them."""
@@ -123,7 +124,7 @@ class Listing(Table[Columns]):
         start = part * MAX_MESSAGES
         self.listed, self.slice = listed, slice(start, start + MAX_MESSAGES)
         #: Program and constant, None for all else of the program, of each count.
-        self.counts = [(p, None if c < 0 else c) for p, c in dict.fromkeys(listed.owners[self.slice])]
+        self.counts = [(p, None if c < 0 else c) for p, c in listed.owners(self.slice)]
         super().__init__(f"listing_{precompile}_{part}", Columns.sized(counts=len(self.counts)))
 
     @cached_property
@@ -198,7 +199,7 @@ def messages_of(precompile: Precompile, variant: Variant) -> list[Message]:
 
 def listings(precompile: int, listed: Listed) -> list[Listing]:
     """The tables that list the programs of a precompile."""
-    return [Listing(precompile, part, listed) for part in range(-(-len(listed.owners) // MAX_MESSAGES))]
+    return [Listing(precompile, part, listed) for part in range(-(-len(listed.heads) // MAX_MESSAGES))]
 
 
 def assembled() -> dict[int, list[Message]]:

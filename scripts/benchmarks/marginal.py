@@ -9,7 +9,7 @@ from functools import cache
 from circuits.batch.execution import Execution
 from circuits.functions.keccak_f import ROUNDS, KeccakF
 from circuits.functions.keccak_sponge import Keccak
-from circuits.segment import heights_of, segment_circuit
+from circuits.segment import fill, segment_circuit
 from executor.forks import Fork
 from prover.costs import weight
 
@@ -51,7 +51,7 @@ def cost_of_rows(rows: Mapping[str, int], fork: Fork) -> Cost:
 
 def rows_of(execution: Execution) -> dict[str, int]:
     """Rows of the tables of a segment, without padding; the tables are filled to find out."""
-    rows = {name: height.rows for name, height in heights_of(execution).items()}
+    rows = {name: height.rows for name, height in fill(execution).heights.items()}
     # The sponge's padding is numbered like its rows: it has as many as there are permutations.
     rows[Keccak.name] = rows.get(KeccakF.name, 0) // ROUNDS
     return rows

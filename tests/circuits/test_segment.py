@@ -14,7 +14,7 @@ from circuits.air.evaluate import NumpyAlgebra
 from circuits.air.field import Matrix
 from circuits.air.mutation import mutate
 from circuits.batch.execution import Batch, Execution
-from circuits.segment import FilledSegment, Segment, fill, heights_of, public_values, segment_circuit
+from circuits.segment import FilledSegment, Segment, fill, public_values, segment_circuit
 from circuits.state.access_tree import access_root
 from circuits.statement import CIRCUIT_VERSION, OPERATIONS_START, RECEIPTS_START, WRITES_START, PublicColumns
 from executor.forks import CANCUN
@@ -105,7 +105,7 @@ def test_heights_are_exact(batch: Batch, first: int, end: int) -> None:
     exact = {
         t.name: len(m) for t, m in zip(segment_circuit(CANCUN).tables, filled.traces, strict=True) if m is not None
     }
-    found = heights_of(execution)
+    found = filled.heights
     assert {name: height for name, (_, height) in found.items()} == exact
     for rows, height in found.values():
         # Padding at most doubles a table.

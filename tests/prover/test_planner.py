@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import prover.filled
 import prover.planner
 from circuits.batch.execution import Batch, Execution
 from circuits.batch.operations import OperationKind, Operations
-from circuits.segment import TableHeight, heights_of
+from circuits.segment import FilledSegment, TableHeight, fill
 from executor.errors import UnsupportedFeature
 from executor.execute import execute
 from executor.inputs import read_batch
@@ -305,7 +306,7 @@ def test_an_estimate_counts_what_a_segment_has_once_once() -> None:
     batch = tokens(8)
     estimator = Estimator(batch)
     for first, end in ((0, 8), (0, 1), (2, 6), (7, 8)):
-        exact = heights_of(Execution(batch, first, end))
+        exact = fill(Execution(batch, first, end)).heights
         found = estimator(first, end)
         for name, rows in found.rows.items():
             height = exact[name].height if name in exact else 0
@@ -330,13 +331,13 @@ def test_rounds_of_blake2f_are_counted_before_any_table_is_filled(monkeypatch: p
     for number, rounds in enumerate((3, 0, 40_000, 0)):
         assert estimator(first + number, first + number + 1).rows["blake2f_rounds"] == rounds
     assert estimator(0, len(batch.operations)).rows["blake2f_rounds"] == 40_003
-    assert heights_of(Execution(batch, first, first + 2))["blake2f_rounds"] == TableHeight(3, 4)
+    assert fill(Execution(batch, first, first + 2)).heights["blake2f_rounds"] == TableHeight(3, 4)
 
-    def filled(execution: Execution) -> Mapping[str, TableHeight]:
+    def filling(execution: Execution) -> FilledSegment:
         assert not execution.first <= first + 2 < execution.end
-        return heights_of(execution)
+        return fill(execution)
 
-    monkeypatch.setattr(prover.planner, "heights_of", filled)
+    monkeypatch.setattr(prover.filled, "fill", filling)
     monkeypatch.setattr(prover.planner, "HOPELESS_BYTES", 0)
     with pytest.raises(CostError, match=f"operations {first + 2} to {first + 2} need a segment of about"):
         plan_batch(batch)
@@ -365,11 +366,11 @@ def test_real_segments_take_few_fillings_and_keep_their_budget(
 ) -> None:
     filled = []
 
-    def fill(execution: Execution) -> dict[str, TableHeight]:
+    def filling(execution: Execution) -> FilledSegment:
         filled.append(execution)
-        return heights_of(execution)
+        return fill(execution)
 
-    monkeypatch.setattr(prover.planner, "heights_of", fill)
+    monkeypatch.setattr(prover.filled, "fill", filling)
     batch = example(name)
     budget = Budget(mebibytes << 20)
     plans = plan_batch(batch, budget)

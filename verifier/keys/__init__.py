@@ -16,12 +16,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from verifier.engines import ENGINES, VerifyingKey
+from verifier.engines import ENGINES, NativeKey, VerifyingKey
 from verifier.errors import Invalid
+
+if TYPE_CHECKING:
+    import zkevm_native
 
 FOLDER: Final = Path(__file__).parent
 MANIFEST: Final = "manifest.json"
@@ -156,6 +159,17 @@ def load(fork: str, log_stacked_height: int, engine: str = "native") -> PinnedKe
     if key.digest.hex() != _entry(fork, log_stacked_height).digest:
         raise Invalid(f"the pinned key for log stacked height {log_stacked_height} has another digest")
     return PinnedKey(key, manifest(fork).tables)
+
+
+def native(fork: str, log_stacked_height: int) -> zkevm_native.VerifyingKey:
+    """The pinned key of a fork for a size of proof as the native engine has it, decoded once for all who ask.
+
+    Raises:
+        Invalid: as for `load`.
+    """
+    key = load(fork, log_stacked_height, "native").verifying_key
+    assert isinstance(key, NativeKey)
+    return key.decoded
 
 
 def _entry(fork: str, log_stacked_height: int) -> KeyEntry:

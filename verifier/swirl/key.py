@@ -10,8 +10,10 @@ What may be computed is never read: parameters and height bounds must equal thos
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter, ge
 from typing import Final
 
 import numpy as np
@@ -249,8 +251,9 @@ def height_bounds(tables: tuple[TableKey, ...], params: Parameters) -> tuple[Hei
     """
     weights: dict[int, list[int]] = {}
     for index, table in enumerate(tables):
-        for interaction in table.interactions:
-            weights.setdefault(interaction.bus, [0] * len(tables))[index] += interaction.weight
+        # There are many interactions of few kinds.
+        for (bus, weight), number in Counter(map(attrgetter("bus", "weight"), table.interactions)).items():
+            weights.setdefault(bus, [0] * len(tables))[index] += number * weight
     bounds = [HeightBound(tuple(coefficients), MODULUS) for _, coefficients in sorted(weights.items())]
     bounds.append(HeightBound(tuple(len(t.interactions) for t in tables), params.logup.max_interactions))
     kept: list[HeightBound] = []
@@ -261,8 +264,7 @@ def height_bounds(tables: tuple[TableKey, ...], params: Parameters) -> tuple[Hei
 
 
 def _implies(stronger: HeightBound, weaker: HeightBound) -> bool:
-    pairs = zip(stronger.coefficients, weaker.coefficients, strict=True)
-    return stronger.threshold <= weaker.threshold and all(a >= b for a, b in pairs)
+    return stronger.threshold <= weaker.threshold and all(map(ge, stronger.coefficients, weaker.coefficients))
 
 
 def decode(encoding: bytes) -> VerifyingKey:
