@@ -15,7 +15,7 @@ from executor.forks import CIRCUIT_FORKS
 from scripts.benchmarks.budgets import keep
 from zkevm.bench import EXAMPLES, costs_under
 
-WORKLOADS = ("erc20", "transfer")
+WORKLOADS = ("erc20", "transfer", "uniswap")
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "forks.md"
 BUDGET = Path(__file__).resolve().parents[2] / "tests" / "prover" / "fork_budget.json"
 BEGIN, FINISH = "<!-- costs by fork, by scripts/benchmarks/forks.py -->", "<!-- end of costs -->"
