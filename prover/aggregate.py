@@ -114,8 +114,7 @@ def aggregate(
     check_folder(out)
     file, circuit, height = _whole(content)
     key = keys.load(circuit, height)
-    encoding = keys.encoding(circuit, height)
-    segment_key = zkevm_native.VerifyingKey.from_bytes(encoding, known=True)
+    segment_key = keys.native(circuit, height)
     proofs = [bytes(segment.proof) for segment in file.segments]
     table, constant = stated_tables(key.tables)
     stated = [list(key.verifying_key.verify(proof).public_values[table]) for proof in proofs]

@@ -60,9 +60,8 @@ def prove_here(
     check_memory(batch, jobs, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for job in jobs:
         on_start(job)
-        known = filled.take(job.plan.first, job.plan.end) if filled and job.plan.run is None else None
         try:
-            proof = _interruptible(partial(prove_segment, batch, job, _threads(workers), known))
+            proof = _interruptible(partial(prove_segment, batch, job, _threads(workers), filled))
         except Exception as error:
             raise ProverError(f"{name_of(job)}: {first_line(error)}") from error
         yield job, proof

@@ -18,6 +18,7 @@ from circuits.statement import Digests, SegmentPublicValues
 from circuits.widths import DIGEST
 from executor.forks import CIRCUIT_FORKS
 from prover.costs import Costs, costs_of
+from prover.filled import FilledSegments
 from prover.planner import SegmentPlan
 from prover.runs import Run, Spool
 from prover.store import content_key
@@ -138,34 +139,35 @@ def _filled_run(batch: Batch, whole: Run) -> FilledRun:
     return FilledRun(Execution(batch, whole.first, whole.end), whole.cuts, Spool())
 
 
-def fill_segment(batch: Batch, plan: SegmentPlan) -> FilledSegment:
-    """The tables and public values of a segment."""
-    if plan.run is not None:
-        whole = replace(plan.run, number=0)
-        try:
-            return _filled_run(batch, whole).take(plan.run.number)
-        except KeyError:  # it has been taken, and is asked for again
-            _filled_run.cache_clear()
-            return _filled_run(batch, whole).take(plan.run.number)
-    return fill(Execution(batch, plan.first, plan.end))
+def fill_segment(batch: Batch, plan: SegmentPlan, filled: FilledSegments | None = None) -> FilledSegment:
+    """The tables and public values of a segment; taken from those that are filled already, if it is among them."""
+    if plan.run is None:
+        known = filled and filled.take(plan.first, plan.end)
+        return known or fill(Execution(batch, plan.first, plan.end))
+    whole = replace(plan.run, number=0)
+    try:
+        return _filled_run(batch, whole).take(plan.run.number)
+    except KeyError:  # it has been taken, and is asked for again
+        _filled_run.cache_clear()
+        return _filled_run(batch, whole).take(plan.run.number)
 
 
-def prove_segment(batch: Batch, job: SegmentJob, threads: int, filled: FilledSegment | None = None) -> SegmentProof:
+def prove_segment(batch: Batch, job: SegmentJob, threads: int, filled: FilledSegments | None = None) -> SegmentProof:
     """Prove a segment.
 
     Args:
         batch: the whole batch.
         job: the segment.
         threads: threads of the engine.
-        filled: its tables, if somebody has filled them.
+        filled: segments that are filled already.
 
     Raises:
         zkevm_native.EngineError: the engine refused the traces or failed.
     """
     proving_key(job.plan.fork, job.plan.log_stacked_height)  # made before the clock starts
     start = time.perf_counter()
-    filled = filled or fill_segment(batch, job.plan)
-    return prove_filled(filled, job, threads, fill_seconds=time.perf_counter() - start)
+    tables = fill_segment(batch, job.plan, filled)
+    return prove_filled(tables, job, threads, fill_seconds=time.perf_counter() - start)
 
 
 def prove_filled(

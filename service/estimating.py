@@ -34,6 +34,7 @@ def estimate(
     from prover.assemble import check_assembled, statement_of
     from prover.costs import costs_of, total
     from prover.errors import CostError
+    from prover.filled import FilledSegments
     from prover.planner import Budget, plan_batch
     from prover.segment import fill_segment, segment_jobs
     from service.costing import costs_document
@@ -54,10 +55,11 @@ def estimate(
     document: Costs | None = None
     try:
         planned = Batch.of(check_provable(executed))
-        plans = plan_batch(planned, Budget(**settings.budget(options or Options())))
+        filled = FilledSegments()
+        plans = plan_batch(planned, Budget(**settings.budget(options or Options())), filled)
         check_assembled(executed, planned, segment_jobs(planned, plans))
         if costs:
-            each = [costs_of(fill_segment(planned, plan)) for plan in plans]
+            each = [costs_of(fill_segment(planned, plan, filled)) for plan in plans]
             document = costs_document(total(each), executed, trace)
     except (UnsupportedFeature, CostError) as error:
         return Estimate(**known, unsupported=problem_of(error))

@@ -28,6 +28,7 @@ from prover.attribution import Attribution, ContractCost, TransactionCost
 from prover.costs import Costs as SegmentCosts
 from prover.costs import costs_of, total
 from prover.driver import SegmentEvent
+from prover.filled import FilledSegments
 from prover.planner import Budget, SegmentPlan, plan_batch
 from prover.prove import Progress as Callbacks
 from prover.prove import prove as prove_executed
@@ -394,6 +395,7 @@ class Execution:
         self.executed = executed
         self.seconds = seconds
         self._plans: dict[Budget, tuple[SegmentPlan, ...]] = {}
+        self._filled = FilledSegments()
 
     def __repr__(self) -> str:
         return f"Execution({self.summary})"
@@ -443,7 +445,7 @@ class Execution:
         """
         budget = budget or Budget()
         if budget not in self._plans:
-            plans = plan_batch(self.provable, budget)
+            plans = plan_batch(self.provable, budget, self._filled)
             check_assembled(self.executed, self.provable, segment_jobs(self.provable, plans))
             self._plans[budget] = tuple(plans)
         return self._plans[budget]
@@ -468,7 +470,7 @@ class Execution:
         attribution = Attribution(self.provable)
         each: list[SegmentCosts] = []
         for plan in chosen:
-            filled = fill_segment(self.provable, plan)
+            filled = fill_segment(self.provable, plan, self._filled)
             each.append(costs_of(filled))
             attribution.add(filled)
             advance(len(each), len(chosen))
@@ -500,7 +502,7 @@ class Execution:
         found: list[Violation] = []
         advance(0, len(plans))
         for done, plan in enumerate(plans, start=1):
-            filled = fill_segment(batch, plan)
+            filled = fill_segment(batch, plan, self._filled)
             findings = check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
             found += [Violation(plan.index, finding) for finding in findings]
             advance(done, len(plans))

@@ -13,7 +13,7 @@ from executor.case_pool import Verdict
 from executor.conformance import Failed, Further, judge_case
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
-from executor.provable import Refusal, check_provable, place_of_transaction, unsupported
+from executor.provable import Refusal, place_of_transaction, unsupported
 from prover.assemble import assemble
 from prover.errors import CostError
 from prover.planner import Budget
@@ -67,13 +67,14 @@ def prove_executed(executed: ExecutedBatch) -> None:
 
 def _execution(executed: ExecutedBatch) -> Execution:
     """Raises `UnsupportedFeature` for what cannot be proved, or takes too long to find out."""
-    trace = check_provable(executed)
+    execution = Execution(executed)
+    trace = execution.provable.trace
     table = trace.transactions
     long = table.end_step.astype(np.int64) - table.first_step > MAX_STEPS
     if long.any():
         place = place_of_transaction(trace, int(np.argmax(long)))
         raise unsupported(trace, Refusal(place, f"a transaction of more than {MAX_STEPS} steps"))
-    return Execution(executed)
+    return execution
 
 
 @contextmanager

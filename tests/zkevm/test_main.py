@@ -870,7 +870,7 @@ class TestStages:
         executed = token_batch(1).execute()
         stages.check_executed(executed)
         honest = execution.fill_segment
-        monkeypatch.setattr(execution, "fill_segment", lambda batch, plan: self.spoil(honest(batch, plan)))
+        monkeypatch.setattr(execution, "fill_segment", lambda *given: self.spoil(honest(*given)))
         with pytest.raises(Failed, match="violations, the first one: "):
             stages.check_executed(executed)
 
@@ -895,7 +895,7 @@ class TestStages:
 
     def test_operations_that_do_not_fit_are_unsupported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         plan = execution.plan_batch
-        monkeypatch.setattr(execution, "plan_batch", lambda batch, budget: plan(batch, Budget(memory=1 << 20)))
+        monkeypatch.setattr(execution, "plan_batch", lambda batch, budget, filled: plan(batch, Budget(memory=1 << 20)))
         executed = token_batch(1).execute()
         for stage in (stages.check_executed, stages.prove_executed):
             with pytest.raises(UnsupportedFeature, match="need a segment of about"):
