@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from verifier.errors import Invalid, UnusableInput
+from verifier.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,17 @@ class NativeKey:
 
 
 class PythonKey:
-    """A key of the verifier in Python."""
+    """A key of the verifier in Python.
 
-    def __init__(self, encoding: bytes) -> None:
+    Args:
+        encoding: the engine's.
+        of_nodes: whether it is a key of nodes of a tree of proofs.
+    """
+
+    def __init__(self, encoding: bytes, of_nodes: bool = False) -> None:
         from verifier.swirl import key
 
-        self._key = key.decode(encoding)
+        self._key = (key.decode_node if of_nodes else key.decode)(encoding)
 
     @property
     def digest(self) -> bytes:
@@ -96,7 +101,9 @@ class PythonKey:
             verified = verify(self._key, proof)
         except Invalid as error:
             raise Invalid(f"the engine refuses the proof: {error}") from error
-        return VerifiedSegment(verified.public_values, verified.log_heights, verified.security.total)
+        return VerifiedSegment(
+            verified.public_values, verified.log_heights, verified.security.total, verified.cached_commits
+        )
 
 
 ENGINES: Final[Mapping[str, Callable[[bytes], VerifyingKey]]] = {"native": NativeKey, "python": PythonKey}
@@ -108,14 +115,8 @@ def node_key(encoding: bytes, engine: str) -> VerifyingKey:
 
     Raises:
         Invalid: for what is no key.
-        UnusableInput: the engine has none.
     """
-    if engine != "native":
-        raise UnusableInput(
-            f"the engine {engine!r} does not verify the one proof of several segments; use --engine native, or prove "
-            "the batch without `zkevm aggregate`"
-        )
-    return NativeKey(encoding)
+    return PythonKey(encoding, of_nodes=True) if engine == "python" else NativeKey(encoding)
 
 
 def native_is_installed() -> bool:

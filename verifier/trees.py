@@ -208,17 +208,32 @@ def _elements(digest: str) -> tuple[int, ...]:
     return tuple(np.frombuffer(bytes.fromhex(digest), dtype="<u4").tolist())
 
 
-def write(nodes: Nodes, encoding: bytes) -> None:
+def write(nodes: Nodes, key: bytes) -> None:
     """Write what is pinned of trees in the place of what was before.
 
     Args:
         nodes: what is known of them.
-        encoding: the engine's, of the key of recursive nodes.
+        key: of recursive nodes, as the engine encodes it.
     """
     folder = keys.FOLDER / NODE_FOLDER
     folder.mkdir(exist_ok=True)
-    (folder / NODE_KEY).write_bytes(zlib.compress(encoding, level=9))
+    (folder / NODE_KEY).write_bytes(zlib.compress(key, level=9))
     (folder / NODE_MANIFEST).write_text(json.dumps(to_document(nodes), indent=1) + "\n")
+
+
+def encoding() -> bytes:
+    """The pinned key of recursive nodes, as the engine encodes it.
+
+    Raises:
+        Invalid: if the installation has none, or another one than its manifest says.
+    """
+    try:
+        found = zlib.decompress((keys.FOLDER / NODE_FOLDER / NODE_KEY).read_bytes())
+    except (OSError, zlib.error) as error:
+        raise Invalid(f"the pinned keys of trees are missing or damaged: {error}") from error
+    if hashlib.sha256(found).hexdigest() != pinned().sha256:
+        raise Invalid("the pinned key of trees is not the one of their manifest")
+    return found
 
 
 def verify_tree(proof: bytes, leaves: Leaves, engine: str) -> ProvedBatch:
@@ -232,16 +247,9 @@ def verify_tree(proof: bytes, leaves: Leaves, engine: str) -> ProvedBatch:
     Raises:
         Invalid: if it is malformed, does not verify, names another key than those that are pinned, or has less than 100
             bits of security.
-        UnusableInput: the engine verifies no trees.
     """
     nodes = pinned()
-    try:
-        encoding = zlib.decompress((keys.FOLDER / NODE_FOLDER / NODE_KEY).read_bytes())
-    except (OSError, zlib.error) as error:
-        raise Invalid(f"the pinned keys of trees are missing or damaged: {error}") from error
-    if hashlib.sha256(encoding).hexdigest() != nodes.sha256:
-        raise Invalid("the pinned key of trees is not the one of their manifest")
-    key = node_key(encoding, engine)
+    key = node_key(encoding(), engine)
     if key.digest.hex() != nodes.digest:
         raise Invalid("the pinned key of trees has another digest")
     verified = key.verify(proof)

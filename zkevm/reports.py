@@ -596,9 +596,21 @@ class SegmentSecurity(Described):
             sizes=SecuritySizes(**asdict(report.sizes)),
             multiplicity=report.multiplicity,
             steps=[SecurityStep(**asdict(step)) for step in report.steps],
-            total=SecurityTotal(report.total, report.johnson),
+            total=SecurityTotal(report.unique, report.johnson),
             engine=engine,
         )
+
+
+@dataclass(frozen=True)
+class OneProofSecurity(Described):
+    """The proven security of the one proof of all segments, by the layers of its tree."""
+
+    node: SegmentSecurity
+    """Of the last node, whose proof it is: up to the Johnson bound."""
+    inner: float
+    """Bits of the weakest step of all nodes above the leaves, at any heights of their tables."""
+    leaves: float
+    """Bits of the weakest step of leaves and of segments of this size, at any heights, in unique decoding."""
 
 
 @dataclass(frozen=True)
@@ -608,8 +620,11 @@ class SecurityReport(Described):
     kind: Literal["security"]
     accepted: Literal[True]
     bits: float | None
-    """Of the weakest step of all segments, in unique decoding; null without segments."""
+    """Of the weakest step of all segments, or of all layers of their one proof; null without segments."""
     segments: list[SegmentSecurity]
+    """Of each segment's proof; none where there is one proof of all."""
+    one_proof: OneProofSecurity | None
+    """Null where each segment has a proof of its own."""
 
 
 @dataclass(frozen=True)

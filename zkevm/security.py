@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from verifier import keys
-from verifier.container import SegmentRecord, decode_proof, read_proof
+from verifier import keys, trees
+from verifier.container import ProofFile, decode_proof, read_proof
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.swirl import proof
-from verifier.swirl.key import decode
+from verifier.swirl.key import VerifyingKey, decode, decode_node
 from verifier.swirl.security import SecurityReport, security
 from verifier.verify import circuits_of_segments
 from zkevm.console import Output
-from zkevm.errors import UsageError
-from zkevm.reports import RefusedSecurityReport, SegmentSecurity
+from zkevm.reports import OneProofSecurity, RefusedSecurityReport, SegmentSecurity
 from zkevm.reports import SecurityReport as Document
 
 TOLERANCE: Final = 0.01
@@ -43,50 +42,72 @@ def inspect_security(file: Path, output: Output) -> bool:
         file_of_proof = decode_proof(content)
     except Invalid as error:
         raise UnusableInput(f"{file}: malformed proof file: {error}") from error
-    if file_of_proof.one_proof is not None:
-        raise UsageError(
-            f"{file}: one proof of all segments, of which there is no report by steps",
-            "`zkevm verify` says what all of its layers are proven to; ask for the report on the file with a proof of "
-            "each segment",
-        )
     try:
         circuits = circuits_of_segments(content)
     except Rejected as rejected:
         output.line(f"REJECTED: {rejected}", style="bold red")
         output.result(RefusedSecurityReport("security", False, None, str(rejected)))
         return False
+    if file_of_proof.one_proof is not None:
+        return _inspect_one_proof(file_of_proof, circuits, output)
     documents = []
     segments = file_of_proof.segments
     for number, (segment, circuit) in enumerate(zip(segments, circuits, strict=True)):
         try:
-            report, engine = _report(segment, circuit)
+            encoding = keys.encoding(circuit, segment.log_stacked_height)
+            report, engine = _report(encoding, decode(encoding), bytes(segment.proof))
         except Invalid as error:
             output.line(f"REJECTED: segment {number}: {error}", style="bold red")
             output.result(RefusedSecurityReport("security", False, number, str(error)))
             return False
-        _show(number, segment, report, engine, output)
+        _show(f"Segment {number}", segment.log_stacked_height, report, engine, output)
         documents.append(SegmentSecurity.of(segment.log_stacked_height, report, engine))
     compared = all(document.engine is not None for document in documents)
     weakest = min((document.total.unique for document in documents), default=None)
     if weakest is not None:
         agreement = "the engine's calculator agrees" if compared else "the engine's calculator is not installed"
         output.line(f"{weakest:.2f} bits of proven security in unique decoding; {agreement}.", style="bold green")
-    output.result(Document("security", True, weakest, documents))
+    output.result(Document("security", True, weakest, documents, None))
     return True
 
 
-def _report(segment: SegmentRecord, circuit: str) -> tuple[SecurityReport, dict[str, float] | None]:
-    """The report on a segment proof, and the engine's bits by step where the engine is installed."""
-    encoding = keys.encoding(circuit, segment.log_stacked_height)
-    key = decode(encoding)
-    heights = proof.decode(key, bytes(segment.proof)).log_heights
+def _inspect_one_proof(file: ProofFile, circuits: list[str], output: Output) -> bool:
+    """The same for the one proof of all segments of a file, and for the layers of its tree."""
+    leaves = trees.leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
+    key = decode_node(trees.encoding())
+    try:
+        report, engine = _report(trees.encoding(), key, bytes(file.one_proof or b""))
+    except Invalid as error:
+        output.line(f"REJECTED: the one proof: {error}", style="bold red")
+        output.result(RefusedSecurityReport("security", False, None, str(error)))
+        return False
+    height = key.parameters.log_stacked_height
+    _show("The one proof", height, report, engine, output)
+    inner, below = trees.pinned().security_bits, leaves.security_bits
+    output.facts(
+        "Layers of the tree, at any heights of their tables",
+        [
+            ("segments and leaves, bits in unique decoding", below),
+            ("nodes above them, bits up to the Johnson bound", inner),
+        ],
+    )
+    weakest = min(report.total, inner, below)
+    output.line(f"{weakest:.2f} bits of proven security, the least of all layers.", style="bold green")
+    node = SegmentSecurity.of(height, report, engine)
+    output.result(Document("security", True, weakest, [], OneProofSecurity(node, inner, below)))
+    return True
+
+
+def _report(encoding: bytes, key: VerifyingKey, content: bytes) -> tuple[SecurityReport, dict[str, float] | None]:
+    """The report on a proof for a key, and the engine's bits by step where the engine is installed."""
+    heights = proof.decode(key, content).log_heights
     report = security(key, heights)
     try:
         import zkevm_native
     except ImportError:
         return report, None
-    engine = zkevm_native.VerifyingKey.from_bytes(encoding).security(list(heights))
-    own = {step.name: step.unique for step in report.steps} | {"total": report.total}
+    engine = zkevm_native.VerifyingKey.from_bytes(encoding, known=True).security(list(heights))
+    own = report.by_step | {"total": report.total}
     if own.keys() != engine.keys() - {_SUMMARY}:
         raise Disagreement(f"steps {sorted(own)} in the report, {sorted(engine)} in the engine's")
     for name, bits in own.items():
@@ -96,16 +117,16 @@ def _report(segment: SegmentRecord, circuit: str) -> tuple[SecurityReport, dict[
 
 
 def _show(
-    number: int, segment: SegmentRecord, report: SecurityReport, engine: dict[str, float] | None, output: Output
+    what: str, log_stacked_height: int, report: SecurityReport, engine: dict[str, float] | None, output: Output
 ) -> None:
     sizes = report.sizes
     title = (
-        f"Segment {number}: {sizes.tables} tables, the highest of 2^{sizes.log_height} rows, {sizes.interactions:,} "
-        f"interactions, {sizes.stacked_columns} stacked columns of 2^{segment.log_stacked_height} rows"
+        f"{what}: {sizes.tables} tables, the highest of 2^{sizes.log_height} rows, {sizes.interactions:,} "
+        f"interactions, {sizes.stacked_columns} stacked columns of 2^{log_stacked_height} rows"
     )
     johnson = f"Johnson (m = {report.multiplicity})"
     rows = [(step.name, step.unique, step.johnson, step.failure) for step in report.steps]
-    rows.append(("total", report.total, report.johnson, "the weakest of them fails"))
+    rows.append(("total", report.unique, report.johnson, "the weakest of them fails"))
     output.table(
         title,
         ["step", "unique decoding", johnson, "engine", "fails if"],

@@ -6,15 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zkevm_native
 
 from prover.aggregate import FOR_LEAF, LEAF, NodeEvent, aggregate
 from prover.errors import ProverError
 from tests.verifier.proving import Proved
+from tests.verifier.swirl.damages import damages
 from verifier import keys, trees, verify
 from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
-from verifier.errors import Rejected
+from verifier.engines import ENGINES, VerifyingKey, node_key
+from verifier.errors import Invalid, Rejected
+from verifier.swirl.key import decode_node
 
 #: Trees take minutes.
 pytestmark = pytest.mark.deep
@@ -56,14 +60,27 @@ def with_proof(file: ProofFile, proof: bytes) -> bytes:
 
 
 def refused(content: bytes) -> str:
-    """The check that refuses a file, which has to be refused."""
-    with pytest.raises(Rejected) as error:
-        verify(content)
-    return error.value.check
+    """The check that refuses a file, which both engines have to refuse for the same reason."""
+    checks = []
+    for engine in ENGINES:
+        with pytest.raises(Rejected) as error:
+            verify(content, engine)
+        checks.append(error.value.check)
+    assert len(set(checks)) == 1
+    return checks[0]
 
 
-def test_it_is_accepted_and_small(tree: Tree) -> None:
-    report = verify(tree.content)
+def accepts(key: VerifyingKey, proof: bytes) -> bool:
+    try:
+        key.verify(proof)
+    except Invalid:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_it_is_accepted_and_small(tree: Tree, engine: str) -> None:
+    report = verify(tree.content, engine)
     assert report.segments == len(tree.segments.file.segments) == 2
     assert report.statement == tree.segments.file.statement
     assert report.security_bits is not None
@@ -83,13 +100,24 @@ def test_a_node_of_another_layer_is_refused(tree: Tree) -> None:
     assert refused(with_proof(tree.file, tree.node(FOR_LEAF))) == "proofs"
 
 
-@pytest.mark.parametrize("count", [200])
-def test_damage_is_refused(tree: Tree, count: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_is_refused_by_both_engines(tree: Tree, seed: int) -> None:
+    """Of every kind, to every field: a random part of it."""
     proof = bytes(tree.file.one_proof or b"")
-    for number in range(count):
-        damaged = bytearray(proof)
-        damaged[number * len(proof) // count] ^= 1 << number % 8
-        assert refused(with_proof(tree.file, bytes(damaged))) == "proofs"
+    keys_of_nodes = [node_key(trees.encoding(), engine) for engine in ENGINES]
+    random = np.random.default_rng(seed)
+    made = damages(decode_node(trees.encoding()), proof, random)
+    accepted = [
+        made[place].what
+        for place in random.permutation(len(made))[:150].tolist()
+        for key in keys_of_nodes
+        if accepts(key, made[place].of(proof))
+    ]
+    assert accepted == []
+
+
+def test_proofs_of_other_lengths_are_refused(tree: Tree) -> None:
+    proof = bytes(tree.file.one_proof or b"")
     for length in (0, 1, len(proof) // 2, len(proof) - 1):
         assert refused(with_proof(tree.file, proof[:length])) == "proofs"
     assert refused(with_proof(tree.file, proof + b"\0")) == "proofs"

@@ -12,8 +12,8 @@ from circuits.statement import PublicColumns, initial
 from tests.verifier.demands import demanded
 from verifier import keys, trees, verify
 from verifier.container import OpenEnd, ProofFile, encode_proof
-from verifier.engines import VerifiedSegment
-from verifier.errors import Invalid, Rejected, UnusableInput
+from verifier.engines import ENGINES, VerifiedSegment, node_key
+from verifier.errors import Invalid, Rejected
 from verifier.trees import Leaves, ProvedBatch, check_chain, check_node, leaves_of, pinned
 
 #: As many tables as the engine's nodes have at least.
@@ -183,16 +183,17 @@ def test_segments_of_several_keys_have_no_one_proof() -> None:
         leaves_of(["cancun"], [22])
 
 
-def test_a_file_with_one_proof_is_refused_for_it_and_nothing_else(file: ProofFile) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_with_one_proof_is_refused_for_it_and_nothing_else(file: ProofFile, engine: str) -> None:
     lie = encode_proof(replace(emptied(file), one_proof=b"no proof"))
     with pytest.raises(Rejected) as refused:
-        verify(lie)
+        verify(lie, engine)
     assert refused.value.check == "proofs"
 
 
-def test_the_engine_in_python_says_that_it_verifies_no_nodes(file: ProofFile) -> None:
-    with pytest.raises(UnusableInput, match="use --engine native"):
-        verify(encode_proof(replace(emptied(file), one_proof=b"no proof")), engine="python")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_both_engines_have_the_pinned_key_of_nodes(engine: str) -> None:
+    assert node_key(trees.encoding(), engine).digest.hex() == pinned().digest
 
 
 def test_parts_of_a_run_have_no_one_proof(file: ProofFile) -> None:

@@ -26,7 +26,7 @@ from verifier.swirl.polynomials import (
     is_first_row,
     is_last_row,
 )
-from verifier.swirl.proof import Proof, Trace, gkr_layers
+from verifier.swirl.proof import Proof, Trace, gkr_layers, opened_parts
 from verifier.swirl.sumcheck import over_prism
 
 
@@ -69,9 +69,13 @@ def verify_constraints(key: VerifyingKey, proof: Proof, transcript: Transcript) 
         transcript,
     )
 
-    openings = [opened_rows(proof, number) for number in range(len(proof.traces))]
-    for opened in openings:
-        transcript.observe_array(opened)
+    parts = [opened_rows(proof, number) for number in range(len(proof.traces))]
+    for own, *_ in parts:
+        transcript.observe_array(own)
+    for _, *cached in parts:
+        for own in cached:
+            transcript.observe_array(own)
+    openings = [Extension.concatenate(every) for every in parts]
     on_domain = domain_equality(log_domain, xi[0], point[0])
     on_cube = domain_cube_equality(xi[:log_domain], point[0])
     of_messages, of_constraints = [], []
@@ -105,12 +109,14 @@ def verify_constraints(key: VerifyingKey, proof: Proof, transcript: Transcript) 
     return point
 
 
-def opened_rows(proof: Proof, number: int) -> Extension:
-    """The values of a trace's columns in a row and its successor, (w, 2); zeros where no successor is looked at."""
-    cells = proof.extension(f"openings {number}").cells
-    if proof.traces[number].key.uses_next:
-        return Extension(cells.reshape(-1, 2, DEGREE))
-    return Extension(np.stack([cells, np.zeros_like(cells)], axis=1))
+def opened_rows(proof: Proof, number: int) -> list[Extension]:
+    """The values of a trace's columns in a row and its successor, (w, 2), zeros where no successor is looked at: of the
+    columns that are committed to with other tables', then of each cached part."""
+    trace, found = proof.traces[number], []
+    for name, width in opened_parts(trace, number):
+        cells = proof.extension(name).cells.reshape(width, -1, DEGREE)
+        found.append(Extension(np.concatenate([cells, np.zeros_like(cells)], axis=1)[:, :2]))
+    return found
 
 
 def lowered(point: Extension, trace: Trace, log_domain: int) -> Extension:

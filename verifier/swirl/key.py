@@ -1,8 +1,9 @@
 """Verifying keys: what a proof is judged by, decoded from the engine's encoding.
 
-A key is the magic, log2 of the stacked height as four little-endian bytes, and the engine's key in postcard form
-(https://postcard.jamesmunns.com/wire-format): a sequence of LEB128 integers alone, since the two kinds of raw byte it
-has (flags and degrees) are below 128. So all integers are decoded at once, and the structure is read from them.
+A key of segments is the magic, log2 of the stacked height as four little-endian bytes, and the engine's key in postcard
+form (https://postcard.jamesmunns.com/wire-format): a sequence of LEB128 integers alone, since the two kinds of raw byte
+it has (flags and degrees) are below 128. So all integers are decoded at once, and the structure is read from them. A
+key of nodes of a tree of proofs has another magic and no height.
 
 What may be computed is never read: parameters and height bounds must equal those that the protocol prescribes.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter, ge
 from typing import Final
@@ -24,6 +25,7 @@ from circuits.air.field import MODULUS
 from verifier.errors import Invalid
 
 MAGIC: Final = b"ZKVKEY01"
+NODE_MAGIC: Final = b"ZKVNODE1"
 
 MAX_BYTES: Final = 8 << 20
 """Longest key that is read, not twice ours. Decoding takes about 60 bytes of memory for each of its bytes."""
@@ -65,6 +67,13 @@ class Proximity:
         if self.multiplicity is None:
             return (1 + rate) / 2
         return min(1.0, math.sqrt(rate) * (1 + 1 / (2 * self.multiplicity)))
+
+    def log_list(self, log_inverse_rate: int) -> float:
+        """log2 of a bound on the codewords that a word is close to: (m + 1/2) / sqrt(rho) in list decoding, which is Dy
+        of `verifier.swirl.security.proximity_gap`."""
+        if self.multiplicity is None:
+            return 0.0
+        return math.log2(self.multiplicity + 0.5) + log_inverse_rate / 2
 
 
 UNIQUE_DECODING: Final = Proximity()
@@ -166,13 +175,14 @@ class TableKey:
     """A table: its shape and its constraints as one expression graph.
 
     Attributes:
-        width: columns.
+        width: columns, but for those of other commitments.
+        cached: columns of each part that has a commitment of its own.
         public_values: their number.
         uses_next: whether the columns are opened at the next row too.
         degree: bounds that of its constraints and messages.
         required: whether a proof must have it.
-        nodes: (n, 3) rows (op, a, b) with `Op` and children before parents; a is a column, a public value, a
-            canonical constant or a node, b a node.
+        nodes: (n, 3) rows (op, a, b) with `Op` and children before parents; a is a column (those of other commitments
+            come last), a public value, a canonical constant or a node, b a node.
         constraints: (c,) nodes that vanish on every row, ascending.
         interactions: in the order of the circuit.
     """
@@ -185,6 +195,7 @@ class TableKey:
     nodes: NDArray[np.int64] = field(repr=False)
     constraints: NDArray[np.int64] = field(repr=False)
     interactions: tuple[Interaction, ...] = field(repr=False)
+    cached: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,31 +227,68 @@ class VerifyingKey:
 
 
 def parameters(log_stacked_height: int) -> Parameters:
-    """The parameters that prove 100 bits in the unique-decoding regime, for a stacked height.
-
-    Queries make up what the grinding before them leaves of the 100 bits; the rate falls by 2^(k-1) in each round
-    (WHIR, ePrint 2024/1586).
+    """The parameters of segments, which prove 100 bits in the unique-decoding regime, for a stacked height.
 
     Raises:
         Invalid: if there are none for this height.
     """
     if log_stacked_height not in HEIGHTS:
         raise Invalid(f"log stacked height {log_stacked_height} is not in {HEIGHTS}")
-    log_blowup, folding, query_pow_bits, log_max_message = 1, 4, 20, 7
-    rounds = -((LOG_MAX_FINAL_LENGTH - log_stacked_height) // folding)
-    rates = (log_blowup + (folding - 1) * i for i in range(rounds))
-    queries = tuple(
-        math.ceil((SECURITY_BITS - query_pow_bits) / -math.log2(UNIQUE_DECODING.agreement(rate))) for rate in rates
-    )
-    logup_bits = CHALLENGE_BITS - math.log2(2 * MODULUS) - log_max_message
-    return Parameters(
+    return _parameters(
         l_skip=4,
         n_stack=log_stacked_height - 4,
         w_stack=2048,
-        log_blowup=log_blowup,
-        whir=WhirParameters(folding, queries, 15, query_pow_bits, 5, UNIQUE_DECODING),
-        logup=LogUpParameters(MODULUS, log_max_message, max(18, math.ceil(SECURITY_BITS - logup_bits))),
+        log_blowup=1,
+        proximity=UNIQUE_DECODING,
+        mu_pow_bits=15,
+        folding_pow_bits=5,
+        least_logup_pow_bits=18,
         max_degree=3,
+    )
+
+
+def node_parameters() -> Parameters:
+    """The parameters of nodes of a tree, which prove 100 bits up to the Johnson bound: short proofs of one size."""
+    return _parameters(
+        l_skip=2,
+        n_stack=17,
+        w_stack=512,
+        log_blowup=3,
+        proximity=Proximity(multiplicity=2),
+        mu_pow_bits=20,
+        folding_pow_bits=18,
+        least_logup_pow_bits=0,
+        max_degree=4,
+    )
+
+
+def _parameters(
+    l_skip: int,
+    n_stack: int,
+    w_stack: int,
+    log_blowup: int,
+    proximity: Proximity,
+    mu_pow_bits: int,
+    folding_pow_bits: int,
+    least_logup_pow_bits: int,
+    max_degree: int,
+) -> Parameters:
+    """Queries make up what the grinding before them leaves of the 100 bits; the rate falls by 2^(k-1) in each round
+    (WHIR, ePrint 2024/1586). Grinding makes up what the challenges of the buses leave."""
+    folding, query_pow_bits, log_max_message = 4, 20, 7
+    rounds = -((LOG_MAX_FINAL_LENGTH - l_skip - n_stack) // folding)
+    rates = (log_blowup + (folding - 1) * i for i in range(rounds))
+    queries = tuple(math.ceil((SECURITY_BITS - query_pow_bits) / -math.log2(proximity.agreement(r))) for r in rates)
+    logup_bits = CHALLENGE_BITS - math.log2(2 * MODULUS) - log_max_message - proximity.log_list(log_blowup)
+    logup_pow_bits = max(least_logup_pow_bits, math.ceil(SECURITY_BITS - logup_bits))
+    return Parameters(
+        l_skip=l_skip,
+        n_stack=n_stack,
+        w_stack=w_stack,
+        log_blowup=log_blowup,
+        whir=WhirParameters(folding, queries, mu_pow_bits, query_pow_bits, folding_pow_bits, proximity),
+        logup=LogUpParameters(MODULUS, log_max_message, logup_pow_bits),
+        max_degree=max_degree,
     )
 
 
@@ -268,7 +316,7 @@ def _implies(stronger: HeightBound, weaker: HeightBound) -> bool:
 
 
 def decode(encoding: bytes) -> VerifyingKey:
-    """A verifying key from its canonical encoding.
+    """The verifying key of segments from its canonical encoding.
 
     The digest is taken as it is: keys are pinned by a hash of their encoding.
 
@@ -277,17 +325,34 @@ def decode(encoding: bytes) -> VerifyingKey:
             protocol prescribes, or it has a table that a segment cannot have: preprocessed or cached columns, a
             node before its children, a degree above its claim.
     """
-    if len(encoding) > MAX_BYTES:
-        raise Invalid(f"a key of {len(encoding)} bytes, at most {MAX_BYTES} are read")
     header, body = encoding[: len(MAGIC) + 4], encoding[len(MAGIC) + 4 :]
     if header[: len(MAGIC)] != MAGIC or len(header) != len(MAGIC) + 4:
         raise Invalid("not a verifying key of this version")
-    params = parameters(int.from_bytes(header[len(MAGIC) :], "little"))
+    return _decode(body, parameters(int.from_bytes(header[len(MAGIC) :], "little")), most_cached=0)
+
+
+def decode_node(encoding: bytes) -> VerifyingKey:
+    """The verifying key of nodes of a tree, in the same way; a table of theirs may have columns that are committed to
+    beside those of all tables.
+
+    Raises:
+        Invalid: as for `decode`.
+    """
+    if not encoding.startswith(NODE_MAGIC):
+        raise Invalid("not a verifying key of nodes of this version")
+    return _decode(encoding[len(NODE_MAGIC) :], node_parameters(), most_cached=1)
+
+
+def _decode(body: bytes, params: Parameters, most_cached: int) -> VerifyingKey:
+    """A key with these parameters; `most_cached` parts of a table may have a commitment of their own."""
+    if len(body) > MAX_BYTES:
+        raise Invalid(f"a key of {len(body)} bytes, at most {MAX_BYTES} are read")
     reader = _Reader(_integers(body))
     for number in _numbers(params):
-        reader.expect(number, "the parameters are not those of this height")
-    tables = tuple(_table(reader, params) for _ in range(reader.below(MAX_TABLES + 1, "number of tables")))
-    if not tables or sum(table.width for table in tables) > MAX_COLUMNS:
+        reader.expect(number, "the parameters are not those that are prescribed")
+    count = reader.below(MAX_TABLES + 1, "number of tables")
+    tables = tuple(_table(reader, params, most_cached) for _ in range(count))
+    if not tables or sum(table.width + sum(table.cached) for table in tables) > MAX_COLUMNS:
         raise Invalid("no tables, or too many columns")
     bounds = tuple(
         HeightBound(tuple(reader.list("coefficients")), reader.below(1 << 32, "threshold"))
@@ -321,7 +386,9 @@ def _numbers(params: Parameters) -> Iterator[int]:
     whir, logup = params.whir, params.logup
     yield from (params.l_skip, params.n_stack, params.w_stack, params.log_blowup)
     yield from (whir.folding, len(whir.queries), *whir.queries)
-    yield from (whir.mu_pow_bits, whir.query_pow_bits, whir.folding_pow_bits, 0)  # the first kind: unique decoding
+    yield from (whir.mu_pow_bits, whir.query_pow_bits, whir.folding_pow_bits)
+    multiplicity = whir.proximity.multiplicity
+    yield from (0,) if multiplicity is None else (2, multiplicity)  # the first kind and the third
     yield from (logup.max_interactions, logup.log_max_message, logup.pow_bits, params.max_degree)
 
 
@@ -402,13 +469,16 @@ def _node_sizes(integers: NDArray[np.int64]) -> NDArray[np.int64]:
     return sizes
 
 
-def _table(reader: _Reader, params: Parameters) -> TableKey:
-    for what in ("preprocessed data", "preprocessed columns", "cached columns"):
+def _table(reader: _Reader, params: Parameters, most_cached: int) -> TableKey:
+    for what in ("preprocessed data", "preprocessed columns"):
         reader.expect(0, f"a table has {what}")
+    cached = tuple(reader.list("cached columns"))
+    if len(cached) > most_cached or not all(0 < columns <= MAX_COLUMNS for columns in cached):
+        raise Invalid("a table has cached columns")
     width = reader.below(MAX_COLUMNS + 1, "width")
     public_values = reader.below(MAX_PUBLIC_VALUES + 1, "number of public values")
     uses_next = bool(reader.below(2, "flag"))
-    nodes, degrees = _graph(reader.nodes(), width, public_values)
+    nodes, degrees = _graph(reader.nodes(), (*cached, width), public_values)
     if np.any(nodes[:, 0] == Op.NEXT) and not uses_next:
         raise Invalid("a table uses the next row and does not open it")
     constraints = np.array(reader.list("constraints"), np.int64)
@@ -423,10 +493,10 @@ def _table(reader: _Reader, params: Parameters) -> TableKey:
     reader.expect(0, "a table is required")
     for _ in range(reader.length("unused variables")):
         reader.expect(_MAIN, "an unused variable is not of the trace")
-        reader.expect(0, "an unused variable is not of the trace")
+        part = reader.below(len(cached) + 1, "part of an unused variable")
         reader.below(2, "offset")
-        reader.below(width, "column")
-    return TableKey(width, public_values, uses_next, degree, False, nodes, constraints, interactions)
+        reader.below((*cached, width)[part], "column")
+    return TableKey(width, public_values, uses_next, degree, False, nodes, constraints, interactions, cached)
 
 
 def _interaction(reader: _Reader, nodes: int, params: Parameters) -> Interaction:
@@ -440,8 +510,14 @@ def _interaction(reader: _Reader, nodes: int, params: Parameters) -> Interaction
     )
 
 
-def _graph(encoded: NDArray[np.int64], width: int, public_values: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The nodes of a table and bounds on their degrees, from the integers of each."""
+def _graph(
+    encoded: NDArray[np.int64], parts: Sequence[int], public_values: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The nodes of a table and bounds on their degrees, from the integers of each.
+
+    Args:
+        parts: columns of each part of the table: the cached ones, and the one that is committed to with other tables'.
+    """
     tag, first, second, third, fourth = encoded.T
     variable = tag == 0
     main, public = variable & (first == _MAIN), variable & (first == _PUBLIC)
@@ -449,8 +525,12 @@ def _graph(encoded: NDArray[np.int64], width: int, public_values: int) -> tuple[
     constant, negation = op == Op.CONST, op == Op.NEG
     binary = (op == Op.ADD) | (op == Op.SUB) | (op == Op.MUL)
     index = np.arange(len(encoded))
+    *cached, width = parts
+    # Columns of cached parts are numbered behind the others.
+    widths, before = np.array(parts), np.array([*(width + sum(cached[:k]) for k in range(len(cached))), 0])
+    part = np.where(main & (second < len(parts)), second, 0)
     sound = [
-        (~main | ((second == 0) & (third < 2) & (fourth < width)), "a variable is not of the trace"),
+        (~main | ((second < len(parts)) & (third < 2) & (fourth < widths[part])), "a variable is not of the trace"),
         (~public | (second < public_values), "a public value is not there"),
         (~constant | (first < MODULUS), "a constant is not canonical"),
         (~(binary | negation) | (first < index), "a node comes before its operand"),
@@ -467,5 +547,5 @@ def _graph(encoded: NDArray[np.int64], width: int, public_values: int) -> tuple[
     if np.any((binary | negation) & (degrees < joined)):
         raise Invalid("a node has a higher degree than it claims")
     # The factor below 2^31 keeps the product below 2^62.
-    values = np.select([main, public, constant], [fourth, second, first * _FROM_MONTGOMERY % MODULUS], a)
+    values = np.select([main, public, constant], [before[part] + fourth, second, first * _FROM_MONTGOMERY % MODULUS], a)
     return np.stack([op, values, b], axis=1), degrees

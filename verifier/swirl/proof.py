@@ -40,16 +40,17 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the columns of the tables lie in the stacked matrix.
+    """Where the columns of the tables lie in the stacked matrices, of which each has a commitment.
 
-    All arrays are (c,), in the order of the traces and their columns: `trace` is the trace's number, `column` and `row`
-    where the column starts in the stacked matrix, whose width is `width`.
+    All arrays are (c,), in the order of the traces and their columns, those of cached parts last: `trace` is the
+    trace's number, `column` and `row` where the column starts in the stacked matrices, one beside the other. Their
+    widths are `widths`: first that of all tables together, then that of each cached part.
     """
 
     trace: NDArray[np.int64]
     column: NDArray[np.int64]
     row: NDArray[np.int64]
-    width: int
+    widths: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Proof:
     Attributes:
         log_heights: of each table of the key, None for those without rows.
         traces: the tables it has, highest first, among equal ones in the key's order.
+        cached: commitments to parts of each table of the key, (k, 8).
         placement: of their columns.
         fields: the elements of each field of `layout` by name, base elements (`uint32`, canonical).
         places: byte offset of the elements of each field.
@@ -78,6 +80,7 @@ class Proof:
 
     log_heights: tuple[int | None, ...]
     traces: tuple[Trace, ...]
+    cached: tuple[Matrix, ...]
     placement: Placement
     fields: Mapping[str, Matrix]
     places: Mapping[str, int]
@@ -89,6 +92,11 @@ class Proof:
     def extension(self, name: str) -> Extension:
         """A field whose last axis holds the coefficients of extension elements."""
         return Extension(self.fields[name].astype(np.uint64))
+
+    @property
+    def commitments(self) -> list[Matrix]:
+        """Those to the stacked matrices, (8,) each."""
+        return [self.base("commitment"), *(root for trace in self.traces for root in self.cached[trace.table])]
 
     def public_values(self, table: int) -> list[int]:
         """Those of a table of the key; empty without rows."""
@@ -111,27 +119,34 @@ def place(key: VerifyingKey, traces: tuple[Trace, ...]) -> Placement:
     """The places of all columns: one behind the other, into the next column of the stacked matrix when one is full.
 
     Heights fall, so that a column never crosses an edge. Columns shorter than the univariate domain take as much as it.
+    A cached part has a matrix of its own.
     """
     log_domain, log_height = key.parameters.l_skip, key.parameters.log_stacked_height
-    widths = np.array([trace.key.width for trace in traces])
-    lengths = np.repeat(np.array([1 << trace.lifted(log_domain) for trace in traces], dtype=np.int64), widths)
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    return Placement(
-        trace=np.repeat(np.arange(len(traces)), widths),
-        column=starts >> log_height,
-        row=starts & ((1 << log_height) - 1),
-        width=-(-int(ends[-1]) >> log_height),
-    )
+    everything = range(len(traces))
+    matrices = [
+        [(number, traces[number].key.width) for number in everything],
+        *([(number, width)] for number in everything for width in traces[number].key.cached),
+    ]
+    places: list[tuple[NDArray[np.int64], ...]] = []
+    widths: list[int] = []
+    for parts in matrices:
+        numbers = np.repeat(*np.array(parts, dtype=np.int64).T)
+        lengths = np.array([1 << each.lifted(log_domain) for each in traces], dtype=np.int64)[numbers]
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
+        places.append((numbers, sum(widths) + (starts >> log_height), starts & ((1 << log_height) - 1)))
+        widths.append(-(-int(ends[-1]) >> log_height))
+    trace, column, row = map(np.concatenate, zip(*places, strict=True))
+    return Placement(trace, column, row, tuple(widths))
 
 
 def layout(
-    key: VerifyingKey, traces: tuple[Trace, ...], log_heights: tuple[int | None, ...], stacked: int
+    key: VerifyingKey, traces: tuple[Trace, ...], log_heights: tuple[int | None, ...], stacked: tuple[int, ...]
 ) -> Iterator[Field]:
     """The fields of a proof behind the heights, in the order of the encoding.
 
     Args:
-        stacked: width of the stacked matrix.
+        stacked: widths of the stacked matrices.
     """
     parameters = key.parameters
     whir, domain = parameters.whir, 1 << parameters.l_skip
@@ -156,13 +171,19 @@ def layout(
     rounds = max(0, traces[0].log_height - parameters.l_skip)
     yield Field("zerocheck sumcheck", (rounds, degree) if rounds else (0,), (rounds, degree, DEGREE))
     for number, trace in enumerate(traces):
-        openings = trace.key.width * (2 if trace.key.uses_next else 1)
-        yield Field(f"openings {number}", (1, openings), (openings, DEGREE))
+        prefixes = (1 + len(trace.key.cached),)
+        for name, width in opened_parts(trace, number):
+            openings = width * (2 if trace.key.uses_next else 1)
+            yield Field(name, (*prefixes, openings), (openings, DEGREE))
+            prefixes = ()
 
     length = 2 * (domain - 1) + 1
     yield Field("stacking univariate", (length,), (length, DEGREE))
     yield Field("stacking sumcheck", (parameters.n_stack,), (parameters.n_stack, 2, DEGREE))
-    yield Field("stacked openings", (1, stacked), (stacked, DEGREE))
+    prefixes = (len(stacked),)
+    for matrix, width in enumerate(stacked):
+        yield Field(f"stacked openings {matrix}", (*prefixes, width), (width, DEGREE))
+        prefixes = ()
 
     later = parameters.rounds - 1
     folds, group = parameters.rounds * whir.folding, 1 << whir.folding
@@ -173,8 +194,12 @@ def layout(
     yield Field("out-of-domain values", (), (later, DEGREE))
     yield Field("folding work", (), (folds,))
     yield Field("query work", (), (parameters.rounds,))
-    yield Field("rows 0", (1, whir.queries[0], depth, stacked), (whir.queries[0], group, stacked))
-    yield Field("paths 0", (), (whir.queries[0], depth, DIGEST))
+    prefixes = (len(stacked), whir.queries[0], depth, *stacked)
+    for matrix, width in enumerate(stacked):
+        yield Field(f"rows 0 of {matrix}", prefixes, (whir.queries[0], group, width))
+        prefixes = ()
+    for matrix in range(len(stacked)):
+        yield Field(f"paths 0 of {matrix}", (), (whir.queries[0], depth, DIGEST))
     for number, queries in enumerate(whir.queries[1:], 1):
         yield Field(f"rows {number}", (queries,), (queries, group, DEGREE))
     prefixes = (depth - 1 if later else 0,)
@@ -185,8 +210,16 @@ def layout(
     yield Field("final polynomial", (*prefixes, final), (final, DEGREE))
 
 
-def read_heights(key: VerifyingKey, reader: Reader) -> tuple[int | None, ...]:
-    """The start of a proof behind the commitment: which tables it has, and how high they are.
+def opened_parts(trace: Trace, number: int) -> Iterator[tuple[str, int]]:
+    """The fields with the openings of a trace, one for each commitment that it is in, and their columns."""
+    yield f"openings {number}", trace.key.width
+    for part, width in enumerate(trace.key.cached):
+        yield f"openings {number} of cached part {part}", width
+
+
+def read_heights(key: VerifyingKey, reader: Reader) -> tuple[tuple[int | None, ...], tuple[Matrix, ...]]:
+    """The start of a proof behind the commitment: which tables it has, how high they are, and the commitments (k, 8)
+    to their cached parts.
 
     Raises:
         Invalid: for other tables than the key's, none at all, or one that is too high.
@@ -197,18 +230,19 @@ def read_heights(key: VerifyingKey, reader: Reader) -> tuple[int | None, ...]:
     if bits[tables:].any():
         raise Invalid("bits beyond the last table are set")
     heights: list[int | None] = []
-    for present in bits[:tables].tolist():
+    cached: list[Matrix] = []
+    for present, table in zip(bits[:tables].tolist(), key.tables, strict=True):
+        height, parts = None, 0
         if present:
-            height = reader.integer()
+            height, parts = reader.integer(), len(table.cached)
             if height > key.parameters.log_stacked_height:
                 raise Invalid(f"a table has log height {height}")
-            reader.expect(0, "number of cached commitments")
-            heights.append(height)
-        else:
-            heights.append(None)
+            reader.expect(parts, "number of cached commitments")
+        heights.append(height)
+        cached.append(reader.elements((parts, DIGEST), "a cached commitment"))
     if all(height is None for height in heights):
         raise Invalid("no table is present")
-    return tuple(heights)
+    return tuple(heights), tuple(cached)
 
 
 def present_traces(key: VerifyingKey, log_heights: tuple[int | None, ...]) -> tuple[Trace, ...]:
@@ -221,11 +255,12 @@ def present_traces(key: VerifyingKey, log_heights: tuple[int | None, ...]) -> tu
 def encoded_bytes(key: VerifyingKey, log_heights: tuple[int | None, ...]) -> int:
     """Bytes of a proof whose tables have these heights."""
     traces = present_traces(key, log_heights)
-    fields = [_COMMITMENT, *layout(key, traces, log_heights, place(key, traces).width)]
+    fields = [_COMMITMENT, *layout(key, traces, log_heights, place(key, traces).widths)]
     integers = sum(len(field.prefixes) + math.prod(field.shape) for field in fields)
     # Before the heights come the format's version, the number of tables and which of them there are; behind each
-    # height the number of its cached commitments.
-    return 4 * (2 + 2 * len(traces) + integers) + -(-len(key.tables) // 8)
+    # height the number of its cached commitments, and these.
+    cached = sum(DIGEST * len(trace.key.cached) for trace in traces)
+    return 4 * (2 + 2 * len(traces) + cached + integers) + -(-len(key.tables) // 8)
 
 
 def decode(key: VerifyingKey, encoding: bytes) -> Proof:
@@ -245,16 +280,16 @@ def decode(key: VerifyingKey, encoding: bytes) -> Proof:
         fields[field.name] = reader.elements(field.shape, field.name)
 
     read(_COMMITMENT)
-    log_heights = read_heights(key, reader)
+    log_heights, cached = read_heights(key, reader)
     traces = present_traces(key, log_heights)
     placement = place(key, traces)
-    if placement.width > key.parameters.w_stack:
+    if sum(placement.widths) > key.parameters.w_stack:
         raise Invalid("the tables are too large together")
-    for field in layout(key, traces, log_heights, placement.width):
+    for field in layout(key, traces, log_heights, placement.widths):
         read(field)
     if reader.at != len(encoding):
         raise Invalid(f"{len(encoding) - reader.at} trailing bytes")
-    return Proof(log_heights, traces, placement, fields, places)
+    return Proof(log_heights, traces, cached, placement, fields, places)
 
 
 class Reader:

@@ -6,11 +6,12 @@ grinding before the challenge, which count evaluations of the transcript's hash.
 
 The columns are committed to as words near a Reed-Solomon code of rate rho, and there are two proofs of what that means:
 
-- **unique decoding**: words within distance (1 - rho) / 2 of the code, each near one codeword only. The parameters are
-  chosen for this regime.
+- **unique decoding**: words within distance (1 - rho) / 2 of the code, each near one codeword only. The parameters of
+  segments are chosen for this regime.
 - **list decoding up to the Johnson bound**: words within distance 1 - sqrt(rho) * (1 + 1/2m), each near a list of
   codewords, of which a dishonest prover may mean any: errors grow by the length of the list. A larger m makes queries
-  count more and proximity gaps less; the report takes the m with the best total.
+  count more and proximity gaps less; the report takes the m with the best total. The parameters of nodes of a tree of
+  proofs are chosen for this regime, with an m of theirs.
 
 Every function below gives the bits of one step. In the formulas |F| is the size of the challenge field BabyBear^4, and
 L the length of the list (1 in unique decoding). Sources are those of the engine's own calculator, which is not used:
@@ -80,17 +81,30 @@ class SecurityReport:
 
     Attributes:
         sizes: of the proof.
+        proximity: the regime that the parameters are for.
         multiplicity: m of the list-decoding regime.
         steps: that the parameters have.
     """
 
     sizes: Sizes
+    proximity: Proximity
     multiplicity: int
     steps: tuple[SecurityStep, ...]
 
     @property
     def total(self) -> float:
-        """Bits of the weakest step in unique decoding, the regime the parameters are for."""
+        """Bits of the weakest step in the regime that the parameters are for."""
+        return min(self.by_step.values())
+
+    @property
+    def by_step(self) -> dict[str, float]:
+        """Bits of each step in the regime that the parameters are for, by name."""
+        is_unique = self.proximity.multiplicity is None
+        return {step.name: step.unique if is_unique else step.johnson for step in self.steps}
+
+    @property
+    def unique(self) -> float:
+        """Bits of the weakest step in unique decoding."""
         return min(step.unique for step in self.steps)
 
     @property
@@ -115,14 +129,15 @@ def security(key: VerifyingKey, log_heights: Sequence[int | None]) -> SecurityRe
     def bits(proximity: Proximity) -> list[float]:
         return [step(params, found, proximity) for step, _ in STEPS]
 
-    lists = {m: bits(Proximity(m)) for m in _MULTIPLICITIES}
+    chosen = params.whir.proximity.multiplicity
+    lists = {m: bits(Proximity(m)) for m in (_MULTIPLICITIES if chosen is None else (chosen,))}
     best = max(lists, key=lambda m: min(lists[m]))
     steps = tuple(
         SecurityStep(step.__name__, unique, johnson, failure)
         for (step, failure), unique, johnson in zip(STEPS, bits(UNIQUE_DECODING), lists[best], strict=True)
         if unique != math.inf
     )
-    return SecurityReport(found, best, steps)
+    return SecurityReport(found, params.whir.proximity, best, steps)
 
 
 def sizes_of(key: VerifyingKey, log_heights: Sequence[int | None]) -> Sizes:
@@ -161,14 +176,15 @@ def sizes_of(key: VerifyingKey, log_heights: Sequence[int | None]) -> Sizes:
     if interactions >= bounds.max_interactions:
         raise Invalid(f"{interactions} interactions, the analysis assumes less than {bounds.max_interactions}")
     # Heights are powers of two and stacked in descending order, so that no rows are left between them.
-    cells = sum(table.width * r for table, r in zip(key.tables, rows, strict=True))
-    stacked_columns = -(-cells >> params.log_stacked_height)
+    matrices = [sum(table.width * r for table, r in zip(key.tables, rows, strict=True))]
+    matrices += [width * r for table, r in zip(key.tables, rows, strict=True) for width in table.cached]
+    stacked_columns = sum(-(-cells >> params.log_stacked_height) for cells in matrices)
     if stacked_columns > params.w_stack:
         raise Invalid(f"{stacked_columns} stacked columns, the analysis assumes at most {params.w_stack}")
     return Sizes(
         tables=len(present),
         constraints=max(len(table.constraints) for table, _ in present),
-        columns=sum(table.width for table, _ in present),
+        columns=sum(table.width + sum(table.cached) for table, _ in present),
         log_height=max(h for _, h in present),
         stacked_columns=stacked_columns,
         interactions=interactions,
@@ -184,7 +200,7 @@ def logup(params: Parameters, sizes: Sizes, proximity: Proximity) -> float:
     verifier enforces ([LogUp], section 4).
     """
     degree = math.log2(2 * params.logup.max_interactions) + params.logup.log_max_message
-    return _challenge(degree + _list(params.log_blowup, proximity)) + grinding(params.logup.pow_bits)
+    return _challenge(degree + proximity.log_list(params.log_blowup)) + grinding(params.logup.pow_bits)
 
 
 def gkr_sumcheck(params: Parameters, sizes: Sizes, proximity: Proximity) -> float:
@@ -202,7 +218,7 @@ def zerocheck_sumcheck(params: Parameters, sizes: Sizes, proximity: Proximity) -
 
     The worst round is the univariate one over a domain of 2^l_skip points: error (d + 1)(2^l_skip - 1) * L / |F|.
     """
-    return _challenge(math.log2((params.max_degree + 1) * _skipped(params)) + _list(params.log_blowup, proximity))
+    return _challenge(math.log2((params.max_degree + 1) * _skipped(params)) + proximity.log_list(params.log_blowup))
 
 
 def constraint_batching(params: Parameters, sizes: Sizes, proximity: Proximity) -> float:
@@ -216,7 +232,7 @@ def constraint_batching(params: Parameters, sizes: Sizes, proximity: Proximity) 
     height = max(0, sizes.log_height - params.l_skip)
     extra = max(0, height - max(0, sizes.interactions.bit_length() - params.l_skip))
     boundary = max(3, extra) + _skipped(params) + max(1, sizes.constraints) - 1
-    return _challenge(math.log2(max(boundary, 3 * sizes.tables - 1)) + _list(params.log_blowup, proximity))
+    return _challenge(math.log2(max(boundary, 3 * sizes.tables - 1)) + proximity.log_list(params.log_blowup))
 
 
 def stacked_reduction(params: Parameters, sizes: Sizes, proximity: Proximity) -> float:
@@ -225,7 +241,7 @@ def stacked_reduction(params: Parameters, sizes: Sizes, proximity: Proximity) ->
     Two openings of each column, of a row and its successor, are combined: error 2 * columns * L / |F|. Its univariate
     round has degree 2 * (2^l_skip - 1), the others 2.
     """
-    return _challenge(math.log2(2 * max(sizes.columns, _skipped(params))) + _list(params.log_blowup, proximity))
+    return _challenge(math.log2(2 * max(sizes.columns, _skipped(params))) + proximity.log_list(params.log_blowup))
 
 
 def whir_mu_batching(params: Parameters, sizes: Sizes, proximity: Proximity) -> float:
@@ -241,7 +257,7 @@ def whir_fold(params: Parameters, sizes: Sizes, proximity: Proximity) -> float:
     pow_bits = grinding(params.whir.folding_pow_bits)
     return min(
         _sum(
-            _challenge(math.log2(3) + _list(rate, proximity)) + pow_bits,
+            _challenge(math.log2(3) + proximity.log_list(rate)) + pow_bits,
             proximity_gap(log_degree - 1, rate, 2, proximity) + pow_bits,
         )
         for log_degree, rate, _ in _rounds(params)
@@ -255,7 +271,7 @@ def whir_out_of_domain(params: Parameters, sizes: Sizes, proximity: Proximity) -
     the round that follows. Infinite where there is no such round.
     """
     return min(
-        (_challenge(degree - 1 + 2 * _list(rate, proximity)) for degree, rate, _ in list(_rounds(params))[1:]),
+        (_challenge(degree - 1 + 2 * proximity.log_list(rate)) for degree, rate, _ in list(_rounds(params))[1:]),
         default=math.inf,
     )
 
@@ -277,7 +293,7 @@ def whir_shift(params: Parameters, sizes: Sizes, proximity: Proximity) -> float:
         likelier = MODULUS % domain
         alpha = alpha * (1 - likelier / MODULUS) + min(alpha * domain, likelier) / MODULUS
         missed = -queries * math.log2(alpha) + grinding(params.whir.query_pow_bits)
-        combined = _challenge(math.log2(queries + 1) + _list(rate + folding - 1, proximity))
+        combined = _challenge(math.log2(queries + 1) + proximity.log_list(rate + folding - 1))
         worst = min(worst, _sum(missed, combined))
     return worst
 
@@ -337,13 +353,6 @@ def _challenge(log_bad: float) -> float:
 def _sum(a: float, b: float) -> float:
     """Bits of two errors together: -log2(2^-a + 2^-b)."""
     return min(a, b) - math.log2(1 + 2.0 ** -abs(a - b))
-
-
-def _list(log_inverse_rate: int, proximity: Proximity) -> float:
-    """log2 of the length of the list, of which Dy is a bound (`proximity_gap`)."""
-    if proximity.multiplicity is None:
-        return 0.0
-    return math.log2(proximity.multiplicity + 0.5) + log_inverse_rate / 2
 
 
 def _skipped(params: Parameters) -> int:

@@ -1,6 +1,7 @@
 """From openings of columns to openings of the stacked matrix.
 
-All columns lie one behind the other in a matrix of columns of one height, whose commitment is opened. One sumcheck
+All columns lie one behind the other in a matrix of columns of one height, whose commitment is opened, but for cached
+parts of tables, which have matrices and commitments of their own. One sumcheck
 reduces the claims about all columns, and about their successors' rows, to one about each column of that matrix at one
 point: the part of column and bits is fixed by where the column lies, that of the row by the kernels of equality and
 rotation.
@@ -37,7 +38,10 @@ def verify_stacking(key: VerifyingKey, proof: Proof, point: Extension, transcrip
     """
     log_domain = key.parameters.l_skip
     placement = proof.placement
-    claims = Extension.concatenate([opened_rows(proof, number) for number in range(len(proof.traces))])
+    parts = [opened_rows(proof, number) for number in range(len(proof.traces))]
+    claims = Extension.concatenate(
+        [*(shared for shared, *_ in parts), *(own for _, *cached in parts for own in cached)]
+    )
     batching = transcript.sample_extension()
     weights = (batching * batching).powers(len(claims))
     here, successor = Extension(claims.cells[:, 0]), Extension(claims.cells[:, 1])
@@ -51,7 +55,7 @@ def verify_stacking(key: VerifyingKey, proof: Proof, point: Extension, transcrip
         transcript,
     )
 
-    coefficients = np.zeros((placement.width, DEGREE), dtype=np.uint64)
+    coefficients = np.zeros((sum(placement.widths), DEGREE), dtype=np.uint64)
     for number, trace in enumerate(proof.traces):
         columns = np.flatnonzero(placement.trace == number)
         lifted = trace.lifted(log_domain)
@@ -67,8 +71,14 @@ def verify_stacking(key: VerifyingKey, proof: Proof, point: Extension, transcrip
         places = equality(Extension(stacked_point.cells[len(row) :, None]), bits)
         # Sums of fewer than 2^33 elements are exact.
         np.add.at(coefficients, placement.column[columns], (weights[columns] * places * kernel).cells)
-    openings = proof.extension("stacked openings")
+    openings = stacked_openings(proof)
     transcript.observe_array(openings)
     if dot(Extension(coefficients % np.uint64(MODULUS)), openings) != value:
         raise Invalid("the openings of the columns do not follow from those of the stacked ones")
     return stacked_point
+
+
+def stacked_openings(proof: Proof) -> Extension:
+    """The openings of the columns of all stacked matrices, (w,)."""
+    matrices = range(len(proof.placement.widths))
+    return Extension.concatenate([proof.extension(f"stacked openings {matrix}") for matrix in matrices])

@@ -29,11 +29,13 @@ class VerifiedProof:
     Attributes:
         public_values: of each table of the key; empty for one without rows.
         log_heights: of each table, None without rows.
+        cached_commits: to the cached parts of each table, 8 elements each.
         security: what is proven about proofs of this size.
     """
 
     public_values: list[list[int]]
     log_heights: tuple[int | None, ...]
+    cached_commits: list[list[list[int]]]
     security: SecurityReport
 
 
@@ -51,11 +53,12 @@ def verify(key: VerifyingKey, encoding: bytes) -> VerifiedProof:
     stacked_point = verify_stacking(key, proof, point, transcript)
     verify_openings(key, proof, stacked_point, transcript)
     tables = range(len(key.tables))
-    return VerifiedProof([proof.public_values(table) for table in tables], proof.log_heights, report)
+    commits = [roots.tolist() for roots in proof.cached]
+    return VerifiedProof([proof.public_values(table) for table in tables], proof.log_heights, commits, report)
 
 
 def observe_statement(key: VerifyingKey, proof: Proof, transcript: Transcript) -> None:
-    """Everything the challenges depend on from the start: key, commitment, heights, public values."""
+    """Everything the challenges depend on from the start: key, commitments, heights, public values."""
     transcript.observe(*key.digest)
     transcript.observe_array(proof.base("commitment").astype(np.uint64))
     for number, (table, height) in enumerate(zip(key.tables, proof.log_heights, strict=True)):
@@ -63,4 +66,5 @@ def observe_statement(key: VerifyingKey, proof: Proof, transcript: Transcript) -
             transcript.observe(int(height is not None))
         if height is not None:
             transcript.observe(height)
+            transcript.observe_array(proof.cached[number].astype(np.uint64))
         transcript.observe(*proof.public_values(number))

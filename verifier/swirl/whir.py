@@ -24,6 +24,7 @@ from verifier.swirl.hashing import Transcript, check_openings
 from verifier.swirl.key import VerifyingKey
 from verifier.swirl.polynomials import equality, evaluate, fold, mobius_equality, multilinear
 from verifier.swirl.proof import Proof
+from verifier.swirl.stacking import stacked_openings
 from verifier.swirl.sumcheck import next_claim
 
 _P = np.uint64(MODULUS)
@@ -31,7 +32,7 @@ _LOW = np.uint64(16)
 
 
 def verify_openings(key: VerifyingKey, proof: Proof, stacked_point: Extension, transcript: Transcript) -> None:
-    """Check that the committed matrix has the stacked openings of `proof` at a point (1 + n_stack,).
+    """Check that the committed matrices have the stacked openings of `proof` at a point (1 + n_stack,).
 
     Raises:
         Invalid: naming what does not hold.
@@ -39,7 +40,7 @@ def verify_openings(key: VerifyingKey, proof: Proof, stacked_point: Extension, t
     parameters, whir = key.parameters, key.parameters.whir
     transcript.check_work(whir.mu_pow_bits, int(proof.base("batching work")[0]), "batching")
     mu = transcript.sample_extension()
-    openings = proof.extension("stacked openings")
+    openings = stacked_openings(proof)
     mus = mu.powers(len(openings))
     value = dot(openings, mus)
 
@@ -70,9 +71,15 @@ def verify_openings(key: VerifyingKey, proof: Proof, stacked_point: Extension, t
         transcript.check_work(whir.query_pow_bits, int(proof.base("query work")[number]), "the queries")
         log_leaves = log_domain_size - whir.folding
         indices = np.array([transcript.sample_bits(log_leaves) for _ in range(queries)])
-        rows, root = proof.base(f"rows {number}"), commitments[number - 1] if number else proof.base("commitment")
-        check_openings(root, indices, rows, proof.base(f"paths {number}"))
-        codeword = batched(rows, mus) if number == 0 else Extension(rows.astype(np.uint64))
+        if number:
+            rows = proof.base(f"rows {number}")
+            check_openings(commitments[number - 1], indices, rows, proof.base(f"paths {number}"))
+            codeword = Extension(rows.astype(np.uint64))
+        else:
+            matrices = [proof.base(f"rows 0 of {matrix}") for matrix in range(len(proof.commitments))]
+            for matrix, (root, rows) in enumerate(zip(proof.commitments, matrices, strict=True)):
+                check_openings(root, indices, rows, proof.base(f"paths 0 of {matrix}"))
+            codeword = batched(np.concatenate(matrices, axis=2), mus)
         roots = base_powers(root_of_unity(log_domain_size), indices.astype(np.uint64))
         answers = fold(codeword, Extension.stack(challenges), roots)
 

@@ -64,15 +64,20 @@ def _of_start(encoding: bytes, proof: Proof) -> Iterator[Damage]:
     for bit in range(-(-len(proof.log_heights) // 8) * 8):
         at = bits_at + bit // 8
         yield Damage(f"presence of table {bit}", at, at + 1, bytes([encoding[at] ^ 1 << bit % 8]))
-    heights_at = bits_at + -(-len(proof.log_heights) // 8)
-    for number in range(len(proof.traces)):
-        yield from _off(f"height of present table {number}", encoding, heights_at + 2 * WORD * number)
-        yield from _off(f"cached parts of table {number}", encoding, heights_at + 2 * WORD * number + WORD)
+    at = bits_at + -(-len(proof.log_heights) // 8)
+    for number, (height, cached) in enumerate(zip(proof.log_heights, proof.cached, strict=True)):
+        if height is not None:
+            yield from _off(f"height of table {number}", encoding, at)
+            yield from _off(f"cached parts of table {number}", encoding, at + WORD)
+            at += 2 * WORD
+            for place in range(cached.size):
+                yield from _off(f"cached commitment {place} of table {number}", encoding, at)
+                at += WORD
 
 
 def _of_prefixes(key: VerifyingKey, encoding: bytes, proof: Proof) -> Iterator[Damage]:
     """Each length before a field."""
-    for field in layout(key, proof.traces, proof.log_heights, proof.placement.width):
+    for field in layout(key, proof.traces, proof.log_heights, proof.placement.widths):
         for number in range(len(field.prefixes)):
             at = proof.places[field.name] - WORD * (len(field.prefixes) - number)
             yield from _off(f"prefix {number} of {field.name}", encoding, at)

@@ -1,6 +1,7 @@
 """Verifying keys are decoded as the engine has them, and nothing that is not one is."""
 
 import json
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
@@ -16,9 +17,19 @@ from circuits.functions.poseidon2 import permute_state
 from circuits.functions.poseidon2_constants import WIDTH
 from circuits.segment import segment_circuit
 from executor.forks import CANCUN
-from verifier import keys
+from verifier import keys, trees
 from verifier.errors import Invalid
-from verifier.swirl.key import HEIGHTS, MAGIC, MAX_BYTES, Parameters, VerifyingKey, decode, parameters
+from verifier.swirl.key import (
+    HEIGHTS,
+    MAGIC,
+    MAX_BYTES,
+    NODE_MAGIC,
+    Parameters,
+    VerifyingKey,
+    decode,
+    decode_node,
+    parameters,
+)
 
 #: One table with two columns, all kinds of nodes, two constraints and two messages.
 NODES = [
@@ -306,7 +317,7 @@ def test_other_formats_are_refused() -> None:
         (encoding + b"\x80", "shortest form"),
         (encoding[:12] + b"\x84\x00" + encoding[13:], "shortest form"),
         (encoding[:12] + b"\x80\x80\x80\x80\x80\x01" + encoding[13:], "shortest form"),
-        (bytes(MAX_BYTES + 1), "at most"),
+        (encoding[:12] + bytes(MAX_BYTES + 1), "at most"),
     ]:
         with pytest.raises(Invalid, match=reason):
             decode(other)
@@ -343,3 +354,60 @@ def test_random_damage_never_crashes(edits: list[tuple[int, int]]) -> None:
 def test_random_bytes_are_refused(body: bytes) -> None:
     with pytest.raises(Invalid):
         decode(small()[:HEADER] + body)
+
+
+def node_integers() -> list[int]:
+    """Those of the pinned key of nodes."""
+    return integers(trees.encoding()[len(NODE_MAGIC) :])
+
+
+def of_node(numbers: list[int]) -> bytes:
+    return NODE_MAGIC + encoded(numbers)
+
+
+def test_the_key_of_nodes_is_the_pinned_one() -> None:
+    """Its digest is that of what is decoded, and one table has columns with a commitment of their own."""
+    encoding = trees.encoding()
+    assert of_node(node_integers()) == encoding
+    key = decode_node(encoding)
+    assert engine_digest(key).hex() == trees.pinned().digest
+    body = encoded(node_integers()[:-8])
+    assert sponge((3).to_bytes(4, "little") + len(body).to_bytes(8, "little") + body) == key.digest
+    params = zkevm_native.VerifyingKey.from_bytes(encoding, known=True).params
+    assert params["whir"]["proximity"] == {"ListDecoding": {"m": key.parameters.whir.proximity.multiplicity}}
+    assert [each["num_queries"] for each in params["whir"]["rounds"]] == list(key.parameters.whir.queries)
+    assert params["logup"]["pow_bits"] == key.parameters.logup.pow_bits
+    assert [number for number, table in enumerate(key.tables) if table.cached] == [trees.EXPRESSIONS_TABLE]
+
+
+def test_columns_of_cached_parts_come_behind_the_others() -> None:
+    table = decode_node(trees.encoding()).tables[trees.EXPRESSIONS_TABLE]
+    used = table.nodes[np.isin(table.nodes[:, 0], (Op.LOCAL, Op.NEXT)), 1]
+    assert set(used.tolist()) == set(range(table.width + sum(table.cached)))
+
+
+def test_keys_of_nodes_and_of_segments_are_not_taken_for_each_other() -> None:
+    for own, other in ((decode, trees.encoding()), (decode_node, small())):
+        with pytest.raises(Invalid, match="not a verifying key"):
+            own(other)
+    # Nor is one with the parameters of the other kind, or cached columns where there are none.
+    with pytest.raises(Invalid, match="not those that are prescribed"):
+        decode(small()[:HEADER] + encoded(node_integers()))
+    with pytest.raises(Invalid, match="not those that are prescribed"):
+        decode_node(of_node(integers(small()[HEADER:])))
+    numbers = integers(small()[HEADER:])
+    at = numbers.index(2, numbers.index(MODULUS)) - 1  # the list before the width of the only table
+    assert numbers[at - 2 : at + 2] == [0, 0, 0, 2]
+    with pytest.raises(Invalid, match="cached columns"):
+        decode(small()[:HEADER] + encoded([*numbers[:at], 1, 4, *numbers[at + 1 :]]))
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.deep)])
+def test_damaged_keys_of_nodes_raise_nothing_unexpected(seed: int) -> None:
+    numbers, random = node_integers(), np.random.default_rng(seed)
+    for _ in range(20):
+        damaged = list(numbers)
+        for place in random.integers(0, len(numbers), 3).tolist():
+            damaged[place] = int(random.choice([0, 1, damaged[place] + 1, 1 << 20, (1 << 32) - 1]))
+        with suppress(Invalid):
+            decode_node(of_node(damaged))

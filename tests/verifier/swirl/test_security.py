@@ -11,9 +11,9 @@ import pytest
 import zkevm_native
 
 from circuits.air.field import MODULUS
-from verifier import keys
+from verifier import keys, trees
 from verifier.errors import Invalid
-from verifier.swirl.key import UNIQUE_DECODING, Parameters, Proximity, VerifyingKey, decode, parameters
+from verifier.swirl.key import UNIQUE_DECODING, Parameters, Proximity, VerifyingKey, decode, decode_node, parameters
 from verifier.swirl.security import STEPS, Sizes, grinding, proximity_gap, security, sizes_of
 
 
@@ -52,6 +52,33 @@ def test_unique_decoding_is_that_of_the_engine(height: int) -> None:
         assert report.total == pytest.approx(engine.pop("total"), abs=1e-9)
         assert {step.name: step.unique for step in report.steps} == pytest.approx(engine, abs=1e-9)
         assert report.total >= 100
+
+
+def test_the_report_on_nodes_is_that_of_the_engine() -> None:
+    """Up to the Johnson bound, with columns that are committed to beside the others."""
+    node = decode_node(trees.encoding())
+    native = zkevm_native.VerifyingKey.from_bytes(trees.encoding(), known=True)
+    random = np.random.default_rng(5)
+    for _ in range(4):
+        chosen: list[int | None] = random.integers(0, 15, len(node.tables)).tolist()
+        for absent in np.flatnonzero(random.random(len(chosen)) < 0.2).tolist():
+            chosen[absent] = None
+        report, engine = security(node, chosen), native.security(chosen)
+        del engine["whir"]
+        assert report.by_step | {"total": report.total} == pytest.approx(engine, abs=1e-9)
+        assert report.multiplicity == 2
+        assert report.total == report.johnson >= 100 > report.unique
+
+
+def test_cached_columns_are_stacked_by_themselves() -> None:
+    node = decode_node(trees.encoding())
+    (place,) = [number for number, table in enumerate(node.tables) if table.cached]
+    table = node.tables[place]
+    chosen: list[int | None] = [None] * len(node.tables)
+    chosen[place] = 6
+    found = sizes_of(node, chosen)
+    assert found.columns == table.width + sum(table.cached)
+    assert found.stacked_columns == 2
 
 
 #: What `SoundnessCalculator::calculate` of openvm-stark-backend 2.0.1 printed for the parameters of a stacked height
