@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -77,6 +77,7 @@ from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
 from circuits.statement import (
     CIRCUIT_VERSION,
+    LIGHT,
     LINKS_START,
     WRITES_START,
     Digests,
@@ -96,7 +97,7 @@ from circuits.transactions import (
 )
 from circuits.transactions.buses import CHAIN
 from circuits.widths import DIGEST
-from executor.forks import EXECUTED_FORKS, Fork
+from executor.forks import CIRCUIT_FORKS, EXECUTED_FORKS, Fork
 
 
 class Columns(Layout):
@@ -272,14 +273,14 @@ def sources_digest() -> str:
     return files_digest([*sorted(root.rglob("*.py")), *executor, listings.STORE])
 
 
-def circuit_of_sources(fork: Fork) -> Circuit:
-    """The circuit of every segment of a fork, with its expressions."""
-    return Circuit("segment", [c.table for c in in_order(_components(fork))])
+def circuit_of_sources(fork: Fork, light: bool = False) -> Circuit:
+    """The circuit of every segment of a fork, or its light form, with its expressions."""
+    return Circuit("segment", _tables(in_order(_components(fork)), light))
 
 
-def store_of(fork: Fork) -> Path:
-    """Where it is kept what is known of a fork's circuit."""
-    return STORES / f"{fork.circuit}.json"
+def store_of(fork: Fork, light: bool = False) -> Path:
+    """Where it is kept what is known of a fork's circuit, or of its light form."""
+    return STORES / f"{key_set(fork, light)}.json"
 
 
 def store(description: Description, path: Path) -> None:
@@ -316,15 +317,45 @@ def _segment_components(circuit: str) -> tuple[Component, ...]:
     return tuple(by_name[table.name] for table in known.tables)
 
 
-def segment_circuit(fork: Fork) -> Circuit:
-    """The circuit of every segment under a fork; forks with the same instructions, prices and contracts share it."""
-    return _segment_circuit(fork.circuit)
+#: Precompiles whose programs are listed in the light form of a circuit, by number.
+LIGHT_PRECOMPILES = frozenset({1})
+
+
+def segment_circuit(fork: Fork, light: bool = False) -> Circuit:
+    """The circuit of every segment under a fork; forks with the same instructions, prices and contracts share it.
+
+    The light form lacks the tables that list the programs of all precompiles but ECRECOVER. They are four fifths of a
+    circuit's expressions, and few segments have any of them: with keys of the light form everything that has to do with
+    keys takes a fraction of the time and memory. As a circuit it is the whole one with these tables absent, so that it
+    proves nothing that the whole one does not.
+    """
+    return _segment_circuit(fork.circuit, light)
 
 
 @cache
-def _segment_circuit(circuit: str) -> Circuit:
+def _segment_circuit(circuit: str, light: bool) -> Circuit:
     fork = EXECUTED_FORKS[circuit]
-    return Circuit("segment", [c.table for c in segment_components(fork)], stored(store_of(fork)))
+    return Circuit("segment", _tables(segment_components(fork), light), stored(store_of(fork, light)))
+
+
+def _tables(components: Sequence[Component], light: bool) -> list[Table]:
+    tables = [c.table for c in components]
+    return [table for table in tables if not light or is_light(table)]
+
+
+def is_light(table: Table) -> bool:
+    """Whether the light form of a circuit has a table."""
+    return not isinstance(table, listings.Listing) or table.precompile in LIGHT_PRECOMPILES
+
+
+def key_set(fork: Fork, light: bool) -> str:
+    """The name of the keys of a fork's circuit (`verifier.keys`), or of those of its light form."""
+    return fork.circuit + LIGHT if light else fork.circuit
+
+
+def circuit_named(name: str) -> Circuit:
+    """The circuit whose keys have a name."""
+    return segment_circuit(CIRCUIT_FORKS[name.removesuffix(LIGHT)], name.endswith(LIGHT))
 
 
 class TableHeight(NamedTuple):
@@ -364,6 +395,17 @@ class FilledSegment:
     frames: tuple[int, int] = (0, 0)
     words: tuple[int, int, int, int, int] = memory_tables.ALL_WORDS
     links: Mapping[int, Digests] = field(default_factory=dict)
+
+    def within(self, circuit: Circuit) -> FilledSegment:
+        """The same tables as those of another circuit, which has all that are present.
+
+        Raises:
+            ValueError: it lacks one.
+        """
+        own = {table.name: matrix for table, matrix in zip(self.circuit.tables, self.traces, strict=True)}
+        if lacking := [name for name, matrix in own.items() if matrix is not None and name not in circuit.names]:
+            raise ValueError(f"the circuit lacks {', '.join(lacking)}")
+        return replace(self, circuit=circuit, traces=[own[name] for name in circuit.names])
 
     @property
     def nbytes(self) -> int:

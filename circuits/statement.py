@@ -23,6 +23,9 @@ from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 #: Raised whenever the meaning of a proof changes; part of the public values.
 CIRCUIT_VERSION = 6
 
+#: What the names of keys of a circuit's light form end with (`circuits.segment`).
+LIGHT = "-light"
+
 #: Tables that only the last segment of a run may have (`circuits.carry`): they number their rows (ids are row
 #: numbers), or have one row for each account and slot; and those that talk to these alone.
 LAST_TABLES = frozenset(

@@ -6,10 +6,9 @@ import numpy as np
 import rlp
 
 from circuits.batch.execution import Batch
-from circuits.segment import segment_circuit
+from circuits.segment import circuit_named
 from executor.errors import UnsupportedFeature
 from executor.execute import ExecutedBatch
-from executor.forks import CIRCUIT_FORKS
 from executor.limbs import limbs_to_bytes, limbs_to_ints
 from executor.trace import NONE, TOPICS, ExecutionTrace
 from prover.errors import CostError
@@ -132,7 +131,7 @@ def check_assembled(executed: ExecutedBatch, batch: Batch, jobs: Sequence[Segmen
         CostError: there are too many segments for one.
     """
     file = encode_proof(assemble(executed, batch, jobs, [SegmentProof(b"")] * len(jobs)))
-    circuits = [segment_circuit(CIRCUIT_FORKS[job.plan.fork]) for job in jobs]
+    circuits = [circuit_named(job.plan.keys) for job in jobs]
     proofs = [
         check_segment_size(circuit, job.plan.heights, job.plan.log_stacked_height)
         for circuit, job in zip(circuits, jobs, strict=True)
@@ -170,4 +169,5 @@ def _segment(job: SegmentJob, proof: SegmentProof) -> SegmentRecord:
         codes,
         job.open_end,
         job.later_links,
+        light=job.plan.light,
     )

@@ -7,15 +7,15 @@ are those of the filled tables, padding included.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import pairwise
 from typing import NoReturn
 
 from circuits.batch.execution import Batch
-from circuits.segment import TableHeight, segment_circuit
+from circuits.segment import TableHeight, is_light, key_set, segment_circuit
 from executor.errors import UnsupportedFeature
-from executor.forks import CANCUN, Fork
+from executor.forks import CANCUN, CIRCUIT_FORKS, Fork
 from prover.errors import CostError
 from prover.estimate import Estimate, Estimator
 from prover.filled import FilledSegments
@@ -110,7 +110,8 @@ class SegmentPlan:
         heights: rows of each table that is present, padding included.
         cells, interactions: of all tables, padding included.
         log_stacked_height: parameter of the engine, and so of the keys, for this segment.
-        fork: whose circuit and keys it has, by name.
+        fork: whose circuit it has, by name.
+        light: whether it is proved with the light form of the circuit.
         run, part: which part of a run it is, if it is not whole, and what it states; then `first .. end - 1` are the
             operations that begin in it.
     """
@@ -125,6 +126,12 @@ class SegmentPlan:
     fork: str = CANCUN.circuit
     run: Run | None = None
     part: Part | None = field(default=None, compare=False)  # follows from the rest
+    light: bool = False
+
+    @property
+    def keys(self) -> str:
+        """The name of the keys that it is proved with."""
+        return key_set(CIRCUIT_FORKS[self.fork], self.light)
 
     @property
     def operations(self) -> int:
@@ -590,7 +597,7 @@ def plan_batch(batch: Batch, budget: Budget | None = None, filled: FilledSegment
     for fork, first, end in batch.runs():
         own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
         plans += planner_for(batch, fork, filled).plan(own, budget, len(plans))
-    return plans
+    return _lightened(plans)
 
 
 def plan_whole(batch: Batch) -> SegmentPlan:
@@ -601,4 +608,14 @@ def plan_whole(batch: Batch) -> SegmentPlan:
         CostError: they are more than the verifier allows in one segment.
     """
     ((fork, _, _),) = batch.runs()
-    return planner_for(batch, fork).segment(0, 0, len(batch.operations))
+    (plan,) = _lightened([planner_for(batch, fork).segment(0, 0, len(batch.operations))])
+    return plan
+
+
+def _lightened(plans: list[SegmentPlan]) -> list[SegmentPlan]:
+    """The plans with the light forms of their circuits, if all can be: segments of one kind of keys have one proof."""
+    for plan in plans:
+        tables = segment_circuit(CIRCUIT_FORKS[plan.fork]).tables
+        if any(table.name in plan.heights and not is_light(table) for table in tables):
+            return plans
+    return [replace(plan, light=True) for plan in plans]

@@ -12,11 +12,10 @@ import zkevm_native
 from circuits.batch.execution import Batch, Execution
 from circuits.memory.memory_tables import ALL_WORDS
 from circuits.parts import FilledRun
-from circuits.segment import FilledSegment, fill, public_values, segment_circuit
+from circuits.segment import FilledSegment, circuit_named, fill, public_values
 from circuits.state.state_view import StateView, Writes
 from circuits.statement import Digests, SegmentPublicValues
 from circuits.widths import DIGEST
-from executor.forks import CIRCUIT_FORKS
 from prover.costs import Costs, costs_of
 from prover.filled import FilledSegments
 from prover.planner import SegmentPlan
@@ -92,21 +91,21 @@ class SegmentProof:
 
 
 @cache
-def proving_key(fork: str, log_stacked_height: int) -> zkevm_native.ProvingKey:
-    """The key of the circuit of a fork (by the name of one in `CIRCUIT_FORKS`), made once in each process.
+def proving_key(name: str, log_stacked_height: int) -> zkevm_native.ProvingKey:
+    """A key of a circuit (by the name of its keys), made once in each process.
 
     It comes from the pinned key, if that is of the circuit as it is, and is generated for any other circuit or height.
     """
-    circuit = segment_circuit(CIRCUIT_FORKS[fork])
-    if log_stacked_height in keys.SUPPORTED_HEIGHTS and circuit.digest == keys.manifest(fork).circuit_digest:
-        return zkevm_native.ProvingKey.of(keys.native(fork, log_stacked_height), circuit.names)
+    circuit = circuit_named(name)
+    if log_stacked_height in keys.SUPPORTED_HEIGHTS and circuit.digest == keys.manifest(name).circuit_digest:
+        return zkevm_native.ProvingKey.of(keys.native(name, log_stacked_height), circuit.names)
     return zkevm_native.keygen(circuit.export(), log_stacked_height)
 
 
 @cache
-def verifying_key(fork: str, log_stacked_height: int) -> zkevm_native.VerifyingKey:
+def verifying_key(name: str, log_stacked_height: int) -> zkevm_native.VerifyingKey:
     """The verifying half of `proving_key`."""
-    return proving_key(fork, log_stacked_height).verifying_key()
+    return proving_key(name, log_stacked_height).verifying_key()
 
 
 def segment_jobs(batch: Batch, plans: Sequence[SegmentPlan]) -> list[SegmentJob]:
@@ -125,7 +124,7 @@ def _job(batch: Batch, plan: SegmentPlan) -> SegmentJob:
         stated = part.public_values
         writes = StateView.of(Execution(batch, run.first, run.end)).writes if run.is_last else None
     key = content_key(
-        segment_circuit(CIRCUIT_FORKS[plan.fork]).digest.encode(),
+        circuit_named(plan.keys).digest.encode(),
         zkevm_native.VERSION.encode(),
         plan.log_stacked_height.to_bytes(4, "little"),
         repr((stated.to_list(), frames, words)).encode(),
@@ -164,7 +163,7 @@ def prove_segment(batch: Batch, job: SegmentJob, threads: int, filled: FilledSeg
     Raises:
         zkevm_native.EngineError: the engine refused the traces or failed.
     """
-    proving_key(job.plan.fork, job.plan.log_stacked_height)  # made before the clock starts
+    proving_key(job.plan.keys, job.plan.log_stacked_height)  # made before the clock starts
     start = time.perf_counter()
     tables = fill_segment(batch, job.plan, filled)
     return prove_filled(tables, job, threads, fill_seconds=time.perf_counter() - start)
@@ -193,12 +192,13 @@ def prove_filled(
     Raises:
         zkevm_native.EngineError: the engine refused the traces or failed.
     """
-    key = proving_key(job.plan.fork, job.plan.log_stacked_height)
+    key = proving_key(job.plan.keys, job.plan.log_stacked_height)
     costs = costs_of(filled)
+    own = filled.within(circuit_named(job.plan.keys))
+    if consume:
+        filled.traces.clear()  # or they would be held here
     start = time.perf_counter()
-    proof, measured = zkevm_native.prove(
-        key, filled.traces, filled.public_lists, threads, consume=consume, device=device
-    )
+    proof, measured = zkevm_native.prove(key, own.traces, own.public_lists, threads, consume=consume, device=device)
     statistics = SegmentStatistics(
         fill_seconds=fill_seconds,
         prove_seconds=time.perf_counter() - start,
@@ -213,10 +213,10 @@ def prove_filled(
 def is_proof_of(proof: bytes, job: SegmentJob) -> bool:
     """Whether the engine accepts this as a proof of what the segment states."""
     try:
-        verified = zkevm_native.verify(verifying_key(job.plan.fork, job.plan.log_stacked_height), proof)
+        verified = zkevm_native.verify(verifying_key(job.plan.keys, job.plan.log_stacked_height), proof)
     except zkevm_native.EngineError:
         return False
     stated = {"segment": job.public_values.to_list(), "frame": list(job.frames), "memory": list(job.words)}
-    names = segment_circuit(CIRCUIT_FORKS[job.plan.fork]).names
+    names = circuit_named(job.plan.keys).names
     wanted = [stated.get(name, []) if name in job.plan.heights else [] for name in names]
     return [list(values) for values in verified.public_values] == wanted

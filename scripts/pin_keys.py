@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import sys
 from collections.abc import Iterable
+from itertools import product
 
 import zkevm_native
 
@@ -60,10 +62,11 @@ def generate_nodes(sets: Iterable[tuple[str, int]]) -> tuple[trees.Nodes, bytes]
         What is pinned of trees, and the encoding of the key of recursive nodes.
 
     Raises:
-        ValueError: nodes above leaves are not the same for all segments, or proven to fewer than 100 bits.
+        ValueError: recursive nodes are not the same for all segments, or a node is proven to fewer than 100 bits.
     """
     leaves: dict[tuple[str, int], trees.Leaves] = {}
-    found: set[tuple[trees.Commit, trees.Commit, bytes, float]] = set()
+    found: set[tuple[trees.Commit, bytes]] = set()
+    least = math.inf
     for fork, height in sets:
         key = zkevm_native.VerifyingKey.from_bytes(keys.encoding(fork, height), known=True)
         table, constant = trees.stated_tables(keys.manifest(fork).tables)
@@ -72,13 +75,14 @@ def generate_nodes(sets: Iterable[tuple[str, int]]) -> tuple[trees.Nodes, bytes]
         leaf, for_leaf, recursive = made.keys()
         bits = min(k.security()["total"] for k in (key, leaf))
         inner_bits = min(k.security()["total"] for k in (for_leaf, recursive))
-        leaves[fork, height] = trees.Leaves(commits["segment"], commits["leaf"], bits)
-        found.add((commits["for_leaf"], commits["recursive"], recursive.to_bytes(), inner_bits))
+        leaves[fork, height] = trees.Leaves(commits["segment"], commits["leaf"], commits["for_leaf"], bits)
+        found.add((commits["recursive"], recursive.to_bytes()))
+        least = min(least, inner_bits)
         if min(bits, inner_bits) < zkevm_native.SECURITY_BITS:
             raise ValueError(f"{fork}, log stacked height {height}: a tree is proven to {min(bits, inner_bits)} bits")
-    ((own, itself, encoding, bits),) = found
+    ((itself, encoding),) = found
     digest = bytes(zkevm_native.VerifyingKey.from_bytes(encoding, known=True).digest).hex()
-    return trees.Nodes(digest, hashlib.sha256(encoding).hexdigest(), own, itself, bits, leaves), encoding
+    return trees.Nodes(digest, hashlib.sha256(encoding).hexdigest(), itself, least, leaves), encoding
 
 
 def main() -> int:
@@ -90,17 +94,18 @@ def main() -> int:
         # First: the circuits that are generated take the listings from there.
         listings.store(listings.assembled())
     current = True
-    for fork in CIRCUIT_FORKS.values():
-        circuit, path = segment.circuit_of_sources(fork), segment.store_of(fork)
+    for fork, light in product(CIRCUIT_FORKS.values(), (False, True)):
+        circuit, path = segment.circuit_of_sources(fork, light), segment.store_of(fork, light)
+        name = segment.key_set(fork, light)
         manifest, shared = generate(circuit)
         if arguments.check:
-            current &= manifest == keys.manifest(fork.name) and segment.stored(path) == circuit.description
+            current &= manifest == keys.manifest(name) and segment.stored(path) == circuit.description
             continue
-        keys.write(keys.FOLDER / fork.name, manifest, shared)
+        keys.write(keys.FOLDER / name, manifest, shared)
         segment.store(circuit.description, path)
         for entry in manifest.keys:
-            print(f"{fork.name}, log stacked height {entry.log_stacked_height}: digest {entry.digest}")
-        print(f"{fork.name}/{keys.CIRCUIT}: {len(shared):,} bytes")
+            print(f"{name}, log stacked height {entry.log_stacked_height}: digest {entry.digest}")
+        print(f"{name}/{keys.CIRCUIT}: {len(shared):,} bytes")
     every = [(circuit, height) for circuit in trees.CIRCUITS for height in trees.HEIGHTS]
     nodes, encoding = generate_nodes(every)
     if arguments.check:

@@ -14,8 +14,8 @@
     codes         [code, ...] of the leaves of that kind, in their order
     state nodes   [RLP of a node of the pre-state's tries, ...], strictly increasing as byte strings
     receipts      [[status, gas used, [[address, topics (32 bytes each), data], ...]], ...] for each transaction
-    segments      [[first operation, end operation, log stacked height, writes, code writes, open end, links,
-                   engine proof], ...]
+    segments      [[first operation, end operation, log stacked height, whether the circuit is the light one, writes,
+                   code writes, open end, links, engine proof], ...]
     open end      empty where the segment ends with an operation, else one string of 16 bytes: time (4), id of the next
                    frame (4), frame (4) and index (4) of the next word of memory, all big-endian
     links         one string, 36 bytes for each, in the order of the other segments: number of the other segment in
@@ -50,8 +50,8 @@ from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
-VERSION: Final = 6
-ONE_PROOF_VERSION: Final = 7
+VERSION: Final = 8
+ONE_PROOF_VERSION: Final = 9
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
@@ -311,7 +311,7 @@ class SegmentRecord:
     Attributes:
         open_end: None where the segment ends with an operation. Otherwise it proves these operations up to some step,
             and the next segment goes on from there.
-        log_stacked_height: selects the verifying key.
+        log_stacked_height, light: select the verifying key: for a size of proof, and of the circuit or its light form.
         writes, code_writes: what it leaves.
         proof: the engine's own encoding; nothing where all segments have one proof.
         links: what it has in common with later segments of its run.
@@ -327,6 +327,7 @@ class SegmentRecord:
     open_end: OpenEnd | None = None
     links: Links = field(default_factory=lambda: Links.from_bytes(b""))
     stated: tuple[int, ...] = ()
+    light: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -375,6 +376,7 @@ def encode_proof(file: ProofFile) -> bytes:
                 _uint(segment.first),
                 _uint(segment.end),
                 _uint(segment.log_stacked_height),
+                _uint(segment.light),
                 segment.writes.to_bytes(),
                 segment.code_writes.to_bytes(),
                 segment.open_end.to_bytes() if segment.open_end else b"",
@@ -523,6 +525,7 @@ def _segments(reader: RlpReader, version: int) -> tuple[SegmentRecord, ...]:
         first = segment.uint(f"{what}: first operation", 32)
         end = segment.uint(f"{what}: end operation", 32)
         height = segment.uint(f"{what}: log stacked height", 8)
+        light = segment.uint(f"{what}: whether the circuit is the light one", 1)
         writes = Writes.from_bytes(segment.string(f"{what}: writes", left * _WRITE.itemsize))
         left -= len(writes)
         code_writes = CodeWrites.from_bytes(segment.string(f"{what}: code writes", left * _CODE_WRITE.itemsize))
@@ -548,6 +551,7 @@ def _segments(reader: RlpReader, version: int) -> tuple[SegmentRecord, ...]:
                 OpenEnd.from_bytes(open_end) if open_end else None,
                 links,
                 stated,
+                bool(light),
             )
         )
     return tuple(segments)

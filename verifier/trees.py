@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from circuits.statement import Digests, Item, PublicColumns, initial, running_chain
+from circuits.statement import LIGHT, Digests, Item, PublicColumns, initial, running_chain
 from verifier import keys
 from verifier.engines import VerifiedSegment, node_key
 from verifier.errors import Invalid
@@ -37,8 +37,8 @@ BATCH_START: Final = initial(31)
 CONSTANT_TABLES: Final[Mapping[str, tuple[int, ...]]] = {"frame": (0, 0), "memory": (1, 0, 0, 0, 0)}
 """Other tables with public values, and what these are in segments that are whole: leaves take no others."""
 
-CIRCUITS: Final = ("cancun",)
-"""Key sets whose segments there are leaves for: keys of other forks have more expressions than a leaf's table rows."""
+CIRCUITS: Final = ("cancun", *(name for name in keys.KEY_SETS if name.endswith(LIGHT)))
+"""Key sets whose segments there are leaves for: the others have more expressions than a leaf's table rows."""
 
 HEIGHTS: Final = tuple(height for height in keys.SUPPORTED_HEIGHTS if height <= MAX_LOG_HEIGHT)
 """Stacked heights of segments (log2) that there are leaves for: no table of these can be too high."""
@@ -72,11 +72,13 @@ class Leaves:
     Attributes:
         segment: names the key of the segments.
         leaf: names that of the leaves.
-        security_bits: the least of both, at any heights.
+        for_leaf: names that of the nodes which verify them.
+        security_bits: the least of the first two, at any heights.
     """
 
     segment: Commit
     leaf: Commit
+    for_leaf: Commit
     security_bits: float
 
 
@@ -87,14 +89,13 @@ class Nodes:
     Attributes:
         digest: of the key of recursive nodes, 32 bytes, hexadecimal.
         sha256: of its encoding.
-        for_leaf, recursive: name the keys of inner nodes.
-        security_bits: the least of both, at any heights.
+        recursive: names the key of recursive nodes, the same whatever is below them.
+        security_bits: the least of all inner nodes, at any heights.
         leaves: by key set and stacked height (log2).
     """
 
     digest: str
     sha256: str
-    for_leaf: Commit
     recursive: Commit
     security_bits: float
     leaves: Mapping[tuple[str, int], Leaves]
@@ -131,12 +132,12 @@ def to_document(nodes: Nodes) -> dict[str, Any]:
         leaves.setdefault(fork, {})[str(height)] = {
             "segment": list(own.segment),
             "leaf": list(own.leaf),
+            "for_leaf": list(own.for_leaf),
             "security_bits": own.security_bits,
         }
     return {
         "digest": nodes.digest,
         "sha256": nodes.sha256,
-        "for_leaf": list(nodes.for_leaf),
         "recursive": list(nodes.recursive),
         "security_bits": nodes.security_bits,
         "leaves": leaves,
@@ -148,11 +149,12 @@ def of_document(document: Mapping[str, Any]) -> Nodes:
     return Nodes(
         digest=document["digest"],
         sha256=document["sha256"],
-        for_leaf=tuple(document["for_leaf"]),
         recursive=tuple(document["recursive"]),
         security_bits=document["security_bits"],
         leaves={
-            (fork, int(height)): Leaves(tuple(own["segment"]), tuple(own["leaf"]), own["security_bits"])
+            (fork, int(height)): Leaves(
+                tuple(own["segment"]), tuple(own["leaf"]), tuple(own["for_leaf"]), own["security_bits"]
+            )
             for fork, by_height in document["leaves"].items()
             for height, own in by_height.items()
         },
@@ -192,7 +194,8 @@ def leaves_of(circuits: Sequence[str], heights: Sequence[int]) -> Leaves:
     circuit, height = own
     if circuit not in CIRCUITS:
         raise Invalid(
-            f"one proof of segments of the circuit of {circuit}; it is provided for {', '.join(CIRCUITS)} only"
+            f"one proof of segments of the whole circuit of {circuit}; beyond Cancun there is one only of batches that "
+            "call no precompile of elliptic curves but ECRECOVER"
         )
     if height not in HEIGHTS:
         raise Invalid(f"one proof of segments of log stacked height {height}, at most {HEIGHTS[-1]} is provided for")
@@ -284,11 +287,11 @@ def check_node(verified: VerifiedSegment, nodes: Nodes, leaves: Leaves) -> tuple
         raise Invalid(f"the proof is of layer {layer} of a tree, not of a recursive node")
     if not 1 <= depth <= MAX_DEPTH:
         raise Invalid(f"the proof is of a recursive node of depth {depth}")
-    below = nodes.for_leaf if depth == 1 else nodes.recursive
+    below = leaves.for_leaf if depth == 1 else nodes.recursive
     wanted = {
         "segments": leaves.segment,
         "leaves": leaves.leaf,
-        "nodes for leaves": nodes.for_leaf,
+        "nodes for leaves": leaves.for_leaf,
         # Whose key is named from the second on.
         "recursive nodes": (0,) * _COMMIT if depth == 1 else nodes.recursive,
     }

@@ -328,7 +328,7 @@ def _by_phase(proofs: list[SegmentProof]) -> dict[str, float]:
 def _measure(batch: Batch, jobs: list[SegmentJob], threads: int, device: Device) -> _Measured:
     start = time.perf_counter()
     for job in jobs:
-        proving_key(job.plan.fork, job.plan.log_stacked_height)
+        proving_key(job.plan.keys, job.plan.log_stacked_height)
     keygen_seconds = time.perf_counter() - start
     before = _memory("VmRSS")
     proofs = [prove_segment(batch, job, threads) for job in jobs]

@@ -121,6 +121,7 @@ class Listing(Table[Columns]):
 
     def __init__(self, precompile: int, part: int, listed: Listed) -> None:
         """A part of the messages of a precompile."""
+        self.precompile = precompile
         start = part * MAX_MESSAGES
         self.listed, self.slice = listed, slice(start, start + MAX_MESSAGES)
         #: Program and constant, None for all else of the program, of each count.

@@ -65,7 +65,7 @@ def test_it_is_accepted(proved: Proved) -> None:
     for engine in ("native", "python"):
         report = verify(proved.content, engine, expected={"fork": FORKS})
         assert (report.statement.fork, report.blocks, report.segments) == (FORKS, 3, 3)
-    assert circuits_of_segments(proved.content) == ["cancun", "prague", "osaka"]
+    assert circuits_of_segments(proved.content) == ["cancun-light", "prague-light", "osaka-light"]
     assert [segment.first for segment in proved.file.segments] == list(SCOPES[:-1])
     assert [receipt.status for receipt in proved.file.receipts] == [1] * 6
     assert [[len(output) for output in block.outputs] for block in proved.file.blocks] == [[], [152, 116], [0, 0]]

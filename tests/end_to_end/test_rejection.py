@@ -14,8 +14,9 @@ import zkevm_native
 from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints, words_to_ints
 from circuits.memory.memory_tables import ALL_WORDS
-from circuits.segment import FilledSegment, fill_acting, public_values, segment_circuit
+from circuits.segment import FilledSegment, circuit_named, fill_acting, public_values, segment_circuit
 from executor.forks import CANCUN
+from prover.planner import SegmentPlan
 from prover.segment import proving_key
 from scripts.batches.chain import STORAGE, refit_receipts, reheader
 from scripts.forging.segments import forge, forge_matrices
@@ -323,14 +324,19 @@ def _forged(proved: Proved, segment: int, forgery: Callable[[dict[str, Any]], No
     plan = proved.jobs[segment].plan
     execution = Execution(proved.batch, plan.first, plan.end)
     filled = forge(execution, forgery)
-    key = proving_key("cancun", plan.log_stacked_height)
     try:
-        proof, _ = zkevm_native.prove(key, filled.traces, filled.public_lists, 2)
+        proof = _proof(plan, filled)
     except zkevm_native.EngineError:
         return None
     segments = list(proved.file.segments)
     segments[segment] = replace(segments[segment], proof=proof)
     return _rejected(replace(proved.file, segments=tuple(segments)))
+
+
+def _proof(plan: SegmentPlan, filled: FilledSegment) -> bytes:
+    own = filled.within(circuit_named(plan.keys))
+    proof, _ = zkevm_native.prove(proving_key(plan.keys, plan.log_stacked_height), own.traces, own.public_lists, 2)
+    return proof
 
 
 def test_an_honest_proof_made_like_the_forged_ones(proved: Proved) -> None:
@@ -340,8 +346,7 @@ def test_an_honest_proof_made_like_the_forged_ones(proved: Proved) -> None:
     stated = {"segment": public_values(execution).to_list(), "frame": [0, 0], "memory": list(ALL_WORDS)}
     assert filled.public_lists == [stated.get(table.name, []) for table in segment_circuit(CANCUN).tables]
     assert set(fill_acting(execution)) == set(forge_matrices(execution))
-    proof, _ = zkevm_native.prove(proving_key("cancun", plan.log_stacked_height), filled.traces, filled.public_lists, 2)
-    segments = (replace(proved.file.segments[0], proof=proof), *proved.file.segments[1:])
+    segments = (replace(proved.file.segments[0], proof=_proof(plan, filled)), *proved.file.segments[1:])
     assert verify(encode_proof(replace(proved.file, segments=segments)))
 
 

@@ -53,6 +53,7 @@ def _plain(file: ProofFile) -> list[Any]:
             segment.first,
             segment.end,
             segment.log_stacked_height,
+            segment.light,
             bytes(segment.proof),
             _columns(segment.writes),
             _columns(segment.code_writes),

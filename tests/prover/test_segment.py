@@ -6,9 +6,9 @@ import pytest
 
 from circuits.batch.execution import Batch
 from circuits.segment import segment_circuit
-from executor.forks import CANCUN
+from executor.forks import CANCUN, OSAKA
 from executor.provable import check_provable
-from prover.planner import plan_batch, planner_for
+from prover.planner import Budget, plan_batch, plan_whole, planner_for
 from prover.segment import SegmentJob, fill_segment, is_proof_of, prove_segment, proving_key, segment_jobs
 from scripts.batches.builder import Builder
 from scripts.batches.tokens import SMALL, paying, token_builder, tokens
@@ -117,3 +117,46 @@ def test_the_key_of_a_segment_names_everything_its_proof_depends_on(small_batch:
     assert segment_jobs(small_batch, [plan])[0].key == job.key
     higher = replace(plan, log_stacked_height=plan.log_stacked_height + 1)
     assert segment_jobs(small_batch, [higher])[0].key != job.key
+
+
+def _calling(*precompiles: int) -> Batch:
+    """A transaction for each call of a precompile, with numbers that ECADD and ECRECOVER take."""
+    building = Builder(OSAKA)
+    words = b"".join(word.to_bytes(32, "big") for word in (1, 2, 1, 2))
+    requests = [
+        building.transfer(sender, to=number.to_bytes(20, "big"), value=0, gas=200_000, data="0x" + words.hex())
+        for sender, number in enumerate(precompiles)
+    ]
+    return Batch.of(check_provable(building.block(*requests).execute()))
+
+
+def test_light_keys_are_for_batches_all_of_whose_segments_can_have_them() -> None:
+    each = Budget(operations=1)
+    light = plan_batch(_calling(1, 2, 3), each)
+    assert [plan.keys for plan in light] == ["osaka-light"] * len(light)
+    mixed = plan_batch(_calling(1, 6, 3), each)
+    assert [plan.keys for plan in mixed] == ["osaka"] * len(mixed)
+    assert plan_whole(_calling(1)).light
+    assert not plan_whole(_calling(6)).light
+
+
+def test_a_segment_with_a_program_has_no_light_form() -> None:
+    batch = _calling(6)
+    with pytest.raises(ValueError, match="lacks listing_6_0"):
+        fill_segment(batch, plan_whole(batch)).within(segment_circuit(OSAKA, light=True))
+
+
+def test_a_segment_is_the_same_in_the_light_form(small_batch: Batch, jobs: list[SegmentJob]) -> None:
+    whole = fill_segment(small_batch, jobs[0].plan)
+    light = whole.within(segment_circuit(CANCUN, light=True))
+    assert light.heights == whole.heights
+    assert [values for values in light.public_lists if values] == [values for values in whole.public_lists if values]
+    assert len(light.traces) < len(whole.traces)
+
+
+def test_proofs_with_keys_of_both_forms_are_told_apart(small_batch: Batch, jobs: list[SegmentJob]) -> None:
+    (light,) = segment_jobs(small_batch, [replace(jobs[0].plan, light=True)])
+    assert light.key != jobs[0].key
+    proof = prove_segment(small_batch, light, threads=1)
+    assert is_proof_of(proof.proof, light)
+    assert not is_proof_of(proof.proof, jobs[0])

@@ -66,7 +66,7 @@ def test_decoding_inverts_encoding(file: ProofFile) -> None:
         found = getattr(decoded, name)
         assert (tuple(found) if name == "state_keys" else found) == getattr(file, name)
     for mine, theirs in zip(decoded.segments, file.segments, strict=True):
-        for name in ("first", "end", "log_stacked_height", "proof"):
+        for name in ("first", "end", "log_stacked_height", "light", "proof"):
             assert getattr(mine, name) == getattr(theirs, name)
         for name in Writes.__slots__:
             np.testing.assert_array_equal(getattr(mine.writes, name), getattr(theirs.writes, name))
@@ -283,7 +283,7 @@ def test_the_one_proof_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"Z", MAGIC, b"ZKEVN\x06", MAGIC + b"\x00", MAGIC + b"\x05", MAGIC + b"\x08", bytes(100)]
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x06", MAGIC + b"\x00", MAGIC + b"\x07", MAGIC + b"\x0a", bytes(100)]
 )
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):
@@ -333,9 +333,10 @@ def test_other_files_are_unusable(start: bytes) -> None:
         (lambda body: body[7][0].__setitem__(0, b"\1" * 5), "first operation"),
         (lambda body: body[7][0].__setitem__(1, b"\0"), "end operation"),
         (lambda body: body[7][0].__setitem__(2, b"\1\0"), "height"),
-        (lambda body: body[7][0].__setitem__(3, bytes(47)), "writes: 47 bytes"),
+        (lambda body: body[7][0].__setitem__(3, b"\2"), "segment 0: whether the circuit is the light one"),
+        (lambda body: body[7][0].__setitem__(4, bytes(47)), "writes: 47 bytes"),
         (lambda body: body[7].extend([body[7][1]] * MAX_SEGMENTS), "more than 1024 segments"),
-        (lambda body: body[7][1].__setitem__(3, bytes(48 * MAX_WRITES)), "segment 1: writes: .* at most"),
+        (lambda body: body[7][1].__setitem__(4, bytes(48 * MAX_WRITES)), "segment 1: writes: .* at most"),
     ],
 )
 def test_malformed_fields_are_named(change: Callable[[Any], None], reason: str) -> None:

@@ -13,13 +13,13 @@ from executor.forks import Schedule as TheirSchedule
 from verifier.container import MAX_FORK_BYTES
 from verifier.errors import Invalid
 from verifier.forks import BPO1, CANCUN, FORKS, GAS_PER_BLOB, OSAKA, PRAGUE, Fork, Schedule, forks_of_blocks
-from verifier.keys import KEY_SETS
+from verifier.keys import CIRCUITS
 from verifier.requests import DEPOSIT_EVENT, DEPOSIT_TYPE
 
 
 def test_the_same_forks_in_the_same_order() -> None:
     assert list(FORKS) == list(THEIRS)
-    assert tuple(dict.fromkeys(fork.circuit for fork in FORKS.values())) == KEY_SETS
+    assert tuple(dict.fromkeys(fork.circuit for fork in FORKS.values())) == CIRCUITS
 
 
 @pytest.mark.parametrize("name", FORKS)

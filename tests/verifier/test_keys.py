@@ -11,18 +11,20 @@ import pytest
 import zkevm_native
 
 from circuits import segment
+from circuits.air.circuit import Circuit, Description
+from circuits.statement import LIGHT
 from executor.forks import CIRCUIT_FORKS
 from scripts.pin_keys import generate, generate_nodes
 from verifier import keys, trees
 from verifier.engines import ENGINES
 from verifier.errors import Invalid
 
-#: The fork and the height whose keys the fast tests look at: the circuit of the last fork has the tables of all.
-LAST, FAST = list(keys.KEY_SETS)[-1], 18
-#: Every fork and height.
+#: The circuit and the height whose keys the fast tests look at: that of the last fork has the tables of all.
+LAST, FAST = keys.CIRCUITS[-1], 18
+#: Every set and height.
 EVERY = [
-    pytest.param(fork, height, marks=[] if (fork, height) == (LAST, FAST) else pytest.mark.deep)
-    for fork in keys.KEY_SETS
+    pytest.param(name, height, marks=[] if (name, height) == (LAST, FAST) else pytest.mark.deep)
+    for name in keys.KEY_SETS
     for height in keys.SUPPORTED_HEIGHTS
 ]
 
@@ -40,30 +42,55 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     keys.manifest.cache_clear()
 
 
-def test_there_are_keys_of_every_fork_with_a_circuit() -> None:
-    assert tuple(CIRCUIT_FORKS) == keys.KEY_SETS
+def sources(name: str) -> Circuit:
+    """The circuit of a set of keys, with its expressions."""
+    return segment.circuit_of_sources(CIRCUIT_FORKS[name.removesuffix(LIGHT)], name.endswith(LIGHT))
+
+
+def stored(name: str) -> Description | None:
+    """What is kept of it."""
+    return segment.stored(segment.store_of(CIRCUIT_FORKS[name.removesuffix(LIGHT)], name.endswith(LIGHT)))
+
+
+def test_there_are_keys_of_every_circuit_and_of_its_light_form() -> None:
+    assert tuple(CIRCUIT_FORKS) == keys.CIRCUITS
+    forks = CIRCUIT_FORKS.values()
+    assert [segment.key_set(fork, light) for light in (False, True) for fork in forks] == list(keys.KEY_SETS)
+
+
+def test_the_light_form_lacks_the_programs_of_most_precompiles_and_nothing_else() -> None:
+    for fork in keys.CIRCUITS:
+        whole, light = keys.manifest(fork).tables, keys.manifest(fork + LIGHT).tables
+        assert light == tuple(
+            name for name in whole if not name.startswith("listing_") or name.startswith("listing_1_")
+        )
+        assert len(light) < len(whole)
+        entries = [
+            len(zlib.decompress((keys.FOLDER / name / keys.CIRCUIT).read_bytes())) for name in (fork, fork + LIGHT)
+        ]
+        assert entries[1] < entries[0] / 2
 
 
 @pytest.mark.parametrize(
-    "fork", [pytest.param(fork, marks=[] if fork == LAST else pytest.mark.deep) for fork in keys.KEY_SETS]
+    "fork", [pytest.param(name, marks=[] if name == LAST else pytest.mark.deep) for name in keys.KEY_SETS]
 )
 def test_pinned_keys_are_of_the_circuits(fork: str) -> None:
-    circuit = segment.circuit_of_sources(CIRCUIT_FORKS[fork])
+    circuit = sources(fork)
     manifest, _ = generate(circuit, [FAST])
     pinned = keys.manifest(fork)
     assert (manifest.circuit_digest, manifest.tables) == (pinned.circuit_digest, pinned.tables), "run `make pin-keys`"
     (entry,) = manifest.keys
     assert entry.sha256 in {known.sha256 for known in pinned.keys}, "run `make pin-keys`"
-    assert segment.stored(segment.store_of(CIRCUIT_FORKS[fork])) == circuit.description, "run `make pin-keys`"
+    assert stored(fork) == circuit.description, "run `make pin-keys`"
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("fork", keys.KEY_SETS)
 def test_pinned_keys_are_those_the_circuits_generate(fork: str) -> None:
-    circuit = segment.circuit_of_sources(CIRCUIT_FORKS[fork])
+    circuit = sources(fork)
     manifest, shared = generate(circuit)
     assert manifest == keys.manifest(fork), "run `make pin-keys`"
-    assert segment.stored(segment.store_of(CIRCUIT_FORKS[fork])) == circuit.description, "run `make pin-keys`"
+    assert stored(fork) == circuit.description, "run `make pin-keys`"
     assert zlib.decompress((keys.FOLDER / fork / keys.CIRCUIT).read_bytes()) == shared
 
 

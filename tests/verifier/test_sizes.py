@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuits.segment import segment_circuit
+from circuits.segment import circuit_named, segment_circuit
 from executor.forks import CANCUN
 from prover.segment import proving_key
 from tests.verifier.proving import proved_batch
@@ -43,7 +43,7 @@ def test_the_size_of_a_proof_is_known_before_it_is_made() -> None:
     proved = proved_batch()
     for job, proof in zip(proved.jobs, proved.proofs, strict=True):
         plan = job.plan
-        assert check_segment_size(segment_circuit(CANCUN), plan.heights, plan.log_stacked_height) == len(proof.proof)
+        assert check_segment_size(circuit_named(plan.keys), plan.heights, plan.log_stacked_height) == len(proof.proof)
 
 
 @pytest.mark.parametrize("table", [NAMES[0], "keccak_f", NAMES[-1]])

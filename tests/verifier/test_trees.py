@@ -41,8 +41,8 @@ def node(depth: int, layer: int = 2) -> VerifiedSegment:
     """What a proof says that is the end of an honest tree over segments of stacked height 2^15."""
     nodes, leaves = pinned(), own_leaves()
     itself = (0,) * 16 if depth == 1 else nodes.recursive
-    about_keys = [layer, *leaves.segment, *leaves.leaf, *nodes.for_leaf, depth, *itself]
-    below = nodes.for_leaf if depth == 1 else nodes.recursive
+    about_keys = [layer, *leaves.segment, *leaves.leaf, *leaves.for_leaf, depth, *itself]
+    below = leaves.for_leaf if depth == 1 else nodes.recursive
     values = [about_keys, list(range(16)), *([] for _ in range(TABLES - 2))]
     commits = [[list(below[:8])] if n == trees.EXPRESSIONS_TABLE else [] for n in range(TABLES)]
     return VerifiedSegment(values, [3] * TABLES, 100.0, commits)
@@ -174,7 +174,7 @@ def test_segments_of_several_keys_have_no_one_proof() -> None:
     assert leaves_of(["cancun"] * 3, [15] * 3) == own_leaves()
     assert set(pinned().leaves) == {(circuit, height) for circuit in trees.CIRCUITS for height in trees.HEIGHTS}
     for circuit in set(keys.KEY_SETS) - set(trees.CIRCUITS):
-        with pytest.raises(Invalid, match="provided for cancun only"):
+        with pytest.raises(Invalid, match="no precompile of elliptic curves but ECRECOVER"):
             leaves_of([circuit], [15])
     for circuits, heights in ((["cancun", "prague"], [15, 15]), (["cancun"] * 2, [15, 16])):
         with pytest.raises(Invalid, match="segments of 2 keys"):

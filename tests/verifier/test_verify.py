@@ -19,6 +19,7 @@ import rlp
 from eth_hash.auto import keccak
 
 from circuits.limbs import words_from_ints
+from executor.postponed import POSTPONED
 from scripts.batches.chain import (
     ACCOUNT,
     BLOCK_HASH,
@@ -467,6 +468,7 @@ def test_every_check_refuses_something() -> None:
 
 
 PROOF_LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
+    ("proofs", "the other form of the circuit", lambda f: change_segment(f, 0, light=not f.segments[0].light)),
     ("proofs", "another key", lambda f: change_segment(f, 0, log_stacked_height=f.segments[0].log_stacked_height + 1)),
     ("proofs", "repeated proof", lambda f: change_segment(f, 1, proof=f.segments[0].proof)),
     ("commitments", "moved border", lambda f: change_segment(change_segment(f, 1, end=5), 2, first=5)),
@@ -791,7 +793,7 @@ class TestUntrustedBytes:
         with pytest.raises(Rejected, match="bytes too many"):
             verify(data + b"\0")
 
-    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x05", b"ZKEVM\x08", b"{}"])
+    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x07", b"ZKEVM\x0a", b"{}"])
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):
             verify(data)
@@ -898,7 +900,8 @@ def test_the_verifier_loads_neither_executor_nor_prover() -> None:
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert "circuits.statement" in loaded
     foreign = {name for name in loaded if name.partition(".")[0] in ("executor", "prover", "eth", "ray")}
-    assert foreign <= {f"executor{name}" for name in ("", ".errors", ".limbs", ".state_keys", ".tables", ".trace")}
+    plain = ("", ".errors", ".limbs", ".postponed", ".state_keys", ".tables", ".trace")
+    assert foreign <= {*(f"executor{name}" for name in plain), *POSTPONED}
 
 
 class TestForks:
