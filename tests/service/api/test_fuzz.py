@@ -5,7 +5,6 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,8 +15,8 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from service.models import Problem, Scope
-from service.settings import Settings
-from tests.service.api.server import Served, serving
+from tests.service.api.conftest import Serve
+from tests.service.api.server import Served
 
 #: Requests to each operation, in the fast run and in the deep one.
 FAST, DEEP = 3, 160
@@ -137,10 +136,8 @@ def _send(http: httpx.Client, arguments: dict[str, Any]) -> httpx.Response:
 
 
 @pytest.fixture
-def served(tmp_path: Path):  # type: ignore[no-untyped-def]
-    settings = Settings(data=tmp_path / "data", requests_per_minute=0, estimate_seconds=0.05, max_body_bytes=1 << 20)
-    with serving(settings) as served:
-        yield served
+def served(serve: Serve) -> Served:
+    return serve(requests_per_minute=0, estimate_seconds=0.05, max_body_bytes=1 << 20)
 
 
 def test_some_requests_of_every_kind(served: Served) -> None:
