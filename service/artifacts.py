@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -44,8 +46,16 @@ class ArtifactLost(Exception):  # noqa: N818
     """A file that the database speaks of is not there, or not what it was."""
 
 
+class StoreAway(OSError):  # noqa: N818
+    """A store elsewhere cannot be reached, or refuses."""
+
+
+#: What is written, and removed again, to see whether a store or a disk takes what a segment needs.
+PROBE = bytes(8 << 20)
+
+
 class Artifacts:
-    """The store.
+    """The store. Whatever is wrong with one that is elsewhere is an OSError as well.
 
     Args:
         url: fsspec's, or the path of a folder.
@@ -92,11 +102,12 @@ class Artifacts:
             ArtifactLost, OSError: before the first part.
         """
         try:
-            file = self._fs.open(self._at(artifact.path), "rb")
+            with _reaching():
+                file = self._fs.open(self._at(artifact.path), "rb")
         except FileNotFoundError:
             raise ArtifactLost(f"{artifact.path} is gone") from None
         with file:
-            while part := file.read(_PART):
+            while part := _read(file):
                 yield part
 
     def segments(self, job: str, scratch: Path) -> SegmentStore:
@@ -116,10 +127,11 @@ class Artifacts:
             OSError.
         """
         paths = {self._at(artifact.path) for artifact in kept}
-        self._fs.invalidate_cache()
         folder = self._at(job)
         try:
-            found = self._fs.find(folder, withdirs=False)
+            with _reaching():
+                self._fs.invalidate_cache()
+                found = self._fs.find(folder, withdirs=False)
         except FileNotFoundError:
             return
         for path in found:
@@ -145,15 +157,17 @@ class Artifacts:
         Returns:
             The ids.
         """
-        self._fs.invalidate_cache()
         try:
-            names = {str(path).rstrip("/").rpartition("/")[2] for path in self._fs.ls(self._base, detail=False)}
+            with _reaching():
+                self._fs.invalidate_cache()
+                names = {str(path).rstrip("/").rpartition("/")[2] for path in self._fs.ls(self._base, detail=False)}
         except FileNotFoundError:
             return []
         removed = []
         for name in sorted(names - known(sorted(names))):
             try:
-                found = self._fs.find(self._at(name), detail=True).values()
+                with _reaching():
+                    found = self._fs.find(self._at(name), detail=True).values()
                 ages = [_changed(entry) for entry in found]
                 if self._is_local and not ages:
                     ages = [Path(self._at(name)).stat().st_mtime]
@@ -168,12 +182,21 @@ class Artifacts:
         """Raises OSError if the store cannot be reached."""
         if self._is_local:
             Path(self._base).mkdir(parents=True, exist_ok=True)
-        self._fs.invalidate_cache()
+        with _reaching():
+            self._fs.invalidate_cache()
+            try:
+                self._fs.ls(self._base, detail=False)
+            except FileNotFoundError:
+                # A bucket is there, and nothing in it yet.
+                self._fs.ls(self._base.partition("/")[0], detail=False)
+
+    def probe(self) -> None:
+        """Raises OSError if the store does not take what a job would put into it."""
+        name = f"probe-{uuid.uuid4().hex}"
         try:
-            self._fs.ls(self._base, detail=False)
-        except FileNotFoundError:
-            # A bucket is there, and nothing in it yet.
-            self._fs.ls(self._base.partition("/")[0], detail=False)
+            self._write(name, PROBE)
+        finally:
+            self._remove(self._at(name))
 
     # -- for `_RemoteSegments`
 
@@ -187,18 +210,21 @@ class Artifacts:
             write_atomically(Path(place), content)
         else:
             # An object exists when all of it has arrived.
-            self._fs.pipe_file(place, content)
+            with _reaching():
+                self._fs.pipe_file(place, content)
 
     def _read(self, path: str) -> bytes | None:
         try:
-            content: bytes = self._fs.cat_file(self._at(path))
+            with _reaching():
+                content: bytes = self._fs.cat_file(self._at(path))
         except FileNotFoundError:
             return None
         return content
 
     def _remove(self, path: str) -> None:
         try:
-            self._fs.rm_file(path)
+            with _reaching():
+                self._fs.rm_file(path)
         except FileNotFoundError:
             return
 
@@ -225,6 +251,23 @@ class _RemoteSegments(SegmentStore):
         """As `SegmentStore.save`, here and elsewhere."""
         super().save(key, proof)
         self._artifacts._write(f"{self._path}/{self.path(key).name}", self.path(key).read_bytes())
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Stores elsewhere have errors of their own for what is an OSError with a folder."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise StoreAway(f"the store cannot be used: {type(error).__name__}") from error
+
+
+def _read(file: Any) -> bytes:
+    with _reaching():
+        part: bytes = file.read(_PART)
+    return part
 
 
 def _changed(entry: Mapping[str, Any]) -> float:

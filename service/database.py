@@ -92,7 +92,7 @@ class JobRow(Base):
         memory: bytes of its largest segment, once that is known.
         ready: not taken before.
         failures: tries that failed since a new segment was finished last.
-        losses: those that the service process did not survive; they may not be the job's fault.
+        losses: those that the service process did not survive, or a full disk ended; they may not be the job's fault.
         token: of whoever has, or had last, the job in its hands; what others say of it is ignored.
         owner, lease: the process that has it, and until when.
         tidy: whether nothing of it lies in the store but its artifacts.

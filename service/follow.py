@@ -113,6 +113,29 @@ class Caller(Protocol):
         """The result of a call. Raises NodeError."""
 
 
+class _Timed:
+    """A node each of whose answers has to be complete after so many seconds, however slowly its parts arrive."""
+
+    def __init__(self, node: Caller, seconds: float) -> None:
+        self._node, self._seconds = node, seconds
+
+    def call(self, method: str, *params: Any) -> Any:
+        """As that of `executor.fetch.Node`. Raises NodeError."""
+        if threading.current_thread() is not threading.main_thread():
+            return self._node.call(method, *params)  # nobody can be interrupted there
+
+        def late(number: int, frame: object) -> None:
+            raise NodeError(f"the node does not answer {method} within {self._seconds:g} seconds")
+
+        before = signal.signal(signal.SIGALRM, late)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        try:
+            return self._node.call(method, *params)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, before)
+
+
 class _PlaceLost(Exception):  # noqa: N818
     """Another process follows by now."""
 
@@ -317,8 +340,8 @@ class Follower:
 
     # -- the node
 
-    def _new_node(self) -> Node:
-        return Node(self._url, tries=_TRIES, timeout=_TIMEOUT)
+    def _new_node(self) -> Caller:
+        return _Timed(Node(self._url, tries=_TRIES, timeout=_TIMEOUT), self._settings.fetch_seconds)
 
     def _advance(self) -> bool:
         """Bring everything up to the node's head, or nearer to it; returns whether it is only nearer."""

@@ -7,6 +7,7 @@ Of this process:
     zkevm_http_in_flight                                requests being answered, streams included
     zkevm_streams                                       open event streams
     zkevm_confined{kind}                                confined processes that judge proofs or estimate batches
+    zkevm_room                                          0 while a disk or the store takes nothing, so that jobs wait
     zkevm_build_info{version}                           1
     process_*, python_info                              as of any Python program
 Of the whole service, from the database, so the same from every process that shares it:
@@ -74,6 +75,8 @@ class Metrics:
         self.in_flight = Gauge("zkevm_http_in_flight", "Requests being answered", registry=self.registry)
         self.streams = Gauge("zkevm_streams", "Open event streams", registry=self.registry)
         self.confined = Gauge("zkevm_confined", "Confined processes at work", ["kind"], registry=self.registry)
+        self.room = Gauge("zkevm_room", "Whether disks and store take what is proved", registry=self.registry)
+        self.room.set(1)
         build = Gauge("zkevm_build_info", "The version of the service", ["version"], registry=self.registry)
         build.labels(version).set(1)
         ProcessCollector(registry=self.registry)

@@ -226,8 +226,8 @@ class Queue:
     Args:
         database: migrated.
         max_tries: of jobs submitted here, see `Settings`.
-        max_losses: a job is failed that so many service processes have not survived one after the other, none of which
-            finished a segment of it.
+        max_losses: a job is failed that so many service processes have not survived one after the other, or that was
+            as often interrupted by what is around the service, without a finished segment in between.
         max_queued: more are refused.
         clock: tells the time; those of several machines must agree to a fraction of a lease.
     """
@@ -650,12 +650,13 @@ class Queue:
 
         self.database.write(work)
 
-    def interrupt(self, lease: Lease, problem: Problem | None) -> State:
+    def interrupt(self, lease: Lease, problem: Problem | None, *, is_loss: bool = False) -> State:
         """It did not come to its end. It is tried again if it has tries left.
 
         Args:
             problem: what went wrong; None if nothing did (the service stops, or lets another one go first): then this
                 was no try.
+            is_loss: it is not the job's fault, but that of the service or of what is around it.
 
         Returns:
             What the job is now.
@@ -668,7 +669,7 @@ class Queue:
             if again and (state := _was(session, lease, State.QUEUED, State.FAILED)):
                 return state
             row = _held(session, lease)
-            self._interrupt(session, row, problem)
+            self._interrupt(session, row, problem, is_loss)
             return State(row.state)
 
         return self.database.write(work)
@@ -945,6 +946,8 @@ class Queue:
         elif is_loss:
             row.losses += 1
             is_last = row.losses >= self._max_losses
+            if row.losses > 1:
+                row.ready += timedelta(seconds=min(_PAUSE * 2 ** (row.losses - 1), _MAX_PAUSE))
         else:
             row.failures += 1
             is_last = row.failures >= row.max_tries

@@ -42,6 +42,10 @@ def problem_of(error: BaseException) -> Problem:
         title, status, code, hint = "Proving failed", 500, Code.INTERNAL, error.hint
     elif isinstance(error, ExecutorError):
         title, status, code = "Execution failed", 500, Code.INTERNAL
+    elif is_outside(error):
+        title, status, code = "Store or disk cannot be used", 503, Code.UNAVAILABLE
+        # Without the path, which is nobody's business who has a job.
+        detail = getattr(error, "strerror", None) or detail
     else:
         title, status, code = "Internal error", 500, Code.INTERNAL
         detail = f"{type(error).__name__}: {detail}"
@@ -56,6 +60,11 @@ def is_final(error: BaseException) -> bool:
     if _is_node_error(error):
         return False
     return isinstance(error, (BatchError, UnsupportedFeature, CostError, LimitExceeded))
+
+
+def is_outside(error: BaseException) -> bool:
+    """Whether what is around the service is at fault, and no job: a disk that is full, a store that is away."""
+    return isinstance(error, OSError)
 
 
 def _is_node_error(error: BaseException) -> bool:

@@ -78,7 +78,7 @@ def _listen(commands: queue.Queue[dict[str, Any]]) -> None:
 
 
 def _answer(command: dict[str, Any], say: Say, commands: queue.Queue[dict[str, Any]]) -> None:
-    from service.refusals import is_final, problem_of
+    from service.refusals import is_final, is_outside, problem_of
 
     try:
         say({"kind": "done", **_Job(command, say, commands).prove()})
@@ -92,7 +92,7 @@ def _answer(command: dict[str, Any], say: Say, commands: queue.Queue[dict[str, A
 
         traceback.print_exc()
         problem = problem_of(error).model_dump(mode="json", exclude_none=True)
-        say({"kind": "failed", "final": is_final(error), "problem": problem})
+        say({"kind": "failed", "final": is_final(error), "outside": is_outside(error), "problem": problem})
 
 
 class _Left(Exception):  # noqa: N818
@@ -128,6 +128,7 @@ class _Job:
         self._executed: ExecutedBatch | None = None
         self._batch: Batch | None = None
         self._jobs: Sequence[SegmentJob] = ()
+        self._plots = threading.Thread(target=importlib.import_module, args=("matplotlib.pyplot",), daemon=True)
 
     def prove(self) -> dict[str, Any]:
         """Prove it and store what it gives.
@@ -267,7 +268,7 @@ class _Job:
         assert go["command"] == "go", "told something else than to go on or to leave"
         self._enter("prove", done=0, total=len(jobs))
         # Loading it takes a second, in which the engine needs no interpreter.
-        threading.Thread(target=importlib.import_module, args=("matplotlib.pyplot",), daemon=True).start()
+        self._plots.start()
         return Workers(go["workers"], go["address"], go["threads"])
 
     def _on_start(self, job: SegmentJob) -> None:
@@ -351,6 +352,8 @@ class _Job:
         each = [self._costs.get(job.plan.index) or costs_of(fill_segment(batch, job.plan)) for job in self._jobs]
         costs = total(each)
         picture = self._folder / "plot.svg"
+        # Who imports it while another thread does may get half of it.
+        self._plots.join()
         plot_costs(costs, f"batch of {report.blocks} blocks", picture)
         document = costs_document(costs, self._executed, batch.trace)
         return [

@@ -90,6 +90,7 @@ def _parts(settings: Settings, context: Context) -> Iterator[Any]:
 
         supervisor = Supervisor(settings, context.queue, context.artifacts)
         context.wake = supervisor.wake
+        context.metrics.room.set_function(lambda: not supervisor.is_full)
         yield supervisor
     if settings.follow is not None:
         yield FollowerProcess(settings)

@@ -14,13 +14,13 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
 
-from service.artifacts import Artifacts
+from service.artifacts import PROBE, Artifacts
 from service.database import DatabaseAway, ProcessRow, now
 from service.fairness import CELLS_PER_SECOND, Waiting, expected_of_plan, grants, work_of
 from service.models import Check, Code, Problem, SegmentState
@@ -34,10 +34,11 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between stores of news that can wait, between looks for jobs of dead processes, samples of the queue, and
-#: removals of what is old.
+#: Seconds between stores of news that can wait, between looks for jobs of dead processes, looks at a store or a disk
+#: that did not take what it was given, samples of the queue, and removals of what is old.
 _NEWS_SECONDS = 1.0
 _RECOVER_SECONDS = 5.0
+_PROBE_SECONDS = 5.0
 _SAMPLE_SECONDS = 60.0
 _FORGET_SECONDS = 3600.0
 
@@ -103,6 +104,9 @@ class Supervisor:
     Args:
         settings: of this process.
         queue, artifacts: shared with others.
+
+    Attributes:
+        is_full: a disk or the store does not take what it is given: no jobs are taken until it does.
     """
 
     def __init__(self, settings: Settings, queue: Queue, artifacts: Artifacts) -> None:
@@ -122,6 +126,8 @@ class Supervisor:
         self._due: dict[str, float] = {}
         self._rate: float | None = None
         self._is_away = False
+        self.is_full = False
+        self._probe: Future[None] | None = None
 
     # -- for whoever has it
 
@@ -168,8 +174,14 @@ class Supervisor:
     def _begin(self) -> None:
         for name in sweep():
             log.info("cleared away what a killed service process left", scratch=name)
-        scratch = Scratch()
-        self._scratch = scratch
+        while self._scratch is None:
+            try:
+                self._scratch = Scratch()
+            except OSError as error:
+                log.error("no folder for what is temporary can be made", reason=str(error))
+                if self._stopping.wait(_PROBE_SECONDS):
+                    return
+        scratch = self._scratch
         self._process = ProcessRow(
             id=scratch.folder.name.rpartition("-")[2],
             host=host(),
@@ -185,7 +197,8 @@ class Supervisor:
             self._stopping.wait(1.0)
         if self._settings.warm:
             # It loads what it needs until the first job comes.
-            self._idle.append(Runner(scratch))
+            with contextlib.suppress(OSError):
+                self._idle.append(Runner(scratch))
 
     def _registered(self) -> ProcessRow:
         """A new row: sessions keep those that they are given."""
@@ -236,7 +249,10 @@ class Supervisor:
         settings, queue = self._settings, self._queue
         leases = [work.taken.lease for work in self._works.values()]
         lost: set[str] = set()
-        if self._is_due("renew", settings.lease_seconds / 4):
+        is_time = self._is_due("recover", min(_RECOVER_SECONDS, settings.lease_seconds / 2))
+        if self._is_due("renew", settings.lease_seconds / 4) or (is_time and leases):
+            # Also before leases that have run out are looked for: if the clock was set, or the machine has slept, those
+            # of this process have as well.
             process = self._process
             assert process is not None
             self._try(lambda: lost.update(queue.renew(process.id, leases, settings.lease_seconds)))
@@ -244,11 +260,12 @@ class Supervisor:
             self._try(lambda: lost.update(queue.lost(leases)))
             self._drop(lost)
             self._check_times()
-            self._try(self._take)
+            if self._has_room():
+                self._try(self._take)
             self._drop_idle()
         else:
             self._drop(lost)
-        if self._is_due("recover", min(_RECOVER_SECONDS, settings.lease_seconds / 2)):
+        if is_time:
             self._try(self._recover)
         if self._is_due("sample", _SAMPLE_SECONDS):
             self._try(queue.sample)
@@ -291,12 +308,47 @@ class Supervisor:
             taken = self._queue.take(process.id, self._settings.lease_seconds, most_expected=most)
             if taken is None:
                 return
-            self._start(taken)
+            assert self._scratch is not None
+            try:
+                runner = self._idle.pop() if self._idle else Runner(self._scratch)
+            except OSError as error:
+                self._queue.interrupt(taken.lease, None)
+                self._doubt(str(error))
+                return
+            self._start(taken, runner)
 
-    def _start(self, taken: Taken) -> None:
-        settings = self._settings
+    def _doubt(self, reason: str) -> None:
+        """Let jobs wait in the queue until the disks and the store can be used, instead of trying them in vain."""
+        log.error("a disk or the store cannot be used; no jobs are taken until it can", reason=reason)
+        self.is_full = True
+        self._is_due("probe", _PROBE_SECONDS)
+
+    def _has_room(self) -> bool:
+        """Whether the store and the disks are not known to be full or away; looks from time to time."""
+        if not self.is_full:
+            return True
+        if self._probe is not None and self._probe.done():
+            failure, self._probe = self._probe.exception(), None
+            if failure is None:
+                log.info("the disks and the store can be used again")
+                self.is_full = False
+        elif self._probe is None and self._is_due("probe", _PROBE_SECONDS):
+            # A store elsewhere may take long to answer.
+            self._probe = self._tidying.submit(self._try_out)
+        return not self.is_full
+
+    def _try_out(self) -> None:
+        """Raises OSError if what is temporary, or what is to last, cannot be written."""
         assert self._scratch is not None
-        runner = self._idle.pop() if self._idle else Runner(self._scratch)
+        own = self._scratch.folder / "probe"
+        try:
+            own.write_bytes(PROBE)
+        finally:
+            own.unlink(missing_ok=True)
+        self._artifacts.probe()
+
+    def _start(self, taken: Taken, runner: Runner) -> None:
+        settings = self._settings
         moment = time.monotonic()
         work = _Work(taken, runner, moment, expected=taken.expected, stage_began=moment)
         self._works[work.job] = work
@@ -406,7 +458,10 @@ class Supervisor:
         elif kind == "left":
             work.outcome = lambda: self._interrupt(work, None)
         elif kind == "failed":
-            self._fail(work, Problem.model_validate(message["problem"]), message["final"])
+            problem = Problem.model_validate(message["problem"])
+            if message["outside"]:
+                self._doubt(problem.detail)
+            self._fail(work, problem, message["final"], message["outside"])
         elif kind == "done":
             result = Result(
                 statement=message["statement"],
@@ -522,9 +577,12 @@ class Supervisor:
             log.info("taken away", job=work.job)
             self._forget(work, keep=work.outcome is not None)
 
-    def _fail(self, work: _Work, problem: Problem, final: bool) -> None:
+    def _fail(self, work: _Work, problem: Problem, final: bool, is_loss: bool = False) -> None:
         log.warning("failed", job=work.job, code=problem.code, detail=problem.detail, final=final)
-        work.outcome = (lambda: self._refuse(work, problem)) if final else (lambda: self._interrupt(work, problem))
+        if final:
+            work.outcome = lambda: self._refuse(work, problem)
+        else:
+            work.outcome = lambda: self._interrupt(work, problem, is_loss)
 
     def _finish(self, work: _Work, result: Result) -> None:
         self._queue.finish(work.taken.lease, result)
@@ -536,8 +594,8 @@ class Supervisor:
         self._queue.refuse(work.taken.lease, problem)
         self._forget(work, keep=True)
 
-    def _interrupt(self, work: _Work, problem: Problem | None) -> None:
-        state = self._queue.interrupt(work.taken.lease, problem)
+    def _interrupt(self, work: _Work, problem: Problem | None, is_loss: bool = False) -> None:
+        state = self._queue.interrupt(work.taken.lease, problem, is_loss=is_loss)
         log.info("interrupted", job=work.job, state=state)
         # A runner in which something unexpected went wrong is not trusted with another job.
         self._forget(work, keep=problem is None)

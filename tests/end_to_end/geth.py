@@ -202,7 +202,7 @@ def running(program: str, folder: Path, times: Mapping[str, int], apis: str = "e
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NO_PROXY", "127.0.0.1")
             url = f"http://127.0.0.1:{port}"
-            yield Geth(_listening(url, process), url)
+            yield Geth(listening(url, process), url)
     finally:
         process.terminate()
         process.wait(PATIENCE)
@@ -217,7 +217,7 @@ def _output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
 
 
-def _listening(url: str, process: subprocess.Popen[bytes]) -> Node:
+def listening(url: str, process: subprocess.Popen[bytes]) -> Node:
     """A node that has just been started, when it listens."""
     node, deadline = Node(url), time.monotonic() + PATIENCE
     while True:

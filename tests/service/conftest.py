@@ -25,13 +25,18 @@ def postgres() -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a new, empty database."""
-    if request.param == "sqlite":
+def new_database(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a new, empty database."""
+    if kind == "sqlite":
         return f"sqlite:///{tmp_path / 'service.sqlite'}"
     server: Server = request.getfixturevalue("postgres")
     return server.create()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a new, empty database."""
+    return new_database(request.param, request, tmp_path)
 
 
 @pytest.fixture

@@ -85,12 +85,16 @@ class Server:
 
     def cut(self, url: str) -> int:
         """Cut all connections to a database, and say how many there were."""
-        name = url.partition("@/")[2].partition("?")[0]
         with self.connect("postgres") as connection:
             found = connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [_name(url)]
             )
             return len(found.fetchall())
+
+    def allow(self, url: str, connections: bool) -> None:
+        """Whether a database takes new connections."""
+        with self.connect("postgres") as connection:
+            connection.execute(f'ALTER DATABASE "{_name(url)}" WITH ALLOW_CONNECTIONS {connections}'.encode())
 
     def stop(self) -> None:
         """Stop it and remove its files."""
@@ -98,6 +102,10 @@ class Server:
         self._server.send_signal(signal.SIGQUIT)
         self._server.wait(60)
         shutil.rmtree(self._folder)
+
+
+def _name(url: str) -> str:
+    return url.partition("@/")[2].partition("?")[0]
 
 
 def _die_with_parent() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto.server import ThreadedMotoServer
 
-from service.artifacts import ArtifactLost, Artifacts, Kind
+from service.artifacts import ArtifactLost, Artifacts, Kind, StoreAway
 from service.queue import Artifact
 
 JOB, OTHER = "0" * 32, "1" * 32
@@ -61,6 +62,38 @@ def test_what_is_gone_or_damaged_is_lost(artifacts: Artifacts) -> None:
 def test_a_store_that_is_not_there_is_noticed(s3: dict[str, Any]) -> None:
     with pytest.raises(OSError, match="bucket"):
         Artifacts("s3://there-is-no-such-bucket/prefix", s3).check()
+
+
+def test_what_another_store_says_in_its_own_words_is_an_error_of_the_system(
+    s3: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which S3 that is away says after its own tries; here it says so at once."""
+
+    def away(*_: object, **__: object) -> None:
+        raise EndpointConnectionError(endpoint_url="http://s3")
+
+    artifacts = Artifacts("s3://bucket/prefix", s3)
+    for name in ("pipe_file", "cat_file", "rm_file", "ls", "find", "open"):
+        monkeypatch.setattr(artifacts._fs, name, away)
+    stored = Artifact("proof", f"{JOB}/proof-0", "0" * 64, 5)
+    for act in (
+        lambda: artifacts.put(JOB, Kind.PROOF, b"proof"),
+        lambda: artifacts.get(stored),
+        lambda: artifacts._read(stored.path),
+        lambda: artifacts.clean(JOB, []),
+        lambda: artifacts.sweep(lambda jobs: set(), 0.0),
+        artifacts.check,
+        artifacts.probe,
+    ):
+        with pytest.raises(StoreAway, match="EndpointConnectionError"):
+            act()
+
+
+def test_what_is_tried_is_removed(artifacts: Artifacts) -> None:
+    artifacts.put(JOB, Kind.PROOF, b"proof")
+    artifacts.probe()
+    artifacts._fs.invalidate_cache()
+    assert [path.rpartition("/")[2] for path in artifacts._fs.ls(artifacts._base, detail=False)] == [JOB]
 
 
 def test_segments_are_kept_and_cleaned(artifacts: Artifacts, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ import configparser
 import json
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +21,18 @@ from typing import Any
 import pytest
 import yaml
 
+from executor.batch import chain_schedule
+from executor.fetch import fetch
 from service.metrics import Metrics
 from service.models import Code, Following, Overview, Worker
 from service.settings import Settings
 from service.states import State
+from tests.end_to_end.geth import listening
 
 ROOT = Path(__file__).parent.parent.parent
 DOCKER = ROOT / "docker"
+GENESIS = DOCKER / "genesis.json"
+LATER = 1 << 40  # a time, Unix, in seconds
 UNIT = ROOT / "systemd" / "zkevm.service"
 OPERATORS = (ROOT / "docs" / "service.md").read_text()
 
@@ -45,6 +53,13 @@ def dockerfile() -> list[tuple[str, str]]:
 
 def settings_environment() -> set[str]:
     return {f"ZKEVM_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_compose_file_is_one() -> None:
+    """By the schema of the Compose specification."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, DOCKER / "compose.yaml"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def images(compose: Any) -> list[str]:
@@ -126,10 +141,64 @@ def test_the_image_is_built_of_what_is_there() -> None:
         source = re.match(r"--from=(\w+)", rest)
         assert word != "COPY" or source is None or source[1] in stages
     words = [word for word, _ in dockerfile()]
-    assert dict(dockerfile())["USER"] == "zkevm"
+    # A number: who forbids root to containers cannot tell from a name that this one is not.
+    user = dict(dockerfile())["USER"]
+    assert any(f"useradd --uid {user} " in rest for _, rest in dockerfile())
     assert words.index("USER") < words.index("ENTRYPOINT")
     variables = (ROOT / "Makefile").read_text()
     assert all(f"{rest.partition('=')[0]} ?=" in variables for word, rest in dockerfile() if word == "ARG")
+
+
+def test_the_chain_of_the_compose_file_is_of_a_fork_that_is_proved(compose: Any) -> None:
+    node = compose["services"]["node"]
+    assert f"./{GENESIS.name}:/{GENESIS.name}:ro" in node["volumes"]
+    assert f" /{GENESIS.name} " in node["entrypoint"][2]
+    genesis = json.loads(GENESIS.read_text())
+    assert chain_schedule(None, genesis, [0, LATER]).at(LATER).name == "osaka"
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(shutil.which("geth") is None, reason="geth is not installed")
+def test_the_node_of_the_compose_file_can_be_followed(
+    compose: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blocks are of a fork that is proved, and it goes on with its chain when it is started again."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    here = {
+        "$$": "$",
+        "/data": str(tmp_path / "data"),
+        f"/{GENESIS.name}": str(GENESIS),
+        "addr=0.0.0.0": f"port={port}",
+        "period=12": "period=1",
+        "localhost:8545": f"localhost:{port}",
+    }
+
+    def on_this_machine(command: list[str]) -> list[str]:
+        for there, own in here.items():
+            command = [part.replace(there, own) for part in command]
+        return command
+
+    service = compose["services"]["node"]
+    command = on_this_machine([*service["entrypoint"], *service["command"], "--port=0", "--nodiscover"])
+    chains = []
+    for _ in range(2):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            node, until = listening(f"http://127.0.0.1:{port}", process), time.monotonic() + 60
+            while int(node.call("eth_blockNumber"), 16) < 3:
+                assert time.monotonic() < until, "no blocks"
+                time.sleep(0.2)
+            document = fetch(node, "0x1", "0x3").document
+            well = subprocess.run(on_this_machine(service["healthcheck"]["test"][1:]), capture_output=True, timeout=60)
+        finally:
+            process.terminate()
+            process.wait(60)
+        assert document["fork"] == "osaka"
+        assert well.returncode == 0
+        chains.append([block["hash"] for block in document["blocks"]])
+    assert chains[0] == chains[1]
 
 
 def test_prometheus_asks_the_services_that_there_are(compose: Any) -> None:

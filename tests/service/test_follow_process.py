@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,4 +87,48 @@ def test_a_process_that_follows_is_started_again_when_it_dies(tmp_path: Path) ->
             row.pre_state_root,
             row.post_state_root,
         )
+    database.close()
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """A node that answers a byte at a time, and is never done."""
+    listener, stop = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+            while not stop.wait(0.1):
+                connection.sendall(b" ")
+
+    def listen() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],)).start()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def test_a_node_that_is_never_done_with_its_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with dripping() as url:
+        settings = Settings(data=tmp_path, follow=url, fetch_seconds=0.5, follow_poll_seconds=0.1)
+        database = Database(settings.database_url)
+        database.migrate()
+        process = FollowerProcess(settings)
+        process.start()
+        wait(lambda: (place := following(database)) is not None and place.problem is not None)
+        place = following(database)
+        process.stop()
+    assert place is not None
+    assert place.problem is not None
+    assert "does not answer eth_getBlockByNumber within 0.5 seconds" in place.problem
     database.close()

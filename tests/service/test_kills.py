@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,20 @@ from verifier.verify import verify
 SEGMENTS = 3
 
 
-def survive(data: Path, url: str, server: Server | None, batches: int, kills: int, seed: int, seconds: float) -> str:
+def survive(
+    data: Path,
+    url: str,
+    server: Server | None,
+    batches: int,
+    kills: int,
+    seed: int,
+    seconds: float,
+    processes: int = 1,
+) -> str:
     """Prove batches while processes are killed and connections are cut, and check what has become of all of it.
+
+    Args:
+        processes: services that share the database.
 
     Returns:
         Figures, for people.
@@ -40,8 +53,9 @@ def survive(data: Path, url: str, server: Server | None, batches: int, kills: in
     for number in range(batches):
         content = transfers(SEGMENTS, number)
         contents[submit(queue, artifacts, content, f"batch {number}")] = content
-    service = Service(data, url, lease_seconds=6, poll_seconds=0.1)
-    service.start()
+    services = [Service(data, url, lease_seconds=6, poll_seconds=0.1, jobs=2 // processes) for _ in range(processes)]
+    for service in services:
+        service.start()
     done: list[str] = []
     start = time.monotonic()
 
@@ -70,6 +84,7 @@ def survive(data: Path, url: str, server: Server | None, batches: int, kills: in
                     break
                 time.sleep(chance.random() * 0.5)
                 what = ("runner", "service", "database", "worker")[len(done) % 4]
+                service = chance.choice(services)
                 if what == "service":
                     service.kill()
                     service.start()
@@ -87,7 +102,7 @@ def survive(data: Path, url: str, server: Server | None, batches: int, kills: in
             wait_until(lambda: not queue.untidy(30), 60)
             took = time.monotonic() - start
         finally:
-            service.close()
+            close(services)
     assert queue.counts()[State.DONE] == batches, [queue.get(job).problem for job in contents]
     assert not watch.again
 
@@ -111,7 +126,15 @@ def survive(data: Path, url: str, server: Server | None, batches: int, kills: in
     assert {path.name for path in store.iterdir()} == contents.keys()
     tries = sum(queue.get(job).tries for job in contents)
     database.close()
-    return f"{batches} batches, {len(segments)} segments, {tries} tries, {took:.0f} s, kills: {', '.join(done)}"
+    told = f"{processes} services, {batches} batches, {len(segments)} segments, {tries} tries, {took:.0f} s"
+    return f"{told}, kills: {', '.join(done)}"
+
+
+def close(services: Sequence[Service]) -> None:
+    """End all of them at once: each waits until what it has started is gone."""
+    with ThreadPoolExecutor(len(services)) as threads:
+        for closed in [threads.submit(service.close) for service in services]:
+            closed.result()
 
 
 def seed() -> int:
@@ -124,13 +147,17 @@ def test_a_service_that_is_killed_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
-def test_ten_kills_during_ten_batches_on_sqlite(tmp_path: Path) -> None:
-    print(survive(tmp_path, f"sqlite:///{tmp_path / 'db'}", None, batches=10, kills=10, seed=seed(), seconds=2400))
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ten_kills_during_ten_batches_on_sqlite(tmp_path: Path, processes: int) -> None:
+    url = f"sqlite:///{tmp_path / 'db'}"
+    print(survive(tmp_path, url, None, batches=10, kills=10, seed=seed(), seconds=2400, processes=processes))
 
 
 @pytest.mark.deep
-def test_ten_kills_during_ten_batches_on_postgresql(tmp_path: Path, postgres: Server) -> None:
-    print(survive(tmp_path, postgres.create(), postgres, batches=10, kills=10, seed=seed(), seconds=2400))
+@pytest.mark.parametrize("processes", [1, 2])
+def test_ten_kills_during_ten_batches_on_postgresql(tmp_path: Path, postgres: Server, processes: int) -> None:
+    url = postgres.create()
+    print(survive(tmp_path, url, postgres, batches=10, kills=10, seed=seed(), seconds=2400, processes=processes))
 
 
 @pytest.mark.deep
@@ -157,9 +184,5 @@ def test_two_services_share_a_database(tmp_path: Path, postgres: Server) -> None
         assert not watch.again
         assert len(watch.written) == 8
     finally:
-        threads = [threading.Thread(target=service.close) for service in services]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        close(services)
         database.close()

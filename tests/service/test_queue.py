@@ -295,6 +295,22 @@ def test_tries_without_progress_are_counted(database: Database) -> None:
     assert queue.interrupt(taken(queue).lease, PROBLEM) == State.QUEUED
 
 
+def test_what_is_around_the_service_is_no_try_but_not_for_ever(database: Database) -> None:
+    clock = Clock()
+    queue = Queue(database, max_tries=1, max_losses=3, clock=clock)
+    job = queue.submit(new())[0].id
+    assert queue.interrupt(taken(queue).lease, PROBLEM, is_loss=True) == State.QUEUED
+    assert queue.interrupt(taken(queue).lease, PROBLEM, is_loss=True) == State.QUEUED
+    assert queue.get(job).problem == PROBLEM
+    # Not at once again, the second time.
+    assert queue.take("process", 30.0) is None
+    clock.advance(10)
+    assert queue.interrupt(taken(queue).lease, PROBLEM, is_loss=True) == State.FAILED
+    failed = queue.get(job)
+    assert failed.problem is not None
+    assert failed.problem.detail == "tried 3 times in vain, the last time: it went wrong"
+
+
 def test_a_stop_is_no_try(queue: Queue) -> None:
     job = queue.submit(new())[0].id
     for _ in range(10):

@@ -174,11 +174,14 @@ class Jobs(RuleBasedStateMachine):
         if self.say(lease, lambda: self.queue.refuse(lease, PROBLEM)):
             self.leave(lease.job, State.FAILED)
 
-    @rule(lease=leases, failed=st.booleans())
-    def interrupt(self, lease: Lease, failed: bool) -> None:
-        if self.say(lease, lambda: self.queue.interrupt(lease, PROBLEM if failed else None)):
-            if failed:
+    @rule(lease=leases, why=st.sampled_from(["failed", "lost", "stopped"]))
+    def interrupt(self, lease: Lease, why: str) -> None:
+        problem = None if why == "stopped" else PROBLEM
+        if self.say(lease, lambda: self.queue.interrupt(lease, problem, is_loss=why == "lost")):
+            if why == "failed":
                 self.given_up(lease.job)
+            elif why == "lost":
+                self.lost(lease.job)
             else:
                 self.leave(lease.job, State.QUEUED)
 

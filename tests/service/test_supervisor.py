@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from service.artifacts import Artifacts, Kind
-from service.database import Database, SegmentRow
+from service.artifacts import Artifacts, Kind, StoreAway
+from service.database import Database, SegmentRow, now
 from service.estimating import estimate
 from service.models import Code, Costs, JobDetail, Options, SegmentState, Source
 from service.processes import Scratch, sweep
 from service.queue import NewJob, Queue
+from service.refusals import is_final, is_outside, problem_of
 from service.settings import Settings
 from service.states import SETTLED, Stage, State
 from service.supervisor import Supervisor
@@ -188,6 +191,98 @@ def test_a_job_that_kills_its_process_is_given_up(place: Place) -> None:
     assert "was killed by signal 9" in failed.problem.detail
     assert place.queue.retry(job).state == State.QUEUED
     assert place.settled(job).state == State.DONE
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[Place]:
+    """One that has not been started, whose jobs have a single try and are taken one after the other."""
+    found = Place(tmp_path, max_tries=1, jobs=1, warm=0)
+    yield found
+    found.supervisor.stop()
+    found.database.close()
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "/a/path")
+
+
+@pytest.mark.deep
+def test_a_full_disk_is_waited_for(idle: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.supervisor._PROBE_SECONDS", 0.2)
+    first, second = (idle.submit(transfers(1, later)) for later in range(2))
+    # Its segments have no place; and neither has what is tried afterwards.
+    hindrance = idle.settings.data / "artifacts" / first / "segments"
+    hindrance.write_text("a file")
+    with monkeypatch.context() as patch:
+        patch.setattr(idle.artifacts, "probe", full)
+        idle.supervisor.start()
+        waits = idle.wait(first, lambda found: found.problem is not None)
+        time.sleep(2.0)
+        assert (waits.state, idle.queue.get(second).tries) == (State.QUEUED, 0)
+        assert idle.queue.get(first).tries == 1
+        assert waits.problem is not None
+        assert waits.problem.code == Code.UNAVAILABLE
+        hindrance.unlink()
+    for job in (first, second):
+        assert idle.settled(job).state == State.DONE
+
+
+def test_jobs_for_which_no_process_can_be_started_wait(idle: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.supervisor._PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("service.supervisor.Runner", full)
+    jobs = [idle.submit(transfers(1, later)) for later in range(2)]
+    last = idle.queue.last_event()
+    idle.supervisor.start()
+    wait_until(lambda: idle.queue.last_event() >= last + 4, PATIENCE)  # it was taken and given back twice
+    for job in jobs:
+        found = idle.queue.get(job)
+        assert found.state in (State.QUEUED, State.RUNNING)
+        assert (found.problem, found.tries) in ((None, 0), (None, 1))
+    assert idle.supervisor.is_working
+
+
+def test_a_service_waits_for_a_folder_of_its_own(idle: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.supervisor._PROBE_SECONDS", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("service.supervisor.Scratch", full)
+        idle.supervisor.start()
+        time.sleep(0.5)
+        assert idle.supervisor.is_working
+        assert not idle.queue.processes()
+    wait_until(lambda: bool(idle.queue.processes()), PATIENCE)
+
+
+@pytest.mark.deep
+def test_a_clock_that_is_set_takes_no_job_from_whoever_has_it(idle: Place) -> None:
+    """Forwards by hours, again and again; back by days in the end."""
+    offset = timedelta()
+    idle.queue._clock = lambda: now() + offset
+    job = idle.submit(transfers(8), 1)
+    idle.supervisor.start()
+    idle.wait(job, lambda found: found.stage == Stage.PROVE)
+    jumps = 0
+    while idle.queue.get(job).state not in SETTLED and jumps < 20:
+        offset += timedelta(hours=1)
+        jumps += 1
+        time.sleep(1.0)
+    offset = timedelta(days=-2)
+    done = idle.settled(job)
+    assert (done.state, done.tries) == (State.DONE, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "detail"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/a/path"), Code.UNAVAILABLE, "No space left on device"),
+        (StoreAway("the store cannot be used"), Code.UNAVAILABLE, "the store cannot be used"),
+        (RuntimeError("a defect"), Code.INTERNAL, "RuntimeError: a defect"),
+    ],
+)
+def test_what_is_around_the_service_is_told_from_its_defects(error: Exception, code: Code, detail: str) -> None:
+    found = problem_of(error)
+    assert (found.code, found.detail) == (code, detail)
+    assert is_outside(error) == (code == Code.UNAVAILABLE)
+    assert not is_final(error)
 
 
 def test_a_job_that_takes_too_long_is_stopped(tmp_path: Path) -> None:

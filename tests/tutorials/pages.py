@@ -31,6 +31,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ ANY = "…"
 DEEP = "<!-- deep -->"
 NEEDS = re.compile(r"<!-- needs (\S+) -->")
 CHANGES_SOURCES = "<!-- changes sources -->"
+
+#: Seconds for whatever a page has left running to end when it is told to.
+PATIENCE = 30.0
 
 _BLOCK = re.compile(
     r"^```(?P<kind>\w*)(?: title=\"(?P<title>[^\"]+)\")?[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -201,9 +205,16 @@ class Interpreter:
         return str(json.loads(self._python.stdout.readline()))
 
     def close(self) -> None:
-        """End it, and whatever its commands have left running."""
-        os.killpg(self._python.pid, signal.SIGTERM)
-        self._python.communicate()
+        """End it, and whatever its commands have left running, which may still be writing into its folder."""
+        group = self._python.pid
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):  # none is left
+                os.killpg(group, number)
+                self._python.communicate()
+                end = time.monotonic() + PATIENCE
+                while time.monotonic() < end:
+                    os.killpg(group, 0)
+                    time.sleep(0.05)
 
 
 def play(text: str) -> Iterator[tuple[Step, str]]:

@@ -42,25 +42,31 @@ def build(source: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def verifier_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(ROOT / "wheels" / "verifier", tmp_path_factory.mktemp("verifier-wheel"))
-
-
-@pytest.fixture(scope="module")
-def project_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a copy of what git knows, as of a clean checkout: nothing that lies about here gets into it."""
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git knows and an image is built of, the engine left out: nothing that lies about here gets in."""
     copy = tmp_path_factory.mktemp("checkout") / "zkevm"
+    taken = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *taken, ":!native"],
         cwd=ROOT,
         capture_output=True,
         check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "native/")):
+        if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-    return build(copy, tmp_path_factory.mktemp("project-wheel"))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def verifier_wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(sources / "wheels" / "verifier", tmp_path_factory.mktemp("verifier-wheel"))
+
+
+@pytest.fixture(scope="module")
+def project_wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(sources, tmp_path_factory.mktemp("project-wheel"))
 
 
 def names(wheel: Path) -> set[str]:

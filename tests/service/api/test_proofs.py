@@ -103,6 +103,7 @@ JUNK = {
 FAST = [("a batch", "native"), ("an empty list", "native"), ("no list", "python")]
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # the database has no part in it
 @pytest.mark.parametrize(
     ("content", "code", "engine"),
     [

@@ -13,7 +13,7 @@ import structlog
 from service import logs, telemetry
 from service.models import Code, Overview, Problem
 from service.problems import STATUS
-from tests.service.api.conftest import Serve
+from tests.service.api.conftest import Away, Serve
 from tests.service.api.server import ROOT, Served, problem
 
 
@@ -24,17 +24,14 @@ def test_health(served: Served, http: httpx.Client) -> None:
 
 
 def test_a_service_without_its_database_is_alive_and_not_ready(
-    served: Served, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    served: Served, http: httpx.Client, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = served.submit(http).id
     assert "zkevm_database_up 1.0" in http.get("/metrics").text
     served.context.glance._known = None
-    database = served.context.settings.data / "service.sqlite"
     served.context.database.close()
     monkeypatch.setattr("service.database._TRIES", 1)
-    database.rename(database.with_suffix(".away"))
-    database.mkdir()
-    try:
+    with away():
         assert http.get("/healthz").status_code == 200
         answers = [
             http.get("/readyz"),
@@ -48,9 +45,6 @@ def test_a_service_without_its_database_is_alive_and_not_ready(
         metrics = http.get("/metrics").text
         assert "zkevm_database_up 0.0" in metrics
         assert "zkevm_jobs{" not in metrics
-    finally:
-        database.rmdir()
-        database.with_suffix(".away").rename(database)
     assert http.get("/readyz").status_code == 200
     assert http.get(f"/v1/jobs/{job}").status_code == 200
 
