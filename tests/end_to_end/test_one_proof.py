@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import zkevm_native
 
+from executor.forks import OSAKA, PRAGUE, Fork
 from prover.aggregate import FOR_LEAF, LEAF, NodeEvent, aggregate
 from prover.errors import ProverError
-from tests.verifier.proving import Proved
+from scripts.batches.builder import Builder
+from tests.verifier.proving import Proved, prove_here
 from tests.verifier.swirl.damages import damages
 from verifier import keys, trees, verify
 from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.engines import ENGINES, VerifyingKey, node_key
 from verifier.errors import Invalid, Rejected
 from verifier.swirl.key import decode_node
+from verifier.verify import circuits_of_segments
 
 #: Trees take minutes.
 pytestmark = pytest.mark.deep
@@ -86,6 +89,18 @@ def test_it_is_accepted_and_small(tree: Tree, engine: str) -> None:
     assert report.security_bits is not None
     assert report.security_bits >= 100
     assert len(tree.file.one_proof or b"") <= 350_000
+
+
+@pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
+def test_batches_of_later_forks_have_one_proof(fork: Fork, tmp_path: Path) -> None:
+    """With the light form of their circuits, whose keys a leaf has room for."""
+    building = Builder(fork)
+    proved = prove_here(building.block(building.transfer(0), building.transfer(1)).execute(), None)
+    assert all(segment.light for segment in proved.file.segments)
+    aggregate(proved.content, tmp_path / "one.proof", threads=THREADS)
+    content = (tmp_path / "one.proof").read_bytes()
+    for engine in ENGINES:
+        assert verify(content, engine).statement == proved.file.statement
 
 
 def test_nothing_is_proved_twice(tree: Tree, tmp_path: Path) -> None:
@@ -179,6 +194,6 @@ def test_a_file_with_one_proof_is_not_aggregated_again(tree: Tree, tmp_path: Pat
 def circuits_of(tree: Tree) -> zkevm_native.Aggregator:
     """The circuits for the segments of a tree."""
     height = tree.segments.file.segments[0].log_stacked_height
-    table, constant = trees.stated_tables(keys.manifest("cancun").tables)
-    key = zkevm_native.VerifyingKey.from_bytes(keys.encoding("cancun", height), known=True)
-    return zkevm_native.Aggregator(key, table, constant)
+    circuit, *_ = circuits_of_segments(tree.segments.content)
+    table, constant = trees.stated_tables(keys.manifest(circuit).tables)
+    return zkevm_native.Aggregator(keys.native(circuit, height), table, constant)
