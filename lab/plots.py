@@ -31,10 +31,10 @@ def plot(comparison: Comparison, file: Path) -> None:
     pairs = [(before, now) for before, now in comparison.pairs if now.variant != comparison.variants[0].name]
     places = list(dict.fromkeys((m.workload, m.fork) for m in comparison.measurements))
     several = len({fork for _, fork in places}) > 1
+    size = (1.5 + 3.4 * len(places), 1.6 + 0.7 * len(names))
     figure, axes = pyplot.subplots(
-        1, len(places), figsize=(1.5 + 3.4 * len(places), 1.6 + 0.7 * len(names)), sharey=True, squeeze=False,
-        constrained_layout=True,
-    )  # fmt: skip
+        1, len(places), figsize=size, sharex=True, sharey=True, squeeze=False, constrained_layout=True
+    )
     for ax, (workload, fork) in zip(axes[0], places, strict=True):
         own = {now.variant: (before, now) for before, now in pairs if (now.workload, now.fork) == (workload, fork)}
         for shift, colour, label, attribute in (
