@@ -365,12 +365,22 @@ class Planner:
     def _stacked_height(self, heights: Mapping[str, int]) -> int:
         """The value that gives the wanted width; the largest there is if none does."""
         stacked = sum(self._tables[name].columns * max(height, MIN_STACKED_ROWS) for name, height in heights.items())
-        tallest = max(heights.values()).bit_length() - 1
-        for log_height in self._stacked_heights:
-            wanted = TARGET_STACKED_WIDTH if log_height <= FREE_STACKED_HEIGHT else TARGET_HIGH_STACKED_WIDTH
-            if log_height >= tallest and stacked <= wanted << log_height:
-                return log_height
-        return self._stacked_heights[-1]
+        return stacked_height(stacked, max(heights.values()), self._stacked_heights)
+
+
+def stacked_height(stacked: int, tallest: int, values: Sequence[int]) -> int:
+    """The value of `log_stacked_height` that gives the wanted width; the largest there is if none does.
+
+    Args:
+        stacked: cells of all tables, `MIN_STACKED_ROWS` at least of each.
+        tallest: height of the tallest one.
+        values: there are, ascending.
+    """
+    for log_height in values:
+        wanted = TARGET_STACKED_WIDTH if log_height <= FREE_STACKED_HEIGHT else TARGET_HIGH_STACKED_WIDTH
+        if log_height >= tallest.bit_length() - 1 and stacked <= wanted << log_height:
+            return log_height
+    return values[-1]
 
 
 def _padded(rows: int) -> int:

@@ -17,7 +17,7 @@ import pytest
 from circuits.segment import EXECUTOR_MODULES
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("executor", "circuits", "prover", "verifier", "service", "zkevm", "scripts")
+PACKAGES = ("executor", "circuits", "prover", "verifier", "service", "zkevm", "scripts", "lab")
 
 #: What the modules of a package, beside their own, may import: modules or packages.
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -42,6 +42,11 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "service": ("executor", "circuits", "prover", "verifier"),
     "zkevm": ("executor", "circuits", "prover", "verifier", "service"),
     "scripts": ("executor", "circuits", "prover", "verifier", "service", "zkevm"),
+    # Of the scripts the batches and what attacks; nothing imports the laboratory.
+    "lab": (
+        *("executor", "circuits", "prover", "verifier", "zkevm"),
+        *("scripts.batches", "scripts.campaign", "scripts.workloads"),
+    ),
 }
 
 #: Rooms of `circuits`, its modules beside the rooms included: what each may import of the others.

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
+import circuits.parts
 from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import check_table
 from circuits.air.circuit import Circuit
@@ -35,7 +37,7 @@ from executor.provable import check_provable
 from executor.trace import ExecutionTrace
 from scripts.campaign.batches import Document
 from scripts.campaign.carried import settled
-from scripts.forging.segments import Lie, Part, dishonest_execution, tell
+from scripts.forging.segments import Batches, Lie, Part, dishonest_execution, tell
 
 #: Of buses that functions answer on: the fields that are the answer.
 ANSWERS = {
@@ -74,11 +76,13 @@ class Target:
         components: of a segment's circuit.
         fork: whose it is.
         trusts: public values that its verifier does not compare between segments.
+        batches: makes the batch of a trace.
     """
 
     components: tuple[Component, ...]
     fork: Fork = CANCUN
     trusts: frozenset[str] = frozenset()
+    batches: Batches = Batch.of
 
     @staticmethod
     def segment(fork: Fork = CANCUN) -> Target:
@@ -104,9 +108,12 @@ def told_parts(
         cuts: steps of these before which a segment ends.
     """
     if not cuts:
-        return (tell(trace, lie, target.components, part),)
-    execution = dishonest_execution(trace, lie, part)
-    parts = fill_parts(execution, cuts, components=target.components)
+        told = tell(trace, lie, target.components, part, target.batches)
+        return (replace(told, circuit=target.circuit),)
+    execution = dishonest_execution(trace, lie, part, target.batches)
+    # Parts name their tables after the circuit of the fork; a target may have others.
+    with patch.object(circuits.parts, "segment_circuit", lambda fork: target.circuit):
+        parts = fill_parts(execution, cuts, components=target.components)
     after = replace(parts[-1].public_values, access_out=_root_left(execution))
     parts[-1] = replace(parts[-1], public_values=after)
     return tuple(settled(target.components, parts))
@@ -141,7 +148,7 @@ class Honest:
         self.target, self.document, self.part = target, document, part
         self.read = batch_from_document(document)
         self.trace: ExecutionTrace = check_provable(execute(self.read))
-        self.batch = Batch.of(self.trace)
+        self.batch = target.batches(self.trace)
         self.cuts, self.number = cuts, number
         self.parts = told_parts(self.trace, Lie(), target, part, cuts)
 

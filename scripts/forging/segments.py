@@ -35,6 +35,9 @@ from executor.trace import ExecutionTrace
 #: Receives views of the acting tables by name, without those that are absent, and alters them.
 Forgery = Callable[[dict[str, Any]], None]
 
+#: Makes of a trace what all segments share: `Batch.of`, or for a circuit whose leaves hold something else its own.
+Batches = Callable[[ExecutionTrace], Batch]
+
 
 def forge_matrices(execution: Execution, forgery: Forgery = lambda tables: None) -> dict[str, Matrix | None]:
     """The acting tables of a segment by name, altered."""
@@ -102,11 +105,13 @@ class _LyingView(StateView):
         self.after = self._left()
 
 
-def dishonest_execution(trace: ExecutionTrace, lie: Lie, part: Part | None = None) -> Execution:
+def dishonest_execution(
+    trace: ExecutionTrace, lie: Lie, part: Part | None = None, batches: Batches = Batch.of
+) -> Execution:
     """The execution that a liar fills tables from: of a segment of the batch, or of all of it."""
     trace = copy.deepcopy(trace)
     lie.trace(trace)
-    batch = Batch.of(trace)
+    batch = batches(trace)
     execution = Execution(batch, *(part or (0, len(batch.operations))))
     view = state_view._VIEWS[execution] = _LyingView(execution)
     lie.events(execution, view)
@@ -114,7 +119,11 @@ def dishonest_execution(trace: ExecutionTrace, lie: Lie, part: Part | None = Non
 
 
 def tell(
-    trace: ExecutionTrace, lie: Lie, components: Sequence[Component] | None = None, part: Part | None = None
+    trace: ExecutionTrace,
+    lie: Lie,
+    components: Sequence[Component] | None = None,
+    part: Part | None = None,
+    batches: Batches = Batch.of,
 ) -> FilledSegment:
     """The tables and the public values of a liar.
 
@@ -123,8 +132,9 @@ def tell(
         lie: what is said otherwise.
         components: other tables than those of every segment.
         part: the segment's operations, those of the whole batch by default.
+        batches: makes the batch of the trace.
     """
-    execution = dishonest_execution(trace, lie, part)
+    execution = dishonest_execution(trace, lie, part, batches)
     filled: list[tuple[Table, Matrix]] = []
     traces: list[Matrix | None] = []
     for component in components or segment_components(execution.fork):

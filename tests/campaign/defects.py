@@ -6,8 +6,7 @@ all of its ends. Layouts stay, so honest tables are filled as always, and are ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from copy import copy
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from circuits.air.bus import Bus
@@ -20,13 +19,14 @@ from circuits.carry import TABLES as CARRIED_TABLES
 from circuits.functions.buses import BITWISE_BYTES, POSEIDON2
 from circuits.widths import DIGEST
 from executor.forks import CANCUN, OSAKA, PRAGUE, Fork
+from lab.variant import Rewriting, rewritten
 from scripts.campaign.target import Target
 
 #: Tables of what is carried.
 CARRIED_NAMES = frozenset(table.name for table in CARRIED_TABLES)
 
 #: What is left of a table's constraints and interactions.
-Weakening = Callable[[Table, Air], None]
+Weakening = Rewriting
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,12 @@ class Defect:
         for component in Target.segment(self.fork).components:
             weak = component.table
             if self.table in (None, weak.name):
-                weak = self._weakened(weak)
+                weak = rewritten(weak, self.weaken)
                 changed |= weak is not component.table
             components.append(replace(component, table=weak))
         if not changed:
             raise ValueError(f"{self.name}: there is nothing to weaken")
         return Target(tuple(components), self.fork, self.trusts)
-
-    def _weakened(self, table: Table) -> Table:
-        air = copy(table.air)
-        air.constraints, air.interactions = list(air.constraints), list(air.interactions)
-        air.graph = air.graph.copy()  # to which new nodes may be added
-        self.weaken(table, air)
-        if (air.constraints, air.interactions) == (table.air.constraints, table.air.interactions):
-            return table
-        weak = copy(table)
-        vars(weak)["air"] = air
-        return weak
 
 
 def without(*prefixes: str) -> Weakening:
