@@ -15,7 +15,7 @@ from service.confined import Bounds, Busy, Confinement, Died, OutOfTime
 from service.models import Estimate, Verification
 from tests.service.api.conftest import Serve
 from tests.service.api.server import BATCH, Served, problem, submission
-from verifier.container import MAGIC, VERSION
+from verifier.container import MAGIC, ONE_PROOF_VERSION, VERSION
 
 FILE = {"Content-Type": "application/octet-stream"}
 CHILDREN = "tests.service.api.children"
@@ -97,7 +97,7 @@ JUNK = {
     "a batch": (BATCH.read_bytes(), "malformed"),
     "an empty list": (MAGIC + bytes([VERSION]) + b"\xc0", "proof_rejected"),
     "no list": (MAGIC + bytes([VERSION]) + b"\xff" * 10_000, "proof_rejected"),
-    "another version": (MAGIC + bytes([VERSION + 1]), "malformed"),
+    "another version": (MAGIC + bytes([ONE_PROOF_VERSION + 1]), "malformed"),
 }
 #: Of these the fast tests see what becomes of them: each starts a process.
 FAST = [("a batch", "native"), ("an empty list", "native"), ("no list", "python")]
