@@ -6,8 +6,10 @@ which never see such a call (and if they do, it is `executor.bls12_381` that ans
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,17 @@ def postpone() -> None:
             sys.modules[name] = _Postponed(name, functions)
 
 
+def _load(name: str) -> ModuleType:
+    """The module itself."""
+    if isinstance(sys.modules.get(name), _Postponed):
+        sys.modules.pop(name, None)  # another thread may have done so meanwhile
+    return import_module(name)
+
+
+def _call(name: str, function: str, *args: Any, **kwargs: Any) -> Any:
+    return getattr(_load(name), function)(*args, **kwargs)
+
+
 class _Postponed(ModuleType):
     """Stands for a module, which is loaded when one of its functions is called or anything else of it is asked for."""
 
@@ -43,20 +56,10 @@ class _Postponed(ModuleType):
         spec = find_spec(top)
         # So that modules in it can be imported.
         self.__path__ = [str(Path(folder, *rest)) for folder in (spec and spec.submodule_search_locations) or ()]
-        vars(self).update({function: self._calling(function) for function in functions})
-
-    def _calling(self, function: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return getattr(self._load(), function)(*args, **kwargs)
-
-        return call
-
-    def _load(self) -> ModuleType:
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return import_module(self.__name__)
+        self.__spec__ = ModuleSpec(name, None, is_package=True)
+        vars(self).update({function: partial(_call, name, function) for function in functions})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # the import system looks for these in what it passes
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return getattr(self._load(), name)
+        return getattr(_load(self.__name__), name)

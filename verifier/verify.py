@@ -291,7 +291,7 @@ def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | byt
     outputs = [block.outputs for block in file.blocks]
     parts = zip(headers, transactions, withdrawals, outputs, forks, strict=True)
     contents = [BlockContents(*block) for block in parts]
-    operations, circuits = run("segments", _segments, file, contents, written, engine)
+    operations, circuits = run("segments", _segments, file, contents, written)
     hashes = {header.number: header.hash for header in (parent, *headers)}
     return _Plan(file, headers, forks, transactions, trie, written, hashes, operations, circuits)
 
@@ -411,7 +411,7 @@ def _witness(file: ProofFile, parent: Header, forks: list[Fork]) -> tuple[StateT
 
 
 def _segments(
-    file: ProofFile, contents: list[BlockContents], written: frozenset[bytes], engine: str
+    file: ProofFile, contents: list[BlockContents], written: frozenset[bytes]
 ) -> tuple[Operations, list[str]]:
     """The operations, and the circuit of each segment."""
     operations = operations_of(contents, file.statement.chain_id, written)
@@ -424,7 +424,8 @@ def _segments(
         leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
         return operations, circuits
     for segment, circuit in zip(file.segments, circuits, strict=True):
-        keys.load(circuit, segment.log_stacked_height, engine)
+        # That there is one: decoded is the key of a proof whose turn it is, or a file could ask for all there are.
+        keys.entry(circuit, segment.log_stacked_height)
     return operations, circuits
 
 

@@ -56,3 +56,19 @@ except (VMError, AttributeError) as error:
 )
 def test_its_modules_can_be_imported_in_any_order(statement: str) -> None:
     assert run(f"import executor; {statement}; print(found)") == "375"
+
+
+def test_what_stands_for_a_function_can_be_sent_to_another_process() -> None:
+    program = """
+import executor, pickle
+from eth.vm.forks.prague.computation import PRAGUE_PRECOMPILES as known
+print(pickle.loads(pickle.dumps(known)).keys() == known.keys())
+"""
+    assert run(program) == "True"
+
+
+def test_its_place_can_be_looked_up() -> None:
+    program = (
+        "import executor; from importlib.util import find_spec; print(find_spec('eth.precompiles.bls12_381').name)"
+    )
+    assert run(program) == "eth.precompiles.bls12_381"

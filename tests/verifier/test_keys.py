@@ -5,8 +5,10 @@ import json
 import shutil
 import zlib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zkevm_native
 
@@ -18,6 +20,7 @@ from scripts.pin_keys import generate, generate_nodes
 from verifier import keys, trees
 from verifier.engines import ENGINES
 from verifier.errors import Invalid
+from verifier.swirl.key import TableKey, decode
 
 #: The circuit and the height whose keys the fast tests look at: that of the last fork has the tables of all.
 LAST, FAST = keys.CIRCUITS[-1], 18
@@ -69,6 +72,23 @@ def test_the_light_form_lacks_the_programs_of_most_precompiles_and_nothing_else(
             len(zlib.decompress((keys.FOLDER / name / keys.CIRCUIT).read_bytes())) for name in (fork, fork + LIGHT)
         ]
         assert entries[1] < entries[0] / 2
+
+
+@pytest.mark.parametrize(
+    "fork", [pytest.param(name, marks=[] if name == LAST else pytest.mark.deep) for name in keys.CIRCUITS]
+)
+def test_tables_are_the_same_in_both_forms(fork: str) -> None:
+    """As they stand in the pinned keys, with all of their constraints and messages."""
+    forms = []
+    for name in (fork, fork + LIGHT):
+        key = decode(keys.encoding(name, FAST))
+        forms.append((key.parameters, dict(zip(keys.manifest(name).tables, key.tables, strict=True))))
+    (parameters, whole), (light_parameters, light) = forms
+    assert parameters == light_parameters
+    for name, table in light.items():
+        for own in fields(TableKey):
+            assert np.array_equal(getattr(table, own.name), getattr(whole[name], own.name)), (name, own.name)
+        assert not table.required
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ from scripts.batches.chain import (
 from tests.verifier.conftest import Expected
 from tests.verifier.demands import ANY_ROWS, check_unproved
 from tests.verifier.proving import Proved, proved_batch
-from verifier import CHECKS, BatchStatement, Rejected, UnusableInput, verify, verify_file
+from verifier import CHECKS, BatchStatement, Rejected, UnusableInput, keys, verify, verify_file
 from verifier.container import (
     CodeWrites,
     LogRecord,
@@ -60,6 +60,7 @@ from verifier.container import (
     Writes,
     encode_proof,
 )
+from verifier.engines import ENGINES
 from verifier.forks import CANCUN, FORKS, Schedule
 from verifier.headers import EMPTY_TRIE_ROOT, decode_header
 from verifier.keys import SUPPORTED_HEIGHTS
@@ -892,6 +893,28 @@ def test_an_interruption_while_progress_is_reported_is_one(batch: Proved) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         verify(encode_proof(batch.file), progress=progress)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_junk_proofs_cost_one_key(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may name as many keys as it has segments; those of proofs whose turn never comes are not decoded."""
+    decoded = []
+    honest = keys.load
+
+    def load(name: str, height: int, engine: str) -> keys.PinnedKey:
+        decoded.append((name, height))
+        return honest(name, height, engine)
+
+    monkeypatch.setattr(keys, "load", load)
+    file = crossing_chain().file(2, 7, 16)
+    segments = tuple(
+        replace(segment, log_stacked_height=15 + number, proof=b"x") for number, segment in enumerate(file.segments)
+    )
+    assert len(segments) > 2
+    with pytest.raises(Rejected) as refused:
+        verify(encode_proof(replace(file, segments=segments)), engine)
+    assert refused.value.check == "proofs"
+    assert len(decoded) == 1
 
 
 def test_the_verifier_loads_neither_executor_nor_prover() -> None:

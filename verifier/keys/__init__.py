@@ -42,6 +42,10 @@ SUPPORTED_HEIGHTS: Final = tuple(range(14, 23))
 """Values of `log_stacked_height` for which a key is pinned: segments of 10**4 to 8 * 10**9 cells."""
 
 
+MAX_DECODED: Final = 8
+"""Decoded keys that are kept: each takes some 30 MB. Batches have segments of one or two."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyEntry:
     """What the manifest says of one key.
@@ -142,18 +146,18 @@ def encoding(fork: str, log_stacked_height: int) -> bytes:
     Raises:
         Invalid: if there is none for this height, or it is not the one the manifest names.
     """
-    entry = _entry(fork, log_stacked_height)
+    known = entry(fork, log_stacked_height)
     try:
         circuit = zlib.decompress((FOLDER / fork / CIRCUIT).read_bytes())
-        found = bytes.fromhex(entry.head) + circuit + bytes.fromhex(entry.tail)
+        found = bytes.fromhex(known.head) + circuit + bytes.fromhex(known.tail)
     except (OSError, ValueError, zlib.error) as error:
         raise Invalid(f"the pinned keys are missing or damaged: {error}") from error
-    if hashlib.sha256(found).hexdigest() != entry.sha256:
+    if hashlib.sha256(found).hexdigest() != known.sha256:
         raise Invalid(f"the pinned key for log stacked height {log_stacked_height} is not the one of the manifest")
     return found
 
 
-@lru_cache(maxsize=len(KEY_SETS) * len(SUPPORTED_HEIGHTS) * len(ENGINES))
+@lru_cache(maxsize=MAX_DECODED)
 def load(fork: str, log_stacked_height: int, engine: str = "native") -> PinnedKey:
     """The pinned key of a fork for a size of proof, decoded by one of `ENGINES`.
 
@@ -161,7 +165,7 @@ def load(fork: str, log_stacked_height: int, engine: str = "native") -> PinnedKe
         Invalid: if there is none for this height, or it is not the one the manifest names.
     """
     key = ENGINES[engine](encoding(fork, log_stacked_height))
-    if key.digest.hex() != _entry(fork, log_stacked_height).digest:
+    if key.digest.hex() != entry(fork, log_stacked_height).digest:
         raise Invalid(f"the pinned key for log stacked height {log_stacked_height} has another digest")
     return PinnedKey(key, manifest(fork).tables)
 
@@ -177,8 +181,13 @@ def native(fork: str, log_stacked_height: int) -> zkevm_native.VerifyingKey:
     return key.decoded
 
 
-def _entry(fork: str, log_stacked_height: int) -> KeyEntry:
-    entry = next((e for e in manifest(fork).keys if e.log_stacked_height == log_stacked_height), None)
-    if entry is None:
+def entry(fork: str, log_stacked_height: int) -> KeyEntry:
+    """What the manifest of a set says of its key for a size of proof.
+
+    Raises:
+        Invalid: if there is none.
+    """
+    found = next((e for e in manifest(fork).keys if e.log_stacked_height == log_stacked_height), None)
+    if found is None:
         raise Invalid(f"no key is pinned for log stacked height {log_stacked_height}")
-    return entry
+    return found
