@@ -31,7 +31,7 @@ from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView
-from circuits.air.mutation.judge import PUBLIC_ROW, Objection, support
+from circuits.air.mutation.judge import PUBLIC_ROW, Objection, TableRows, support
 from circuits.air.table import Table
 from circuits.carry import CARRIED, LINK_TABLE, TABLES, Nets, blocks_of, link_parts
 from circuits.component import Answering
@@ -122,7 +122,7 @@ class Crossing:
         cuts = range(len(self.parts) - 1)
         self._first = [lie for cut in cuts for names in _ENDS_OF_PARTS for lie in self._statings(cut, names)]
         self._first += [lie for cut in cuts for lie in self._unasked(cut)]
-        self._known: dict[tuple[int, str], set[bytes]] = {}
+        self._known: dict[tuple[int, int, str], set[bytes]] = {}
         self._ends: dict[tuple[int, int], dict[bytes, list[_End]]] = {}
 
     # What follows a lie.
@@ -273,20 +273,20 @@ class Crossing:
             )  # fmt: skip
             found += [one for one in changes if not isinstance(one, BusFinding) or self._permutes(one)]
             if not found:
-                found += self._unanswered(number, [one for one in changes if isinstance(one, BusFinding)])
+                found += self._unanswered(number, segment, [one for one in changes if isinstance(one, BusFinding)])
         return named(found)
 
     def _permutes(self, found: BusFinding) -> bool:
         return self._buses[found.bus].kind is BusKind.PERMUTATION
 
-    def _unanswered(self, number: int, lookups: Sequence[BusFinding]) -> list[BusFinding]:
+    def _unanswered(self, number: int, segment: FilledSegment, lookups: Sequence[BusFinding]) -> list[BusFinding]:
         """Lookups that are made more or less often than before, and are neither answered so often nor true."""
         of_bus: dict[str, list[BusFinding]] = defaultdict(list)
         for one in lookups:
             of_bus[one.bus].append(one)
         found = []
         for name, asked in of_bus.items():
-            bus, known = self._buses[name], self._answers(number, self._buses[name])
+            bus, known = self._buses[name], self._answers(number, segment, self._buses[name])
             elements = [[element for field in one.message.values() for element in field] for one in asked]
             messages = np.array(elements, dtype=np.uint32)
             open_ = [n for n, message in enumerate(messages) if message.tobytes() not in known]
@@ -310,15 +310,20 @@ class Crossing:
                     found |= {message.tobytes() for message in said[0]} if said else set()
         return found
 
-    def _answers(self, number: int, bus: Bus) -> set[bytes]:
-        """What the tables of a part answer, or could, but for what it carries."""
-        if (number, bus.name) not in self._known:
-            found = self._known[number, bus.name] = set()
-            for _, rows in self.parts[number].judge.present():
-                for k, interaction in enumerate(rows.interactions):
-                    if interaction.provides and interaction.bus == bus and rows.table.name not in NAMES:
-                        found.update(message.tobytes() for message in rows.messages[k][rows.providable(k)])
-        return self._known[number, bus.name]
+    def _answers(self, number: int, segment: FilledSegment, bus: Bus) -> set[bytes]:
+        """What the tables of a part answer as a liar fills them, or could, but for what it carries."""
+        found: set[bytes] = set()
+        for t, rows in self.parts[number].judge.present():
+            matrix = segment.traces[t]
+            if rows.table.name in NAMES or matrix is None:
+                continue
+            if matrix is self.honest.parts[number].traces[t]:
+                if (number, t, bus.name) not in self._known:
+                    self._known[number, t, bus.name] = _provided(rows, bus)
+                found |= self._known[number, t, bus.name]
+            else:
+                found |= _provided(TableRows(rows.table, matrix, segment.public_lists[t]), bus)
+        return found
 
     def outcome(self, segments: Sequence[FilledSegment]) -> str | None:
         """What an accepted lie amounts to, as `lies.outcome`.
@@ -665,6 +670,16 @@ def _replaced(place: str, table: Table, row: int, old: Any, new: Any) -> Iterato
     names = table.layout.names()
     for column in np.flatnonzero(old != new).tolist():
         yield Change(place, row, names[column], 0, int(new[column]))
+
+
+def _provided(rows: TableRows, bus: Bus) -> set[bytes]:
+    """The messages that the rows of a table answer on a bus, or could."""
+    return {
+        message.tobytes()
+        for k, interaction in enumerate(rows.interactions)
+        if interaction.provides and interaction.bus == bus
+        for message in rows.messages[k][rows.providable(k)]
+    }
 
 
 def _of_size(bus: int) -> list[int]:

@@ -218,6 +218,22 @@ def test_words_begin_where_those_before_end(three: Crossing) -> None:
     assert {("memory", "the first word"), ("memory", "the next word"), ("public values", "next_index")} <= objecting
 
 
+def test_a_row_that_says_something_else_does_not_answer_as_before() -> None:
+    """Where a copied word of a code is said to be another one of it, nobody answers for the first."""
+    building = program("64 0 0 codecopy " + "1 pop " * 20 + "stop", [90_000])
+    crossing = Crossing(Honest(Target.segment(), building.document, cuts=(10,)))
+    names = [component.table.name for component in crossing.honest.target.components]
+    table = crossing.honest.target.components[names.index("code_word")].table
+    first, second, *_ = crossing.honest.parts[0].traces[names.index("code_word")]
+    lie = [
+        Change("part 0 table code_word", 1, cell.name, 0, int(first[cell.index]))
+        for cell in table.layout.cells()
+        if first[cell.index] != second[cell.index]
+    ]
+    segments = crossing.told(lie)
+    assert crossing.objections(segments)
+
+
 def test_the_verifier_compares(three: Crossing) -> None:
     parts = three.honest.parts
     first, *others = parts
