@@ -1,19 +1,10 @@
 """Errors of the laboratory."""
 
-from executor.errors import ZkevmError
+from zkevm.errors import UsageError
 
 
-class LabError(ZkevmError):
-    """What was asked cannot be done.
-
-    Args:
-        message: why, in one line.
-        hint: what can be done instead, or an empty string.
-    """
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+class LabError(UsageError):
+    """What was asked cannot be done."""
 
 
 class VariantError(LabError):

@@ -74,9 +74,10 @@ def inspect_security(file: Path, output: Output) -> bool:
 def _inspect_one_proof(file: ProofFile, circuits: list[str], output: Output) -> bool:
     """The same for the one proof of all segments of a file, and for the layers of its tree."""
     leaves = trees.leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
-    key = decode_node(trees.encoding())
+    encoding = trees.encoding()
+    key = decode_node(encoding)
     try:
-        report, engine = _report(trees.encoding(), key, bytes(file.one_proof or b""))
+        report, engine = _report(encoding, key, bytes(file.one_proof or b""))
     except Invalid as error:
         output.line(f"REJECTED: the one proof: {error}", style="bold red")
         output.result(RefusedSecurityReport("security", False, None, str(error)))

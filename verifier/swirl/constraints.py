@@ -8,6 +8,7 @@ polynomial of its last rounds being multiplied by the challenges themselves.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +71,8 @@ def verify_constraints(key: VerifyingKey, proof: Proof, transcript: Transcript) 
     )
 
     parts = [opened_rows(proof, number) for number in range(len(proof.traces))]
-    for own, *_ in parts:
+    for own in by_commitment(parts):
         transcript.observe_array(own)
-    for _, *cached in parts:
-        for own in cached:
-            transcript.observe_array(own)
     openings = [Extension.concatenate(every) for every in parts]
     on_domain = domain_equality(log_domain, xi[0], point[0])
     on_cube = domain_cube_equality(xi[:log_domain], point[0])
@@ -117,6 +115,11 @@ def opened_rows(proof: Proof, number: int) -> list[Extension]:
         cells = proof.extension(name).cells.reshape(width, -1, DEGREE)
         found.append(Extension(np.concatenate([cells, np.zeros_like(cells)], axis=1)[:, :2]))
     return found
+
+
+def by_commitment(parts: Sequence[Sequence[Extension]]) -> list[Extension]:
+    """What `opened_rows` gives of all traces, in the order of the commitments: all tables' own columns come first."""
+    return [*(own for own, *_ in parts), *(own for _, *cached in parts for own in cached)]
 
 
 def lowered(point: Extension, trace: Trace, log_domain: int) -> Extension:

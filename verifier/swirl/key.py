@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from operator import attrgetter, ge
 from typing import Final
 
@@ -312,7 +313,8 @@ def height_bounds(tables: tuple[TableKey, ...], params: Parameters) -> tuple[Hei
 
 
 def _implies(stronger: HeightBound, weaker: HeightBound) -> bool:
-    return stronger.threshold <= weaker.threshold and all(map(ge, stronger.coefficients, weaker.coefficients))
+    pairs = zip(stronger.coefficients, weaker.coefficients, strict=True)
+    return stronger.threshold <= weaker.threshold and all(starmap(ge, pairs))
 
 
 def decode(encoding: bytes) -> VerifyingKey:

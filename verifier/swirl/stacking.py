@@ -13,7 +13,7 @@ import numpy as np
 
 from circuits.air.field import MODULUS
 from verifier.errors import Invalid
-from verifier.swirl.constraints import lowered, opened_rows
+from verifier.swirl.constraints import by_commitment, lowered, opened_rows
 from verifier.swirl.field import DEGREE, Extension, dot
 from verifier.swirl.hashing import Transcript
 from verifier.swirl.key import VerifyingKey
@@ -39,9 +39,7 @@ def verify_stacking(key: VerifyingKey, proof: Proof, point: Extension, transcrip
     log_domain = key.parameters.l_skip
     placement = proof.placement
     parts = [opened_rows(proof, number) for number in range(len(proof.traces))]
-    claims = Extension.concatenate(
-        [*(shared for shared, *_ in parts), *(own for _, *cached in parts for own in cached)]
-    )
+    claims = Extension.concatenate(by_commitment(parts))
     batching = transcript.sample_extension()
     weights = (batching * batching).powers(len(claims))
     here, successor = Extension(claims.cells[:, 0]), Extension(claims.cells[:, 1])
