@@ -1,35 +1,31 @@
-"""One proof of all segments of a batch, from the file that has a proof of each.
+"""One proof of all segments of a batch, or of batches that follow each other, from files that have a proof of each.
 
-Leaves verify up to four segments each, nodes above them up to four nodes below, layer by layer, until one is left; a
-last node verifies that one alone, so that its proof has the same size whatever it proves. Each node is stored under the
-content it is made of, so that a run that was killed repeats nothing.
+A node of the tree (`prover.tree`) is begun when its children are proved, in this process or in Ray tasks. Each is
+stored under the content it is made of, so that a run that was killed repeats nothing.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import zkevm_native
-
+from prover import local
 from prover.errors import ProverError
-from prover.store import SegmentStore, check_folder, content_key, write_atomically
-from verifier import keys
-from verifier.container import ProofFile, decode_proof, encode_proof
+from prover.join import join
+from prover.store import SegmentStore, check_folder, write_atomically
+from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
+from prover.workers import Workers
+from verifier.container import ProofFile, SegmentRecord, encode_proof
 from verifier.errors import Invalid, Rejected
-from verifier.trees import chain, leaves_of, stated_tables
-from verifier.verify import circuits_of_segments, verify
+from verifier.trees import chain, leaves_of
+from verifier.verify import Accepted, VerificationReport, accept, verify
 
 logger = logging.getLogger(__name__)
-
-MAX_CHILDREN = 4
-"""Of a node, at most."""
-
-LEAF, FOR_LEAF, RECURSIVE = "leaf", "node for leaves", "recursive node"
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class NodeEvent:
         number: within its layer.
         children: how many it has.
         proof_bytes: of its proof.
-        seconds: to make it; 0 where it was stored.
+        seconds: from its start to its end; 0 where it was stored.
     """
 
     layer: str
@@ -57,28 +53,33 @@ class AggregateReport:
     """What a run did.
 
     Attributes:
+        batches: how many the one proof is of.
         nodes: of the tree, in the order in which they were finished.
         security_bits: the least of all layers.
         seconds: to make the nodes, all together; to make the circuits is among the first of each layer.
     """
 
+    batches: int
     nodes: Sequence[NodeEvent]
     security_bits: float
     seconds: float
 
 
-def nodes_of(segments: int) -> int:
-    """How many nodes a tree over so many segments has."""
-    count = 0
-    width = segments
-    for _ in (LEAF, FOR_LEAF):
-        width = -(-width // MAX_CHILDREN)
-        count += width
-    while True:
-        width = -(-width // MAX_CHILDREN)
-        count += width
-        if width == 1:
-            return count + 1
+@dataclass(frozen=True)
+class OneProof:
+    """One proof of all segments, in its file.
+
+    Attributes:
+        content: of the file, which the verifier accepts.
+        verification: what it said.
+        nodes: of the tree, in the order in which they were finished.
+        stored: keys of the nodes in the store.
+    """
+
+    content: bytes
+    verification: VerificationReport
+    nodes: Sequence[NodeEvent]
+    stored: list[str]
 
 
 def default_store(out: Path) -> Path:
@@ -87,183 +88,237 @@ def default_store(out: Path) -> Path:
 
 
 def aggregate(
-    content: bytes,
+    contents: Sequence[bytes],
     out: Path,
     *,
-    threads: int | None = None,
+    workers: Workers | None = None,
     store: Path | None = None,
     keep: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     on_node: Callable[[NodeEvent], None] = lambda event: None,
 ) -> AggregateReport:
-    """Make one proof of all segments of a proof file, and write the file that has it.
+    """Make one proof of all segments of proof files, and write the file that has it.
 
     Args:
-        content: of the file with a proof of each segment. It is verified first.
+        contents: of files with a proof of each segment, one or several whose batches follow each other. Each is
+            verified first.
         out: the file to write; replaced in one step when it is complete.
-        threads: that the engine uses; all cores when None.
+        workers: where, and with how many workers; this machine with all cores for one node when None.
         store: folder of finished nodes; `default_store(out)` when None.
         keep: leave the nodes in the store.
         progress: called with the nodes that are done, and with how many there will be.
         on_node: called with each node when it is finished.
 
     Raises:
-        ProverError: the file is refused, or has segments of which there is no one proof; or a node cannot be proved.
+        ProverError: a file is refused, has segments of which there is no one proof, or does not go on where the one
+            before it ends; or a node cannot be proved.
         OSError: the output or the store cannot be written to.
     """
     check_folder(out)
-    file, circuit, height = _whole(content)
-    key = keys.load(circuit, height)
-    segment_key = keys.native(circuit, height)
-    proofs = [bytes(segment.proof) for segment in file.segments]
-    table, constant = stated_tables(key.tables)
-    stated = [list(key.verifying_key.verify(proof).public_values[table]) for proof in proofs]
-    tree = _Tree(
-        zkevm_native.Aggregator(segment_key, table, constant),
-        SegmentStore(store or default_store(out)),
-        bytes(segment_key.digest),
-        threads or os.cpu_count() or 1,
-        nodes_of(len(proofs)),
-        progress,
-        on_node,
-    )
+    accepted = [_accepted(content, number, len(contents)) for number, content in enumerate(contents)]
+    nodes = SegmentStore(store or default_store(out))
     start = time.perf_counter()
-    one_proof = tree.prove(proofs, chain(stated).tolist())
+    made = one_proof(accepted, nodes, workers=workers, progress=progress, on_node=on_node)
     seconds = time.perf_counter() - start
-    whole = replace(
-        file,
-        segments=tuple(
-            replace(segment, proof=b"", stated=tuple(own)) for segment, own in zip(file.segments, stated, strict=True)
-        ),
-        one_proof=one_proof,
-    )
-    encoded = encode_proof(whole)
+    write_atomically(out, made.content)
+    if not keep:
+        nodes.remove(made.stored)
+    bits = made.verification.security_bits or 0.0
+    return AggregateReport(len(accepted), made.nodes, bits, seconds)
+
+
+def one_proof(
+    accepted: Sequence[Accepted],
+    store: SegmentStore,
+    *,
+    workers: Workers | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    on_node: Callable[[NodeEvent], None] = lambda event: None,
+) -> OneProof:
+    """The file with one proof of all segments of files that the verifier has accepted; arguments as for `aggregate`.
+
+    Raises:
+        ProverError: there is none, or a node cannot be proved.
+        OSError: the store cannot be written to.
+    """
+    circuit, height = key_of_all(accepted)
+    file = join([own.file for own in accepted])
+    proofs = [bytes(segment.proof) for own in accepted for segment in own.file.segments]
+    stated = [values for own in accepted for values in own.stated]
+    hashes = [tuple(digest) for digest in chain(stated).tolist()]
+    finished: list[NodeEvent] = []
+    stored: list[str] = []
+
+    def finish(job: NodeJob, proof: bytes, seconds: float | None) -> None:
+        plan = job.plan
+        logger.info("%s: %s", plan, "reused from the store" if seconds is None else "proved")
+        stored.append(job.key)
+        finished.append(
+            NodeEvent(plan.layer, plan.number, len(plan.children), len(proof), seconds or 0.0, seconds is None)
+        )
+        on_node(finished[-1])
+        progress(len(finished), len(run.plans))
+
+    run = _Run(circuit, height, proofs, hashes, store, finish)
+    progress(0, len(run.plans))
+    with _runner(workers or Workers()) as runner:
+        proof = run.proof(runner)
+    content = encode_proof(_with_one_proof(file, stated, proof))
     try:
-        report = verify(encoded)
+        verification = verify(content)
     except Rejected as error:
         raise ProverError(f"the verifier refuses the one proof: {error}", "this is an error of the prover") from error
-    write_atomically(out, encoded)
-    if not keep:
-        tree.store.remove(tree.stored)
-    return AggregateReport(nodes=tree.events, security_bits=report.security_bits or 0.0, seconds=seconds)
+    return OneProof(content, verification, finished, stored)
 
 
-def _whole(content: bytes) -> tuple[ProofFile, str, int]:
-    """The file, and the key set and stacked height of its segments, if there is one proof of them.
+def key_of_all(accepted: Sequence[Accepted]) -> tuple[str, int]:
+    """The key set and stacked height of the segments of files that there can be one proof of.
+
+    Raises:
+        ProverError: there can be none.
+    """
+    segments = [segment for own in accepted for segment in own.file.segments]
+    circuits = [circuit for own in accepted for circuit in own.circuits]
+    if any(own.file.one_proof is not None for own in accepted):
+        raise ProverError(
+            "the file has one proof of all segments already", "batches are joined from files with a proof of each"
+        )
+    if not segments:
+        raise ProverError("there are no operations, so that there is nothing to prove")
+    heights = [segment.log_stacked_height for segment in segments]
+    check_aggregable(circuits, heights, divided=any(segment.open_end is not None for segment in segments))
+    return circuits[0], heights[0]
+
+
+def check_aggregable(circuits: Sequence[str], heights: Sequence[int], *, divided: bool) -> None:
+    """Check that there is one proof of such segments.
+
+    Args:
+        circuits, heights: the key set and the stacked height of each.
+        divided: whether one of them ends within an operation.
 
     Raises:
         ProverError: if there is not.
     """
+    if divided:
+        raise ProverError(
+            "the batch has an operation that several segments prove, of which there is no one proof",
+            "prove it with a larger --segment-memory, so that each operation is in one segment",
+        )
     try:
-        verify(content)
-        file = decode_proof(content)
-        if file.one_proof is not None:
-            raise ProverError("the file has one proof of all segments already")
-        if not file.segments:
-            raise ProverError("the batch has no operations, so that there is nothing to prove")
-        if any(segment.open_end is not None for segment in file.segments):
-            raise ProverError(
-                "the batch has an operation that several segments prove, of which there is no one proof",
-                "prove it with a larger --segment-memory, so that each operation is in one segment",
-            )
-        circuits = circuits_of_segments(content)
-        heights = [segment.log_stacked_height for segment in file.segments]
         leaves_of(circuits, heights)
-    except (Invalid, Rejected) as error:
-        raise ProverError(str(error), "segments of one size and fork have one proof") from error
-    return file, circuits[0], heights[0]
+    except Invalid as error:
+        hint = "segments of one stacked height and fork have one proof"
+        if len(set(heights)) > 1:
+            hint += f"; prove all with --stacked-height {max(heights)}"
+        raise ProverError(str(error), hint) from error
 
 
-class _Tree:
-    """Makes the nodes, or takes them from the store."""
+def _accepted(content: bytes, number: int, files: int) -> Accepted:
+    try:
+        return accept(content)
+    except Rejected as error:
+        where = f"file {number}: " if files > 1 else ""
+        raise ProverError(f"{where}the verifier refuses it: {error}") from error
+
+
+def _with_one_proof(file: ProofFile, stated: Sequence[Sequence[int]], proof: bytes) -> ProofFile:
+    """The file with one proof in the place of those of its segments, which have what they state instead."""
+    values = iter(stated)
+
+    def emptied(segments: Sequence[SegmentRecord]) -> tuple[SegmentRecord, ...]:
+        return tuple(replace(segment, proof=b"", stated=tuple(next(values))) for segment in segments)
+
+    first = emptied(file.segments)
+    joined = tuple(replace(batch, segments=emptied(batch.segments)) for batch in file.joined)
+    return replace(file, segments=first, joined=joined, one_proof=proof)
+
+
+class _Run:
+    """Makes the nodes of a tree, or takes them from the store.
+
+    Args:
+        circuit, height: the key of the segments.
+        segments: their proofs.
+        hashes: the running hash before each, and behind the last one.
+        store: of finished nodes.
+        finished: called with each node, its proof, and how long it took, seconds; None where it was stored.
+    """
 
     def __init__(
         self,
-        circuits: zkevm_native.Aggregator,
+        circuit: str,
+        height: int,
+        segments: Sequence[bytes],
+        hashes: Sequence[tuple[int, ...]],
         store: SegmentStore,
-        digest: bytes,
-        threads: int,
-        total: int,
-        progress: Callable[[int, int], None],
-        on_node: Callable[[NodeEvent], None],
+        finished: Callable[[NodeJob, bytes, float | None], None],
     ) -> None:
-        self._circuits = circuits
-        self.store = store
-        self._digest = digest
-        self._threads = threads
-        self._total = total
-        self._progress = progress
-        self._on_node = on_node
-        self.events: list[NodeEvent] = []
-        self.stored: list[str] = []
-        progress(0, total)
+        self.plans = plan_tree(len(segments))
+        self._key = circuit, height
+        self._segments = segments
+        self._hashes = hashes
+        self._store = store
+        self._finished = finished
+        self._done: dict[int, bytes] = {}
+        self._waiting = list(self.plans)
+        self._missing: dict[int, NodeJob] = {}
 
-    def prove(self, segments: list[bytes], hashes: list[list[int]]) -> bytes:
-        """The proof of the last node.
+    def proof(self, runner: Runner) -> bytes:
+        """That of the last node."""
+        started: dict[int, float] = {}
+        while True:
+            for job in self._ready():
+                if runner.has_room:
+                    started[job.plan.index] = time.perf_counter()
+                    self._waiting.remove(job.plan)
+                    runner.start(job)
+            if not started:
+                return self._done[self.plans[-1].index]
+            job, proof = runner.finished()
+            self._store.save(job.key, proof)
+            self._finish(job, proof, time.perf_counter() - started.pop(job.plan.index))
 
-        Args:
-            segments: proofs of all segments.
-            hashes: the running hash before each segment, and behind the last one.
+    def _ready(self) -> Iterator[NodeJob]:
+        """The nodes whose children are proved, in order; what is stored is finished on the way.
+
+        Children come before their parents, so that one pass finds all that is stored.
         """
-        layer = [
-            self._node(LEAF, number, own, hashes[MAX_CHILDREN * number])
-            for number, own in enumerate(_groups(segments, MAX_CHILDREN))
-        ]
-        layer = [self._node(FOR_LEAF, number, own) for number, own in enumerate(_groups(layer, MAX_CHILDREN))]
-        of_itself = False
-        while not (of_itself and len(layer) == 1):
-            layer = [
-                self._node(RECURSIVE, number, own, of_itself=of_itself)
-                for number, own in enumerate(_groups(layer, MAX_CHILDREN))
-            ]
-            of_itself = True
-        return self._node(RECURSIVE, 0, layer, of_itself=True)
+        for plan in tuple(self._waiting):
+            job = self._missing.get(plan.index) or self._job(plan)
+            if job is None:
+                continue
+            if plan.index not in self._missing:
+                stored = self._store.load(job.key, partial(is_proof_of, job=job))
+                if stored is not None:
+                    self._waiting.remove(plan)
+                    self._finish(job, stored, None)
+                    continue
+                self._missing[plan.index] = job
+            yield job
 
-    def _node(
-        self,
-        layer: str,
-        number: int,
-        children: list[bytes],
-        before: list[int] | None = None,
-        *,
-        of_itself: bool = False,
-    ) -> bytes:
-        start = time.perf_counter()
-        place = [layer.encode(), bytes([of_itself]), repr(before).encode()]
-        name = content_key(zkevm_native.VERSION.encode(), self._digest, *place, *children)
-        self.stored.append(name)
-        proof = self.store.load(name, lambda found: self._verifies(layer, found))
-        reused = proof is not None
-        if proof is None:
-            try:
-                proof = self._made(layer, children, before, of_itself)
-            except zkevm_native.EngineError as error:
-                raise ProverError(f"{layer} {number}: {error}") from error
-            self.store.save(name, proof)
-        seconds = 0.0 if reused else time.perf_counter() - start
-        event = NodeEvent(layer, number, len(children), len(proof), seconds, reused)
-        logger.info("%s %d: %s", layer, number, "reused from the store" if reused else "proved")
-        self.events.append(event)
-        self._on_node(event)
-        self._progress(len(self.events), self._total)
-        return proof
+    def _job(self, plan: NodePlan) -> NodeJob | None:
+        """What proving a node takes; None where a child is missing."""
+        if plan.layer == LEAF:
+            own = [self._segments[number] for number in plan.children]
+            return NodeJob(plan, *self._key, own, self._hashes[plan.children.start])
+        if any(child not in self._done for child in plan.children):
+            return None
+        return NodeJob(plan, *self._key, [self._done[child] for child in plan.children])
 
-    def _made(self, layer: str, children: list[bytes], before: list[int] | None, of_itself: bool) -> bytes:
-        if before is not None:
-            return self._circuits.leaf_proof(children, before, self._threads)
-        if layer == FOR_LEAF:
-            return self._circuits.for_leaf_proof(children, self._threads)
-        return self._circuits.recursive_proof(children, of_itself, self._threads)
-
-    def _verifies(self, layer: str, proof: bytes) -> bool:
-        leaf, for_leaf, recursive = self._circuits.keys()
-        key = {LEAF: leaf, FOR_LEAF: for_leaf, RECURSIVE: recursive}[layer]
-        try:
-            zkevm_native.verify(key, proof)
-        except zkevm_native.EngineError:
-            return False
-        return True
+    def _finish(self, job: NodeJob, proof: bytes, seconds: float | None) -> None:
+        self._done[job.plan.index] = proof
+        self._finished(job, proof, seconds)
 
 
-def _groups(items: list[bytes], size: int) -> list[list[bytes]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]
+@contextmanager
+def _runner(workers: Workers) -> Iterator[Runner]:
+    """In this process, unless there is a cluster, or several nodes are to be proved at once."""
+    if workers.address is None and (workers.count or 1) == 1 and not local.ray_is_in_use():
+        yield local.NodesHere(workers)
+        return
+    # Loading Ray takes long.
+    from prover.cluster import nodes_in_tasks
+
+    with nodes_in_tasks(workers) as tasks:
+        yield tasks

@@ -1,8 +1,11 @@
-"""Proves segments in Ray tasks: on a cluster by its address, or on this machine.
+"""Proves segments and nodes of trees in Ray tasks: on a cluster by its address, or on this machine.
 
 The trace goes into Ray's object store once; a task receives its segment's job, picks its own events, fills the tables
-and proves them. A task whose worker process or node dies is started again by Ray on another one.
+and proves them. A node's task receives the proofs of its children. A task whose worker process or node dies is started
+again by Ray on another one.
 """
+
+from __future__ import annotations
 
 import logging
 import os
@@ -10,7 +13,8 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import ray
 import ray.exceptions
@@ -18,9 +22,13 @@ import ray.exceptions
 from circuits.batch.execution import Batch
 from prover.errors import ClusterError, ProverError
 from prover.segment import SegmentJob, SegmentProof, prove_segment
-from prover.workers import Workers, check_memory, first_line, name_of
+from prover.tree import NodeJob, Runner, prove_node
+from prover.workers import Workers, check_memory, check_node_memory, first_line, name_of
 
-#: Lost workers and nodes that one segment survives.
+J = TypeVar("J")
+P = TypeVar("P")
+
+#: Lost workers and machines that one segment or node survives.
 MAX_RETRIES = 8
 
 #: Ray's shared memory on this machine: it holds the trace, and the proofs until they are stored.
@@ -65,49 +73,118 @@ def _run(
 ) -> Iterator[tuple[SegmentJob, SegmentProof]]:
     check_memory(batch, jobs, session.largest_node_memory)
     parallel = min(workers.count or session.cores, len(jobs))
-    threads = workers.threads or max(1, min(session.smallest_node_cores, session.cores // parallel))
-    task = ray.remote(prove_segment)
+    threads = _threads(workers, session, parallel)
     shared_batch = ray.put(batch)
     waiting = list(reversed(jobs))
-    running: dict[Any, SegmentJob] = {}
 
     def submit() -> None:
-        while waiting and len(running) < parallel:
+        while waiting and len(tasks) < parallel:
             job = waiting.pop()
             on_start(job)
-            options = {
-                "num_cpus": threads,
-                "memory": job.plan.memory,
-                "max_retries": MAX_RETRIES,
-                "name": f"segment {job.plan.index}",
-            }
-            running[task.options(**options).remote(shared_batch, job, threads)] = job
+            tasks.submit(job, name_of(job), job.plan.memory, threads, shared_batch, job, threads)
 
-    submit()
-    try:
-        while running:
-            (reference,), _ = ray.wait(list(running), num_returns=1)
-            job = running.pop(reference)
+    with _tasks(prove_segment) as tasks:
+        submit()
+        while len(tasks):
+            job, result = tasks.next()
             # The worker that is free now need not wait until this proof is stored.
             submit()
-            yield job, _result(reference, job)
-    finally:
-        # Left over only when the run fails or is interrupted: a cluster would go on with them.
-        for reference in running:
+            yield job, result()
+
+
+@contextmanager
+def nodes_in_tasks(workers: Workers) -> Iterator[Runner]:
+    """Where nodes of a tree are proved in tasks.
+
+    Raises:
+        CostError: a node needs more memory than any machine of the cluster has.
+        ClusterError: the cluster cannot be reached.
+    """
+    with _session(workers) as session, _tasks(prove_node) as tasks:
+        check_node_memory(session.largest_node_memory)
+        yield _NodesInTasks(workers, session, tasks)
+
+
+class _NodesInTasks:
+    """A `prover.tree.Runner` of a cluster: as many nodes at once as there are workers."""
+
+    def __init__(self, workers: Workers, session: _Session, tasks: _Tasks[NodeJob, bytes]) -> None:
+        self._workers = workers
+        self._session = session
+        self._tasks = tasks
+        self._parallel = workers.count or session.cores
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._tasks) < self._parallel
+
+    def start(self, job: NodeJob) -> None:
+        # Towards the end of the tree fewer nodes share the cores.
+        threads = _threads(self._workers, self._session, min(self._parallel, job.plan.width))
+        self._tasks.submit(job, str(job.plan), job.plan.memory, threads, job, threads)
+
+    def finished(self) -> tuple[NodeJob, bytes]:
+        """The next one that is finished.
+
+        Raises:
+            ProverError: proving it failed; `ClusterError`: it lost its worker too often.
+        """
+        job, result = self._tasks.next()
+        return job, result()
+
+
+def _threads(workers: Workers, session: _Session, parallel: int) -> int:
+    """Of one of so many tasks at once."""
+    return workers.threads or max(1, min(session.smallest_node_cores, session.cores // parallel))
+
+
+class _Tasks(Generic[J, P]):
+    """Tasks of one function that are under way, each with what it is for."""
+
+    def __init__(self, function: Callable[..., P]) -> None:
+        self._task = ray.remote(function)
+        self._running: dict[Any, tuple[J, str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def submit(self, job: J, name: str, memory: int, threads: int, *arguments: Any) -> None:
+        """Hand a task to Ray, which may have it wait for cores and memory (bytes); `name` stands in errors."""
+        options = {"num_cpus": threads, "memory": memory, "max_retries": MAX_RETRIES, "name": name}
+        self._running[self._task.options(**options).remote(*arguments)] = job, name
+
+    def next(self) -> tuple[J, Callable[[], P]]:
+        """The next one that is finished, and what gives or raises its result (`_result`)."""
+        (reference,), _ = ray.wait(list(self._running), num_returns=1)
+        job, name = self._running.pop(reference)
+        return job, partial(_result, reference, name)
+
+    def cancel(self) -> None:
+        """End all that are left."""
+        for reference in self._running:
             ray.cancel(reference, force=True)
 
 
-def _result(reference: Any, job: SegmentJob) -> SegmentProof:
+@contextmanager
+def _tasks(function: Callable[..., P]) -> Iterator[_Tasks[Any, P]]:
+    tasks = _Tasks[Any, P](function)
     try:
-        proof: SegmentProof = ray.get(reference)
+        yield tasks
+    finally:
+        # Left over only when the run fails or is interrupted: a cluster would go on with them.
+        tasks.cancel()
+
+
+def _result(reference: Any, name: str) -> Any:
+    try:
+        return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise ProverError(f"{name_of(job)}: {first_line(error.cause)}") from error
+        raise ProverError(f"{name}: {first_line(error.cause)}") from error
     except ray.exceptions.RayError as error:
         raise ClusterError(
-            f"{name_of(job)}: its worker was lost more than {MAX_RETRIES} times: {first_line(error)}",
-            "finished segments are kept; start the command again to go on, with fewer --workers if memory ran out",
+            f"{name}: its worker was lost more than {MAX_RETRIES} times: {first_line(error)}",
+            "what is finished is kept; start the command again to go on, with fewer --workers if memory ran out",
         ) from error
-    return proof
 
 
 @contextmanager

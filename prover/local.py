@@ -1,4 +1,6 @@
-"""Proves segments in this process, one after the other, with all its cores: little work does not pay for a cluster."""
+"""Proves segments and nodes of trees in this process, one after the other, with all its cores: little work does not pay
+for a cluster.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from circuits.batch.execution import Batch
 from prover.errors import ProverError
 from prover.filled import FilledSegments
 from prover.segment import SegmentJob, SegmentProof, prove_segment
-from prover.workers import Workers, check_memory, first_line, name_of
+from prover.tree import NodeJob, prove_node
+from prover.workers import Workers, check_memory, check_node_memory, first_line, name_of
 
 T = TypeVar("T")
 
@@ -34,7 +37,7 @@ MAX_SPEEDUP = 3.0
 
 def pays(jobs: Sequence[SegmentJob], workers: Workers) -> bool:
     """Whether proving here is expected to take no longer than with workers of their own, which have to start."""
-    if workers.address is not None or _in_use():
+    if workers.address is not None or ray_is_in_use():
         return False
     if len(jobs) == 1:
         return True
@@ -57,7 +60,7 @@ def prove_here(
         CostError: a segment needs more memory than the machine has.
         ProverError: proving a segment failed.
     """
-    check_memory(batch, jobs, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    check_memory(batch, jobs, _machine_memory())
     for job in jobs:
         on_start(job)
         try:
@@ -67,7 +70,48 @@ def prove_here(
         yield job, proof
 
 
-def _in_use() -> bool:
+class NodesHere:
+    """A `prover.tree.Runner` of this process: one node after the other, with all its cores.
+
+    Raises:
+        CostError: a node needs more memory than the machine has.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        check_node_memory(_machine_memory())
+        self._workers = workers
+        self._job: NodeJob | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether none is waiting."""
+        return self._job is None
+
+    def start(self, job: NodeJob) -> None:
+        """It is proved when somebody waits for it."""
+        assert self._job is None
+        self._job = job
+
+    def finished(self) -> tuple[NodeJob, bytes]:
+        """The node, proved now.
+
+        Raises:
+            ProverError: proving it failed.
+        """
+        job, self._job = self._job, None
+        assert job is not None
+        try:
+            return job, _interruptible(partial(prove_node, job, _threads(self._workers)))
+        except Exception as error:
+            raise ProverError(f"{job.plan}: {first_line(error)}") from error
+
+
+def _machine_memory() -> int:
+    """Bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def ray_is_in_use() -> bool:
     """Whether this process is connected to Ray already. What was never loaded is not loaded to ask."""
     ray = sys.modules.get("ray")
     return ray is not None and ray.is_initialized()

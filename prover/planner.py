@@ -78,11 +78,14 @@ class Budget:
             that takes more.
         operations: number of operations, None for any.
         steps: where it is not None, a segment ends after so many steps, wherever that is, whatever it takes.
+        stacked_height: where it is not None, all segments have the same one (log2), as those of one proof must: the
+            largest that any needs, and at least this. A segment of a larger one takes longer.
     """
 
     memory: int | None = None
     operations: int | None = None
     steps: int | None = None
+    stacked_height: int | None = None
 
     @property
     def bytes(self) -> int:
@@ -607,7 +610,7 @@ def plan_batch(batch: Batch, budget: Budget | None = None, filled: FilledSegment
     for fork, first, end in batch.runs():
         own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
         plans += planner_for(batch, fork, filled).plan(own, budget, len(plans))
-    return _lightened(plans)
+    return _levelled(_lightened(plans), budget or Budget())
 
 
 def plan_whole(batch: Batch) -> SegmentPlan:
@@ -629,3 +632,11 @@ def _lightened(plans: list[SegmentPlan]) -> list[SegmentPlan]:
         if any(table.name in plan.heights and not is_light(table) for table in tables):
             return plans
     return [replace(plan, light=True) for plan in plans]
+
+
+def _levelled(plans: list[SegmentPlan], budget: Budget) -> list[SegmentPlan]:
+    """The plans with the same stacked height, if the budget wants it."""
+    if budget.stacked_height is None:
+        return plans
+    height = max(budget.stacked_height, *(plan.log_stacked_height for plan in plans), 0)
+    return [replace(plan, log_stacked_height=height) for plan in plans]

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import Documents, read_batch
 from executor.provable import check_provable
+from prover.aggregate import NodeEvent, check_aggregable
+from prover.aggregate import one_proof as aggregated
 from prover.assemble import assemble, check_assembled, check_listed
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ProverError
@@ -20,7 +22,7 @@ from prover.workers import Workers
 from verifier.container import encode_proof
 from verifier.errors import Rejected
 from verifier.statement import BatchStatement
-from verifier.verify import CheckResult, verify
+from verifier.verify import CheckResult, accept
 
 
 def _ignore(done: int, total: int) -> None:
@@ -38,6 +40,8 @@ class Progress:
             are proved after all.
         started: a segment, when its proof is begun.
         verified: as `verifier.verify.Progress`.
+        aggregated: nodes of the tree that are done, and how many there are.
+        node: each of them when it is finished.
     """
 
     executed: Callable[[int, int], None] = _ignore
@@ -46,6 +50,8 @@ class Progress:
     planned: Callable[[ExecutedBatch, Batch, Sequence[SegmentJob]], Workers | None] = lambda executed, batch, jobs: None
     started: Callable[[SegmentJob], None] = lambda job: None
     verified: Callable[[str, int, int], None] = lambda name, done, total: None
+    aggregated: Callable[[int, int], None] = _ignore
+    node: Callable[[NodeEvent], None] = lambda event: None
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,12 @@ class ProveReport:
         statement: what the proof says.
         plans, proofs: the segments, in order.
         reused: indices of the segments that were taken from the store.
-        seconds: by phase (execute, plan, prove, verify, write).
+        nodes: of the tree where all segments have one proof, in the order in which they were finished.
+        seconds: by phase (execute, plan, prove, verify, aggregate where there is one proof, write).
         proof_bytes: size of the proof file.
         blocks, transactions, steps: what has been proved, by numbers.
-        security_bits: the least proven security of a segment proof, bits; None without segments.
+        security_bits: the least proven security of a segment proof, or of the layers of their tree, bits; None without
+            segments.
         checks: that the proof has passed, in order.
     """
 
@@ -67,6 +75,7 @@ class ProveReport:
     plans: Sequence[SegmentPlan]
     proofs: Sequence[SegmentProof]
     reused: Sequence[int]
+    nodes: Sequence[NodeEvent]
     seconds: dict[str, float]
     proof_bytes: int
     blocks: int
@@ -100,6 +109,7 @@ def prove(
     budget: Budget | None = None,
     store: Path | SegmentStore | None = None,
     keep: bool = False,
+    one_proof: bool = False,
     progress: Progress | None = None,
 ) -> ProveReport:
     """Execute and prove a batch, and write the proof file.
@@ -112,8 +122,9 @@ def prove(
         out: the proof file; replaced in one step when the proof is complete.
         workers: where and with how many workers segments are proved.
         budget: of every segment.
-        store: of finished segment proofs, or its folder; `default_store(out)` when None.
-        keep: leave the segment proofs in the store.
+        store: of finished proofs of segments and nodes, or its folder; `default_store(out)` when None.
+        keep: leave these in the store.
+        one_proof: make one proof of all segments, which takes minutes; all have the same stacked height then.
         progress: callbacks.
 
     Raises:
@@ -127,11 +138,19 @@ def prove(
     clock = _Clock()
     executed = given if isinstance(given, ExecutedBatch) else execute(read_batch(given), progress=progress.executed)
     clock.lap("execute")
+    if one_proof:
+        budget = budget or Budget()
+        budget = replace(budget, stacked_height=budget.stacked_height or 0)
     batch = Batch.of(check_provable(executed))
     check_listed(executed, batch)
     filled = FilledSegments()
     jobs = segment_jobs(batch, plan_batch(batch, budget, filled))
     check_assembled(executed, batch, jobs)
+    if one_proof and jobs:
+        plans = [job.plan for job in jobs]
+        heights = [plan.log_stacked_height for plan in plans]
+        divided = any(job.open_end is not None for job in jobs)
+        check_aggregable([plan.keys for plan in plans], heights, divided=divided)
     workers = progress.planned(executed, batch, jobs) or workers or Workers()
     clock.lap("plan")
     segments = store if isinstance(store, SegmentStore) else SegmentStore(store or default_store(out))
@@ -152,20 +171,29 @@ def prove(
     file = assemble(executed, batch, jobs, proofs)
     content = encode_proof(file)
     try:
-        report = verify(content, progress=progress.verified)
+        accepted = accept(content, progress=progress.verified)
     except Rejected as error:
         raise ProverError(f"the verifier refuses the proof: {error}", "this is an error of the prover") from error
     clock.lap("verify")
+    report, stored = accepted.report, [job.key for job in jobs]
+    nodes: tuple[NodeEvent, ...] = ()
+    if one_proof and jobs:
+        # A node takes more memory than a segment: here they are proved one after the other.
+        nodes_at = workers if workers.address else Workers()
+        made = aggregated([accepted], segments, workers=nodes_at, progress=progress.aggregated, on_node=progress.node)
+        content, report, nodes = made.content, made.verification, tuple(made.nodes)
+        stored += made.stored
+        clock.lap("aggregate")
     write_atomically(out, content)
     if not keep:
-        segments.remove([job.key for job in jobs])
+        segments.remove(stored)
     clock.lap("write")
-    plans = [job.plan for job in jobs]
     return ProveReport(
         statement=file.statement,
-        plans=plans,
+        plans=[job.plan for job in jobs],
         proofs=proofs,
         reused=reused,
+        nodes=nodes,
         seconds=clock.seconds,
         proof_bytes=len(content),
         blocks=len(executed.blocks),

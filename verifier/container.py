@@ -3,7 +3,7 @@
     b"ZKEVM" || version (1 byte) || rlp([statement, parent header, blocks, leaf keys, codes, state nodes, receipts,
     segments])
 
-    b"ZKEVM" || version of one proof (1 byte) || rlp([..., segments, one proof])
+    b"ZKEVM" || version of one proof (1 byte) || rlp([..., segments, joined, one proof])
 
     statement     [chain id, fork, pre root, post root, first number, first hash, last number, last hash,
                    transactions commitment, receipts commitment, gas used]
@@ -25,7 +25,12 @@
     code writes   one string, 40 bytes for each: scope (4), leaf (4), code hash (32), big-endian
 
 In the second form all segments have one proof together, the engine's encoding of a node (`verifier.trees`). In the
-place of its own proof a segment has its public values then, one string of 4 bytes for each, big-endian.
+place of its own proof a segment has its public values then, one string of 4 bytes for each, big-endian. And batches
+that follow each other may have one proof together: the later ones are joined to the first, and the statement is that of
+the blocks of all.
+
+    joined        [[blocks, leaf keys, codes, state nodes, receipts, segments], ...], the parent of each is the last
+                  header before it; the limits below are those of a file
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
@@ -35,7 +40,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, overload
+from typing import Any, Final, overload
 
 import numpy as np
 import rlp
@@ -51,7 +56,7 @@ from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
 VERSION: Final = 8
-ONE_PROOF_VERSION: Final = 9
+ONE_PROOF_VERSION: Final = 10
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
@@ -70,6 +75,7 @@ MAX_WITHDRAWAL_BYTES: Final = 64  # the longest takes 50
 MAX_OUTPUT_BYTES: Final = 2**22  # the contracts of EIP-7002 and EIP-7251 give 1,216 and 232 at most
 MAX_WRITES: Final = 2**20  # of all segments
 MAX_LINKS: Final = 2**16  # of all segments: 360 may be linked each with each
+MAX_BATCHES: Final = 256  # each takes tries of its own
 MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
 _KEY_BYTES: Final = 53
@@ -330,22 +336,56 @@ class SegmentRecord:
     light: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ProofFile:
-    """A proof file, decoded but not judged. `state_nodes` may come in any order and is sorted by `encode_proof`.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class BatchRecord:
+    """A batch, but for what it states: its blocks, what they touch of the state before them, and its segments.
 
-    `one_proof` is that of all segments together, which have none of their own; None where each has its own.
+    `state_nodes` may come in any order and is sorted by `encode_proof`.
     """
 
-    statement: BatchStatement
-    parent_header: bytes
     blocks: tuple[BlockRecord, ...]
     state_keys: Sequence[StateKey]
     codes: tuple[bytes, ...]
     state_nodes: tuple[bytes, ...]
     receipts: tuple[ReceiptRecord, ...]
     segments: tuple[SegmentRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ProofFile(BatchRecord):
+    """A proof file, decoded but not judged: a batch, and those that are joined to it.
+
+    Attributes:
+        statement: about the blocks of all.
+        parent_header: of the first block.
+        one_proof: that of all segments together, which have none of their own; None where each has its own.
+        joined: the batches that follow, in order; only where all have one proof.
+    """
+
+    statement: BatchStatement
+    parent_header: bytes
     one_proof: bytes | memoryview | None = None
+    joined: tuple[BatchRecord, ...] = ()
+
+    @property
+    def batches(self) -> tuple[BatchRecord, ...]:
+        """All batches, in order."""
+        return (self, *self.joined)
+
+    @property
+    def all_blocks(self) -> list[BlockRecord]:
+        """Those of all batches."""
+        return [block for batch in self.batches for block in batch.blocks]
+
+    @property
+    def all_receipts(self) -> list[ReceiptRecord]:
+        """Those of all batches."""
+        return [receipt for batch in self.batches for receipt in batch.receipts]
+
+    @property
+    def all_segments(self) -> list[SegmentRecord]:
+        """Those of all batches."""
+        return [segment for batch in self.batches for segment in batch.segments]
 
 
 def _uint(value: int) -> bytes:
@@ -359,17 +399,27 @@ def encode_proof(file: ProofFile) -> bytes:
     body = [
         [_uint(f) if isinstance(f, int) else f.encode() if isinstance(f, str) else f for f in fields],
         file.parent_header,
-        [[b.header, list(b.transactions), list(b.withdrawals), list(b.outputs)] for b in file.blocks],
-        b"".join(bytes([kind]) + address + slot.to_bytes(32, "big") for kind, address, slot in file.state_keys),
-        list(file.codes),
-        sorted(set(file.state_nodes)),
+        *_encode_batch(file, has_proofs=file.one_proof is None),
+    ]
+    if file.one_proof is not None:
+        body += [[_encode_batch(batch, has_proofs=False) for batch in file.joined], bytes(file.one_proof)]
+    encoded: bytes = rlp.encode(body)
+    return MAGIC + bytes([VERSION if file.one_proof is None else ONE_PROOF_VERSION]) + encoded
+
+
+def _encode_batch(batch: BatchRecord, *, has_proofs: bool) -> list[Any]:
+    return [
+        [[b.header, list(b.transactions), list(b.withdrawals), list(b.outputs)] for b in batch.blocks],
+        b"".join(bytes([kind]) + address + slot.to_bytes(32, "big") for kind, address, slot in batch.state_keys),
+        list(batch.codes),
+        sorted(set(batch.state_nodes)),
         [
             [
                 _uint(receipt.status),
                 _uint(receipt.gas_used),
                 [[log.address, b"".join(log.topics), log.data] for log in receipt.logs],
             ]
-            for receipt in file.receipts
+            for receipt in batch.receipts
         ],
         [
             [
@@ -381,15 +431,22 @@ def encode_proof(file: ProofFile) -> bytes:
                 segment.code_writes.to_bytes(),
                 segment.open_end.to_bytes() if segment.open_end else b"",
                 segment.links.to_bytes(),
-                bytes(segment.proof) if file.one_proof is None else np.array(segment.stated, dtype=_STATED).tobytes(),
+                bytes(segment.proof) if has_proofs else np.array(segment.stated, dtype=_STATED).tobytes(),
             ]
-            for segment in file.segments
+            for segment in batch.segments
         ],
     ]
-    if file.one_proof is not None:
-        body.append(bytes(file.one_proof))
-    encoded: bytes = rlp.encode(body)
-    return MAGIC + bytes([VERSION if file.one_proof is None else ONE_PROOF_VERSION]) + encoded
+
+
+@dataclass(slots=True)
+class _Room:
+    """What the batches of a file may still have, all together."""
+
+    leaves: int
+    code_bytes: int
+    writes: int
+    links: int
+    segments: int
 
 
 def _check_start(start: bytes) -> int:
@@ -470,12 +527,11 @@ def _blocks(reader: RlpReader) -> tuple[BlockRecord, ...]:
     return tuple(blocks)
 
 
-def _codes(reader: RlpReader) -> tuple[bytes, ...]:
+def _codes(reader: RlpReader, room: _Room) -> tuple[bytes, ...]:
     codes: list[bytes] = []
-    left = MAX_ALL_CODE_BYTES
     while not reader.at_end:
-        code = reader.string(f"code {len(codes)}", min(MAX_CODE_BYTES, left))
-        left -= len(code)
+        code = reader.string(f"code {len(codes)}", min(MAX_CODE_BYTES, room.code_bytes))
+        room.code_bytes -= len(code)
         codes.append(code)
     return tuple(codes)
 
@@ -514,25 +570,25 @@ def _state_nodes(reader: RlpReader) -> tuple[bytes, ...]:
     return tuple(nodes)
 
 
-def _segments(reader: RlpReader, version: int) -> tuple[SegmentRecord, ...]:
+def _segments(reader: RlpReader, room: _Room, version: int) -> tuple[SegmentRecord, ...]:
     segments: list[SegmentRecord] = []
-    left, links_left = MAX_WRITES, MAX_LINKS
     while not reader.at_end:
         what = f"segment {len(segments)}"
-        if len(segments) == MAX_SEGMENTS:
+        if not room.segments:
             raise Invalid(f"more than {MAX_SEGMENTS} segments")
+        room.segments -= 1
         segment = reader.list(what)
         first = segment.uint(f"{what}: first operation", 32)
         end = segment.uint(f"{what}: end operation", 32)
         height = segment.uint(f"{what}: log stacked height", 8)
         light = segment.uint(f"{what}: whether the circuit is the light one", 1)
-        writes = Writes.from_bytes(segment.string(f"{what}: writes", left * _WRITE.itemsize))
-        left -= len(writes)
-        code_writes = CodeWrites.from_bytes(segment.string(f"{what}: code writes", left * _CODE_WRITE.itemsize))
-        left -= len(code_writes)
+        writes = Writes.from_bytes(segment.string(f"{what}: writes", room.writes * _WRITE.itemsize))
+        room.writes -= len(writes)
+        code_writes = CodeWrites.from_bytes(segment.string(f"{what}: code writes", room.writes * _CODE_WRITE.itemsize))
+        room.writes -= len(code_writes)
         open_end = segment.string(f"{what}: open end", _OPEN_END_BYTES)
-        links = Links.from_bytes(segment.string(f"{what}: links", links_left * _LINK.itemsize))
-        links_left -= len(links)
+        links = Links.from_bytes(segment.string(f"{what}: links", room.links * _LINK.itemsize))
+        room.links -= len(links)
         proof: bytes | memoryview = b""
         stated: tuple[int, ...] = ()
         if version == VERSION:
@@ -582,19 +638,41 @@ def decode_proof(data: bytes) -> ProofFile:
     outer = RlpReader(data, offset=len(MAGIC) + 1)
     body = outer.list("proof file")
     outer.finish("proof file")
+    room = _Room(MAX_LEAVES, MAX_ALL_CODE_BYTES, MAX_WRITES, MAX_LINKS, MAX_SEGMENTS)
     statement = _statement(body.list("statement"))
     parent_header = body.string("parent header", MAX_PARENT_HEADER_BYTES)
-    blocks = _blocks(body.list("blocks"))
-    file = ProofFile(
-        statement=statement,
-        parent_header=parent_header,
-        blocks=blocks,
-        state_keys=StateKeys(body.string("leaf keys", MAX_LEAVES * _KEY_BYTES)),
-        codes=_codes(body.list("codes")),
-        state_nodes=_state_nodes(body.list("state nodes")),
-        receipts=_receipts(body.list("receipts")),
-        segments=_segments(body.list("segments"), version),
-        one_proof=None if version == VERSION else body.view("one proof", MAX_ONE_PROOF_BYTES),
-    )
+    first = _batch(body, room, version)
+    joined: list[BatchRecord] = []
+    one_proof = None
+    if version == ONE_PROOF_VERSION:
+        batches = body.list("joined batches")
+        while not batches.at_end:
+            what = f"batch {1 + len(joined)}"
+            if 1 + len(joined) == MAX_BATCHES:
+                raise Invalid(f"more than {MAX_BATCHES} batches")
+            batch = batches.list(what)
+            try:
+                joined.append(BatchRecord(**_batch(batch, room, version)))
+                batch.finish("the batch")
+            except Invalid as error:
+                raise Invalid(f"{what}: {error}") from error
+        one_proof = body.view("one proof", MAX_ONE_PROOF_BYTES)
     body.finish("proof file")
-    return file
+    return ProofFile(
+        statement=statement, parent_header=parent_header, one_proof=one_proof, joined=tuple(joined), **first
+    )
+
+
+def _batch(reader: RlpReader, room: _Room, version: int) -> dict[str, Any]:
+    """The fields of a `BatchRecord`."""
+    blocks = _blocks(reader.list("blocks"))
+    state_keys = StateKeys(reader.string("leaf keys", room.leaves * _KEY_BYTES))
+    room.leaves -= len(state_keys)
+    return {
+        "blocks": blocks,
+        "state_keys": state_keys,
+        "codes": _codes(reader.list("codes"), room),
+        "state_nodes": _state_nodes(reader.list("state nodes")),
+        "receipts": _receipts(reader.list("receipts")),
+        "segments": _segments(reader.list("segments"), room, version),
+    }

@@ -129,10 +129,8 @@ def check_whole(segments: Sequence[SegmentRecord]) -> None:
     """Check that no segment is a part of a run, as it must be where all have one proof, which says nothing of tables.
 
     Raises:
-        Invalid: naming the segment, or if there is none.
+        Invalid: naming the segment.
     """
-    if not segments:
-        raise Invalid("one proof of no segments")
     for number, segment in enumerate(segments):
         if segment.open_end is not None or len(segment.links):
             raise Invalid(f"segment {number} is a part of a run, and one proof is of whole segments only")

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from circuits.functions.poseidon2 import in_python
 from verifier import keys
 from verifier.block_size import check_size
-from verifier.container import BlockRecord, ProofFile, decode_proof, read_proof
+from verifier.container import BatchRecord, BlockRecord, ProofFile, ReceiptRecord, decode_proof, read_proof
 from verifier.engines import ENGINES, native_is_installed
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.forks import Fork, Schedule, forks_of_blocks
@@ -84,8 +85,8 @@ CHECKS: Final = (
     Check("receipts", "the headers commit to these receipts, with their gas, logs and blooms"),
     Check("requests", "the headers commit to the deposits of the receipts and to what system calls return"),
     Check("statement", "every field of the statement is the one the blocks give, and the one that is expected"),
-    Check("witness", "the nodes of the pre-state are those of tries under the parent's state root"),
-    Check("segments", "the segments cover all operations in order, each those of one circuit"),
+    Check("witness", "the nodes of each pre-state are those of tries under the parent's state root"),
+    Check("segments", "the segments cover all operations of each batch in order, each those of one circuit"),
     Check("proofs", "each segment's proof, or the one of all, verifies with the pinned key of its circuit and size"),
     Check("leaves", "the leaves are sorted, each once; codes and block hashes are theirs"),
     Check("pre-state", "the values of accounts and slots before the batch are those under the parent's state root"),
@@ -118,6 +119,7 @@ class VerificationReport:
 
     Attributes:
         statement: what has been proved.
+        batches: that follow each other and have one proof together; 1 where each segment has its own.
         blocks, transactions, segments: how many.
         unprotected: how many transactions are signed for no chain (before EIP-155). Where all are, the batch is as
             valid under any other chain id that no contract has asked for.
@@ -127,6 +129,7 @@ class VerificationReport:
     """
 
     statement: BatchStatement
+    batches: int
     blocks: int
     transactions: int
     segments: int
@@ -145,6 +148,7 @@ class VerificationReport:
         return {
             "statement": self.statement.to_dict(),
             "digest": f"0x{self.statement.digest.hex()}",
+            "batches": self.batches,
             "blocks": self.blocks,
             "transactions": self.transactions,
             "segments": self.segments,
@@ -154,6 +158,23 @@ class VerificationReport:
             "seconds": self.seconds,
             "checks": [asdict(check) for check in self.checks],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A proof file that is accepted, taken apart.
+
+    Attributes:
+        report: what has been proved.
+        file: its contents.
+        circuits: the key set of each segment.
+        stated: the public values of each segment.
+    """
+
+    report: VerificationReport
+    file: ProofFile
+    circuits: list[str]
+    stated: list[list[int]]
 
 
 def _not_reported(name: str, done: int, total: int) -> None:
@@ -221,6 +242,16 @@ def verify(
         Rejected: the proof is refused, with the check and the reason.
         UnusableInput: not a proof file of this version, or another engine asked for.
     """
+    return accept(proof, engine, progress, expected).report
+
+
+def accept(
+    proof: bytes,
+    engine: str = "native",
+    progress: Progress | None = None,
+    expected: Mapping[str, int | bytes | str] | None = None,
+) -> Accepted:
+    """The same as `verify`, for who goes on with the file."""
     if engine not in ENGINES:
         raise UnusableInput(f"there is no engine {engine!r}, only {', '.join(ENGINES)}")
     if engine == "native" and not native_is_installed():
@@ -246,7 +277,8 @@ def check_contents(proof: bytes, rows: Sequence[Mapping[str, int]]) -> list[Stat
     plan = _plan(proof, "native", run, {})
     proved = [ProvedSegment(own, None, math.inf) for own in rows]
     run("proofs", check_runs, plan.file.segments, proved)
-    return _contents(plan, proved, run)
+    (stated,) = _contents(plan, proved, run)
+    return stated
 
 
 def circuits_of_segments(proof: bytes) -> list[str]:
@@ -261,63 +293,139 @@ def circuits_of_segments(proof: bytes) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Blocks:
+    """A batch's own part of what all batches of a file have been checked for together.
+
+    Attributes:
+        record: as the file has it.
+        headers: of its blocks, behind that of the parent of the first.
+        forks: of its blocks.
+        contents: of its blocks.
+    """
+
+    record: BatchRecord
+    headers: list[Header]
+    forks: list[Fork]
+    contents: list[BlockContents]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What the checks before that of the proofs have found of a batch.
+
+    Attributes:
+        blocks: its own.
+        trie: the state before it.
+        written: system contracts whose calls are writes.
+        operations, circuits: its operations, and the key set of each of its segments.
+    """
+
+    blocks: _Blocks
+    trie: StateTrie
+    written: frozenset[bytes]
+    operations: Operations
+    circuits: list[str]
+
+    @property
+    def record(self) -> BatchRecord:
+        return self.blocks.record
+
+    @property
+    def hashes(self) -> dict[int, bytes]:
+        """Of the blocks and the parent of the first, by number."""
+        return {header.number: header.hash for header in self.blocks.headers}
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """What the checks before that of the proofs have found."""
 
     file: ProofFile
-    headers: list[Header]
-    forks: list[Fork]
     transactions: list[list[Transaction]]
-    trie: StateTrie
-    written: frozenset[bytes]
-    hashes: dict[int, bytes]
-    operations: Operations
-    circuits: list[str]
+    batches: list[_Batch]
+
+    @property
+    def circuits(self) -> list[str]:
+        """The key set of each segment."""
+        return [circuit for batch in self.batches for circuit in batch.circuits]
 
 
 _Proved = Sequence[ProvedSegment] | ProvedBatch
-"""What is known of each segment, or of all together from their one proof."""
+"""What is known of each segment of a batch, or of all of a file together from their one proof."""
 
 
 def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> _Plan:
     file = run("format", decode_proof, proof)
-    parent, headers, forks = run("headers", _headers, file)
-    transactions = run("transactions", _transactions, file, headers, forks, run.step)
-    withdrawals = run("withdrawals", _withdrawals, file, headers)
-    receipts = run("receipts", _receipts, file, headers, transactions)
-    run("requests", _requests, file, headers, forks)
-    run("statement", _statement, file, parent, headers, receipts, expected)
-    trie, written = run("witness", _witness, file, parent, forks)
-    outputs = [block.outputs for block in file.blocks]
+    blocks, receipts = file.all_blocks, file.all_receipts
+    parent, headers, forks = run("headers", _headers, file, blocks)
+    chain_id = file.statement.chain_id
+    transactions = run("transactions", _transactions, blocks, receipts, headers, forks, chain_id, run.step)
+    withdrawals = run("withdrawals", _withdrawals, blocks, headers)
+    encoded = run("receipts", _receipts, receipts, headers, transactions)
+    run("requests", _requests, blocks, receipts, headers, forks)
+    run("statement", _statement, file.statement, blocks, parent, headers, encoded, expected)
+    outputs = [block.outputs for block in blocks]
     parts = zip(headers, transactions, withdrawals, outputs, forks, strict=True)
     contents = [BlockContents(*block) for block in parts]
-    operations, circuits = run("segments", _segments, file, contents, written)
-    hashes = {header.number: header.hash for header in (parent, *headers)}
-    return _Plan(file, headers, forks, transactions, trie, written, hashes, operations, circuits)
+    of_batches = _blocks_of_batches(file.batches, [parent, *headers], forks, contents)
+    witnesses = run("witness", _of_each, _witness, of_batches)
+    divided = run("segments", _segments, file, of_batches, witnesses)
+    found = zip(of_batches, witnesses, divided, strict=True)
+    return _Plan(file, transactions, [_Batch(own, *witness, *division) for own, witness, division in found])
 
 
-def _contents(plan: _Plan, proved: _Proved, run: _Run) -> list[Stated]:
-    """Make the checks behind that of the proofs; returns what each segment must state."""
-    file, operations = plan.file, plan.operations
-    run("leaves", _leaves, plan, proved)
-    state = run("pre-state", BatchState, plan.trie, file.state_keys, file.codes, plan.hashes)
-    run("writes", _writes, plan, state, proved)
-    tree = run("codes", _codes, file, state, operations, proved)
-    run("state roots", _state_roots, file, plan.headers, operations, state)
-    return run("commitments", _commitments, file, operations, tree, proved)
+def _contents(plan: _Plan, proved: _Proved, run: _Run) -> list[list[Stated]]:
+    """Make the checks behind that of the proofs; returns what each segment of each batch must state."""
+    batches = plan.batches
+    # One proof says nothing of a batch without segments.
+    of_batches: list[_Proved] = [proved if batch.record.segments else [] for batch in batches]
+    run("leaves", _of_each, _leaves, batches, of_batches)
+    states = run("pre-state", _of_each, _pre_state, batches)
+    run("writes", _of_each, _writes, batches, states, of_batches)
+    trees = run("codes", _of_each, _codes, batches, states, of_batches)
+    run("state roots", _of_each, _state_roots, batches, states)
+    return run("commitments", _of_each, _commitments, batches, trees, of_batches)
 
 
-def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> VerificationReport:
+def _of_each(check: Callable[..., T], batches: Sequence[Any], *found: Sequence[Any]) -> list[T]:
+    """Make a check of each batch, given what others have found of it.
+
+    What is wrong names the batch, if there are several.
+    """
+    results = []
+    for number, own in enumerate(zip(batches, *found, strict=True)):
+        try:
+            results.append(check(*own))
+        except Invalid as error:
+            if len(batches) == 1:
+                raise
+            raise Invalid(f"batch {number}: {error}") from error
+    return results
+
+
+def _blocks_of_batches(
+    batches: Sequence[BatchRecord], headers: list[Header], forks: list[Fork], contents: list[BlockContents]
+) -> list[_Blocks]:
+    """What is known of the blocks of all batches, for each of them; `headers` begin with the parent of the first."""
+    ends = list(accumulate((len(batch.blocks) for batch in batches), initial=0))
+    return [
+        _Blocks(batch, headers[start : end + 1], forks[start:end], contents[start:end])
+        for batch, (start, end) in zip(batches, pairwise(ends), strict=True)
+    ]
+
+
+def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> Accepted:
     plan = _plan(proof, engine, run, expected)
     file = plan.file
     proved = run("proofs", _proofs, file, plan.circuits, engine, run.step)
-    _contents(plan, proved, run)
+    stated = [own.values for of_batch in _contents(plan, proved, run) for own in of_batch]
     assert len(run.results) == len(CHECKS), "a check was left out"
-    return VerificationReport(
+    report = VerificationReport(
         statement=file.statement,
-        blocks=len(file.blocks),
-        transactions=len(file.receipts),
-        segments=len(file.segments),
+        batches=len(file.batches),
+        blocks=len(file.all_blocks),
+        transactions=len(file.all_receipts),
+        segments=len(file.all_segments),
         unprotected=sum(not transaction.protected for block in plan.transactions for transaction in block),
         security_bits=(
             proved.security_bits
@@ -327,6 +435,7 @@ def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | b
         proof_bytes=len(proof),
         checks=tuple(run.results),
     )
+    return Accepted(report, file, plan.circuits, stated)
 
 
 def verify_file(
@@ -341,9 +450,9 @@ def verify_file(
     return verify(read_proof(path), engine, progress, expected)
 
 
-def _headers(file: ProofFile) -> tuple[Header, list[Header], list[Fork]]:
+def _headers(file: ProofFile, blocks: Sequence[BlockRecord]) -> tuple[Header, list[Header], list[Fork]]:
     parent = decode_header(file.parent_header, MAX_PARENT_EXTRA_DATA_BYTES)
-    headers = [decode_header(block.header) for block in file.blocks]
+    headers = [decode_header(block.header) for block in blocks]
     forks = forks_of_blocks(file.statement.fork, [header.timestamp for header in headers])
     for (before, header), fork in zip(pairwise([parent, *headers]), forks, strict=True):
         check_header(header, before, fork)
@@ -351,25 +460,30 @@ def _headers(file: ProofFile) -> tuple[Header, list[Header], list[Fork]]:
 
 
 def _transactions(
-    file: ProofFile, headers: list[Header], forks: list[Fork], step: Callable[[int, int], None]
+    blocks: Sequence[BlockRecord],
+    receipts: Sequence[ReceiptRecord],
+    headers: list[Header],
+    forks: list[Fork],
+    chain_id: int,
+    step: Callable[[int, int], None],
 ) -> list[list[Transaction]]:
-    total = sum(len(block.transactions) for block in file.blocks)
-    if total != len(file.receipts):
-        raise Invalid(f"{len(file.receipts)} receipts for {total} transactions")
-    blocks = []
+    total = sum(len(block.transactions) for block in blocks)
+    if total != len(receipts):
+        raise Invalid(f"{len(receipts)} receipts for {total} transactions")
+    decoded = []
     done = start = 0
-    for block, header, fork in zip(file.blocks, headers, forks, strict=True):
+    for block, header, fork in zip(blocks, headers, forks, strict=True):
         check_size(header.number, block, fork)
         # Building the trie takes longer than finding out that something is no transaction.
-        transactions = _decode_block(block, header, file.statement.chain_id, fork)
+        transactions = _decode_block(block, header, chain_id, fork)
         if ordered_root(block.transactions) != header.transactions_root:
             raise Invalid(f"block {header.number}: transactions root is not that of its transactions")
         done += len(transactions)
-        check_inclusion(header, transactions, [receipt.gas_used for receipt in file.receipts[start:done]], fork)
+        check_inclusion(header, transactions, [receipt.gas_used for receipt in receipts[start:done]], fork)
         start = done
         step(done, total)
-        blocks.append(transactions)
-    return blocks
+        decoded.append(transactions)
+    return decoded
 
 
 def _decode_block(block: BlockRecord, header: Header, chain_id: int, fork: Fork) -> list[Transaction]:
@@ -382,99 +496,124 @@ def _decode_block(block: BlockRecord, header: Header, chain_id: int, fork: Fork)
     return transactions
 
 
-def _withdrawals(file: ProofFile, headers: list[Header]) -> list[list[Withdrawal]]:
-    return [check_withdrawals(header, block.withdrawals) for block, header in zip(file.blocks, headers, strict=True)]
+def _withdrawals(blocks: Sequence[BlockRecord], headers: list[Header]) -> list[list[Withdrawal]]:
+    return [check_withdrawals(header, block.withdrawals) for block, header in zip(blocks, headers, strict=True)]
 
 
-def _receipts(file: ProofFile, headers: list[Header], transactions: list[list[Transaction]]) -> list[list[bytes]]:
+def _receipts(
+    receipts: Sequence[ReceiptRecord], headers: list[Header], transactions: list[list[Transaction]]
+) -> list[list[bytes]]:
     blocks = []
     start = 0
     for header, block in zip(headers, transactions, strict=True):
         end = start + len(block)
-        blocks.append(check_receipts(header, [t.type for t in block], file.receipts[start:end]))
+        blocks.append(check_receipts(header, [t.type for t in block], receipts[start:end]))
         start = end
     return blocks
 
 
-def _requests(file: ProofFile, headers: list[Header], forks: list[Fork]) -> None:
+def _requests(
+    blocks: Sequence[BlockRecord], receipts: Sequence[ReceiptRecord], headers: list[Header], forks: list[Fork]
+) -> None:
     start = 0
-    for block, header, fork in zip(file.blocks, headers, forks, strict=True):
+    for block, header, fork in zip(blocks, headers, forks, strict=True):
         end = start + len(block.transactions)
-        check_requests(header, fork, file.receipts[start:end], block.outputs)
+        check_requests(header, fork, receipts[start:end], block.outputs)
         start = end
 
 
-def _witness(file: ProofFile, parent: Header, forks: list[Fork]) -> tuple[StateTrie, frozenset[bytes]]:
+def _witness(blocks: _Blocks) -> tuple[StateTrie, frozenset[bytes]]:
     """The tries, and the system contracts whose calls are writes."""
-    trie = StateTrie(parent.state_root, file.state_nodes)
-    return trie, written_contracts(trie, forks)
+    parent, *_ = blocks.headers
+    trie = StateTrie(parent.state_root, blocks.record.state_nodes)
+    return trie, written_contracts(trie, blocks.forks)
 
 
 def _segments(
-    file: ProofFile, contents: list[BlockContents], written: frozenset[bytes]
-) -> tuple[Operations, list[str]]:
-    """The operations, and the circuit of each segment."""
-    operations = operations_of(contents, file.statement.chain_id, written)
-    check_plan(file.segments, len(operations))
-    circuits = circuits_of(file.segments, operations, [block.fork for block in contents])
-    if len(operations) and not file.state_keys:
-        raise Invalid("operations without any account")
+    file: ProofFile, batches: list[_Blocks], witnesses: list[tuple[StateTrie, frozenset[bytes]]]
+) -> list[tuple[Operations, list[str]]]:
+    """The operations of each batch, and the circuit of each of its segments."""
+    divided = _of_each(partial(_divided, file.statement.chain_id), batches, witnesses)
+    segments = file.all_segments
+    circuits = [circuit for _, own in divided for circuit in own]
     if file.one_proof is not None:
-        check_whole(file.segments)
-        leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
-        return operations, circuits
-    for segment, circuit in zip(file.segments, circuits, strict=True):
+        if not segments:
+            raise Invalid("one proof of no segments")
+        _of_each(lambda batch: check_whole(batch.segments), file.batches)
+        leaves_of(circuits, [segment.log_stacked_height for segment in segments])
+        return divided
+    for segment, circuit in zip(segments, circuits, strict=True):
         # That there is one: decoded is the key of a proof whose turn it is, or a file could ask for all there are.
         keys.entry(circuit, segment.log_stacked_height)
+    return divided
+
+
+def _divided(
+    chain_id: int, blocks: _Blocks, witness: tuple[StateTrie, frozenset[bytes]]
+) -> tuple[Operations, list[str]]:
+    record, (_, written) = blocks.record, witness
+    operations = operations_of(blocks.contents, chain_id, written)
+    check_plan(record.segments, len(operations))
+    circuits = circuits_of(record.segments, operations, blocks.forks)
+    if len(operations) and not record.state_keys:
+        raise Invalid("operations without any account")
     return operations, circuits
 
 
 def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[int, int], None]) -> _Proved:
+    segments = file.all_segments
     if file.one_proof is not None:
-        leaves = leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
-        batch = verify_tree(bytes(file.one_proof), leaves, engine)
-        check_chain(batch, [segment.stated for segment in file.segments])
-        return batch
+        leaves = leaves_of(circuits, [segment.log_stacked_height for segment in segments])
+        proved_batch = verify_tree(bytes(file.one_proof), leaves, engine)
+        check_chain(proved_batch, [segment.stated for segment in segments])
+        return proved_batch
     proved = []
-    for number, (segment, circuit) in enumerate(zip(file.segments, circuits, strict=True)):
+    for number, (segment, circuit) in enumerate(zip(segments, circuits, strict=True)):
         try:
             proved.append(verify_segment(segment, keys.load(circuit, segment.log_stacked_height, engine)))
         except Invalid as error:
             raise Invalid(f"segment {number}: {error}") from error
-        step(number + 1, len(file.segments))
-    check_runs(file.segments, proved)
+        step(number + 1, len(segments))
+    check_runs(segments, proved)
     return proved
 
 
-def _leaves(plan: _Plan, proved: _Proved) -> None:
-    file = plan.file
+def _leaves(batch: _Batch, proved: _Proved) -> None:
+    record = batch.record
     if isinstance(proved, ProvedBatch):
-        check_depth(file.state_keys, [segment.stated for segment in file.segments])
+        check_depth(record.state_keys, [segment.stated for segment in record.segments])
     else:
-        called = {address for fork in plan.forks for address in system_contracts(fork)}
-        check_leaf_room(file.state_keys, proved, len(called))
-    check_keys(file.state_keys, file.codes, plan.hashes)
+        called = {address for fork in batch.blocks.forks for address in system_contracts(fork)}
+        check_leaf_room(record.state_keys, proved, len(called))
+    check_keys(record.state_keys, record.codes, batch.hashes)
 
 
-def _writes(plan: _Plan, state: BatchState, proved: _Proved) -> None:
-    segments = plan.file.segments
+def _pre_state(batch: _Batch) -> BatchState:
+    return BatchState(batch.trie, batch.record.state_keys, batch.record.codes, batch.hashes)
+
+
+def _writes(batch: _Batch, state: BatchState, proved: _Proved) -> None:
+    segments = batch.record.segments
     if isinstance(proved, ProvedBatch):
         check_stated_writes(segments)
     else:
         check_write_room(segments, proved)
-    check_writes(segments, plan.operations, state)
-    check_system_codes(segments, plan.operations, state, plan.forks, plan.written, plan.file.codes)
+    check_writes(segments, batch.operations, state)
+    check_system_codes(segments, batch.operations, state, batch.blocks.forks, batch.written, batch.record.codes)
 
 
-def _codes(file: ProofFile, state: BatchState, operations: Operations, proved: _Proved) -> AccessTree | None:
+def _codes(batch: _Batch, state: BatchState, proved: _Proved) -> AccessTree | None:
     """The access tree before the operations, where there are any: all that is hashed in it has been counted."""
-    check_code_use(file.codes, state, file.segments, None if isinstance(proved, ProvedBatch) else proved)
-    return AccessTree(state) if len(operations) else None
+    record = batch.record
+    check_code_use(record.codes, state, record.segments, None if isinstance(proved, ProvedBatch) else proved)
+    return AccessTree(state) if len(batch.operations) else None
 
 
-def _state_roots(file: ProofFile, headers: list[Header], operations: Operations, state: BatchState) -> None:
-    writes, codes = ordered_writes(file.segments), ordered_code_writes(file.segments)
-    ends, code_ends = (_ends_of_blocks(w.scope, operations, len(headers)) for w in (writes, codes))
+def _state_roots(batch: _Batch, state: BatchState) -> None:
+    _, *headers = batch.blocks.headers
+    segments = batch.record.segments
+    writes, codes = ordered_writes(segments), ordered_code_writes(segments)
+    ends, code_ends = (_ends_of_blocks(w.scope, batch.operations, len(headers)) for w in (writes, codes))
     start = code_start = 0
     for header, end, code_end in zip(headers, ends, code_ends, strict=True):
         own, own_codes = slice(start, end), slice(code_start, code_end)
@@ -493,7 +632,8 @@ def _ends_of_blocks(scopes: NDArray[np.uint32], operations: Operations, blocks: 
 
 
 def _statement(
-    file: ProofFile,
+    stated: BatchStatement,
+    blocks: Sequence[BlockRecord],
     parent: Header,
     headers: list[Header],
     receipts: list[list[bytes]],
@@ -503,39 +643,40 @@ def _statement(
     last = headers[-1] if headers else parent
     computed = BatchStatement(
         # The check of the transactions has used this chain id, that of the headers this fork.
-        chain_id=file.statement.chain_id,
-        fork=file.statement.fork,
+        chain_id=stated.chain_id,
+        fork=stated.fork,
         pre_state_root=parent.state_root,
         post_state_root=last.state_root,
         first_block_number=first.number,
         first_block_hash=first.hash,
         last_block_number=last.number,
         last_block_hash=last.hash,
-        transactions_commitment=lists_commitment([block.transactions for block in file.blocks]),
+        transactions_commitment=lists_commitment([block.transactions for block in blocks]),
         receipts_commitment=lists_commitment(receipts),
         gas_used=sum(header.gas_used for header in headers),
     )
     for name in BatchStatement.__slots__:
-        if getattr(file.statement, name) != getattr(computed, name):
+        if getattr(stated, name) != getattr(computed, name):
             raise Invalid(f"{name.replace('_', ' ')} is not the one of the blocks")
     for name, value in expected.items():
-        stated = getattr(computed, name)
+        own = getattr(computed, name)
         if name == "fork":
             value = Schedule.parse(str(value)).of_blocks([header.timestamp for header in headers])
-        if stated != value:
-            stated_, value_ = (f"0x{x.hex()}" if isinstance(x, bytes) else x for x in (stated, value))
-            raise Invalid(f"{name.replace('_', ' ')} is {stated_}, expected is {value_}")
+        if own != value:
+            own_, value_ = (f"0x{x.hex()}" if isinstance(x, bytes) else x for x in (own, value))
+            raise Invalid(f"{name.replace('_', ' ')} is {own_}, expected is {value_}")
 
 
-def _commitments(file: ProofFile, operations: Operations, tree: AccessTree | None, proved: _Proved) -> list[Stated]:
+def _commitments(batch: _Batch, tree: AccessTree | None, proved: _Proved) -> list[Stated]:
     if tree is None:
         return []
-    receipts = receipts_chain(file.receipts, operations)
-    expected = expected_public_values(file.segments, operations.chain, receipts, tree)
+    record = batch.record
+    receipts = receipts_chain(record.receipts, batch.operations)
+    expected = expected_public_values(record.segments, batch.operations.chain, receipts, tree)
     if not isinstance(proved, ProvedBatch):
         check_stated(proved, expected)
         return expected
-    for number, (segment, wanted) in enumerate(zip(file.segments, expected, strict=True)):
+    for number, (segment, wanted) in enumerate(zip(record.segments, expected, strict=True)):
         if list(segment.stated) != wanted.values:
             raise Invalid(f"segment {number}: the proof is one of other public values")
     return expected

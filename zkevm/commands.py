@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,7 @@ def prove_batch(
     budget: Budget,
     store: Path | None,
     keep: bool,
+    one_proof: bool,
     output: Output,
 ) -> None:
     """Prove a batch and report.
@@ -152,7 +154,8 @@ def prove_batch(
         output.note(f"{what}: {'reused from the store' if segment.reused else 'proved'}")
 
     check_folder(out)
-    with output.progress("Executing", "Proving") as (executed, proved):
+    phases = ["Executing", "Proving", *(["Aggregating"] if one_proof else [])]
+    with output.progress(*phases) as bars:
         proof = api.prove(
             api.read_batch(*files),
             out,
@@ -160,8 +163,10 @@ def prove_batch(
             budget=budget,
             store=store,
             keep=keep,
-            progress=_progress(execute=executed, prove=proved),
+            one_proof=one_proof,
+            progress=_progress(**dict(zip(("execute", "prove", "aggregate"), bars, strict=False))),
             on_segment=note,
+            on_node=partial(_note_node, output),
         )
     segments = [
         SegmentProved(
@@ -190,6 +195,7 @@ def prove_batch(
         ("proven security", "" if proof.security_bits is None else f"{proof.security_bits:.1f} bits"),
         ("left to the verifier", ", ".join(left)),
         ("proof", str(out)),
+        *([("one proof bytes", proof.sizes["one proof"])] if proof.nodes else []),
         ("proof bytes", len(proof.content)),
         ("statement digest", proof.statement.digest),
         *((f"seconds to {phase}", seconds) for phase, seconds in proof.seconds.items()),
@@ -207,6 +213,7 @@ def prove_batch(
             statement=Statement.of(proof.statement),
             statement_digest=hexadecimal(proof.statement.digest),
             segments=segments,
+            tree=[NodeOfTree(**asdict(node)) for node in proof.nodes],
             seconds=dict(proof.seconds),
         )
     )
@@ -236,22 +243,27 @@ def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: i
     return not report.failed
 
 
-def aggregate_proof(file: Path, out: Path, threads: int | None, store: Path | None, keep: bool, output: Output) -> None:
-    """Make one proof of all segments of a proof file, and report.
+def aggregate_proofs(
+    files: Sequence[Path], out: Path, workers: Workers, store: Path | None, keep: bool, output: Output
+) -> None:
+    """Make one proof of all segments of proof files, and report.
 
     Raises:
         ProverError, UnusableInput, OSError.
     """
 
-    def note(node: "NodeEvent") -> None:
-        how = "reused from the store" if node.reused else f"proved in {node.seconds:.1f} s"
-        output.note(f"{node.layer} {node.number}: {node.children} below it, {node.proof_bytes:,} bytes, {how}")
-
     with output.progress("Aggregating") as (advance,):
         made = api.aggregate(
-            file, out, threads=threads, store=store, keep=keep, progress=_progress(aggregate=advance), on_node=note
+            files,
+            out,
+            workers=workers,
+            store=store,
+            keep=keep,
+            progress=_progress(aggregate=advance),
+            on_node=partial(_note_node, output),
         )
     report = AggregateReport(
+        batches=made.proof.batches,
         segments=len(made.proof.segments),
         nodes=len(made.nodes),
         reused=sum(node.reused for node in made.nodes),
@@ -266,6 +278,11 @@ def aggregate_proof(file: Path, out: Path, threads: int | None, store: Path | No
     del facts["tree"]
     output.facts("Aggregated", readable(facts))
     output.result(report)
+
+
+def _note_node(output: Output, node: "NodeEvent") -> None:
+    how = "reused from the store" if node.reused else f"proved in {node.seconds:.1f} s"
+    output.note(f"{node.layer} {node.number}: {node.children} below it, {node.proof_bytes:,} bytes, {how}")
 
 
 def inspect_batch(files: Sequence[Path], plot: Path | None, output: Output) -> None:

@@ -114,8 +114,10 @@ def prove(
     budget: Budget | None = None,
     store: str | Path | None = None,
     keep: bool = False,
+    one_proof: bool = False,
     progress: Progress | None = None,
     on_segment: Callable[[ProvedSegment], None] | None = None,
+    on_node: Callable[[NodeEvent], None] | None = None,
 ) -> ProvedBatch:
     """Execute and prove a batch: `Execution.prove` of what `execute` gives, with the errors of both.
 
@@ -125,48 +127,57 @@ def prove(
         check_folder(Path(out))
     execution = execute(batch, progress=progress)
     return execution.prove(
-        out, workers=workers, budget=budget, store=store, keep=keep, progress=progress, on_segment=on_segment
+        out,
+        workers=workers,
+        budget=budget,
+        store=store,
+        keep=keep,
+        one_proof=one_proof,
+        progress=progress,
+        on_segment=on_segment,
+        on_node=on_node,
     )
 
 
 def aggregate(
-    proof: Proof | str | Path | bytes,
+    proofs: Proof | str | Path | bytes | Sequence[Proof | str | Path | bytes],
     out: str | Path,
     *,
-    threads: int | None = None,
+    workers: Workers | None = None,
     store: str | Path | None = None,
     keep: bool = False,
     progress: Progress | None = None,
     on_node: Callable[[NodeEvent], None] | None = None,
 ) -> AggregatedProof:
-    """Make one proof of all segments of a proof, and write the file that has it.
+    """Make one proof of all segments of a proof, or of several whose batches follow each other, and write its file.
 
     A run that was killed goes on from its finished nodes when it is started again.
 
     Args:
-        proof: with a proof of each segment. It is verified first.
+        proofs: with a proof of each segment; each is verified first. The statement of several is that of all their
+            blocks.
         out: the file to write; replaced in one step when it is complete.
-        threads: of the prover; None: one for each core.
+        workers: where nodes of the tree are proved, and how many at once, each of which takes some GiB of memory; None:
+            one in this process, with all cores.
         store: folder of finished nodes; None: beside the file, with `.nodes` behind its name.
         keep: leave the nodes in the store.
         progress: called with `aggregate` after every node.
         on_node: called with every node when it is finished.
 
     Raises:
-        UnusableInput: it is no proof file of this version.
-        ProverError: it is refused, or has segments of which there is no one proof.
+        UnusableInput: one is no proof file of this version.
+        ProverError: one is refused, has segments of which there is no one proof, or does not follow the one before it.
         OSError: the file or the store cannot be written to.
     """
     # Loads the engine.
     from prover.aggregate import aggregate as make
 
-    if not isinstance(proof, Proof):
-        proof = read_proof(proof)
+    given = [proofs] if isinstance(proofs, Proof | str | Path | bytes) else proofs
     path = Path(out)
     report = make(
-        proof.content,
+        [(proof if isinstance(proof, Proof) else read_proof(proof)).content for proof in given],
         path,
-        threads=threads,
+        workers=workers,
         store=None if store is None else Path(store),
         keep=keep,
         progress=_of_phase("aggregate", progress),
@@ -177,7 +188,7 @@ def aggregate(
 
 @dataclass(frozen=True)
 class AggregatedProof:
-    """One proof of all segments of a batch, made and written.
+    """One proof of all segments of a batch, or of several, made and written.
 
     Attributes:
         proof: the file.
@@ -369,14 +380,17 @@ class ProvedBatch(Proof):
     Attributes:
         path: where it was written, if anywhere.
         proved: its segments, in order.
+        nodes: of the tree, in the order in which they were finished, where they have one proof.
         steps: instructions that are proved.
-        security_bits: the least proven security of a segment proof, bits; None for a batch without operations.
+        security_bits: the least proven security of a segment proof, or of the layers of their tree, bits; None for a
+            batch without operations.
         checks: that the proof has passed, in order.
-        seconds: by phase: execute, plan, prove, verify, write.
+        seconds: by phase: execute, plan, prove, verify, aggregate where there is one proof, write.
     """
 
     path: Path | None
     proved: tuple[ProvedSegment, ...]
+    nodes: tuple[NodeEvent, ...]
     steps: int
     security_bits: float | None
     checks: tuple[CheckResult, ...]
@@ -527,8 +541,10 @@ class Execution:
         budget: Budget | None = None,
         store: str | Path | None = None,
         keep: bool = False,
+        one_proof: bool = False,
         progress: Progress | None = None,
         on_segment: Callable[[ProvedSegment], None] | None = None,
+        on_node: Callable[[NodeEvent], None] | None = None,
     ) -> ProvedBatch:
         """Prove it, and verify the proof.
 
@@ -540,10 +556,13 @@ class Execution:
                 kept.
             workers: where and with how many workers; this machine with one for each core by default.
             budget: what one segment may take.
-            store: folder of finished segments; the output's name with `.segments` by default.
-            keep: leave the segments there when the proof is complete.
-            progress: called with `prove` after every segment, then with the names of the verifier's checks.
+            store: folder of finished segments, and nodes; the output's name with `.segments` by default.
+            keep: leave them there when the proof is complete.
+            one_proof: make one proof of all segments, of the same size whatever it proves, which takes minutes.
+            progress: called with `prove` after every segment, then with the names of the verifier's checks, and with
+                `aggregate` after every node of the tree.
             on_segment: called with each segment when it is finished.
+            on_node: called with each node when it is finished.
 
         Raises:
             UnsupportedFeature: the batch holds something that cannot be proved; says what, and where.
@@ -556,7 +575,11 @@ class Execution:
                 on_segment(ProvedSegment.of(event.job.plan, event.proof, event.reused))
 
         callbacks = Callbacks(
-            proved=_of_phase("prove", progress), segment=finished, verified=progress or (lambda *_: None)
+            proved=_of_phase("prove", progress),
+            aggregated=_of_phase("aggregate", progress),
+            segment=finished,
+            node=on_node or (lambda node: None),
+            verified=progress or (lambda *_: None),
         )
         with _written_to(out) as file:
             report = prove_executed(
@@ -566,6 +589,7 @@ class Execution:
                 budget=budget,
                 store=None if store is None else Path(store),
                 keep=keep,
+                one_proof=one_proof,
                 progress=callbacks,
             )
             content = file.read_bytes()
@@ -577,6 +601,7 @@ class Execution:
                 ProvedSegment.of(plan, proof, plan.index in report.reused)
                 for plan, proof in zip(report.plans, report.proofs, strict=True)
             ),
+            nodes=tuple(report.nodes),
             steps=report.steps,
             security_bits=report.security_bits,
             checks=tuple(report.checks),

@@ -68,6 +68,20 @@ SegmentSteps = Annotated[
     ),
 ]
 
+StackedHeight = Annotated[
+    int | None,
+    typer.Option(
+        "--stacked-height",
+        metavar="LOG2",
+        help="Give all segments the same stacked height, at least this: segments of one height have one proof.",
+        show_default="what suits each segment",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", metavar="ADDRESS", help="Prove on this Ray cluster instead of this machine."),
+]
+
 Plot = Annotated[
     Path | None,
     typer.Option(
@@ -237,17 +251,19 @@ def prove(
         int | None,
         typer.Option("--workers", min=1, help="Segments proved at the same time.", show_default="one per core"),
     ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option("--ray-address", metavar="ADDRESS", help="Prove on this Ray cluster instead of this machine."),
-    ] = None,
+    ray_address: RayAddress = None,
     segment_memory: SegmentMemory = None,
     segment_operations: SegmentOperations = None,
     segment_steps: SegmentSteps = None,
+    stacked_height: StackedHeight = None,
+    one_proof: Annotated[
+        bool,
+        typer.Option("--one-proof", help="Make one proof of all segments, which takes minutes; as `zkevm aggregate`."),
+    ] = False,
     store: Annotated[
         Path | None,
         typer.Option(
-            "--store", metavar="DIR", help="Folder of finished segment proofs.", show_default="PROOF.segments"
+            "--store", metavar="DIR", help="Folder of finished proofs of segments.", show_default="PROOF.segments"
         ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the segment proofs when the proof is written.")] = False,
@@ -259,21 +275,30 @@ def prove(
         from prover.workers import Workers
         from zkevm.commands import prove_batch
 
-        budget = _budget(segment_memory, segment_operations, segment_steps)
-        prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, output)
+        budget = _budget(segment_memory, segment_operations, segment_steps, stacked_height)
+        prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, one_proof, output)
 
 
 @app.command()
 def aggregate(
-    proof: Annotated[
-        Path,
-        typer.Argument(metavar="PROOF", help="A proof file with a proof of each segment.", show_default=False),
+    proofs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PROOF...",
+            help="Proof files with a proof of each segment, of batches that follow each other.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="PROOF", help="The proof file to write.", show_default=False)],
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Nodes proved at the same time, some GiB each.", show_default="1"),
+    ] = None,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, max=1024, help="Threads of the prover.", show_default="one per core"),
+        typer.Option("--threads", min=1, max=1024, help="Threads of a worker.", show_default="the cores, divided"),
     ] = None,
+    ray_address: RayAddress = None,
     store: Annotated[
         Path | None,
         typer.Option("--store", metavar="DIR", help="Folder of finished nodes.", show_default="PROOF.nodes"),
@@ -281,12 +306,13 @@ def aggregate(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the nodes when the proof is written.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make one proof of all segments of a proof file, of the same size whatever it proves."""
+    """Make one proof of all segments of proof files, of the same size whatever it proves."""
     output = Output(as_json)
     with _errors(output):
-        from zkevm.commands import aggregate_proof
+        from prover.workers import Workers
+        from zkevm.commands import aggregate_proofs
 
-        aggregate_proof(proof, out, threads, store, keep, output)
+        aggregate_proofs(proofs, out, Workers(workers, ray_address, threads), store, keep, output)
 
 
 app.command()(verify)
@@ -648,10 +674,18 @@ def serve(context: typer.Context) -> None:
         serving.serve_app(run, app.info.context_settings)(args=context.args, prog_name="zkevm serve")
 
 
-def _budget(memory: int | None, operations: int | None, steps: int | None) -> "Budget":
+def _budget(
+    memory: int | None, operations: int | None, steps: int | None, stacked_height: int | None = None
+) -> "Budget":
     from prover.planner import Budget
+    from verifier.keys import SUPPORTED_HEIGHTS
 
-    return Budget(None if memory is None else memory << 20, operations, steps)
+    if stacked_height is not None and stacked_height not in SUPPORTED_HEIGHTS:
+        raise UsageError(
+            f"there are no keys of stacked height {stacked_height}, only of {SUPPORTED_HEIGHTS[0]} to "
+            f"{SUPPORTED_HEIGHTS[-1]}"
+        )
+    return Budget(None if memory is None else memory << 20, operations, steps, stacked_height)
 
 
 def _describe(error: Exception) -> Description:

@@ -67,29 +67,37 @@ class Proof:
             file = decode_proof(self.content)
         except Invalid as error:
             raise UnusableInput(f"{self.name}: malformed proof file: {error}") from error
-        transactions = [raw for block in file.blocks for raw in block.transactions]
+        blocks, segments = file.all_blocks, file.all_segments
+        transactions = [raw for block in blocks for raw in block.transactions]
+        codes = [code for batch in file.batches for code in batch.codes]
         sizes = {
             "proof file": len(self.content),
-            "segment proofs": sum(len(segment.proof) for segment in file.segments),
+            "segment proofs": sum(len(segment.proof) for segment in segments),
             "one proof": len(file.one_proof or b""),
-            "state witness": sum(map(len, file.state_nodes)),
-            "codes": sum(map(len, file.codes)),
+            "state witness": sum(len(node) for batch in file.batches for node in batch.state_nodes),
+            "codes": sum(map(len, codes)),
             "transactions": sum(map(len, transactions)),
         }
         return _Contents(
             file.statement,
-            len(file.blocks),
+            len(file.batches),
+            len(blocks),
             len(transactions),
-            len(file.state_keys),
-            len(file.codes),
+            sum(len(batch.state_keys) for batch in file.batches),
+            len(codes),
             sizes,
-            tuple(map(SegmentSummary.of, file.segments)),
+            tuple(map(SegmentSummary.of, segments)),
         )
 
     @property
     def statement(self) -> BatchStatement:
         """What it says about the batch. Raises `UnusableInput` for a file that is malformed, as all below."""
         return self._file.statement
+
+    @property
+    def batches(self) -> int:
+        """How many batches: several that follow each other may have one proof together."""
+        return self._file.batches
 
     @property
     def blocks(self) -> int:
@@ -103,7 +111,7 @@ class Proof:
 
     @property
     def state_keys(self) -> int:
-        """How many leaves the access tree has: accounts, slots, codes and block hashes that the batch touches."""
+        """How many leaves access trees have: accounts, slots, codes and block hashes that batches touch."""
         return self._file.state_keys
 
     @property
@@ -118,7 +126,7 @@ class Proof:
 
     @property
     def segments(self) -> tuple[SegmentSummary, ...]:
-        """The segments that the batch was proved in, in order."""
+        """The segments that the batches were proved in, in order."""
         return self._file.segments
 
     def save(self, path: str | Path) -> None:
@@ -157,7 +165,7 @@ class SegmentSummary:
 
     Attributes:
         first_operation, end_operation: what begins in it: transactions, system calls and withdrawals `first` to
-            `end - 1`, numbered through the batch.
+            `end - 1`, numbered through its batch.
         log_stacked_height: parameter of the engine, which selects the verifying key.
         writes: to accounts, slots and codes that it leaves.
         proof_bytes: size of its proof; 0 where all segments have one.
@@ -179,6 +187,7 @@ class SegmentSummary:
 @dataclass(frozen=True)
 class _Contents:
     statement: BatchStatement
+    batches: int
     blocks: int
     transactions: int
     state_keys: int

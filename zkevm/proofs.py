@@ -53,8 +53,9 @@ def verify_proof(file: Path, engine: Engine | None, output: Output, expected: Ex
             style="yellow",
         )
     bits = "" if report.security_bits is None else f", {report.security_bits:.0f} bits of proven security"
+    batches = f" of {report.batches:,} batches" if report.batches > 1 else ""
     output.line(
-        f"ACCEPTED: {report.transactions:,} transactions in {report.blocks:,} blocks, "
+        f"ACCEPTED: {report.transactions:,} transactions in {report.blocks:,} blocks{batches}, "
         f"{report.segments:,} segments{bits}, verified in {report.seconds:.2f} s",
         style="bold green",
     )
@@ -80,6 +81,7 @@ def inspect_proof(file: Path, output: Output) -> None:
     output.facts(
         "Contents",
         [
+            ("batches", proof.batches),
             ("blocks", proof.blocks),
             ("transactions", proof.transactions),
             ("state keys", proof.state_keys),
@@ -96,6 +98,7 @@ def inspect_proof(file: Path, output: Output) -> None:
             kind="proof",
             statement=Statement.of(proof.statement),
             statement_digest=hexadecimal(proof.statement.digest),
+            batches=proof.batches,
             blocks=proof.blocks,
             transactions=proof.transactions,
             state_keys=proof.state_keys,

@@ -299,7 +299,7 @@ class ProveReport(Described):
     steps: int
     """Instructions that are proved."""
     security_bits: float | None
-    """The least proven security of a segment proof, bits; null without segments."""
+    """The least proven security of a segment proof, or of all layers of their tree, bits; null without segments."""
     left_to_the_verifier: list[str]
     """Names of the checks that the verifier makes beside that of the proofs."""
     proof: str
@@ -308,8 +308,10 @@ class ProveReport(Described):
     statement: Statement
     statement_digest: Hash
     segments: list[SegmentProved]
+    tree: list[NodeOfTree]
+    """Of one proof of all segments, in the order in which its nodes were finished; empty where each has its own."""
     seconds: dict[str, float]
-    """By phase: execute, plan, prove, verify, write."""
+    """By phase: execute, plan, prove, verify, aggregate where there is one proof, write."""
 
 
 @dataclass(frozen=True)
@@ -342,6 +344,8 @@ class NodeOfTree(Described):
 class AggregateReport(Described):
     """`zkevm aggregate`."""
 
+    batches: int
+    """How many the one proof is of."""
     segments: int
     """How many the one proof is of."""
     nodes: int
@@ -369,6 +373,8 @@ class AcceptedReport(Described):
     statement: Statement
     digest: Hash
     """Of the statement."""
+    batches: int
+    """How many follow each other in it, with one proof of all; 1 where each segment has its own."""
     blocks: int
     transactions: int
     segments: int
@@ -525,6 +531,7 @@ class InspectProofReport(Described):
     statement: Statement
     """What the file claims."""
     statement_digest: Hash
+    batches: int
     blocks: int
     transactions: int
     state_keys: int

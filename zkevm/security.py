@@ -73,7 +73,7 @@ def inspect_security(file: Path, output: Output) -> bool:
 
 def _inspect_one_proof(file: ProofFile, circuits: list[str], output: Output) -> bool:
     """The same for the one proof of all segments of a file, and for the layers of its tree."""
-    leaves = trees.leaves_of(circuits, [segment.log_stacked_height for segment in file.segments])
+    leaves = trees.leaves_of(circuits, [segment.log_stacked_height for segment in file.all_segments])
     encoding = trees.encoding()
     key = decode_node(encoding)
     try:

@@ -14,7 +14,9 @@ from eth_hash.auto import keccak
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from circuits.air.field import MODULUS
 from circuits.batch.leaves import LeafKind
+from circuits.statement import PublicColumns
 from scripts.batches.chain import (
     CONTRACT,
     NEWCOMER,
@@ -39,6 +41,7 @@ from scripts.fuzzing.tries import STATE_ROOT, damaged_states, nibbles, trie_tree
 from verifier.container import (
     MAGIC,
     VERSION,
+    BatchRecord,
     BlockRecord,
     CodeWrites,
     LogRecord,
@@ -344,7 +347,7 @@ def proofs_of_damaged_tries(draw: DrawFn) -> bytes:
 
 @st.composite
 def proof_files(draw: DrawFn) -> ProofFile:
-    """Proof files of which nothing but the encoding need make sense."""
+    """Proof files, of one batch or of several under one proof, of which nothing but the encoding need make sense."""
     u64, word, data = st.integers(0, 2**64 - 1), st.binary(min_size=32, max_size=32), st.binary(max_size=70)
     address = st.binary(min_size=20, max_size=20)
     statement = st.builds(
@@ -368,19 +371,42 @@ def proof_files(draw: DrawFn) -> ProofFile:
     u32 = st.integers(0, 2**32 - 1)
     writes = st.lists(st.binary(min_size=48, max_size=48), max_size=3).map(b"".join).map(Writes.from_bytes)
     codes = st.lists(st.binary(min_size=40, max_size=40), max_size=3).map(b"".join).map(CodeWrites.from_bytes)
-    segment = st.builds(SegmentRecord, u32, u32, st.integers(0, 255), writes, data, codes)
-    return ProofFile(
-        statement=draw(statement),
-        parent_header=draw(data),
-        blocks=tuple(draw(st.lists(block, max_size=3))),
-        state_keys=tuple(
-            draw(st.lists(st.tuples(st.integers(0, 255), address, st.integers(0, 2**256 - 1)), max_size=3))
-        ),
-        codes=draw(several),
-        state_nodes=tuple(sorted(draw(st.sets(data, max_size=3)))),
-        receipts=tuple(draw(st.lists(receipt, max_size=3))),
-        segments=tuple(draw(st.lists(segment, max_size=3))),
+    has_one_proof = draw(st.booleans())
+    value = st.integers(0, MODULUS - 1)
+    proof = st.just(b"") if has_one_proof else data
+    stated = (
+        st.lists(value, min_size=PublicColumns.width, max_size=PublicColumns.width) if has_one_proof else st.just([])
     )
+    segment = st.builds(
+        SegmentRecord,
+        u32,
+        u32,
+        st.integers(0, 255),
+        writes,
+        proof,
+        codes,
+        stated=stated.map(tuple),
+        light=st.booleans(),
+    )
+    key = st.tuples(st.integers(0, 255), address, st.integers(0, 2**256 - 1))
+    fields = {
+        "blocks": st.lists(block, max_size=3).map(tuple),
+        "state_keys": st.lists(key, max_size=3).map(tuple),
+        "codes": several,
+        "state_nodes": st.sets(data, max_size=3).map(sorted).map(tuple),
+        "receipts": st.lists(receipt, max_size=3).map(tuple),
+        "segments": st.lists(segment, max_size=3).map(tuple),
+    }
+    later = st.lists(st.builds(BatchRecord, **fields), max_size=2).map(tuple) if has_one_proof else st.just(())
+    file = st.builds(
+        ProofFile,
+        statement=statement,
+        parent_header=data,
+        one_proof=data if has_one_proof else st.none(),
+        joined=later,
+        **fields,
+    )
+    return draw(file)
 
 
 # -- what must hold

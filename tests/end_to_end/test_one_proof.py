@@ -11,9 +11,15 @@ import pytest
 import zkevm_native
 
 from executor.forks import OSAKA, PRAGUE, Fork
-from prover.aggregate import FOR_LEAF, LEAF, NodeEvent, aggregate
+from prover.aggregate import NodeEvent, aggregate
+from prover.assemble import statement_of
 from prover.errors import ProverError
+from prover.join import join
+from prover.tree import FOR_LEAF, LEAF
+from prover.workers import Workers
 from scripts.batches.builder import Builder
+from scripts.batches.one_by_one import one_by_one
+from scripts.batches.tokens import token_batch
 from tests.verifier.proving import Proved, prove_here
 from tests.verifier.swirl.damages import damages
 from verifier import keys, trees, verify
@@ -27,6 +33,7 @@ from verifier.verify import circuits_of_segments
 pytestmark = pytest.mark.deep
 
 THREADS = 2
+WORKERS = Workers(threads=THREADS)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Tree:
 def tree(erc20: Proved, tmp_path_factory: pytest.TempPathFactory) -> Tree:
     """Of two segments of three transactions of a token."""
     folder = tmp_path_factory.mktemp("tree")
-    report = aggregate(erc20.content, folder / "one.proof", threads=THREADS, keep=True)
+    report = aggregate([erc20.content], folder / "one.proof", workers=WORKERS, keep=True)
     return Tree(erc20, (folder / "one.proof").read_bytes(), list(report.nodes), folder / "one.proof.nodes")
 
 
@@ -97,14 +104,37 @@ def test_batches_of_later_forks_have_one_proof(fork: Fork, tmp_path: Path) -> No
     building = Builder(fork)
     proved = prove_here(building.block(building.transfer(0), building.transfer(1)).execute(), None)
     assert all(segment.light for segment in proved.file.segments)
-    aggregate(proved.content, tmp_path / "one.proof", threads=THREADS)
+    aggregate([proved.content], tmp_path / "one.proof", workers=WORKERS)
     content = (tmp_path / "one.proof").read_bytes()
     for engine in ENGINES:
         assert verify(content, engine).statement == proved.file.statement
 
 
+def test_batches_that_follow_each_other_have_one_proof(tmp_path: Path) -> None:
+    """Its nodes are proved in Ray tasks. What is said of another list of batches is refused by both engines."""
+    building = token_batch(9)
+    whole = building.execute()
+    batches = [prove_here(executed, None) for executed in one_by_one(building.document, whole)]
+    out = tmp_path / "one.proof"
+    report = aggregate([batch.content for batch in batches], out, workers=Workers(count=2, threads=1))
+    assert report.batches == len(batches) == 3
+    content = out.read_bytes()
+    for engine in ENGINES:
+        assert verify(content, engine).statement == statement_of(whole)
+    file = decode_proof(content)
+    shorter = replace(file, joined=file.joined[:-1])
+    assert refused(encode_proof(shorter)) == "statement"
+    two = join([batch.file for batch in batches[:2]])
+    assert refused(encode_proof(replace(shorter, statement=two.statement))) == "proofs"
+    assert refused(encode_proof(replace(file, joined=file.joined[::-1]))) == "headers"
+    first, second, third = (batch.segments for batch in file.batches)
+    for lie in ((second, first, third), (first, second, second)):
+        joined = tuple(replace(batch, segments=own) for batch, own in zip(file.joined, lie[1:], strict=True))
+        assert refused(encode_proof(replace(file, segments=lie[0], joined=joined))) == "proofs"
+
+
 def test_nothing_is_proved_twice(tree: Tree, tmp_path: Path) -> None:
-    report = aggregate(tree.segments.content, tmp_path / "again.proof", threads=THREADS, store=tree.store, keep=True)
+    report = aggregate([tree.segments.content], tmp_path / "again.proof", workers=WORKERS, store=tree.store, keep=True)
     assert all(node.reused for node in report.nodes)
     assert (tmp_path / "again.proof").read_bytes() == tree.content
 
@@ -188,7 +218,7 @@ def test_a_segment_that_does_not_verify_makes_no_leaf(tree: Tree) -> None:
 
 def test_a_file_with_one_proof_is_not_aggregated_again(tree: Tree, tmp_path: Path) -> None:
     with pytest.raises(ProverError, match="has one proof"):
-        aggregate(tree.content, tmp_path / "out.proof")
+        aggregate([tree.content], tmp_path / "out.proof")
 
 
 def circuits_of(tree: Tree) -> zkevm_native.Aggregator:

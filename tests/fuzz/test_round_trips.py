@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from scripts.fuzzing.proofs import proof_bytes, proof_files, proof_tree
 from scripts.fuzzing.target import scratch_file
 from scripts.fuzzing.traces import traces
 from scripts.fuzzing.trees import to_json
-from verifier.container import CodeWrites, ProofFile, Writes, decode_proof, encode_proof
+from verifier.container import BatchRecord, CodeWrites, ProofFile, Writes, decode_proof, encode_proof
 from verifier.tries import EMPTY_CODE_HASH, Account, StateTrie
 
 few = settings(max_examples=30, derandomize=True, database=None, deadline=None)
@@ -46,21 +47,27 @@ def test_proof_files(file: ProofFile) -> None:
 
 def _plain(file: ProofFile) -> list[Any]:
     """What a proof file holds, in a form that can be compared."""
-    fields = [getattr(file, name) for name in ProofFile.__slots__ if name not in ("segments", "state_keys")]
-    fields.append(tuple(file.state_keys))
+    return [file.statement, file.parent_header, None if file.one_proof is None else bytes(file.one_proof)] + [
+        _plain_batch(batch) for batch in file.batches
+    ]
+
+
+def _plain_batch(batch: BatchRecord) -> list[Any]:
+    names = [field.name for field in fields(BatchRecord) if field.name not in ("segments", "state_keys")]
     segments = [
         (
             segment.first,
             segment.end,
             segment.log_stacked_height,
             segment.light,
+            segment.stated,
             bytes(segment.proof),
             _columns(segment.writes),
             _columns(segment.code_writes),
         )
-        for segment in file.segments
+        for segment in batch.segments
     ]
-    return [*fields, segments]
+    return [*(getattr(batch, name) for name in names), tuple(batch.state_keys), segments]
 
 
 def _columns(writes: Writes | CodeWrites) -> list[Any]:

@@ -59,7 +59,7 @@ def test_planned_segments_are_not_filled_again(batch: Batch, tmp_path: Path, mon
         fillings.append((execution.first, execution.end))
         return fill(execution)
 
-    monkeypatch.setattr(prover.local, "_in_use", lambda: False)
+    monkeypatch.setattr(prover.local, "ray_is_in_use", lambda: False)
     monkeypatch.setattr(prover.filled, "fill", filling)
     monkeypatch.setattr(prover.segment, "fill", filling)
     filled = FilledSegments()

@@ -35,7 +35,7 @@ def jobs(count: int, cells: int = 1) -> list[SegmentJob]:
 
 
 def test_little_work_pays_here_and_much_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_in_use", lambda: False)
+    monkeypatch.setattr(local, "ray_is_in_use", lambda: False)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert local.pays(jobs(1, 1 << 40), Workers())
     assert local.pays(jobs(4, 1_000_000), Workers(2))
@@ -48,7 +48,7 @@ def test_little_work_pays_here_and_much_does_not(monkeypatch: pytest.MonkeyPatch
 
 def test_a_cluster_that_is_named_or_in_use_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not local.pays(jobs(1), Workers(1, "127.0.0.1:1"))
-    monkeypatch.setattr(local, "_in_use", lambda: True)
+    monkeypatch.setattr(local, "ray_is_in_use", lambda: True)
     assert not local.pays(jobs(1), Workers())
 
 
@@ -67,14 +67,14 @@ def test_a_segment_is_proved_without_loading_ray(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_no_memory_is_there_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_in_use", lambda: False)
+    monkeypatch.setattr(local, "ray_is_in_use", lambda: False)
     with pytest.raises(CostError, match="MiB of memory") as error:
         prove_segments(tokens(8), jobs(1, 1 << 50), Workers(1), SegmentStore(tmp_path / "store"))
     assert "--segment-memory" in error.value.hint
 
 
 def test_what_the_engine_refuses_is_reported_with_its_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_in_use", lambda: False)
+    monkeypatch.setattr(local, "ray_is_in_use", lambda: False)
     batch = tokens(8)
     # The engine has no parameters for so small a matrix.
     plan = replace(planner_for(batch).segment(0, 0, 8), log_stacked_height=3)

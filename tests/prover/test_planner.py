@@ -3,6 +3,7 @@
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from prover.planner import (
     Budget,
     Planner,
     TableSize,
+    _levelled,
     memory_of,
     plan_batch,
     planner_for,
@@ -387,6 +389,22 @@ def test_a_real_batch_is_cut_by_operations_and_by_memory() -> None:
     by_memory = plan_batch(batch, Budget(whole.memory - 1))
     assert len(by_memory) >= 2
     assert all(plan.memory < whole.memory for plan in by_memory)
+
+
+def test_all_segments_get_one_stacked_height_where_it_is_wanted() -> None:
+    """The largest that any needs, and at least what is asked for; nothing else about them changes."""
+    batch = tokens(8)
+    free = plan_batch(batch, SMALL)
+    largest = max(plan.log_stacked_height for plan in free)
+    for least, wanted in ((0, largest), (largest, largest), (largest + 3, largest + 3)):
+        level = plan_batch(batch, replace(SMALL, stacked_height=least))
+        assert [plan.log_stacked_height for plan in level] == [wanted] * len(free)
+        assert [replace(plan, log_stacked_height=0) for plan in level] == [
+            replace(plan, log_stacked_height=0) for plan in free
+        ]
+    small, large = (replace(plan, log_stacked_height=height) for plan, height in zip(free, (15, 17), strict=False))
+    assert {plan.log_stacked_height for plan in _levelled([small, large], Budget(stacked_height=0))} == {17}
+    assert _levelled([small, large], Budget()) == [small, large]
 
 
 #: A budget for which `uniswap` has eight segments.

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import ray
 
+from prover.aggregate import OneProof
 from prover.costs import total
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ClusterError, CostError, ProverError
@@ -23,7 +24,7 @@ from prover.store import SegmentStore
 from prover.workers import Workers
 from scripts.batches.tokens import SMALL, tokens, write_batch
 from tests.prover.runs import Killer, accepted
-from verifier.verify import CHECKS, verify_file
+from verifier.verify import CHECKS, Accepted, verify_file
 
 #: A run must be over by then, or it hangs.
 PATIENCE = 180.0
@@ -71,6 +72,44 @@ def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
     assert sorted(event.job.plan.index for event in events) == list(range(segments))
     assert not any(event.reused for event in events)
     assert out.stat().st_size == report.proof_bytes
+    assert not default_store(out).exists()
+
+
+def test_one_proof_that_there_cannot_be_is_refused_before_anything_is_proved(tmp_path: Path) -> None:
+    """Of operations that are divided; nothing is left behind."""
+    out, begun = tmp_path / "batch.proof", list[int]()
+    progress = Progress(started=lambda job: begun.append(job.plan.index))
+    with pytest.raises(ProverError, match="several segments prove"):
+        prove(write_batch(tmp_path, 2), out, budget=Budget(steps=20), one_proof=True, progress=progress)
+    assert begun == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch.json"]
+
+
+def test_a_batch_without_operations_needs_no_proof(tmp_path: Path) -> None:
+    out = tmp_path / "batch.proof"
+    report = prove(write_batch(tmp_path, 0), out, one_proof=True)
+    assert report.nodes == ()
+    assert verify_file(out).segments == 0
+
+
+@pytest.mark.usefixtures("workers")
+def test_one_proof_is_made_of_segments_of_one_height(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is what the tree gives; nodes and segments are removed with it, and not before."""
+    out = tmp_path / "batch.proof"
+    seen: list[tuple[int, set[int]]] = []
+
+    def aggregated(accepted: Sequence[Accepted], store: SegmentStore, **_: object) -> OneProof:
+        (own,) = accepted
+        segments = own.file.segments
+        seen.append((len(list(store.folder.iterdir())), {segment.log_stacked_height for segment in segments}))
+        store.save("node", b"a node")
+        return OneProof(b"one proof", own.report, [], ["node"])
+
+    monkeypatch.setattr("prover.prove.aggregated", aggregated)
+    report = prove(write_batch(tmp_path, 8), out, budget=SMALL, one_proof=True)
+    assert seen == [(len(report.plans), {max(plan.log_stacked_height for plan in report.plans)})]
+    assert out.read_bytes() == b"one proof"
+    assert "aggregate" in report.seconds
     assert not default_store(out).exists()
 
 

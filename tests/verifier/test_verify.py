@@ -794,7 +794,7 @@ class TestUntrustedBytes:
         with pytest.raises(Rejected, match="bytes too many"):
             verify(data + b"\0")
 
-    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x07", b"ZKEVM\x0a", b"{}"])
+    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x07", b"ZKEVM\x09", b"ZKEVM\x0b", b"{}"])
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):
             verify(data)

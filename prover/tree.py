@@ -1,0 +1,149 @@
+"""The tree of proofs over segments: its nodes, what each is made of, and how one is proved.
+
+Leaves verify up to four segments each, nodes above them up to four nodes below, layer by layer, until one is left; a
+last node verifies that one alone, so that its proof has the same size whatever it proves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Final, Protocol
+
+import zkevm_native
+
+from prover.store import content_key
+from verifier import keys
+from verifier.trees import stated_tables
+
+MAX_CHILDREN: Final = 4
+"""Of a node, at most."""
+
+LEAF, FOR_LEAF, RECURSIVE = "leaf", "node for leaves", "recursive node"
+
+NODE_BYTES: Final = {LEAF: 5 << 30, FOR_LEAF: 4 << 30, RECURSIVE: 4 << 30}
+"""Memory that proving a node takes, its circuit and key included, bytes: measured with four children."""
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """A node of a tree.
+
+    Attributes:
+        index: within the tree; children come before their parents.
+        layer: `LEAF`, `FOR_LEAF` or `RECURSIVE`.
+        number: within its layer.
+        children: indices of nodes; numbers of segments for a leaf.
+        width: how many nodes there are beside it, itself included: none of them waits for another.
+        of_itself: whether its children are nodes of its own circuit.
+    """
+
+    index: int
+    layer: str
+    number: int
+    children: range
+    width: int
+    of_itself: bool = False
+
+    @property
+    def memory(self) -> int:
+        """What proving it takes, bytes."""
+        return NODE_BYTES[self.layer]
+
+    def __str__(self) -> str:
+        return f"{self.layer} {self.number}"
+
+
+@dataclass(frozen=True)
+class NodeJob:
+    """All that a worker needs to prove a node.
+
+    Attributes:
+        plan: the node.
+        circuit, log_stacked_height: the key of the segments.
+        children: their proofs.
+        before: the running hash before the first segment of a leaf; nothing for others.
+    """
+
+    plan: NodePlan
+    circuit: str
+    log_stacked_height: int
+    children: Sequence[bytes] = field(repr=False)
+    before: tuple[int, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        """What its proof is stored under: a digest of all that it is made of."""
+        digest = bytes(keys.native(self.circuit, self.log_stacked_height).digest)
+        place = [self.plan.layer.encode(), bytes([self.plan.of_itself]), repr(self.before).encode()]
+        return content_key(zkevm_native.VERSION.encode(), digest, *place, *self.children)
+
+
+class Runner(Protocol):
+    """Proves nodes somewhere."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another one would be begun at once."""
+
+    def start(self, job: NodeJob) -> None:
+        """Begin one."""
+
+    def finished(self) -> tuple[NodeJob, bytes]:
+        """The next one that is finished, of those that were begun, and its proof; waits for it."""
+
+
+def plan_tree(segments: int) -> list[NodePlan]:
+    """The nodes of the tree over so many segments, at least one; the last one is the end."""
+    plans: list[NodePlan] = []
+    numbers: Counter[str] = Counter()
+
+    def layer_above(name: str, below: range, *, of_itself: bool = False) -> range:
+        groups = [below[first : first + MAX_CHILDREN] for first in range(0, len(below), MAX_CHILDREN)]
+        start = len(plans)
+        for children in groups:
+            plans.append(NodePlan(len(plans), name, numbers[name], children, len(groups), of_itself))
+            numbers[name] += 1
+        return range(start, len(plans))
+
+    layer = layer_above(FOR_LEAF, layer_above(LEAF, range(segments)))
+    layer = layer_above(RECURSIVE, layer)
+    while len(layer) > 1:
+        layer = layer_above(RECURSIVE, layer, of_itself=True)
+    layer_above(RECURSIVE, layer, of_itself=True)
+    return plans
+
+
+@cache
+def circuits(circuit: str, log_stacked_height: int) -> zkevm_native.Aggregator:
+    """The circuits of trees over segments of a key, each made once in a process, when it is first needed."""
+    table, constant = stated_tables(keys.manifest(circuit).tables)
+    return zkevm_native.Aggregator(keys.native(circuit, log_stacked_height), table, constant)
+
+
+def prove_node(job: NodeJob, threads: int) -> bytes:
+    """The proof of a node, in the engine's encoding.
+
+    Raises:
+        zkevm_native.EngineError: its children do not verify, or do not follow each other.
+    """
+    own = circuits(job.circuit, job.log_stacked_height)
+    children = list(job.children)
+    make: dict[str, Callable[[], bytes]] = {
+        LEAF: lambda: own.leaf_proof(children, list(job.before), threads),
+        FOR_LEAF: lambda: own.for_leaf_proof(children, threads),
+        RECURSIVE: lambda: own.recursive_proof(children, job.plan.of_itself, threads),
+    }
+    return make[job.plan.layer]()
+
+
+def is_proof_of(proof: bytes, job: NodeJob) -> bool:
+    """Whether a proof verifies as one of the node's circuit."""
+    leaf, for_leaf, recursive = circuits(job.circuit, job.log_stacked_height).keys()
+    try:
+        zkevm_native.verify({LEAF: leaf, FOR_LEAF: for_leaf, RECURSIVE: recursive}[job.plan.layer], proof)
+    except zkevm_native.EngineError:
+        return False
+    return True

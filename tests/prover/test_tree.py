@@ -1,0 +1,230 @@
+"""Trees of proofs: their nodes, the order in which these are proved, and what a run that was killed leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prover import aggregate, tree
+from prover.aggregate import NodeEvent, check_aggregable
+from prover.errors import CostError, ProverError
+from prover.local import NodesHere
+from prover.store import SegmentStore
+from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, NODE_BYTES, RECURSIVE, NodeJob, plan_tree
+from prover.workers import Workers
+
+COUNTS = [1, 2, 4, 5, 16, 17, 64, 65, 257]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_segment_is_in_one_leaf_and_every_node_in_one_above(count: int) -> None:
+    plans = plan_tree(count)
+    assert [plan.index for plan in plans] == list(range(len(plans)))
+    leaves = [plan for plan in plans if plan.layer == LEAF]
+    assert [segment for leaf in leaves for segment in leaf.children] == list(range(count))
+    above = Counter(child for plan in plans if plan.layer != LEAF for child in plan.children)
+    assert above == Counter(range(len(plans) - 1))
+    assert all(1 <= len(plan.children) <= MAX_CHILDREN for plan in plans)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_layers_follow_each_other_and_the_last_node_has_one_child(count: int) -> None:
+    """A node for leaves is over leaves alone, a recursive one over these, or over nodes of its own circuit."""
+    plans = plan_tree(count)
+    for plan in plans:
+        if plan.layer != LEAF:
+            below = LEAF if plan.layer == FOR_LEAF else RECURSIVE if plan.of_itself else FOR_LEAF
+            assert {plans[child].layer for child in plan.children} == {below}
+            assert max(plan.children) < plan.index
+    end = plans[-1]
+    assert (end.layer, end.of_itself, len(end.children), end.width) == (RECURSIVE, True, 1, 1)
+    leaves = [plan for plan in plans if plan.layer == LEAF]
+    assert {plan.width for plan in leaves} == {len(leaves)}
+
+
+class Fake:
+    """A runner of workers that take their time: any of those under way is finished next."""
+
+    def __init__(self, workers: int, seed: int, kill_after: int | None = None) -> None:
+        self._workers = workers
+        self._random = random.Random(seed)
+        self._left = kill_after
+        self._running: list[NodeJob] = []
+        self.proved: list[str] = []
+        self.most = 0
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._running) < self._workers
+
+    def start(self, job: NodeJob) -> None:
+        assert self.has_room
+        self._running.append(job)
+        self.most = max(self.most, len(self._running))
+
+    def finished(self) -> tuple[NodeJob, bytes]:
+        if self._left == len(self.proved):
+            raise ProverError("killed")
+        job = self._running.pop(self._random.randrange(len(self._running)))
+        self.proved.append(str(job.plan))
+        return job, proof_of(job)
+
+
+def proof_of(job: NodeJob) -> bytes:
+    """Anything that depends on all that a node is made of."""
+    return hashlib.sha256(repr((job.plan.layer, job.plan.of_itself, job.before, job.children)).encode()).digest()
+
+
+@pytest.fixture(autouse=True)
+def _stored_proofs_are_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregate, "is_proof_of", lambda proof, job: proof == proof_of(job))
+
+
+def run(count: int, runner: Any, store: Path) -> tuple[bytes, list[NodeEvent | None]]:
+    segments = [bytes([number % 256, number // 256]) for number in range(count)]
+    hashes = [(number,) * 8 for number in range(count + 1)]
+    events: list[Any] = []
+    made = aggregate._Run(
+        "cancun", 15, segments, hashes, SegmentStore(store), lambda job, proof, seconds: events.append(seconds)
+    )
+    return made.proof(runner), events
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("workers", [1, 3, 100])
+def test_the_proof_does_not_depend_on_who_is_done_first(count: int, workers: int, tmp_path: Path) -> None:
+    here = Fake(1, 0)
+    wanted, _ = run(count, here, tmp_path / "a")
+    assert here.proved == [str(plan) for plan in plan_tree(count)]
+    for seed in range(3):
+        runner = Fake(workers, seed)
+        found, events = run(count, runner, tmp_path / f"b{seed}")
+        assert found == wanted
+        assert len(events) == len(plan_tree(count))
+        assert runner.most <= workers
+
+
+def test_a_node_is_begun_when_its_children_are_there(tmp_path: Path) -> None:
+    """Not when their whole layer is: with workers enough the first node for leaves is proved beside later leaves."""
+    order = [Fake(4, seed) for seed in range(20)]
+    for number, runner in enumerate(order):
+        run(33, runner, tmp_path / str(number))
+    assert any(
+        runner.proved.index(f"{FOR_LEAF} 0") < max(map(runner.proved.index, (f"{LEAF} {n}" for n in range(9))))
+        for runner in order
+    )
+
+
+@pytest.mark.parametrize("killed", [0, 1, 5, 12])
+def test_nothing_is_proved_twice(killed: int, tmp_path: Path) -> None:
+    count = 33
+    first = Fake(3, 1, kill_after=killed)
+    with pytest.raises(ProverError, match="killed"):
+        run(count, first, tmp_path)
+    second = Fake(3, 2)
+    _, events = run(count, second, tmp_path)
+    assert not set(first.proved) & set(second.proved)
+    assert sorted([*first.proved, *second.proved]) == sorted(str(plan) for plan in plan_tree(count))
+    assert events.count(None) == killed
+    third = Fake(1, 3)
+    run(count, third, tmp_path)
+    assert third.proved == []
+
+
+def test_a_damaged_node_is_proved_again(tmp_path: Path) -> None:
+    run(5, Fake(1, 0), tmp_path)
+    victim = next(iter(sorted(tmp_path.iterdir())))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"\0")
+    again = Fake(1, 0)
+    run(5, again, tmp_path)
+    assert len(again.proved) == 1
+
+
+def test_nodes_of_other_segments_or_places_are_others() -> None:
+    plan = plan_tree(2)[0]
+    other = plan_tree(2)[1]
+    jobs = [
+        NodeJob(plan, "cancun", 15, [b"a", b"b"], (0,) * 8),
+        NodeJob(plan, "cancun", 15, [b"a", b"c"], (0,) * 8),
+        NodeJob(plan, "cancun", 15, [b"ab"], (0,) * 8),
+        NodeJob(plan, "cancun", 15, [b"a", b"b"], (1,) * 8),
+        NodeJob(plan, "cancun", 16, [b"a", b"b"], (0,) * 8),
+        NodeJob(plan, "osaka-light", 15, [b"a", b"b"], (0,) * 8),
+        NodeJob(other, "cancun", 15, [b"a", b"b"]),
+    ]
+    assert len({job.key for job in jobs}) == len(jobs)
+
+
+def test_a_node_that_fails_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = NodesHere(Workers())
+    runner.start(NodeJob(plan_tree(1)[0], "cancun", 15, [b"no proof"], (0,) * 8))
+    assert not runner.has_room
+    monkeypatch.setattr("prover.local.prove_node", lambda job, threads: 1 // 0)
+    with pytest.raises(ProverError, match=r"^leaf 0: integer division"):
+        runner.finished()
+
+
+def test_a_machine_without_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prover.local._machine_memory", lambda: max(NODE_BYTES.values()) - 1)
+    with pytest.raises(CostError, match="a node of the tree needs about"):
+        NodesHere(Workers())
+
+
+def test_where_nodes_are_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, unless several are to be proved at once or there is a cluster."""
+    reached: list[Workers] = []
+
+    class Reached(Exception):  # noqa: N818
+        pass
+
+    def tasks(workers: Workers) -> Any:
+        reached.append(workers)
+        raise Reached
+
+    monkeypatch.setattr("prover.cluster.nodes_in_tasks", tasks)
+    monkeypatch.setattr("prover.local.ray_is_in_use", lambda: False)
+    for here in (Workers(), Workers(count=1), Workers(threads=2)):
+        with aggregate._runner(here) as runner:
+            assert isinstance(runner, NodesHere)
+    for elsewhere in (Workers(count=2), Workers(address="127.0.0.1:1")):
+        with pytest.raises(Reached), aggregate._runner(elsewhere):
+            pass
+    assert len(reached) == 2
+
+
+def test_segments_of_several_heights_are_told_what_to_do() -> None:
+    check_aggregable(["cancun"] * 2, [15, 15], divided=False)
+    with pytest.raises(ProverError, match="segments of 2 keys") as error:
+        check_aggregable(["cancun"] * 2, [15, 17], divided=False)
+    assert error.value.hint.endswith("prove all with --stacked-height 17")
+    with pytest.raises(ProverError, match="several segments prove"):
+        check_aggregable(["cancun"], [15], divided=True)
+    with pytest.raises(ProverError, match="whole circuit of osaka"):
+        check_aggregable(["osaka"], [15], divided=False)
+
+
+def test_the_worker_makes_what_the_layer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Circuits:
+        def leaf_proof(self, children: list[bytes], before: list[int], threads: int) -> bytes:
+            return repr((children, before, threads)).encode()
+
+        def for_leaf_proof(self, children: list[bytes], threads: int) -> bytes:
+            return repr(("for", children, threads)).encode()
+
+        def recursive_proof(self, children: list[bytes], of_itself: bool, threads: int) -> bytes:
+            return repr((of_itself, children, threads)).encode()
+
+    monkeypatch.setattr(tree, "circuits", lambda circuit, height: Circuits())
+    leaf, for_leaf, recursive, end = plan_tree(1)
+    made = [
+        tree.prove_node(NodeJob(leaf, "cancun", 15, [b"a"], (1, 2)), 3),
+        tree.prove_node(NodeJob(for_leaf, "cancun", 15, [b"a"]), 3),
+        tree.prove_node(NodeJob(recursive, "cancun", 15, [b"a"]), 3),
+        tree.prove_node(NodeJob(end, "cancun", 15, [b"a"]), 3),
+    ]
+    assert made == [b"([b'a'], [1, 2], 3)", b"('for', [b'a'], 3)", b"(False, [b'a'], 3)", b"(True, [b'a'], 3)"]

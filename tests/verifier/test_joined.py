@@ -1,0 +1,309 @@
+"""Batches that follow each other in one file, under one proof of all their segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from circuits.batch.execution import Batch
+from circuits.batch.leaves import LeafKind
+from executor.execute import ExecutedBatch, execute
+from executor.provable import check_provable
+from prover.assemble import assemble, statement_of
+from prover.errors import ProverError
+from prover.join import join
+from prover.planner import Budget, plan_batch
+from prover.segment import SegmentProof, segment_jobs
+from scripts.batches.one_by_one import one_by_one
+from scripts.batches.tokens import token_batch
+from verifier import container, trees, verify
+from verifier.container import BatchRecord, ProofFile, decode_proof, encode_proof
+from verifier.errors import Invalid, Rejected
+from verifier.trees import ProvedBatch
+from verifier.verify import check_contents
+
+BATCHES = 3
+LAST = BATCHES - 1
+
+
+@dataclass(frozen=True)
+class Unproved:
+    """A batch, its file without the proofs of its segments, and what these must state."""
+
+    executed: ExecutedBatch
+    file: ProofFile
+    stated: list[list[int]]
+
+
+def unproved(executed: ExecutedBatch) -> Unproved:
+    batch = Batch.of(check_provable(executed))
+    jobs = segment_jobs(batch, plan_batch(batch, Budget(operations=2)))
+    file = assemble(executed, batch, jobs, [SegmentProof(b"")] * len(jobs))
+    wanted = check_contents(encode_proof(file), [job.plan.heights for job in jobs])
+    return Unproved(executed, file, [own.values for own in wanted])
+
+
+@cache
+def whole() -> tuple[ExecutedBatch, tuple[Unproved, ...]]:
+    """A batch of three blocks of transfers of a token, and each of its blocks as a batch."""
+    building = token_batch(3 * BATCHES)
+    executed = building.execute()
+    return executed, tuple(map(unproved, one_by_one(building.document, executed)))
+
+
+def stated() -> list[list[int]]:
+    """What the segments of all batches must state."""
+    return [values for own in whole()[1] for values in own.stated]
+
+
+def with_stated(file: ProofFile) -> ProofFile:
+    """The joined file, with what its segments must state in the place of their proofs."""
+    values = iter(stated())
+
+    def filled(batch: Any) -> Any:
+        segments = tuple(replace(segment, proof=b"", stated=tuple(next(values))) for segment in batch.segments)
+        return replace(batch, segments=segments)
+
+    first = filled(file)
+    return replace(first, joined=tuple(map(filled, file.joined)), one_proof=b"a proof")
+
+
+@cache
+def joined() -> ProofFile:
+    return with_stated(join([own.file for own in whole()[1]]))
+
+
+def proved(values: list[list[int]]) -> ProvedBatch:
+    """What the one proof of segments states that state these values."""
+    hashes = trees.chain(values)
+    return ProvedBatch(tuple(hashes[0].tolist()), tuple(hashes[-1].tolist()), 100.0)
+
+
+@pytest.fixture
+def honest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one proof is taken for one of the segments of all batches, whatever file it is in."""
+    monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: proved(stated()))
+
+
+def refused(file: ProofFile) -> Rejected:
+    with pytest.raises(Rejected) as error:
+        verify(encode_proof(file))
+    return error.value
+
+
+def changed(file: ProofFile, number: int, change: Callable[[Any], dict[str, Any]]) -> ProofFile:
+    """The file with other fields of one of its batches."""
+    if number == 0:
+        return replace(file, **change(file))
+    others = list(file.joined)
+    others[number - 1] = replace(others[number - 1], **change(others[number - 1]))
+    return replace(file, joined=tuple(others))
+
+
+@pytest.mark.usefixtures("honest")
+def test_the_statement_is_that_of_all_blocks() -> None:
+    executed, parts = whole()
+    assert len(parts) == BATCHES
+    report = verify(encode_proof(joined()))
+    assert report.statement == statement_of(executed)
+    assert report.batches == BATCHES
+    assert report.blocks == len(executed.blocks)
+    assert report.transactions == 3 * BATCHES
+    assert report.segments == len(stated()) > BATCHES
+
+
+@pytest.mark.usefixtures("honest")
+def test_what_is_known_of_all_blocks_is_compared() -> None:
+    executed, parts = whole()
+    content = encode_proof(joined())
+    known = {"pre_state_root": executed.pre_state_root, "last_block_hash": executed.last_block_hash}
+    assert verify(content, expected=known).statement.gas_used == executed.gas_used
+    with pytest.raises(Rejected, match="post state root is") as error:
+        verify(content, expected={"post_state_root": parts[0].executed.post_state_root})
+    assert error.value.check == "statement"
+
+
+def test_a_joined_file_is_read_as_it_was_written() -> None:
+    content = encode_proof(joined())
+    assert encode_proof(decode_proof(content)) == content
+    assert len(decode_proof(content).batches) == BATCHES
+
+
+def test_the_proof_has_to_be_of_the_segments_of_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [own.stated for own in whole()[1]]
+    for lie in ([parts[0], parts[2], parts[1]], parts[:2], parts[1:], [*parts, parts[2]], [parts[0], parts[0]]):
+        values = [own for part in lie for own in part]
+        monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_, values=values: proved(values))
+        assert refused(joined()).check == "proofs"
+
+
+@pytest.mark.usefixtures("honest")
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda batches: [batches[0], batches[2], batches[1]],
+        lambda batches: [batches[0], batches[2]],
+        lambda batches: [*batches, batches[2]],
+        lambda batches: [batches[0], batches[1], batches[1], batches[2]],
+    ],
+    ids=["swapped", "dropped", "doubled", "doubled within"],
+)
+def test_batches_that_are_moved_dropped_or_doubled_are_refused(lie: Callable[[list[Any]], list[Any]]) -> None:
+    _, *later = lie(list(joined().batches))
+    assert refused(replace(joined(), joined=tuple(later))).check == "headers"
+
+
+@pytest.mark.usefixtures("honest")
+def test_the_last_batch_is_not_left_out() -> None:
+    """Headers still follow each other, but the statement and the proof are those of all."""
+    shorter = replace(joined(), joined=joined().joined[:-1])
+    assert refused(shorter).check == "statement"
+    statement = statement_of(execute(replace(whole()[0].batch, blocks=whole()[0].batch.blocks[:-1])))
+    assert refused(replace(shorter, statement=statement)).check == "proofs"
+
+
+@pytest.mark.usefixtures("honest")
+@pytest.mark.parametrize("number", range(BATCHES))
+def test_what_is_wrong_with_a_batch_names_it(number: int) -> None:
+    """Each check of a batch's own part is made for each batch, by its own state and operations."""
+    file = joined()
+    other = file.batches[(number + 1) % BATCHES]
+    lies: list[tuple[str, Callable[[Any], dict[str, Any]]]] = [
+        ("witness", lambda batch: {"state_nodes": other.state_nodes[:1]}),
+        ("pre-state", lambda batch: {"state_nodes": batch.state_nodes[:1]}),
+        ("segments", lambda batch: {"segments": batch.segments[:-1]}),
+        ("leaves", lambda batch: {"state_keys": tuple(batch.state_keys)[:1]}),
+        ("leaves", lambda batch: {"codes": ()}),
+    ]
+    for check, change in lies:
+        error = refused(changed(file, number, change))
+        assert (error.check, error.reason[:8]) == (check, f"batch {number}:"), error
+
+
+@pytest.mark.usefixtures("honest")
+@pytest.mark.parametrize("number", range(BATCHES))
+def test_a_batch_has_its_own_writes(number: int) -> None:
+    """Though the proof is one of the writes of another batch, too."""
+    file = joined()
+    other = file.batches[(number + 1) % BATCHES].segments
+
+    def moved(batch: Any) -> dict[str, Any]:
+        own = zip(batch.segments, other, strict=True)
+        return {"segments": tuple(replace(mine, writes=theirs.writes) for mine, theirs in own)}
+
+    error = refused(changed(file, number, moved))
+    assert (error.check, error.reason[:8]) == ("writes", f"batch {number}:")
+
+
+@pytest.mark.usefixtures("honest")
+@pytest.mark.parametrize("number", range(BATCHES))
+def test_segments_state_what_their_own_batch_demands(number: int) -> None:
+    """Two batches of the same shape: what the segments of one state is no statement about the other."""
+    file = joined()
+    other = (number + 1) % BATCHES
+    swapped = changed(file, number, lambda batch: {"segments": file.batches[other].segments})
+    swapped = changed(swapped, other, lambda batch: {"segments": file.batches[number].segments})
+    assert refused(swapped).check == "proofs"
+
+
+@pytest.mark.usefixtures("honest")
+def test_blocks_are_not_moved_between_batches() -> None:
+    file = joined()
+    _, second, *_ = file.batches
+    moved = changed(file, 0, lambda batch: {"blocks": (*batch.blocks, *second.blocks)})
+    moved = changed(moved, 1, lambda batch: {"blocks": ()})
+    assert refused(moved).check in ("witness", "segments")
+    moved = changed(file, 0, lambda batch: {"receipts": (*batch.receipts, *second.receipts)})
+    moved = changed(moved, 1, lambda batch: {"receipts": ()})
+    assert refused(moved).check == "commitments"
+
+
+def without_blocks() -> BatchRecord:
+    return BatchRecord(blocks=(), state_keys=(), codes=(), state_nodes=(), receipts=(), segments=())
+
+
+@pytest.mark.usefixtures("honest")
+def test_a_batch_without_blocks_changes_nothing_and_holds_nothing() -> None:
+    file = joined()
+    for place in range(BATCHES):
+        batches = list(file.joined)
+        batches.insert(place, without_blocks())
+        longer = replace(file, joined=tuple(batches))
+        report = verify(encode_proof(longer))
+        assert (report.statement, report.batches) == (file.statement, BATCHES + 1)
+        key = (int(LeafKind.ACCOUNT), bytes(20), 0)
+        junk = changed(longer, place + 1, lambda batch, key=key: {"state_keys": (key,)})
+        error = refused(junk)
+        assert error.check == "leaves"
+        assert "1 leaves, of which the segments touch 0" in error.reason
+        junk = changed(longer, place + 1, lambda batch: {"codes": (b"\x00",)})
+        assert refused(junk).check == "leaves"
+
+
+def test_what_a_file_may_have_all_its_batches_have_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, batches = encode_proof(joined()), joined().batches
+    segments = joined().all_segments
+    there_is = {
+        "MAX_LEAVES": sum(len(batch.state_keys) for batch in batches),
+        "MAX_ALL_CODE_BYTES": sum(len(code) for batch in batches for code in batch.codes),
+        "MAX_WRITES": sum(len(segment.writes) + len(segment.code_writes) for segment in segments),
+        "MAX_SEGMENTS": len(segments),
+    }
+    for name, count in there_is.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(container, name, count)
+            decode_proof(content)
+            patch.setattr(container, name, count - 1)
+            with pytest.raises(Invalid, match=f"^batch {LAST}: "):
+                decode_proof(content)
+
+
+def test_a_file_has_so_many_batches_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "MAX_BATCHES", BATCHES)
+    decode_proof(encode_proof(joined()))
+    longer = replace(joined(), joined=(*joined().joined, without_blocks()))
+    with pytest.raises(Invalid, match=f"more than {BATCHES} batches"):
+        decode_proof(encode_proof(longer))
+
+
+def test_files_that_do_not_follow_each_other_are_not_joined() -> None:
+    files = [own.file for own in whole()[1]]
+    for order in ([0, 2], [1, 0], [0, 0]):
+        with pytest.raises(ProverError, match="file 1 does not follow the one before it"):
+            join([files[number] for number in order])
+    other = replace(files[1], statement=replace(files[1].statement, chain_id=5))
+    with pytest.raises(ProverError, match="file 1 is of another chain than the one before it: chain id 5 instead of"):
+        join([files[0], other])
+
+
+def test_one_file_joined_with_nothing_is_itself() -> None:
+    file = whole()[1][0].file
+    assert encode_proof(join([file])) == encode_proof(file)
+
+
+@pytest.mark.parametrize(
+    ("forks", "joint"),
+    [
+        (["cancun", "", "cancun"], "cancun"),
+        (["cancun", "cancun, prague from 7", "prague"], "cancun, prague from 7"),
+        (["cancun, prague from 7", "prague", "prague, osaka from 9"], "cancun, prague from 7, osaka from 9"),
+        (["cancun", "prague"], None),
+        (["cancun, prague from 7", "osaka"], None),
+        (["prague", "cancun"], None),
+    ],
+)
+def test_the_schedule_of_all_blocks_is_that_of_the_batches_together(forks: list[str], joint: str | None) -> None:
+    files = [
+        replace(own.file, statement=replace(own.file.statement, fork=fork))
+        for own, fork in zip(whole()[1], forks, strict=False)
+    ]
+    if joint is None:
+        with pytest.raises(ProverError, match="none says from when on blocks are of it"):
+            join(files)
+    else:
+        assert join(files).statement.fork == joint
