@@ -16,12 +16,12 @@ from pathlib import Path
 
 from prover import local
 from prover.errors import ProverError
-from prover.join import join
 from prover.store import SegmentStore, check_folder, write_atomically
 from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
 from prover.workers import Workers
 from verifier.container import ProofFile, SegmentRecord, encode_proof
 from verifier.errors import Invalid, Rejected
+from verifier.joining import join
 from verifier.trees import chain, leaves_of
 from verifier.verify import Accepted, VerificationReport, accept, verify
 
@@ -142,7 +142,10 @@ def one_proof(
         OSError: the store cannot be written to.
     """
     circuit, height = key_of_all(accepted)
-    file = join([own.file for own in accepted])
+    try:
+        file = join([own.file for own in accepted])
+    except Invalid as error:
+        raise ProverError(str(error), "give the files of one chain in the order of their blocks") from error
     proofs = [bytes(segment.proof) for own in accepted for segment in own.file.segments]
     stated = [values for own in accepted for values in own.stated]
     hashes = [tuple(digest) for digest in chain(stated).tolist()]

@@ -26,13 +26,14 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "circuits": tuple(f"executor.{name}" for name in EXECUTOR_MODULES),
     # Beside the circuits the base of all errors.
     "verifier": ("circuits", "executor.errors"),
-    # The proof file, the pinned keys, how large a segment may be, what it states, what a tree over segments states, and
-    # the checks that it must pass.
+    # The proof file and how several are joined, the pinned keys, how large a segment may be, what it states, what a
+    # tree over segments states, and the checks that it must pass.
     "prover": (
         "executor",
         "circuits",
         "verifier.container",
         "verifier.errors",
+        "verifier.joining",
         "verifier.keys",
         "verifier.sizes",
         "verifier.statement",

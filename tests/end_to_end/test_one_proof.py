@@ -14,7 +14,6 @@ from executor.forks import OSAKA, PRAGUE, Fork
 from prover.aggregate import NodeEvent, aggregate
 from prover.assemble import statement_of
 from prover.errors import ProverError
-from prover.join import join
 from prover.tree import FOR_LEAF, LEAF
 from prover.workers import Workers
 from scripts.batches.builder import Builder
@@ -26,6 +25,7 @@ from verifier import keys, trees, verify
 from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.engines import ENGINES, VerifyingKey, node_key
 from verifier.errors import Invalid, Rejected
+from verifier.joining import join
 from verifier.swirl.key import decode_node
 from verifier.verify import circuits_of_segments
 

@@ -283,7 +283,7 @@ def test_the_one_proof_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "start", [b"", b"Z", MAGIC, b"ZKEVN\x06", MAGIC + b"\x00", MAGIC + b"\x07", MAGIC + b"\x0a", bytes(100)]
+    "start", [b"", b"Z", MAGIC, b"ZKEVN\x06", MAGIC + b"\x00", MAGIC + b"\x07", MAGIC + b"\x09", bytes(100)]
 )
 def test_other_files_are_unusable(start: bytes) -> None:
     with pytest.raises(UnusableInput):

@@ -15,8 +15,6 @@ from circuits.batch.leaves import LeafKind
 from executor.execute import ExecutedBatch, execute
 from executor.provable import check_provable
 from prover.assemble import assemble, statement_of
-from prover.errors import ProverError
-from prover.join import join
 from prover.planner import Budget, plan_batch
 from prover.segment import SegmentProof, segment_jobs
 from scripts.batches.one_by_one import one_by_one
@@ -24,6 +22,7 @@ from scripts.batches.tokens import token_batch
 from verifier import container, trees, verify
 from verifier.container import BatchRecord, ProofFile, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
+from verifier.joining import join
 from verifier.trees import ProvedBatch
 from verifier.verify import check_contents
 
@@ -274,10 +273,10 @@ def test_a_file_has_so_many_batches_at_most(monkeypatch: pytest.MonkeyPatch) -> 
 def test_files_that_do_not_follow_each_other_are_not_joined() -> None:
     files = [own.file for own in whole()[1]]
     for order in ([0, 2], [1, 0], [0, 0]):
-        with pytest.raises(ProverError, match="file 1 does not follow the one before it"):
+        with pytest.raises(Invalid, match="file 1 does not follow the one before it"):
             join([files[number] for number in order])
     other = replace(files[1], statement=replace(files[1].statement, chain_id=5))
-    with pytest.raises(ProverError, match="file 1 is of another chain than the one before it: chain id 5 instead of"):
+    with pytest.raises(Invalid, match="file 1 is of another chain than the one before it: chain id 5 instead of"):
         join([files[0], other])
 
 
@@ -303,7 +302,7 @@ def test_the_schedule_of_all_blocks_is_that_of_the_batches_together(forks: list[
         for own, fork in zip(whole()[1], forks, strict=False)
     ]
     if joint is None:
-        with pytest.raises(ProverError, match="none says from when on blocks are of it"):
+        with pytest.raises(Invalid, match="none says from when on blocks are of it"):
             join(files)
     else:
         assert join(files).statement.fork == joint

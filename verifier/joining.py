@@ -8,13 +8,11 @@ from itertools import pairwise
 
 from eth_hash.auto import keccak
 
-from prover.errors import ProverError
 from verifier.container import BatchRecord, ProofFile
+from verifier.errors import Invalid
 from verifier.forks import Schedule
 from verifier.receipts import encode_receipts
 from verifier.statement import BatchStatement, lists_commitment
-
-_HINT = "give the files in the order of their blocks"
 
 
 def join(files: Sequence[ProofFile]) -> ProofFile:
@@ -24,19 +22,18 @@ def join(files: Sequence[ProofFile]) -> ProofFile:
         files: at least one, each accepted by the verifier, and none with one proof.
 
     Raises:
-        ProverError: one of them does not go on where the one before it ends, is of another chain, or of a later fork
+        Invalid: one of them does not go on where the one before it ends, is of another chain, or of a later fork
             and does not say from when on blocks are of it.
     """
     first, *later = files
     for number, (before, file) in enumerate(pairwise(files), start=1):
         if file.statement.chain_id != before.statement.chain_id:
             chain_ids = f"{file.statement.chain_id} instead of {before.statement.chain_id}"
-            raise ProverError(f"file {number} is of another chain than the one before it: chain id {chain_ids}")
+            raise Invalid(f"file {number} is of another chain than the one before it: chain id {chain_ids}")
         if keccak(file.parent_header) != before.statement.last_block_hash:
-            raise ProverError(
+            raise Invalid(
                 f"file {number} does not follow the one before it, which ends with block "
-                f"{before.statement.last_block_number}, 0x{before.statement.last_block_hash.hex()}",
-                _HINT,
+                f"{before.statement.last_block_number}, 0x{before.statement.last_block_hash.hex()}"
             )
     joined = tuple(
         BatchRecord(**{name: getattr(file, name) for name in BatchRecord.__dataclass_fields__}) for file in later
@@ -74,9 +71,9 @@ def _schedule(texts: Sequence[str]) -> str:
         own = Schedule.parse(text)
         ends = whole.later[-1][1] if whole.later else whole.first
         if own.first != ends:
-            raise ProverError(
-                f"a batch of {own.first.name} follows one of {ends.name}, and none says from when on blocks are of it",
-                f"let the first batch of {own.first.name} begin with a block of {ends.name}",
+            raise Invalid(
+                f"a batch of {own.first.name} follows one of {ends.name}, and none says from when on blocks are of it: "
+                f"let the first batch of {own.first.name} begin with a block of {ends.name}"
             )
         whole = replace(whole, later=(*whole.later, *own.later))
     return str(whole)
