@@ -16,6 +16,7 @@ from pathlib import Path
 
 from prover import local
 from prover.errors import ProverError
+from prover.segment import SegmentJob
 from prover.store import SegmentStore, check_folder, write_atomically
 from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
 from prover.workers import Workers
@@ -191,6 +192,21 @@ def key_of_all(accepted: Sequence[Accepted]) -> tuple[str, int]:
     heights = [segment.log_stacked_height for segment in segments]
     check_aggregable(circuits, heights, divided=any(segment.open_end is not None for segment in segments))
     return circuits[0], heights[0]
+
+
+def check_planned(jobs: Sequence[SegmentJob]) -> None:
+    """Check that there is one proof of segments that are yet to be proved; of none there need not be any.
+
+    Raises:
+        ProverError: if there is not.
+    """
+    if jobs:
+        plans = [job.plan for job in jobs]
+        check_aggregable(
+            [plan.keys for plan in plans],
+            [plan.log_stacked_height for plan in plans],
+            divided=any(job.open_end is not None for job in jobs),
+        )
 
 
 def check_aggregable(circuits: Sequence[str], heights: Sequence[int], *, divided: bool) -> None:

@@ -5,6 +5,8 @@ and one made with twenty consist of the same segments, and a run can be resumed 
 are those of the filled tables, padding included.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -96,6 +98,11 @@ class Budget:
     def largest(self) -> int:
         """What a segment may take of an operation that is not divided, or is."""
         return LARGEST_SEGMENT_BYTES if self.memory is None else self.memory
+
+    @property
+    def of_one_height(self) -> Budget:
+        """The same for segments that are to have one proof."""
+        return replace(self, stacked_height=self.stacked_height or 0)
 
     @property
     def hopeless(self) -> int:

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import Documents, read_batch
 from executor.provable import check_provable
-from prover.aggregate import NodeEvent, check_aggregable
+from prover.aggregate import NodeEvent, check_planned
 from prover.aggregate import one_proof as aggregated
 from prover.assemble import assemble, check_assembled, check_listed
 from prover.driver import SegmentEvent, prove_segments
@@ -139,18 +139,14 @@ def prove(
     executed = given if isinstance(given, ExecutedBatch) else execute(read_batch(given), progress=progress.executed)
     clock.lap("execute")
     if one_proof:
-        budget = budget or Budget()
-        budget = replace(budget, stacked_height=budget.stacked_height or 0)
+        budget = (budget or Budget()).of_one_height
     batch = Batch.of(check_provable(executed))
     check_listed(executed, batch)
     filled = FilledSegments()
     jobs = segment_jobs(batch, plan_batch(batch, budget, filled))
     check_assembled(executed, batch, jobs)
-    if one_proof and jobs:
-        plans = [job.plan for job in jobs]
-        heights = [plan.log_stacked_height for plan in plans]
-        divided = any(job.open_end is not None for job in jobs)
-        check_aggregable([plan.keys for plan in plans], heights, divided=divided)
+    if one_proof:
+        check_planned(jobs)
     workers = progress.planned(executed, batch, jobs) or workers or Workers()
     clock.lap("plan")
     segments = store if isinstance(store, SegmentStore) else SegmentStore(store or default_store(out))
@@ -179,7 +175,7 @@ def prove(
     nodes: tuple[NodeEvent, ...] = ()
     if one_proof and jobs:
         # A node takes more memory than a segment: here they are proved one after the other.
-        nodes_at = workers if workers.address else Workers()
+        nodes_at = workers if workers.address else Workers(threads=workers.all_threads)
         made = aggregated([accepted], segments, workers=nodes_at, progress=progress.aggregated, on_node=progress.node)
         content, report, nodes = made.content, made.verification, tuple(made.nodes)
         stored += made.stored

@@ -25,6 +25,11 @@ class Workers:
     address: str | None = None
     threads: int | None = None
 
+    @property
+    def all_threads(self) -> int | None:
+        """Of all of them together; None where nothing bounds them but the cores."""
+        return None if self.threads is None else self.threads * (self.count or 1)
+
 
 def name_of(job: SegmentJob) -> str:
     """A segment by its number and what it proves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from service.fairness import expected_of_plan, work_of
+from service.fairness import SECONDS_PER_NODE, expected_of_plan, work_of
 from service.models import Costs, Estimate, Options
 from service.settings import Settings
 
@@ -31,12 +31,14 @@ def estimate(
     from executor.execute import execute
     from executor.inputs import read_batch
     from executor.provable import check_provable
+    from prover.aggregate import check_planned
     from prover.assemble import check_assembled, statement_of
     from prover.costs import costs_of, total
-    from prover.errors import CostError
+    from prover.errors import ProverError
     from prover.filled import FilledSegments
     from prover.planner import Budget, plan_batch
     from prover.segment import fill_segment, segment_jobs
+    from prover.tree import NODE_BYTES, plan_tree
     from service.costing import costs_document
     from service.refusals import problem_of
 
@@ -56,25 +58,33 @@ def estimate(
     try:
         planned = Batch.of(check_provable(executed))
         filled = FilledSegments()
-        plans = plan_batch(planned, Budget(**settings.budget(options or Options())), filled)
-        check_assembled(executed, planned, segment_jobs(planned, plans))
+        options = options or Options()
+        budget = Budget(**settings.budget(options))
+        if one_proof := settings.has_one_proof(options):
+            budget = budget.of_one_height
+        plans = plan_batch(planned, budget, filled)
+        jobs = segment_jobs(planned, plans)
+        check_assembled(executed, planned, jobs)
+        if one_proof:
+            check_planned(jobs)
         if costs:
             each = [costs_of(fill_segment(planned, plan, filled)) for plan in plans]
             document = costs_document(total(each), executed, trace)
-    except (UnsupportedFeature, CostError) as error:
+    except (UnsupportedFeature, ProverError) as error:
         return Estimate(**known, unsupported=problem_of(error))
     cells = sum(plan.cells for plan in plans)
     interactions = sum(plan.interactions for plan in plans)
+    nodes = len(plan_tree(len(plans))) if one_proof and plans else 0
     seconds = None
     if rate is not None:
         parallel = max(1, min(len(plans), settings.workers_alone))
-        seconds = expected_of_plan(work_of(cells, interactions) / parallel, rate)
+        seconds = expected_of_plan(work_of(cells, interactions) / parallel, rate) + SECONDS_PER_NODE * nodes
     return Estimate(
         **known,
         segments=len(plans),
         cells=cells,
         interactions=interactions,
-        memory=max((plan.memory for plan in plans), default=0),
+        memory=max((*(plan.memory for plan in plans), *(NODE_BYTES.values() if nodes else ())), default=0),
         seconds=seconds,
         costs=document,
     )

@@ -83,6 +83,9 @@ class Options(Model):
         default=None, ge=1, le=1 << 20, description="MiB that proving one segment may take"
     )
     segment_operations: int | None = Field(default=None, ge=1, le=1 << 31, description="most operations of a segment")
+    one_proof: bool | None = Field(
+        default=None, description="one proof of all segments, of the same size whatever it proves, which takes minutes"
+    )
 
 
 class Source(Model):

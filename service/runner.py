@@ -104,7 +104,7 @@ class _Job:
 
     Args:
         command: `job`, `folder`, `artifacts`, `artifacts_options`, `batch` (an artifact) or `source`, `budget`,
-            `memory` (bytes that a segment may take here, None if it is proved elsewhere).
+            `one_proof`, `memory` (bytes that a segment may take here, None if it is proved elsewhere).
     """
 
     def __init__(self, command: dict[str, Any], say: Say, commands: queue.Queue[dict[str, Any]]) -> None:
@@ -157,12 +157,14 @@ class _Job:
             store=self._artifacts.segments(self._job, self._folder / "segments"),
             # They are removed when the job is done by all accounts.
             keep=True,
+            one_proof=self._command["one_proof"],
             progress=Progress(
                 executed=self._on_executed,
                 segment=self._on_segment,
                 planned=self._on_planned,
                 started=self._on_start,
                 verified=self._on_check,
+                aggregated=self._on_aggregated,
             ),
         )
         self._end_check()
@@ -224,7 +226,8 @@ class _Job:
 
     def _on_planned(self, executed: ExecutedBatch, batch: Batch, jobs: Sequence[SegmentJob]) -> Workers:
         from prover.errors import CostError
-        from prover.workers import Workers, name_of
+        from prover.tree import NODE_BYTES, plan_tree
+        from prover.workers import Workers, check_node_memory, name_of
 
         if self._stage != "plan":
             # A batch without transactions.
@@ -239,9 +242,14 @@ class _Job:
                     "choose smaller segments with segment_memory, or give the service more --memory",
                     *batch.operations.place(job.plan.begin),
                 )
+        nodes = len(plan_tree(len(jobs))) if self._command["one_proof"] and jobs else 0
+        if allowed is not None and nodes:
+            check_node_memory(allowed)
         self._say(
             {
                 "kind": "planned",
+                "nodes": nodes,
+                "node_memory": max(NODE_BYTES.values()) if nodes else 0,
                 "facts": {
                     "blocks": len(executed.blocks),
                     "transactions": len(batch.trace.transactions),
@@ -300,6 +308,13 @@ class _Job:
         if self._checking is None or self._checking[0] != name:
             self._end_check()
             self._checking = (name, time.perf_counter())
+
+    def _on_aggregated(self, done: int, total: int) -> None:
+        if self._stage != "aggregate":
+            self._end_check()
+            self._enter("aggregate", done=done, total=total)
+        else:
+            self._say({"kind": "progress", "done": done, "total": total})
 
     def _end_check(self) -> None:
         from verifier.verify import CHECKS

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         ray_address: of the cluster that proves segments, None for this machine.
         segment_memory: MiB of one segment unless a job says otherwise.
         segment_operations: most operations of one segment unless a job says otherwise.
+        one_proof: make one proof of all segments of each job unless a job says otherwise.
 
         max_tries: tries of a job that end without any new finished segment until it is failed.
         job_seconds: that one try may take.
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     segment_memory: int | None = Field(None, ge=1)
     segment_operations: int | None = Field(None, ge=1)
+    one_proof: bool = False
 
     max_tries: int = Field(3, ge=1)
     job_seconds: float = Field(24 * 3600.0, gt=0)
@@ -120,6 +122,10 @@ class Settings(BaseSettings):
         memory = options.segment_memory or self.segment_memory
         operations = options.segment_operations or self.segment_operations
         return {"memory": None if memory is None else memory << 20, "operations": operations}
+
+    def has_one_proof(self, options: Options) -> bool:
+        """Whether a job gets one proof of all its segments."""
+        return self.one_proof if options.one_proof is None else options.one_proof
 
     @property
     def database_url(self) -> str:

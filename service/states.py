@@ -71,13 +71,14 @@ SETTLED: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.ABA
 
 
 class Stage(StrEnum):
-    """What a running job is at, in this order."""
+    """What a running job is at, in this order; only those that get one proof of all segments aggregate."""
 
     FETCH = "fetch"
     EXECUTE = "execute"
     PLAN = "plan"
     PROVE = "prove"
     VERIFY = "verify"
+    AGGREGATE = "aggregate"
     STORE = "store"
 
 

@@ -22,7 +22,7 @@ import structlog
 
 from service.artifacts import PROBE, Artifacts
 from service.database import DatabaseAway, ProcessRow, now
-from service.fairness import CELLS_PER_SECOND, Waiting, expected_of_plan, grants, work_of
+from service.fairness import CELLS_PER_SECOND, SECONDS_PER_NODE, Waiting, expected_of_plan, grants, work_of
 from service.models import Check, Code, Problem, SegmentState
 from service.processes import Runner, Scratch, host, space, sweep
 from service.queue import Artifact, Change, LeaseLost, PlannedSegment, Queue, Result, Taken, UnknownJob
@@ -48,7 +48,7 @@ _SUBMISSION_SECONDS = 3600.0
 #: A runner that has more memory than this after a job is not kept.
 _MAX_IDLE_BYTES = 1 << 30
 
-#: Parts of a job's progress at the end of each stage.
+#: Parts of a job's progress at the beginning and the end of each stage.
 _PROGRESS = {
     Stage.FETCH: (0.0, 0.03),
     Stage.EXECUTE: (0.03, 0.06),
@@ -56,6 +56,13 @@ _PROGRESS = {
     Stage.PROVE: (0.1, 0.94),
     Stage.VERIFY: (0.94, 0.98),
     Stage.STORE: (0.98, 1.0),
+}
+
+#: The same of one that gets one proof of all its segments.
+_PROGRESS_OF_ONE_PROOF = _PROGRESS | {
+    Stage.PROVE: (0.1, 0.3),
+    Stage.VERIFY: (0.3, 0.32),
+    Stage.AGGREGATE: (0.32, 0.98),
 }
 
 #: Seconds that verifying and storing are expected to take, and verifying a segment.
@@ -70,6 +77,7 @@ class _Work:
     Attributes:
         news: not yet stored.
         planned: by index; `left` of them are not proved, `running` since when.
+        nodes: of the tree of one proof that are not proved, the next one since `node_began`; each takes `node_memory`.
         memory: bytes that it has been given.
         waits: since when it waits for memory; None before and after.
         outcome: how it ended, until that is stored.
@@ -86,6 +94,9 @@ class _Work:
     planned: dict[int, PlannedSegment] = field(default_factory=dict)
     left: set[int] = field(default_factory=set)
     running: dict[int, float] = field(default_factory=dict)
+    nodes: int = 0
+    node_began: float = 0.0
+    node_memory: int = 0
     parallel: int = 1
     expected: float = 0.0
     memory: int = 0
@@ -96,6 +107,10 @@ class _Work:
     def job(self) -> str:
         """Its id."""
         return self.taken.lease.job
+
+    def part_of(self, stage: Stage) -> tuple[float, float]:
+        """Its progress at the beginning and the end of a stage."""
+        return (_PROGRESS_OF_ONE_PROOF if self.node_memory else _PROGRESS)[stage]
 
 
 class Supervisor:
@@ -364,6 +379,7 @@ class Supervisor:
                 "batch": None if taken.batch is None else vars(taken.batch),
                 "source": None if taken.job.source is None else taken.job.source.model_dump(mode="json", by_alias=True),
                 "budget": settings.budget(taken.job.options),
+                "one_proof": settings.has_one_proof(taken.job.options),
                 "memory": None if settings.ray_address else settings.memory_bytes,
             }
         )
@@ -430,8 +446,8 @@ class Supervisor:
         kind = message["kind"]
         moment = time.monotonic()
         if kind == "stage":
-            work.stage, work.stage_began = Stage(message["stage"]), moment
-            begin, _ = _PROGRESS[work.stage]
+            work.stage, work.stage_began, work.node_began = Stage(message["stage"]), moment, moment
+            begin, _ = work.part_of(work.stage)
             self._news(
                 work,
                 Change(
@@ -480,7 +496,9 @@ class Supervisor:
         """Only the last of these matters."""
         if work.news and work.news[-1].stage is None and work.news[-1].stage_done is not None:
             work.news.pop()
-        begin, end = _PROGRESS[work.stage or Stage.EXECUTE]
+        begin, end = work.part_of(work.stage or Stage.EXECUTE)
+        if work.stage == Stage.AGGREGATE:
+            work.nodes, work.node_began = total - done, time.monotonic()
         fraction = done / total if total else 0.0
         work.news.append(
             Change(
@@ -496,7 +514,8 @@ class Supervisor:
         work.left = set(work.planned)
         parts = work.planned.values()
         size = work_of(sum(part.cells for part in parts), sum(part.interactions for part in parts))
-        work.expected = expected_of_plan(size, self._rate)
+        work.nodes, work.node_memory = message["nodes"], message["node_memory"]
+        work.expected = expected_of_plan(size, self._rate) + SECONDS_PER_NODE * work.nodes
         self._news(
             work,
             Change(
@@ -525,7 +544,7 @@ class Supervisor:
         parts = work.planned
         whole = sum(work_of(part.cells, part.interactions) for part in parts.values())
         left = sum(work_of(parts[index].cells, parts[index].interactions) for index in work.left)
-        begin, end = _PROGRESS[Stage.PROVE]
+        begin, end = work.part_of(Stage.PROVE)
         self._news(
             work,
             Change(
@@ -544,14 +563,17 @@ class Supervisor:
         rate = self._rate or CELLS_PER_SECOND
         moment = time.monotonic()
         end = _END_SECONDS + _END_SECONDS_PER_SEGMENT * len(work.planned)
-        if work.stage in (Stage.VERIFY, Stage.STORE):
+        if work.stage == Stage.AGGREGATE:
+            done = min(moment - work.node_began, 0.95 * SECONDS_PER_NODE)
+            return SECONDS_PER_NODE * work.nodes - done + end
+        if work.stage == Stage.STORE or (work.stage == Stage.VERIFY and not work.nodes):
             return max(0.5, end / (1 if work.stage == Stage.VERIFY else 2) - (moment - work.stage_began))
         left = 0.0
         for index in work.left:
             size = work_of(work.planned[index].cells, work.planned[index].interactions) / rate
             done = moment - work.running[index] if index in work.running else 0.0
             left += max(size - done, 0.05 * size)
-        return left / work.parallel + end
+        return left / work.parallel + SECONDS_PER_NODE * work.nodes + end
 
     # -- what the database is told
 
@@ -618,12 +640,19 @@ class Supervisor:
 
     def _needs(self, work: _Work) -> int:
         """Bytes of memory without which it cannot begin."""
+        return max(self._needs_of_segment(work), self._needs_of_node(work))
+
+    def _needs_of_segment(self, work: _Work) -> int:
         if self._settings.ray_address:
             return 0
         return max((part.memory for part in work.planned.values()), default=0)
 
+    def _needs_of_node(self, work: _Work) -> int:
+        """Of a tree, of which one is proved at a time."""
+        return 0 if self._settings.ray_address else work.node_memory
+
     def _go(self, work: _Work, free: int) -> None:
-        settings, needs = self._settings, self._needs(work)
+        settings, needs = self._settings, self._needs_of_segment(work)
         is_alone = len(self._works) == 1
         workers = settings.workers_alone if is_alone else settings.workers_each
         if needs:
@@ -631,7 +660,7 @@ class Supervisor:
         threads = max(1, (os.cpu_count() or 1) // (workers if is_alone else workers * settings.jobs))
         work.parallel = max(1, min(workers, len(work.planned)))
         # A job with fewer segments than workers has no use for more memory.
-        work.memory, work.waits = needs * work.parallel, None
+        work.memory, work.waits = max(needs * work.parallel, self._needs_of_node(work)), None
         on_cluster = settings.ray_address is not None
         work.runner.send(
             {

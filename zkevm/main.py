@@ -498,6 +498,14 @@ def submit(
     ] = None,
     segment_memory: SegmentMemory = None,
     segment_operations: SegmentOperations = None,
+    one_proof: Annotated[
+        bool | None,
+        typer.Option(
+            "--one-proof/--segments-only",
+            help="Make one proof of all segments, or leave each its own.",
+            show_default="what the service is set to",
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -520,7 +528,7 @@ def submit(
         batch = serving.source_of(rpc, blocks) if rpc and blocks else serving.batch_of(input or [])
         if name is None:
             name = input[0].name if input else f"blocks {blocks}"
-        options = Options(segment_memory=segment_memory, segment_operations=segment_operations)
+        options = Options(segment_memory=segment_memory, segment_operations=segment_operations, one_proof=one_proof)
         with serving.connect(url, key) as client:
             status = serving.submit(client, batch, name, priority, within, options, idempotency_key, watched, output)
     raise typer.Exit(status)

@@ -60,6 +60,7 @@ class FileQuery(BaseModel):
     deadline: datetime | None = None
     segment_memory: int | None = Field(None, ge=1, le=1 << 20)
     segment_operations: int | None = Field(None, ge=1, le=1 << 31)
+    one_proof: bool | None = None
 
 
 class ListQuery(BaseModel):
@@ -113,7 +114,7 @@ async def read_submission(request: Request, context: Context, query: FileQuery) 
             name=query.name,
             priority=query.priority,
             deadline=query.deadline,
-            options=Options(segment_memory=query.segment_memory, segment_operations=query.segment_operations),
+            options=Options(**query.model_dump(include=set(Options.model_fields))),
         )
         async with context.bodies.read(request, context.max_batch_bytes) as content:
             if not content:

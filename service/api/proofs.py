@@ -23,7 +23,7 @@ from service.problems import Refusal
 router = APIRouter()
 
 #: Settings that an estimate depends on.
-_NEEDED: Final = {"segment_memory", "segment_operations", "workers", "jobs", "memory"}
+_NEEDED: Final = {"segment_memory", "segment_operations", "one_proof", "workers", "jobs", "memory"}
 
 
 class VerifyQuery(BaseModel):

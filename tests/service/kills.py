@@ -25,9 +25,17 @@ from tests.service.conftest import quiet
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def submit(queue: Queue, artifacts: Artifacts, content: bytes, name: str, operations: int = 1) -> str:
+def submit(
+    queue: Queue,
+    artifacts: Artifacts,
+    content: bytes,
+    name: str,
+    operations: int = 1,
+    *,
+    one_proof: bool | None = None,
+) -> str:
     """Submit a batch file, cut into segments of so many operations, and give the job's id."""
-    options = Options(segment_operations=operations)
+    options = Options(segment_operations=operations, one_proof=one_proof)
     new = NewJob(content=hashlib.sha256(content).hexdigest(), name=name, options=options)
     batch = artifacts.put(new.id, Kind.BATCH, content)
     return queue.submit(NewJob(**{**vars(new), "batch": batch}))[0].id

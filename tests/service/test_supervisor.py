@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from prover.tree import NODE_BYTES, plan_tree
 from service.artifacts import Artifacts, Kind, StoreAway
 from service.database import Database, SegmentRow, now
 from service.estimating import estimate
+from service.fairness import SECONDS_PER_NODE
 from service.models import Code, Costs, JobDetail, Options, SegmentState, Source
 from service.processes import Scratch, sweep
 from service.queue import NewJob, Queue
@@ -26,6 +28,7 @@ from service.states import SETTLED, Stage, State
 from service.supervisor import Supervisor
 from tests.service.conftest import transfers
 from tests.service.kills import Watch, submit, wait_until
+from verifier.container import decode_proof
 from verifier.verify import CHECKS, verify
 
 #: Proving takes a second where nobody else works, and much more where many do.
@@ -43,8 +46,8 @@ class Place:
         self.artifacts = Artifacts(self.settings.artifacts_url)
         self.supervisor = Supervisor(self.settings, self.queue, self.artifacts)
 
-    def submit(self, content: bytes, operations: int = 2) -> str:
-        return submit(self.queue, self.artifacts, content, "batch", operations)
+    def submit(self, content: bytes, operations: int = 2, *, one_proof: bool | None = None) -> str:
+        return submit(self.queue, self.artifacts, content, "batch", operations, one_proof=one_proof)
 
     def wait(self, job: str, holds: Callable[[JobDetail], bool]) -> JobDetail:
         wait_until(lambda: holds(self.queue.get(job)), PATIENCE)
@@ -307,6 +310,53 @@ def test_an_estimate_is_what_the_plan_will_be(place: Place, tmp_path: Path) -> N
     assert found.unsupported is None
     assert found.costs is not None
     assert sum(table.cells for table in found.costs.tables) == found.cells
+
+
+def test_an_estimate_of_one_proof_counts_its_nodes(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "batch.json"
+    file.write_bytes(transfers(3))
+    without, one = (
+        estimate(file, place.settings, Options(segment_operations=2, one_proof=one_proof), rate=1e6, costs=False)
+        for one_proof in (None, True)
+    )
+    assert without.segments == one.segments
+    assert one.memory == max(without.memory or 0, *NODE_BYTES.values())
+    assert without.seconds is not None
+    assert one.seconds == pytest.approx(without.seconds + SECONDS_PER_NODE * len(plan_tree(one.segments or 0)))
+    always = place.settings.model_copy(update={"one_proof": True})
+    assert estimate(file, always, Options(segment_operations=2), rate=1e6, costs=False) == one
+    assert estimate(file, always, Options(segment_operations=2, one_proof=False), rate=1e6, costs=False) == without
+
+
+def test_one_proof_that_no_memory_is_there_for_is_refused_before_anything_is_proved(tmp_path: Path) -> None:
+    place = Place(tmp_path, memory=4096, one_proof=True)
+    place.supervisor.start()
+    failed = place.settled(place.submit(transfers(3)))
+    place.supervisor.stop()
+    assert failed.problem is not None
+    assert failed.problem.detail.startswith("a node of the tree needs about")
+    assert (failed.state, failed.tries, failed.segments_done) == (State.FAILED, 1, 0)
+    place.database.close()
+
+
+@pytest.mark.deep
+def test_a_job_may_get_one_proof_of_all_its_segments(place: Place) -> None:
+    """Of minutes: progress goes on meanwhile, and what is stored is the file with the one proof."""
+    job = place.submit(transfers(3), one_proof=True)
+    wait_until(lambda: place.queue.get(job).state in SETTLED, 4 * PATIENCE)
+    done = place.queue.get(job)
+    assert done.state == State.DONE, done.problem
+    proof = place.queue.artifact(job, Kind.PROOF)
+    assert proof is not None
+    content = place.artifacts.get(proof)
+    assert decode_proof(content).one_proof is not None
+    assert verify(content).statement.to_dict() == done.statement
+    assert Stage.AGGREGATE in done.stage_seconds
+    told = [event.data for event in place.queue.events(job=job, limit=10_000)]
+    progress = [data["progress"] for data in told if "progress" in data]
+    assert progress == sorted(progress)
+    assert any(data.get("stage") == Stage.AGGREGATE for data in told)
+    assert len(done.checks) == len(CHECKS)
 
 
 def test_a_scratch_folder_is_cleared_with_its_process() -> None:

@@ -17,13 +17,13 @@ JSON = {"Content-Type": "application/json"}
 
 
 def test_a_file_is_submitted(served: Served, http: httpx.Client) -> None:
-    query = {"name": "first", "priority": 3, "segment_memory": 512, "segment_operations": 7}
+    query = {"name": "first", "priority": 3, "segment_memory": 512, "segment_operations": 7, "one_proof": True}
     answer = http.post("/v1/jobs", content=BATCH.read_bytes(), headers=FILE, params=query)
     assert answer.status_code == 201
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert (job["state"], job["name"], job["priority"], job["submitted_by"]) == ("queued", "first", 3, "local")
-    assert job["options"] == {"segment_memory": 512, "segment_operations": 7}
+    assert job["options"] == {"segment_memory": 512, "segment_operations": 7, "one_proof": True}
     assert job["batch_bytes"] == BATCH.stat().st_size
     assert JobDetail.model_validate(http.get(f"/v1/jobs/{job['id']}").json()).segments == []
     batch = http.get(f"/v1/jobs/{job['id']}/batch")

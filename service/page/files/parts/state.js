@@ -4,14 +4,14 @@ import { h, s } from "../dom.js";
 import { capital, count, duration, exact, many, percent } from "../format.js";
 
 export const STATES = ["queued", "running", "done", "failed", "cancelled", "abandoned"];
-export const STAGES = ["fetch", "execute", "plan", "prove", "verify", "store"];
+export const STAGES = ["fetch", "execute", "plan", "prove", "verify", "aggregate", "store"];
 /** What a stage is called while it goes on. */
 export const DOING = {
   fetch: "fetching blocks", execute: "executing", plan: "planning segments",
-  prove: "proving", verify: "verifying", store: "storing the proof",
+  prove: "proving", verify: "verifying", aggregate: "making one proof", store: "storing the proof",
 };
 // How wide the stages are: proving takes longest.
-const WIDTHS = { fetch: 1, execute: 2, plan: 1, prove: 9, verify: 2, store: 1 };
+const WIDTHS = { fetch: 1, execute: 2, plan: 1, prove: 9, verify: 2, aggregate: 9, store: 1 };
 const PATHS = {
   queued: "M8 4.5V8l2.5 1.5", running: "M8 2.5a5.5 5.5 0 0 1 5.5 5.5", done: "M4.8 8.3 7 10.5l4.3-4.8",
   failed: "m5.5 5.5 5 5m0-5-5 5", cancelled: "M5 8h6", abandoned: "M10.5 10.5V7H5m2-2L5 7l2 2",
@@ -50,7 +50,7 @@ export function face(job) {
 /** One line about where a job stands. */
 export function standing(job) {
   if (job.state === "running" && job.stage) {
-    const unit = { prove: "segment", verify: "check", fetch: "block" }[job.stage];
+    const unit = { prove: "segment", verify: "check", aggregate: "node", fetch: "block" }[job.stage];
     const total = unit ? many(job.stage_total, unit) : exact(job.stage_total);
     return capital(DOING[job.stage]) + (job.stage_total ? `, ${exact(job.stage_done)} of ${total}` : "");
   }
@@ -67,10 +67,14 @@ const took = (job) =>
 export const left = (job) =>
   job.state === "running" && job.remaining > 0.5 ? `${duration(job.remaining)} left` : "";
 
+/** Whether all segments of a job get one proof, as far as that is known. */
+const aggregates = (job) =>
+  Boolean(job.options?.one_proof || job.stage === "aggregate" || "aggregate" in (job.stage_seconds ?? {}));
+
 /** The stages of a job as bars. */
 export function track(job, large = false) {
   const at = job.state === "running" ? STAGES.indexOf(job.stage) : -1;
-  const stages = job.source ? STAGES : STAGES.slice(1);
+  const stages = STAGES.filter((name) => (name !== "fetch" || job.source) && (name !== "aggregate" || aggregates(job)));
   const bars = stages.map((name) => {
     const i = STAGES.indexOf(name);
     const done = job.state === "done" || i < at;

@@ -87,7 +87,7 @@ export class Job {
         `${segments.filter((segment) => segment.state === "proved").length} of ${segments.length} proved`) : null,
       lanes.length ? this.#card("timeline", "Timeline", timeline(lanes, now(), { label: "What ran when" }),
         job.tries > 1 ? `try ${job.tries} of ${job.max_tries}` : "") : null,
-      known && (job.checks?.length || ["verify", "store"].includes(job.stage) || job.problem?.check) ? this.#checks(job) : null,
+      known && (job.checks?.length || ["verify", "aggregate", "store"].includes(job.stage) || job.problem?.check) ? this.#checks(job) : null,
       costs ? this.#card("costs", "Where the cells go", this.#explorer.show(costs), "padding included") : null,
       job.statement ? this.#statement(job) : null,
     ];

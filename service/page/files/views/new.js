@@ -41,6 +41,7 @@ export class New {
     const number = (name) => (text(name) === "" ? null : Number(text(name)));
     const deadline = text("deadline") ? new Date(text("deadline")).toISOString() : null;
     const options = { segment_memory: number("segment_memory"), segment_operations: number("segment_operations") };
+    if (given.has("one_proof")) options.one_proof = true;
     const common = { name: text("name"), priority: number("priority") ?? 0, deadline };
     if (this.#file) {
       const query = { ...common, name: common.name || this.#file.name.slice(0, 200), ...options };
@@ -102,7 +103,8 @@ export class New {
             field("priority", "Priority", { type: "number", min: -100, max: 100, step: 1, placeholder: "0" }, "Higher is earlier, up to 100"),
             field("deadline", "Deadline", { type: "datetime-local" }, "Given up after it"),
             field("segment_memory", "Memory of a segment, MiB", { type: "number", min: 1, max: 1048576, step: 1 }),
-            field("segment_operations", "Operations of a segment", { type: "number", min: 1, max: 2147483648, step: 1 }, "More segments, more workers at once"))),
+            field("segment_operations", "Operations of a segment", { type: "number", min: 1, max: 2147483648, step: 1 }, "More segments, more workers at once"),
+            field("one_proof", "One proof of all segments", { type: "checkbox" }, "Of the same size whatever it proves; takes minutes"))),
         h("div", { class: "row" },
           h("button", { type: "submit", class: "primary", disabled: Boolean(this.#busy) }, "Prove it"),
           h("button", { type: "button", class: "quiet", disabled: Boolean(this.#busy), onclick: (event) => this.#send(event, "estimate") }, "What would it cost?"))),
