@@ -195,7 +195,14 @@ def prove_batch(
         ("proven security", "" if proof.security_bits is None else f"{proof.security_bits:.1f} bits"),
         ("left to the verifier", ", ".join(left)),
         ("proof", str(out)),
-        *([("one proof bytes", proof.sizes["one proof"])] if proof.nodes else []),
+        *(
+            [
+                ("one proof bytes", proof.sizes["one proof"]),
+                ("aggregation's share", f"{_share(proof.seconds):.0%} of the time of proving"),
+            ]
+            if proof.nodes
+            else []
+        ),
         ("proof bytes", len(proof.content)),
         ("statement digest", proof.statement.digest),
         *((f"seconds to {phase}", seconds) for phase, seconds in proof.seconds.items()),
@@ -217,6 +224,11 @@ def prove_batch(
             seconds=dict(proof.seconds),
         )
     )
+
+
+def _share(seconds: Mapping[str, float]) -> float:
+    """What of the time of proving goes into the one proof of all segments."""
+    return seconds["aggregate"] / (seconds["prove"] + seconds["aggregate"])
 
 
 def run_test_suites(paths: list[Path], stage: str, limit: int | None, workers: int | None, output: Output) -> bool:
