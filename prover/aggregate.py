@@ -16,6 +16,7 @@ from pathlib import Path
 
 from prover import local
 from prover.errors import ProverError
+from prover.planner import height_of_one_proof
 from prover.segment import SegmentJob
 from prover.store import SegmentStore, check_folder, write_atomically
 from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
@@ -229,7 +230,7 @@ def check_aggregable(circuits: Sequence[str], heights: Sequence[int], *, divided
     except Invalid as error:
         hint = "segments of one stacked height and fork have one proof"
         if len(set(heights)) > 1:
-            hint += f"; prove all with --stacked-height {max(heights)}"
+            hint += f"; prove all with --stacked-height {height_of_one_proof(max(heights))}"
         raise ProverError(str(error), hint) from error
 
 

@@ -31,6 +31,7 @@ from prover.planner import (
     Planner,
     TableSize,
     _levelled,
+    height_of_one_proof,
     memory_of,
     plan_batch,
     planner_for,
@@ -396,14 +397,17 @@ def test_all_segments_get_one_stacked_height_where_it_is_wanted() -> None:
     batch = tokens(8)
     free = plan_batch(batch, SMALL)
     largest = max(plan.log_stacked_height for plan in free)
-    for least, wanted in ((0, largest), (largest, largest), (largest + 3, largest + 3)):
+    for least, wanted in ((0, height_of_one_proof(largest)), (largest, largest), (largest + 3, largest + 3)):
         level = plan_batch(batch, replace(SMALL, stacked_height=least))
         assert [plan.log_stacked_height for plan in level] == [wanted] * len(free)
         assert [replace(plan, log_stacked_height=0) for plan in level] == [
             replace(plan, log_stacked_height=0) for plan in free
         ]
     small, large = (replace(plan, log_stacked_height=height) for plan, height in zip(free, (15, 17), strict=False))
-    assert {plan.log_stacked_height for plan in _levelled([small, large], Budget(stacked_height=0))} == {17}
+    for least, wanted in ((0, 19), (14, 17), (18, 18)):
+        level = _levelled([small, large], Budget(stacked_height=least))
+        assert {plan.log_stacked_height for plan in level} == {wanted}
+    assert [height_of_one_proof(needed) for needed in range(14, 23)] == [15, 15, 19, 19, 19, 19, 20, 21, 22]
     assert _levelled([small, large], Budget()) == [small, large]
 
 

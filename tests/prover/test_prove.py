@@ -17,7 +17,7 @@ from prover.aggregate import OneProof
 from prover.costs import total
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ClusterError, CostError, ProverError
-from prover.planner import Budget, SegmentPlan, planner_for
+from prover.planner import Budget, SegmentPlan, height_of_one_proof, planner_for
 from prover.prove import Progress, default_store, prove
 from prover.segment import segment_jobs
 from prover.store import SegmentStore
@@ -107,7 +107,7 @@ def test_one_proof_is_made_of_segments_of_one_height(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr("prover.prove.aggregated", aggregated)
     report = prove(write_batch(tmp_path, 8), out, budget=SMALL, one_proof=True)
-    assert seen == [(len(report.plans), {max(plan.log_stacked_height for plan in report.plans)})]
+    assert seen == [(len(report.plans), {height_of_one_proof(14)})]
     assert out.read_bytes() == b"one proof"
     assert "aggregate" in report.seconds
     assert not default_store(out).exists()

@@ -201,7 +201,7 @@ def test_segments_of_several_heights_are_told_what_to_do() -> None:
     check_aggregable(["cancun"] * 2, [15, 15], divided=False)
     with pytest.raises(ProverError, match="segments of 2 keys") as error:
         check_aggregable(["cancun"] * 2, [15, 17], divided=False)
-    assert error.value.hint.endswith("prove all with --stacked-height 17")
+    assert error.value.hint.endswith("prove all with --stacked-height 19")
     with pytest.raises(ProverError, match="several segments prove"):
         check_aggregable(["cancun"], [15], divided=True)
     with pytest.raises(ProverError, match="whole circuit of osaka"):
