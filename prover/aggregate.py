@@ -183,10 +183,12 @@ def key_of_all(accepted: Sequence[Accepted]) -> tuple[str, int]:
     """
     segments = [segment for own in accepted for segment in own.file.segments]
     circuits = [circuit for own in accepted for circuit in own.circuits]
-    if any(own.file.one_proof is not None for own in accepted):
-        raise ProverError(
-            "the file has one proof of all segments already", "batches are joined from files with a proof of each"
-        )
+    for number, own in enumerate(accepted):
+        if own.file.one_proof is not None:
+            raise ProverError(
+                f"{_name(number, len(accepted))} has one proof of all segments already",
+                "batches are joined from files with a proof of each",
+            )
     if not segments:
         raise ProverError("there are no operations, so that there is nothing to prove")
     heights = [segment.log_stacked_height for segment in segments]
@@ -222,8 +224,12 @@ def _accepted(content: bytes, number: int, files: int) -> Accepted:
     try:
         return accept(content)
     except Rejected as error:
-        where = f"file {number}: " if files > 1 else ""
-        raise ProverError(f"{where}the verifier refuses it: {error}") from error
+        raise ProverError(f"the verifier refuses {_name(number, files)}: {error}") from error
+
+
+def _name(number: int, files: int) -> str:
+    """Of one of the files, which are numbered from 0 if there are several."""
+    return f"file {number}" if files > 1 else "the file"
 
 
 def _check_size(file: ProofFile) -> None:

@@ -309,6 +309,9 @@ def test_what_is_too_much_for_one_file_is_refused_before_it_is_proved(
     monkeypatch.setattr(aggregate, "_runner", runner)
     with pytest.raises(Begun):
         aggregate.one_proof(given, SegmentStore(tmp_path))
+    one: Any = SimpleNamespace(file=joined(), circuits=["cancun-light"] * len(stated()), stated=stated())
+    with pytest.raises(ProverError, match="file 2 has one proof of all segments already"):
+        aggregate.one_proof([*given[:2], one], SegmentStore(tmp_path))
     monkeypatch.setattr(container, "MAX_BATCHES", LAST)
     with pytest.raises(ProverError, match=f"too much for one file: more than {LAST} batches"):
         aggregate.one_proof(given, SegmentStore(tmp_path))
