@@ -21,7 +21,7 @@ from prover.segment import SegmentJob
 from prover.store import SegmentStore, check_folder, write_atomically
 from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
 from prover.workers import Workers
-from verifier.container import ProofFile, SegmentRecord, encode_proof
+from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
 from verifier.joining import join
 from verifier.trees import chain, leaves_of
@@ -151,6 +151,7 @@ def one_proof(
     proofs = [bytes(segment.proof) for own in accepted for segment in own.file.segments]
     stated = [values for own in accepted for values in own.stated]
     hashes = [tuple(digest) for digest in chain(stated).tolist()]
+    _check_size(_with_one_proof(file, stated, b""))
     finished: list[NodeEvent] = []
     stored: list[str] = []
 
@@ -184,10 +185,12 @@ def key_of_all(accepted: Sequence[Accepted]) -> tuple[str, int]:
     """
     segments = [segment for own in accepted for segment in own.file.segments]
     circuits = [circuit for own in accepted for circuit in own.circuits]
-    if any(own.file.one_proof is not None for own in accepted):
-        raise ProverError(
-            "the file has one proof of all segments already", "batches are joined from files with a proof of each"
-        )
+    for number, own in enumerate(accepted):
+        if own.file.one_proof is not None:
+            raise ProverError(
+                f"{_name(number, len(accepted))} has one proof of all segments already",
+                "batches are joined from files with a proof of each",
+            )
     if not segments:
         raise ProverError("there are no operations, so that there is nothing to prove")
     heights = [segment.log_stacked_height for segment in segments]
@@ -238,8 +241,23 @@ def _accepted(content: bytes, number: int, files: int) -> Accepted:
     try:
         return accept(content)
     except Rejected as error:
-        where = f"file {number}: " if files > 1 else ""
-        raise ProverError(f"{where}the verifier refuses it: {error}") from error
+        raise ProverError(f"the verifier refuses {_name(number, files)}: {error}") from error
+
+
+def _name(number: int, files: int) -> str:
+    """Of one of the files, which are numbered from 0 if there are several."""
+    return f"file {number}" if files > 1 else "the file"
+
+
+def _check_size(file: ProofFile) -> None:
+    """Refuse, before anything is proved, batches that are more than one file may have: each was accepted by itself."""
+    try:
+        decode_proof(encode_proof(file))
+    except Invalid as error:
+        raise ProverError(
+            f"the batches are too much for one file: {error}",
+            "make one proof of some of the files, and one of the others",
+        ) from error
 
 
 def _with_one_proof(file: ProofFile, stated: Sequence[Sequence[int]], proof: bytes) -> ProofFile:
@@ -320,11 +338,13 @@ class _Run:
     def _job(self, plan: NodePlan) -> NodeJob | None:
         """What proving a node takes; None where a child is missing."""
         if plan.layer == LEAF:
-            own = [self._segments[number] for number in plan.children]
-            return NodeJob(plan, *self._key, own, self._hashes[plan.children.start])
-        if any(child not in self._done for child in plan.children):
+            children = [self._segments[number] for number in plan.children]
+        elif all(child in self._done for child in plan.children):
+            children = [self._done[child] for child in plan.children]
+        else:
             return None
-        return NodeJob(plan, *self._key, [self._done[child] for child in plan.children])
+        ends = self._hashes[plan.segments.start], self._hashes[plan.segments.stop]
+        return NodeJob(plan, *self._key, children, *ends)
 
     def _finish(self, job: NodeJob, proof: bytes, seconds: float | None) -> None:
         self._done[job.plan.index] = proof

@@ -16,7 +16,7 @@ import zkevm_native
 
 from prover.store import content_key
 from verifier import keys
-from verifier.trees import stated_tables
+from verifier.trees import CHAIN_TABLE, stated_tables
 
 MAX_CHILDREN: Final = 4
 """Of a node, at most."""
@@ -36,6 +36,7 @@ class NodePlan:
         layer: `LEAF`, `FOR_LEAF` or `RECURSIVE`.
         number: within its layer.
         children: indices of nodes; numbers of segments for a leaf.
+        segments: numbers of those below it.
         width: how many nodes there are beside it, itself included: none of them waits for another.
         of_itself: whether its children are nodes of its own circuit.
     """
@@ -44,6 +45,7 @@ class NodePlan:
     layer: str
     number: int
     children: range
+    segments: range
     width: int
     of_itself: bool = False
 
@@ -64,20 +66,21 @@ class NodeJob:
         plan: the node.
         circuit, log_stacked_height: the key of the segments.
         children: their proofs.
-        before: the running hash before the first segment of a leaf; nothing for others.
+        before, behind: the running hash before the first segment below it and behind the last one: what it states.
     """
 
     plan: NodePlan
     circuit: str
     log_stacked_height: int
     children: Sequence[bytes] = field(repr=False)
-    before: tuple[int, ...] = ()
+    before: tuple[int, ...]
+    behind: tuple[int, ...]
 
     @cached_property
     def key(self) -> str:
         """What its proof is stored under: a digest of all that it is made of."""
         digest = bytes(keys.native(self.circuit, self.log_stacked_height).digest)
-        place = [self.plan.layer.encode(), bytes([self.plan.of_itself]), repr(self.before).encode()]
+        place = [self.plan.layer.encode(), bytes([self.plan.of_itself]), repr((self.before, self.behind)).encode()]
         return content_key(zkevm_native.VERSION.encode(), digest, *place, *self.children)
 
 
@@ -104,7 +107,9 @@ def plan_tree(segments: int) -> list[NodePlan]:
         groups = [below[first : first + MAX_CHILDREN] for first in range(0, len(below), MAX_CHILDREN)]
         start = len(plans)
         for children in groups:
-            plans.append(NodePlan(len(plans), name, numbers[name], children, len(groups), of_itself))
+            below_each = [children] if name == LEAF else [plans[child].segments for child in children]
+            own = range(below_each[0].start, below_each[-1].stop)
+            plans.append(NodePlan(len(plans), name, numbers[name], children, own, len(groups), of_itself))
             numbers[name] += 1
         return range(start, len(plans))
 
@@ -140,10 +145,10 @@ def prove_node(job: NodeJob, threads: int) -> bytes:
 
 
 def is_proof_of(proof: bytes, job: NodeJob) -> bool:
-    """Whether a proof verifies as one of the node's circuit."""
+    """Whether a proof verifies as one of the node's circuit, and states what the node has to."""
     leaf, for_leaf, recursive = circuits(job.circuit, job.log_stacked_height).keys()
     try:
-        zkevm_native.verify({LEAF: leaf, FOR_LEAF: for_leaf, RECURSIVE: recursive}[job.plan.layer], proof)
+        verified = zkevm_native.verify({LEAF: leaf, FOR_LEAF: for_leaf, RECURSIVE: recursive}[job.plan.layer], proof)
     except zkevm_native.EngineError:
         return False
-    return True
+    return list(verified.public_values[CHAIN_TABLE]) == [*job.before, *job.behind]

@@ -27,6 +27,7 @@ from circuits.limbs import words_to_ints
 from circuits.widths import DIGEST
 from verifier.container import SegmentRecord, StateKey
 from verifier.errors import Invalid
+from verifier.operations import Digests
 from verifier.segments import ProvedSegment, writes_digest
 from verifier.state import BatchState
 from verifier.system_contracts import is_delegation
@@ -53,8 +54,14 @@ COUNTED_TABLES: Final = (
 MAX_CREATION_BYTES: Final = 49_152
 """Of an initcode (EIP-3860), which may be longer than what is stored."""
 
+_OPERATIONS: Final = slice(1, 3)
+"""Where the public values have the first operation and the end (`circuits.statement.SegmentPublicValues`)."""
+
 _DEPTH: Final = 3
-"""Where the public values have the depth of the access tree (`circuits.statement.SegmentPublicValues`)."""
+"""Where they have the depth of the access tree."""
+
+_OPERATIONS_CHAIN: Final = slice(4, 4 + 2 * DIGEST)
+"""Where they have the running hash over operations, at both ends."""
 
 _WRITES_OUT: Final = slice(36, 36 + DIGEST)
 """Where they have the hash of the writes."""
@@ -102,6 +109,26 @@ def check_depth(keys: Sequence[StateKey], stated: Sequence[Sequence[int] | None]
         # A proof without the table of segments states nothing.
         if values is not None and list(values[_DEPTH : _DEPTH + 1]) != [depth]:
             raise Invalid(f"segment {number} is not proved of an access tree over {len(keys):,} leaves")
+
+
+def check_stated_operations(segments: Sequence[SegmentRecord], operations: Digests) -> None:
+    """Check that each segment states the operations that it has, where it has its public values in the file.
+
+    A proof is one of so many batches then, each with a tree of the depth that is stated for it: where batches end
+    cannot be chosen anew.
+
+    Args:
+        segments: of a plan that `check_plan` accepts.
+        operations: (n + 1, 8), the running hash of the batch.
+
+    Raises:
+        Invalid: naming the segment.
+    """
+    for number, segment in enumerate(segments):
+        ends = [*operations[segment.first].tolist(), *operations[segment.end].tolist()]
+        stated = segment.stated
+        if [*stated[_OPERATIONS], *stated[_OPERATIONS_CHAIN]] != [segment.first, segment.end, *ends]:
+            raise Invalid(f"segment {number} is not proved of these operations")
 
 
 def check_stated_writes(segments: Sequence[SegmentRecord]) -> None:

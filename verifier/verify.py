@@ -35,6 +35,7 @@ from verifier.room import (
     check_code_use,
     check_depth,
     check_leaf_room,
+    check_stated_operations,
     check_stated_writes,
     check_write_room,
 )
@@ -100,7 +101,8 @@ CHECKS: Final = (
 Proofs come before all that costs as much as a file is long: how many leaves, writes and codes segments can have use for
 follows from the heights of their tables, which are facts then; no more are accepted. One proof of all segments says
 nothing of these heights, so that codes are bounded by the format of the file alone then, and leaves and writes by what
-it states: the depth of their tree, and their hash.
+it states: the depth of their tree, and their hash. It is of the operations of these batches, so that no batch has more
+leaves because its proof is one of others.
 """
 
 
@@ -358,8 +360,7 @@ def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | byt
     file = run("format", decode_proof, proof)
     blocks, receipts = file.all_blocks, file.all_receipts
     parent, headers, forks = run("headers", _headers, file, blocks)
-    chain_id = file.statement.chain_id
-    transactions = run("transactions", _transactions, blocks, receipts, headers, forks, chain_id, run.step)
+    transactions = run("transactions", _transactions, file, headers, forks, run.step)
     withdrawals = run("withdrawals", _withdrawals, blocks, headers)
     encoded = run("receipts", _receipts, receipts, headers, transactions)
     run("requests", _requests, blocks, receipts, headers, forks)
@@ -460,22 +461,16 @@ def _headers(file: ProofFile, blocks: Sequence[BlockRecord]) -> tuple[Header, li
 
 
 def _transactions(
-    blocks: Sequence[BlockRecord],
-    receipts: Sequence[ReceiptRecord],
-    headers: list[Header],
-    forks: list[Fork],
-    chain_id: int,
-    step: Callable[[int, int], None],
+    file: ProofFile, headers: list[Header], forks: list[Fork], step: Callable[[int, int], None]
 ) -> list[list[Transaction]]:
-    total = sum(len(block.transactions) for block in blocks)
-    if total != len(receipts):
-        raise Invalid(f"{len(receipts)} receipts for {total} transactions")
+    receipts = file.all_receipts
+    total = sum(_of_each(_count, file.batches))
     decoded = []
     done = start = 0
-    for block, header, fork in zip(blocks, headers, forks, strict=True):
+    for block, header, fork in zip(file.all_blocks, headers, forks, strict=True):
         check_size(header.number, block, fork)
         # Building the trie takes longer than finding out that something is no transaction.
-        transactions = _decode_block(block, header, chain_id, fork)
+        transactions = _decode_block(block, header, file.statement.chain_id, fork)
         if ordered_root(block.transactions) != header.transactions_root:
             raise Invalid(f"block {header.number}: transactions root is not that of its transactions")
         done += len(transactions)
@@ -484,6 +479,14 @@ def _transactions(
         step(done, total)
         decoded.append(transactions)
     return decoded
+
+
+def _count(batch: BatchRecord) -> int:
+    """How many transactions a batch has, each with its receipt."""
+    total = sum(len(block.transactions) for block in batch.blocks)
+    if total != len(batch.receipts):
+        raise Invalid(f"{len(batch.receipts)} receipts for {total} transactions")
+    return total
 
 
 def _decode_block(block: BlockRecord, header: Header, chain_id: int, fork: Fork) -> list[Transaction]:
@@ -581,6 +584,7 @@ def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[i
 def _leaves(batch: _Batch, proved: _Proved) -> None:
     record = batch.record
     if isinstance(proved, ProvedBatch):
+        check_stated_operations(record.segments, batch.operations.chain)
         check_depth(record.state_keys, [segment.stated for segment in record.segments])
     else:
         called = {address for fork in batch.blocks.forks for address in system_contracts(fork)}

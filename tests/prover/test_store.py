@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from prover.store import SegmentStore, content_key, write_atomically
+from prover.errors import ProverError
+from prover.store import SegmentStore, check_folder, content_key, write_atomically
 
 KEY = content_key(b"circuit", b"segment")
 PROOF = bytes(range(256)) * 10
@@ -97,3 +98,11 @@ def test_removing_keeps_what_other_runs_stored(store: SegmentStore) -> None:
 def test_content_keys_depend_on_where_one_part_ends() -> None:
     assert content_key(b"ab", b"c") != content_key(b"a", b"bc")
     assert content_key(b"ab") != content_key(b"ab", b"")
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    check_folder(tmp_path / "a.proof")
+    with pytest.raises(ProverError, match="the folder of the output does not exist"):
+        check_folder(tmp_path / "none" / "a.proof")
+    with pytest.raises(ProverError, match="the output is a folder"):
+        check_folder(tmp_path)

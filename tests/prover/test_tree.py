@@ -6,9 +6,11 @@ import hashlib
 import random
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import zkevm_native
 
 from prover import aggregate, tree
 from prover.aggregate import NodeEvent, check_aggregable
@@ -27,6 +29,10 @@ def test_every_segment_is_in_one_leaf_and_every_node_in_one_above(count: int) ->
     assert [plan.index for plan in plans] == list(range(len(plans)))
     leaves = [plan for plan in plans if plan.layer == LEAF]
     assert [segment for leaf in leaves for segment in leaf.children] == list(range(count))
+    assert plans[-1].segments == range(count)
+    for plan in plans:
+        below = [plan.children] if plan.layer == LEAF else [plans[child].segments for child in plan.children]
+        assert [segment for own in below for segment in own] == list(plan.segments)
     above = Counter(child for plan in plans if plan.layer != LEAF for child in plan.children)
     assert above == Counter(range(len(plans) - 1))
     assert all(1 <= len(plan.children) <= MAX_CHILDREN for plan in plans)
@@ -145,24 +151,46 @@ def test_a_damaged_node_is_proved_again(tmp_path: Path) -> None:
     assert len(again.proved) == 1
 
 
+@pytest.mark.parametrize("layer", [LEAF, FOR_LEAF, RECURSIVE])
+def test_a_stored_proof_states_what_the_node_has_to(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another proof of the same circuit is none of the node: the ones above it would fail, now and whenever resumed."""
+    plan = next(plan for plan in plan_tree(1) if plan.layer == layer)
+    job = NodeJob(plan, "cancun", 15, [b"a"], (1,) * 8, (2,) * 8)
+    keys = dict(zip((LEAF, FOR_LEAF, RECURSIVE), "abc", strict=True))
+    monkeypatch.setattr(tree, "circuits", lambda circuit, height: SimpleNamespace(keys=keys.values))
+
+    def verified(key: str, proof: bytes) -> Any:
+        assert key == keys[layer]
+        if proof == b"none":
+            raise zkevm_native.EngineError("no proof")
+        return SimpleNamespace(public_values=[[0] * 66, list(proof), []])
+
+    monkeypatch.setattr(zkevm_native, "verify", verified)
+    assert tree.is_proof_of(bytes([1] * 8 + [2] * 8), job)
+    for other in (bytes([2] * 8 + [2] * 8), bytes([1] * 8 + [3] * 8), bytes([2] * 8 + [1] * 8), b"none"):
+        assert not tree.is_proof_of(other, job)
+
+
 def test_nodes_of_other_segments_or_places_are_others() -> None:
     plan = plan_tree(2)[0]
     other = plan_tree(2)[1]
+    zeros, ones = (0,) * 8, (1,) * 8
     jobs = [
-        NodeJob(plan, "cancun", 15, [b"a", b"b"], (0,) * 8),
-        NodeJob(plan, "cancun", 15, [b"a", b"c"], (0,) * 8),
-        NodeJob(plan, "cancun", 15, [b"ab"], (0,) * 8),
-        NodeJob(plan, "cancun", 15, [b"a", b"b"], (1,) * 8),
-        NodeJob(plan, "cancun", 16, [b"a", b"b"], (0,) * 8),
-        NodeJob(plan, "osaka-light", 15, [b"a", b"b"], (0,) * 8),
-        NodeJob(other, "cancun", 15, [b"a", b"b"]),
+        NodeJob(plan, "cancun", 15, [b"a", b"b"], zeros, zeros),
+        NodeJob(plan, "cancun", 15, [b"a", b"c"], zeros, zeros),
+        NodeJob(plan, "cancun", 15, [b"ab"], zeros, zeros),
+        NodeJob(plan, "cancun", 15, [b"a", b"b"], ones, zeros),
+        NodeJob(plan, "cancun", 15, [b"a", b"b"], zeros, ones),
+        NodeJob(plan, "cancun", 16, [b"a", b"b"], zeros, zeros),
+        NodeJob(plan, "osaka-light", 15, [b"a", b"b"], zeros, zeros),
+        NodeJob(other, "cancun", 15, [b"a", b"b"], zeros, zeros),
     ]
     assert len({job.key for job in jobs}) == len(jobs)
 
 
 def test_a_node_that_fails_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = NodesHere(Workers())
-    runner.start(NodeJob(plan_tree(1)[0], "cancun", 15, [b"no proof"], (0,) * 8))
+    runner.start(NodeJob(plan_tree(1)[0], "cancun", 15, [b"no proof"], (0,) * 8, (0,) * 8))
     assert not runner.has_room
     monkeypatch.setattr("prover.local.prove_node", lambda job, threads: 1 // 0)
     with pytest.raises(ProverError, match=r"^leaf 0: integer division"):
@@ -222,9 +250,7 @@ def test_the_worker_makes_what_the_layer_is(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tree, "circuits", lambda circuit, height: Circuits())
     leaf, for_leaf, recursive, end = plan_tree(1)
     made = [
-        tree.prove_node(NodeJob(leaf, "cancun", 15, [b"a"], (1, 2)), 3),
-        tree.prove_node(NodeJob(for_leaf, "cancun", 15, [b"a"]), 3),
-        tree.prove_node(NodeJob(recursive, "cancun", 15, [b"a"]), 3),
-        tree.prove_node(NodeJob(end, "cancun", 15, [b"a"]), 3),
+        tree.prove_node(NodeJob(plan, "cancun", 15, [b"a"], (1, 2), (3, 4)), 3)
+        for plan in (leaf, for_leaf, recursive, end)
     ]
     assert made == [b"([b'a'], [1, 2], 3)", b"('for', [b'a'], 3)", b"(False, [b'a'], 3)", b"(True, [b'a'], 3)"]

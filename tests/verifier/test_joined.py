@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +16,13 @@ from circuits.batch.execution import Batch
 from circuits.batch.leaves import LeafKind
 from executor.execute import ExecutedBatch, execute
 from executor.provable import check_provable
+from prover import aggregate
 from prover.assemble import assemble, statement_of
+from prover.errors import ProverError
 from prover.planner import Budget, plan_batch
 from prover.segment import SegmentProof, segment_jobs
+from prover.store import SegmentStore
+from prover.workers import Workers
 from scripts.batches.one_by_one import one_by_one
 from scripts.batches.tokens import token_batch
 from verifier import container, trees, verify
@@ -214,12 +220,35 @@ def test_segments_state_what_their_own_batch_demands(number: int) -> None:
 def test_blocks_are_not_moved_between_batches() -> None:
     file = joined()
     _, second, *_ = file.batches
-    moved = changed(file, 0, lambda batch: {"blocks": (*batch.blocks, *second.blocks)})
-    moved = changed(moved, 1, lambda batch: {"blocks": ()})
+
+    def with_second(batch: Any) -> dict[str, Any]:
+        return {"blocks": (*batch.blocks, *second.blocks), "receipts": (*batch.receipts, *second.receipts)}
+
+    moved = changed(file, 0, with_second)
+    moved = changed(moved, 1, lambda batch: {"blocks": (), "receipts": ()})
     assert refused(moved).check in ("witness", "segments")
     moved = changed(file, 0, lambda batch: {"receipts": (*batch.receipts, *second.receipts)})
     moved = changed(moved, 1, lambda batch: {"receipts": ()})
-    assert refused(moved).check == "commitments"
+    error = refused(moved)
+    assert (error.check, error.reason) == ("transactions", "batch 0: 6 receipts for 3 transactions")
+
+
+@pytest.mark.usefixtures("honest")
+def test_where_batches_end_is_compared_before_their_leaves_are_hashed() -> None:
+    """Of the segments of one batch others could be made, each with as many leaves as that one has."""
+    file = joined()
+    first, second, *_ = file.batches
+    stated = [segment.stated for segment in (*first.segments, *second.segments)]
+    assert len(stated) == 4
+
+    def divided(ends: list[int], stated: list[tuple[int, ...]]) -> dict[str, Any]:
+        parts = zip([0, *ends], ends, stated, strict=False)
+        return {"segments": tuple(replace(first.segments[0], first=a, end=b, stated=own) for a, b, own in parts)}
+
+    moved = changed(file, 0, lambda _: divided([3], stated[:1]))
+    moved = changed(moved, 1, lambda _: divided([1, 2, 3], stated[1:]))
+    error = refused(moved)
+    assert (error.check, error.reason) == ("leaves", "batch 0: segment 0 is not proved of these operations")
 
 
 def without_blocks() -> BatchRecord:
@@ -260,6 +289,32 @@ def test_what_a_file_may_have_all_its_batches_have_together(monkeypatch: pytest.
             patch.setattr(container, name, count - 1)
             with pytest.raises(Invalid, match=f"^batch {LAST}: "):
                 decode_proof(content)
+
+
+def test_what_is_too_much_for_one_file_is_refused_before_it_is_proved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Though each file is accepted by itself: a tree takes minutes, or hours."""
+    given: list[Any] = [
+        SimpleNamespace(file=own.file, circuits=["cancun-light"] * len(own.stated), stated=own.stated)
+        for own in whole()[1]
+    ]
+
+    class Begun(Exception):  # noqa: N818
+        pass
+
+    def runner(workers: Workers) -> Any:
+        raise Begun
+
+    monkeypatch.setattr(aggregate, "_runner", runner)
+    with pytest.raises(Begun):
+        aggregate.one_proof(given, SegmentStore(tmp_path))
+    one: Any = SimpleNamespace(file=joined(), circuits=["cancun-light"] * len(stated()), stated=stated())
+    with pytest.raises(ProverError, match="file 2 has one proof of all segments already"):
+        aggregate.one_proof([*given[:2], one], SegmentStore(tmp_path))
+    monkeypatch.setattr(container, "MAX_BATCHES", LAST)
+    with pytest.raises(ProverError, match=f"too much for one file: more than {LAST} batches"):
+        aggregate.one_proof(given, SegmentStore(tmp_path))
 
 
 def test_a_file_has_so_many_batches_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
