@@ -24,7 +24,7 @@ from prover.workers import Workers
 from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
 from verifier.joining import join
-from verifier.trees import chain, leaves_of
+from verifier.trees import HEIGHTS, chain, leaves_of
 from verifier.verify import Accepted, VerificationReport, accept, verify
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,7 @@ def aggregate(
     contents: Sequence[bytes],
     out: Path,
     *,
+    names: Sequence[str] = (),
     workers: Workers | None = None,
     store: Path | None = None,
     keep: bool = False,
@@ -105,6 +106,7 @@ def aggregate(
         contents: of files with a proof of each segment, one or several whose batches follow each other. Each is
             verified first.
         out: the file to write; replaced in one step when it is complete.
+        names: of the files, for errors; numbers from 0 without.
         workers: where, and with how many workers; this machine with all cores for one node when None.
         store: folder of finished nodes; `default_store(out)` when None.
         keep: leave the nodes in the store.
@@ -117,10 +119,11 @@ def aggregate(
         OSError: the output or the store cannot be written to.
     """
     check_folder(out)
-    accepted = [_accepted(content, number, len(contents)) for number, content in enumerate(contents)]
+    names = names or [f"file {number}" for number in range(len(contents))]
+    accepted = [_accepted(content, name) for content, name in zip(contents, names, strict=True)]
     nodes = SegmentStore(store or default_store(out))
     start = time.perf_counter()
-    made = one_proof(accepted, nodes, workers=workers, progress=progress, on_node=on_node)
+    made = one_proof(accepted, nodes, names=names, workers=workers, progress=progress, on_node=on_node)
     seconds = time.perf_counter() - start
     write_atomically(out, made.content)
     if not keep:
@@ -133,6 +136,7 @@ def one_proof(
     accepted: Sequence[Accepted],
     store: SegmentStore,
     *,
+    names: Sequence[str],
     workers: Workers | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     on_node: Callable[[NodeEvent], None] = lambda event: None,
@@ -143,9 +147,9 @@ def one_proof(
         ProverError: there is none, or a node cannot be proved.
         OSError: the store cannot be written to.
     """
-    circuit, height = key_of_all(accepted)
+    circuit, height = key_of_all(accepted, names)
     try:
-        file = join([own.file for own in accepted])
+        file = join([own.file for own in accepted], names)
     except Invalid as error:
         raise ProverError(str(error), "give the files of one chain in the order of their blocks") from error
     proofs = [bytes(segment.proof) for own in accepted for segment in own.file.segments]
@@ -177,7 +181,7 @@ def one_proof(
     return OneProof(content, verification, finished, stored)
 
 
-def key_of_all(accepted: Sequence[Accepted]) -> tuple[str, int]:
+def key_of_all(accepted: Sequence[Accepted], names: Sequence[str]) -> tuple[str, int]:
     """The key set and stacked height of the segments of files that there can be one proof of.
 
     Raises:
@@ -185,10 +189,10 @@ def key_of_all(accepted: Sequence[Accepted]) -> tuple[str, int]:
     """
     segments = [segment for own in accepted for segment in own.file.segments]
     circuits = [circuit for own in accepted for circuit in own.circuits]
-    for number, own in enumerate(accepted):
+    for own, name in zip(accepted, names, strict=True):
         if own.file.one_proof is not None:
             raise ProverError(
-                f"{_name(number, len(accepted))} has one proof of all segments already",
+                f"{name} has one proof of all segments already",
                 "batches are joined from files with a proof of each",
             )
     if not segments:
@@ -226,27 +230,26 @@ def check_aggregable(circuits: Sequence[str], heights: Sequence[int], *, divided
     if divided:
         raise ProverError(
             "the batch has an operation that several segments prove, of which there is no one proof",
-            "prove it with a larger --segment-memory, so that each operation is in one segment",
+            "prove it without --segment-steps, or with a larger --segment-memory: each operation in one segment",
         )
     try:
         leaves_of(circuits, heights)
     except Invalid as error:
-        hint = "segments of one stacked height and fork have one proof"
-        if len(set(heights)) > 1:
-            hint += f"; prove all with --stacked-height {height_of_one_proof(max(heights))}"
+        hint = ""
+        if len(kinds := sorted(set(circuits))) > 1:
+            hint = f"segments of one circuit have one proof, these are of {' and '.join(kinds)}"
+        elif max(heights) > HEIGHTS[-1]:
+            hint = "choose smaller segments with --segment-memory"
+        elif len(set(heights)) > 1:
+            hint = f"prove all with --stacked-height {height_of_one_proof(max(heights))}"
         raise ProverError(str(error), hint) from error
 
 
-def _accepted(content: bytes, number: int, files: int) -> Accepted:
+def _accepted(content: bytes, name: str) -> Accepted:
     try:
         return accept(content)
     except Rejected as error:
-        raise ProverError(f"the verifier refuses {_name(number, files)}: {error}") from error
-
-
-def _name(number: int, files: int) -> str:
-    """Of one of the files, which are numbered from 0 if there are several."""
-    return f"file {number}" if files > 1 else "the file"
+        raise ProverError(f"the verifier refuses {name}: {error}") from error
 
 
 def _check_size(file: ProofFile) -> None:

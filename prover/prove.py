@@ -176,7 +176,14 @@ def prove(
     if one_proof and jobs:
         # A node takes more memory than a segment: here they are proved one after the other.
         nodes_at = workers if workers.address else Workers(threads=workers.all_threads)
-        made = aggregated([accepted], segments, workers=nodes_at, progress=progress.aggregated, on_node=progress.node)
+        made = aggregated(
+            [accepted],
+            segments,
+            names=[out.name],
+            workers=nodes_at,
+            progress=progress.aggregated,
+            on_node=progress.node,
+        )
         content, report, nodes = made.content, made.verification, tuple(made.nodes)
         stored += made.stored
         clock.lap("aggregate")

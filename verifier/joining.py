@@ -15,11 +15,12 @@ from verifier.receipts import encode_receipts
 from verifier.statement import BatchStatement, lists_commitment
 
 
-def join(files: Sequence[ProofFile]) -> ProofFile:
+def join(files: Sequence[ProofFile], names: Sequence[str]) -> ProofFile:
     """The file of all batches, with the statement of all their blocks; segments are left as they are.
 
     Args:
         files: at least one, each accepted by the verifier, and none with one proof.
+        names: of the files, for errors.
 
     Raises:
         Invalid: one of them does not go on where the one before it ends, is of another chain, or of a later fork
@@ -29,10 +30,10 @@ def join(files: Sequence[ProofFile]) -> ProofFile:
     for number, (before, file) in enumerate(pairwise(files), start=1):
         if file.statement.chain_id != before.statement.chain_id:
             chain_ids = f"{file.statement.chain_id} instead of {before.statement.chain_id}"
-            raise Invalid(f"file {number} is of another chain than the one before it: chain id {chain_ids}")
+            raise Invalid(f"{names[number]} is of another chain than {names[number - 1]}: chain id {chain_ids}")
         if keccak(file.parent_header) != before.statement.last_block_hash:
             raise Invalid(
-                f"file {number} does not follow the one before it, which ends with block "
+                f"{names[number]} does not follow {names[number - 1]}, which ends with block "
                 f"{before.statement.last_block_number}, 0x{before.statement.last_block_hash.hex()}"
             )
     joined = tuple(

@@ -174,9 +174,11 @@ def aggregate(
 
     given = [proofs] if isinstance(proofs, Proof | str | Path | bytes) else proofs
     path = Path(out)
+    files = [proof if isinstance(proof, Proof) else read_proof(proof) for proof in given]
     report = make(
-        [(proof if isinstance(proof, Proof) else read_proof(proof)).content for proof in given],
+        [file.content for file in files],
         path,
+        names=[file.name for file in files],
         workers=workers,
         store=None if store is None else Path(store),
         keep=keep,

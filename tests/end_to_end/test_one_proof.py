@@ -124,7 +124,7 @@ def test_batches_that_follow_each_other_have_one_proof(tmp_path: Path) -> None:
     file = decode_proof(content)
     shorter = replace(file, joined=file.joined[:-1])
     assert refused(encode_proof(shorter)) == "statement"
-    two = join([batch.file for batch in batches[:2]])
+    two = join([batch.file for batch in batches[:2]], ["one", "two"])
     assert refused(encode_proof(replace(shorter, statement=two.statement))) == "proofs"
     assert refused(encode_proof(replace(file, joined=file.joined[::-1]))) == "headers"
     first, second, third = (batch.segments for batch in file.batches)

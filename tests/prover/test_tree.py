@@ -234,6 +234,12 @@ def test_segments_of_several_heights_are_told_what_to_do() -> None:
         check_aggregable(["cancun"], [15], divided=True)
     with pytest.raises(ProverError, match="whole circuit of osaka"):
         check_aggregable(["osaka"], [15], divided=False)
+    with pytest.raises(ProverError, match="log stacked height 22, at most 21") as error:
+        check_aggregable(["cancun"], [22], divided=False)
+    assert "smaller segments" in error.value.hint
+    with pytest.raises(ProverError, match="segments of 2 keys") as error:
+        check_aggregable(["cancun", "cancun-light"], [15, 15], divided=False)
+    assert error.value.hint.endswith("these are of cancun and cancun-light")
 
 
 def test_the_worker_makes_what_the_layer_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ from verifier.verify import check_contents
 
 BATCHES = 3
 LAST = BATCHES - 1
+NAMES = ["one.proof", "two.proof", "three.proof"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def with_stated(file: ProofFile) -> ProofFile:
 
 @cache
 def joined() -> ProofFile:
-    return with_stated(join([own.file for own in whole()[1]]))
+    return with_stated(join([own.file for own in whole()[1]], NAMES))
 
 
 def proved(values: list[list[int]]) -> ProvedBatch:
@@ -308,13 +309,13 @@ def test_what_is_too_much_for_one_file_is_refused_before_it_is_proved(
 
     monkeypatch.setattr(aggregate, "_runner", runner)
     with pytest.raises(Begun):
-        aggregate.one_proof(given, SegmentStore(tmp_path))
+        aggregate.one_proof(given, SegmentStore(tmp_path), names=NAMES)
     one: Any = SimpleNamespace(file=joined(), circuits=["cancun-light"] * len(stated()), stated=stated())
-    with pytest.raises(ProverError, match="file 2 has one proof of all segments already"):
-        aggregate.one_proof([*given[:2], one], SegmentStore(tmp_path))
+    with pytest.raises(ProverError, match=r"three\.proof has one proof of all segments already"):
+        aggregate.one_proof([*given[:2], one], SegmentStore(tmp_path), names=NAMES)
     monkeypatch.setattr(container, "MAX_BATCHES", LAST)
     with pytest.raises(ProverError, match=f"too much for one file: more than {LAST} batches"):
-        aggregate.one_proof(given, SegmentStore(tmp_path))
+        aggregate.one_proof(given, SegmentStore(tmp_path), names=NAMES)
 
 
 def test_a_file_has_so_many_batches_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,16 +329,16 @@ def test_a_file_has_so_many_batches_at_most(monkeypatch: pytest.MonkeyPatch) -> 
 def test_files_that_do_not_follow_each_other_are_not_joined() -> None:
     files = [own.file for own in whole()[1]]
     for order in ([0, 2], [1, 0], [0, 0]):
-        with pytest.raises(Invalid, match="file 1 does not follow the one before it"):
-            join([files[number] for number in order])
+        with pytest.raises(Invalid, match=r"^two\.proof does not follow one\.proof, which ends with block"):
+            join([files[number] for number in order], NAMES[:2])
     other = replace(files[1], statement=replace(files[1].statement, chain_id=5))
-    with pytest.raises(Invalid, match="file 1 is of another chain than the one before it: chain id 5 instead of"):
-        join([files[0], other])
+    with pytest.raises(Invalid, match=r"^two\.proof is of another chain than one\.proof: chain id 5 instead of"):
+        join([files[0], other], NAMES[:2])
 
 
 def test_one_file_joined_with_nothing_is_itself() -> None:
     file = whole()[1][0].file
-    assert encode_proof(join([file])) == encode_proof(file)
+    assert encode_proof(join([file], NAMES[:1])) == encode_proof(file)
 
 
 @pytest.mark.parametrize(
@@ -358,6 +359,6 @@ def test_the_schedule_of_all_blocks_is_that_of_the_batches_together(forks: list[
     ]
     if joint is None:
         with pytest.raises(Invalid, match="none says from when on blocks are of it"):
-            join(files)
+            join(files, NAMES)
     else:
-        assert join(files).statement.fork == joint
+        assert join(files, NAMES).statement.fork == joint
