@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def _solc(file: Path, folder: Path, options: Compiler) -> Compiled:
         "settings": {
             "evmVersion": options.evm,
             "optimizer": {"enabled": options.optimizer_runs > 0, "runs": options.optimizer_runs or 200},
-            "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "metadata"]}},
+            "outputSelection": {name: {"*": ["abi", "evm.bytecode.object", "metadata"]}},
         },
     }
     output = _run([*_solc_command(folder), "--standard-json", *_paths(folder)], folder, json.dumps(request))
@@ -142,19 +143,30 @@ def _vyper(file: Path, folder: Path, options: Compiler) -> Compiled:
 
 
 def _run(command: list[str], folder: Path, stdin: str = "") -> str:
-    try:
-        done = subprocess.run(
-            command, cwd=folder, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise CompilerError(f"the compiler takes more than {SECONDS:.0f} s") from None
+    # Into a file: of what the Solidity compiler of npm writes into a pipe, node drops all behind the first 64 KiB.
+    with tempfile.TemporaryFile("w+") as file:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                input=stdin,
+                stdout=file,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CompilerError(f"the compiler takes more than {SECONDS:.0f} s") from None
+        file.seek(0)
+        output = file.read()
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip()
+        said = done.stderr.strip() or output.strip()
         # Vyper names the line behind the file; the last line with a colon says what is wrong.
         place = re.search(r"\.vy:(\d+)|\bline (\d+):", said)
         line = int(next(filter(None, place.groups()))) if place else None
         raise CompilerError(_first_line(said) or f"the compiler fails with status {done.returncode}", line=line)
-    return done.stdout
+    return output
 
 
 def _first_line(text: str) -> str:
