@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -322,7 +323,7 @@ def test_a_missing_compiler_is_said_with_what_to_do(project: Path, monkeypatch: 
     change(project, "Token: out", "Token: contracts/Token.sol")
     reason, hint, line = fail(project)
     assert "there is no Solidity compiler" in reason
-    assert "npm install solc" in hint
+    assert f"`npm install --prefix {os.path.relpath(project)} solc`" in hint
     assert line == line_of(project, "Token: contracts")
     monkeypatch.setattr("zkevm.projects.compilers.sys.executable", "/nowhere/python")
     (project / "contracts" / "Token.vy").write_text("# nothing")

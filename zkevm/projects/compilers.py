@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,10 +20,6 @@ from zkevm.projects.plan import Compiler
 SECONDS = 300.0
 
 _NPM_SOLC = Path("node_modules", "solc", "solc.js")
-_NO_SOLC = (
-    "install one: `npm install solc` in the project, or `pip install py-solc-x` and `solcx.install_solc()` in Python, "
-    "or put `solc` on the PATH; or name an artifact of Foundry or Hardhat as the source"
-)
 _NO_VYPER = "install it: `pip install vyper` here, or anywhere else with `vyper` on the PATH"
 
 
@@ -106,7 +103,7 @@ def _solc_command(folder: Path) -> list[str]:
     if script is not None:
         if node := shutil.which("node"):
             return [node, str(script)]
-        raise CompilerError(f"{script} needs node, which is not installed", _NO_SOLC)
+        raise CompilerError(f"{script} needs node, which is not installed", _how_to_install_solc(folder))
     try:
         import solcx
     except ImportError:
@@ -116,7 +113,15 @@ def _solc_command(folder: Path) -> list[str]:
             return [str(solcx.install.get_executable(max(versions)))]
     if solc := shutil.which("solc"):
         return [solc]
-    raise CompilerError("there is no Solidity compiler", _NO_SOLC)
+    raise CompilerError("there is no Solidity compiler", _how_to_install_solc(folder))
+
+
+def _how_to_install_solc(folder: Path) -> str:
+    return (
+        f"install one: `npm install --prefix {os.path.relpath(folder)} solc`, or `pip install py-solc-x` and "
+        "`solcx.install_solc()` in Python, or put `solc` on the PATH; or name an artifact of Foundry or Hardhat as the "
+        "source"
+    )
 
 
 def _paths(folder: Path) -> list[str]:
