@@ -19,15 +19,15 @@ _DIGEST_BYTES = 32
 
 
 def check_folder(out: Path) -> None:
-    """Refuse an output whose folder does not exist, or that is one, before anything is made for it.
+    """Refuse an output whose folder does not exist, or that is one itself, before anything is made for it.
 
     Raises:
         ProverError.
     """
-    if not out.parent.is_dir():
-        raise ProverError(f"the folder of the output does not exist: {out.parent}")
     if out.is_dir():
         raise ProverError(f"the output is a folder: {out}", "name a file in it")
+    if not out.parent.is_dir():
+        raise ProverError(f"the folder of the output does not exist: {out.parent}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

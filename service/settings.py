@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
@@ -116,6 +117,14 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path) -> Path:
         """Other processes are started with it."""
         return folder.absolute()
+
+    @field_validator("follow")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        """Nothing else is ever a node, so that it is not waited for."""
+        if url is not None and not re.match(r"https?://[^/]", url):
+            raise ValueError(f"{url!r}, where an address such as http://localhost:8545 is expected")
+        return url
 
     def budget(self, options: Options) -> dict[str, int | None]:
         """What one segment of a job may take: the arguments of `prover.planner.Budget`."""

@@ -434,13 +434,16 @@ class Supervisor:
     # -- what runners say
 
     def _hear(self, work: _Work) -> None:
-        for message in work.runner.messages():
-            if work.outcome is None:
-                self._note(work, message)
+        self._read(work)
         if work.runner.has_ended:
             self._ignore(work.runner)
         if work.runner.has_ended and work.outcome is None:
             self._fail(work, work.runner.death(), False)
+
+    def _read(self, work: _Work) -> None:
+        for message in work.runner.messages():
+            if work.outcome is None:
+                self._note(work, message)
 
     def _note(self, work: _Work, message: Mapping[str, Any]) -> None:
         kind = message["kind"]
@@ -702,7 +705,7 @@ class Supervisor:
                 self._tell(work)
         for work in list(self._works.values()):
             work.runner.kill_group()
-            self._hear(work)
+            self._read(work)  # that it ends now is no failure
 
             def give_up(work: _Work = work) -> None:
                 if work.news:
@@ -711,6 +714,7 @@ class Supervisor:
 
             with contextlib.suppress(LeaseLost, UnknownJob):
                 self._try(give_up)
+            log.info("put down", job=work.job)
             self._forget(work, keep=False)
         process = self._process
         if process is not None:

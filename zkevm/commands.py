@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuits.air.checker import BusFinding, ConstraintFinding, ShapeFinding
+from executor.batch import Batch
 from executor.conformance import run as run_conformance
 from executor.errors import UnsupportedFeature
 from executor.limits import NO_LIMITS, Limits
@@ -21,9 +22,10 @@ from prover.workers import Workers
 from verifier.verify import CHECKS
 from zkevm import execution as api
 from zkevm.console import Advance, Output
+from zkevm.errors import UsageError
 from zkevm.execution import Execution, ProvedSegment, Violation
 from zkevm.proof import Progress
-from zkevm.proofs import readable, statement_facts
+from zkevm.proofs import is_proof, readable, statement_facts
 from zkevm.reports import (
     AggregateReport,
     BusViolation,
@@ -157,7 +159,7 @@ def prove_batch(
     phases = ["Executing", "Proving", *(["Aggregating"] if one_proof else [])]
     with output.progress(*phases) as bars:
         proof = api.prove(
-            api.read_batch(*files),
+            _read(files),
             out,
             workers=workers,
             budget=budget,
@@ -401,11 +403,34 @@ def _violation(found: Violation) -> ConstraintViolation | BusViolation | ShapeVi
             return ShapeViolation(place[0], "ShapeFinding", place[1], **vars(own))
 
 
+#: Files of a project: its plan, and sources of contracts.
+_OF_PROJECTS = (".yaml", ".yml", ".sol", ".vy", ".yul")
+
+
+def _read(files: Sequence[Path]) -> Batch:
+    """Read a batch; what is mistaken for one is told from documents that are malformed.
+
+    Raises:
+        BatchError, UsageError.
+    """
+    for file in files:
+        if file.is_dir() or (file.suffix in _OF_PROJECTS and file.is_file()):
+            raise UsageError(
+                f"{file}: {'a folder' if file.is_dir() else 'part of a project'}, not a batch",
+                "`zkevm build FOLDER` makes a batch file of a project with a plan.yaml",
+            )
+        if file.is_file() and is_proof(file):
+            raise UsageError(
+                f"{file}: a proof, not a batch", f"`zkevm verify {file}` decides about it, `zkevm inspect` shows it"
+            )
+    return api.read_batch(*files)
+
+
 def _execute(files: Sequence[Path], output: Output, limits: Limits = NO_LIMITS) -> tuple[Execution, float]:
     """Read and execute a batch; the seconds are those of both."""
     start = time.perf_counter()
     with output.progress("Executing") as (advance,):
-        execution = api.execute(api.read_batch(*files), limits=limits, progress=_progress(execute=advance))
+        execution = api.execute(_read(files), limits=limits, progress=_progress(execute=advance))
     return execution, time.perf_counter() - start
 
 

@@ -136,7 +136,7 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        raise UsageError(f"--{name.replace('_', '-')}: {first['msg']}") from None
+        raise UsageError(f"--{name.replace('_', '-')}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def serve(given: Mapping[str, Any], output: Output) -> None:

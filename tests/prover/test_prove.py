@@ -187,6 +187,8 @@ def test_another_cluster_than_the_one_in_use_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_found_out_before_proving(tmp_path: Path) -> None:
     with pytest.raises(ProverError, match="folder of the output does not exist"):
         prove(write_batch(tmp_path, 8), tmp_path / "none" / "batch.proof")
+    with pytest.raises(ProverError, match="the output is a folder"):
+        prove(write_batch(tmp_path, 8), tmp_path)
 
 
 def start_driver(batch: Path, out: Path, operations: int) -> "subprocess.Popen[str]":

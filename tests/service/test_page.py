@@ -287,8 +287,9 @@ def test_check_that_refuses_is_marked(serve: Any, look: Any) -> None:
     refused = page.locator(".checks li.failed")
     expect(refused).to_contain_text("state roots", timeout=20_000)
     expect(refused).to_contain_text("Block 3: state root is not the one that its writes give")
-    expect(page.locator(".checks li.done")).to_have_count(9)
-    expect(page.locator(".checks li.queued")).to_have_count(3)
+    before = [check.name for check in CHECKS].index("state roots")
+    expect(page.locator(".checks li.done")).to_have_count(before)
+    expect(page.locator(".checks li.queued")).to_have_count(len(CHECKS) - before - 1)
 
 
 @needs_browser

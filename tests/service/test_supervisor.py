@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import select
 
 from prover.tree import NODE_BYTES, plan_tree
@@ -171,8 +172,12 @@ def test_a_stopped_service_goes_on_where_it_was(place: Place) -> None:
     with Watch(place.settings.data / "artifacts") as watch:
         job = place.submit(transfers(4, 5), 1)
         place.wait(job, lambda found: found.segments_done >= 1)
-        place.restart()
+        with structlog.testing.capture_logs() as logged:
+            place.restart()
         done = place.settled(job)
+    told = [line["event"] for line in logged if line.get("job") == job]
+    assert "put down" in told
+    assert "failed" not in told, "nor that its process was killed a failure"
     assert done.state == State.DONE
     assert done.tries == 1, "that it was stopped is no try"
     assert any(segment.reused for segment in done.segments)

@@ -13,6 +13,7 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -25,6 +26,9 @@ from scripts.map import homes, meetings_of
 from scripts.site import circuit_pages, command_pages, http_pages, writing
 from scripts.site.hooks import ROOT, ROOT_PAGES, made
 from zkevm.main import app
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 DOCUMENTS = sorted((*(ROOT / name for name in ROOT_PAGES), *(ROOT / "docs").rglob("*.md")))
 
@@ -39,6 +43,17 @@ LOADING = {
     "use": "href",
     "object": "data",
 }
+
+#: Of a phone, CSS pixels.
+WIDTH = 390
+#: What of a page's content reaches beyond the window, and lies in nothing that scrolls or cuts it off on purpose.
+STICKING_OUT = """[...document.querySelectorAll(".md-content *")].filter((element) => {
+    const box = element.getBoundingClientRect()
+    if (box.width === 0 || box.right <= innerWidth + 1) return false
+    for (let above = element.parentElement; above; above = above.parentElement)
+        if (getComputedStyle(above).overflowX !== "visible") return false
+    return true
+}).map((element) => element.outerHTML.slice(0, 80))"""
 
 
 # The documents as they are in the repository.
@@ -203,25 +218,55 @@ def address(site: Path) -> Iterator[str]:
     server.shutdown()
 
 
-@pytest.mark.deep
-def test_a_browser_asks_nobody_else(address: str) -> None:
-    """Nor does it find an error; the pages fit a phone."""
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser_path is None:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
         pytest.skip("no Chromium is installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        asked: list[str] = []
-        errors: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        for name in ("index", "map", "reference/http", "reference/circuits/instructions", "tutorials/index"):
-            page.goto(f"{address}/{name}.html", wait_until="networkidle")
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, f"{name} is wider than a phone"
-        page.goto(f"{address}/index.html?q=range16", wait_until="networkidle")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
         browser.close()
+
+
+@pytest.mark.deep
+def test_every_page_fits_a_phone(address: str, site: Path, browser: Browser) -> None:
+    """What is wide, as tables, drawings and code are, scrolls by itself; nothing is cut off at the edge."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": 844})
+    for path in site.rglob("*.html"):
+        name = path.relative_to(site)
+        page.goto(f"{address}/{name}", wait_until="load")
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH, f"{name} scrolls sideways"
+        assert page.evaluate(STICKING_OUT) == [], f"{name} is cut off"
+    page.close()
+
+
+@pytest.mark.deep
+def test_the_copied_text_of_a_console_is_what_is_typed(address: str, browser: Browser) -> None:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{address}/tutorials/own-contract.html", wait_until="networkidle")
+    page.locator(".md-code__button").first.click()
+    copied = page.evaluate("navigator.clipboard.readText()").split("\n")
+    assert [line for line in copied if line] == [
+        "zkevm new out/my-token",
+        "npm install --prefix out/my-token --silent solc@0.8.30",
+    ]
+    context.close()
+
+
+@pytest.mark.deep
+def test_a_browser_asks_nobody_else(address: str, browser: Browser) -> None:
+    """Nor does it find an error."""
+    page = browser.new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for name in ("index.html", "map.html", "reference/http.html", "tutorials/index.html", "index.html?q=range16"):
+        page.goto(f"{address}/{name}", wait_until="networkidle")
+    page.close()
     assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} == {urlsplit(address).netloc}
     assert not errors

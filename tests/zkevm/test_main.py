@@ -630,6 +630,22 @@ def test_missing_files_are_unusable_input(
     assert result.stdout == ""
 
 
+def test_what_is_no_batch_is_said_with_what_to_do(proved: tuple[Path, Any], tmp_path: Path) -> None:
+    proof, _ = proved
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("accounts: {}")
+    for file, reason, hint in (
+        (proof, "a proof, not a batch", "zkevm verify"),
+        (plan, "part of a project, not a batch", "zkevm build"),
+        (tmp_path, "a folder, not a batch", "zkevm build"),
+    ):
+        result = run("check", file, "--json")
+        assert result.exit_code == 2
+        error = json.loads(result.stdout)["error"]
+        assert error["message"] == f"{file}: {reason}"
+        assert hint in error["hint"]
+
+
 def test_a_malformed_batch_is_unusable_input(tmp_path: Path) -> None:
     file = tmp_path / "batch.json"
     file.write_text('{"format": "zkevm-batch/1"')

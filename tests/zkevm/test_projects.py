@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from eth_abi.abi import decode
@@ -24,7 +25,7 @@ from zkevm.projects.artifacts import ArtifactError, find_artifact, read_artifact
 from zkevm.projects.compilers import compile_source
 from zkevm.projects.lines import Document
 from zkevm.projects.plan import Compiler, parse_amount
-from zkevm.projects.values import ValueMismatch, encoded, reason_of, split_types
+from zkevm.projects.values import ValueMismatch, encoded, reason_of, split_types, type_of
 
 COMPILED = Path(__file__).parent / "projects"
 FOUNDRY, HARDHAT = COMPILED / "out", COMPILED / "artifacts"
@@ -228,6 +229,8 @@ WRONG = [
     ("token.approve", "approve", "call: approve", "no call", "CONTRACT.FUNCTION"),
     ("token.approve", "nobody.approve", "nobody", "neither an address", ""),
     ("deploy: Token", "deploy: Tokn", "Tokn", "no contract 'Tokn'", "contracts: Token"),
+    ("from: alice\n      args: [bob", "form: alice\n      args: [bob", "form", "there is no field `form`", ""),
+    ("accounts:", "acounts:", "acounts", "there is no field `acounts`", ""),
     ("as: token", "as: bob", "- deploy", "bob is there already", "as: NAME"),
     ("as: token", "as: to ken", "to ken", "'as' is no name", ""),
     ("fork: osaka", "fork: oslo", "chain:", "there is no fork 'oslo', only cancun", ""),
@@ -292,6 +295,12 @@ def test_what_is_no_project_is_said(tmp_path: Path) -> None:
         assert said in fail(tmp_path)[0]
     (tmp_path / "plan.yaml").write_bytes(b"\xff")
     assert "not a text" in fail(tmp_path)[0]
+    reason, hint, _ = fail(tmp_path / "plan.yaml")
+    assert "no folder of a project" in reason
+    assert str(tmp_path) in hint
+    result = run("build", tmp_path / "nowhere")
+    assert result.exit_code == 2
+    assert f"`zkevm new {tmp_path / 'nowhere'}` makes a project" in " ".join(result.output.split())
     (tmp_path / "plan.yaml").write_text("[" * 3000)
     assert "nested" in fail(tmp_path)[0] or "not YAML" in fail(tmp_path)[0]
 
@@ -314,7 +323,7 @@ def test_a_missing_compiler_is_said_with_what_to_do(project: Path, monkeypatch: 
     change(project, "Token: out", "Token: contracts/Token.sol")
     reason, hint, line = fail(project)
     assert "there is no Solidity compiler" in reason
-    assert "npm install solc" in hint
+    assert f"`npm install --prefix {os.path.relpath(project)} solc`" in hint
     assert line == line_of(project, "Token: contracts")
     monkeypatch.setattr("zkevm.projects.compilers.sys.executable", "/nowhere/python")
     (project / "contracts" / "Token.vy").write_text("# nothing")
@@ -374,7 +383,7 @@ def test_what_is_no_amount_is_refused(text: Any) -> None:
         (["uint8[]", "int16[2]"], [[1, 2], [-1, 0]], ((1, 2), (-1, 0))),
         (
             ["(address,uint256)[]"],
-            [[["alice", 1], {"who": "alice", "amount": 2}]],
+            [[["alice", 1], ["alice", 2]]],
             (((b"\x01" * 20, 1), (b"\x01" * 20, 2)),),
         ),
         (["uint256"], ["0xff"], (255,)),
@@ -408,6 +417,54 @@ def test_arguments_of_other_types_are_refused(kind: str, value: Any) -> None:
     with pytest.raises(ValueMismatch) as error:
         encoded([kind], [value], {})
     assert error.value.index == 0
+
+
+PAY: Final = {
+    "name": "payments",
+    "type": "tuple[]",
+    "components": [
+        {"name": "to", "type": "address"},
+        {
+            "name": "share",
+            "type": "tuple",
+            "components": [{"name": "of", "type": "uint8"}, {"name": "in", "type": "uint8"}],
+        },
+    ],
+}
+
+
+def test_a_mapping_is_a_tuple_by_the_names_of_the_abi() -> None:
+    known = {"alice": b"\x01" * 20}
+    written = [
+        {"share": {"in": 4, "of": 1}, "to": "alice"},
+        ["alice", {"of": 2, "in": 5}],
+        {"to": "alice", "share": [3, 6]},
+    ]
+    listed = [["alice", [1, 4]], ["alice", [2, 5]], ["alice", [3, 6]]]
+    types = [type_of(PAY)]
+    assert types == ["(address,(uint8,uint8))[]"]
+    assert encoded(types, [written], known, [PAY]) == encoded(types, [listed], known)
+    with pytest.raises(ValueMismatch, match="its values are to, share"):
+        encoded(types, [[{"who": "alice", "share": [3, 6]}]], known, [PAY])
+    with pytest.raises(ValueMismatch, match="its values are of, in"):
+        encoded(types, [[{"to": "alice", "share": {"of": 1}}]], known, [PAY])
+    with pytest.raises(ValueMismatch, match="write a list"):
+        encoded(types, [[{"to": "alice", "share": [3, 6]}]], known)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "range_"),
+    [
+        ("uint8", 256, "from 0 to 2^8 - 1"),
+        ("uint256", -1, "from 0 to 2^256 - 1"),
+        ("int16", 1 << 15, "from -2^15 to 2^15 - 1"),
+        ("int16", -(1 << 15) - 1, "from -2^15 to 2^15 - 1"),
+    ],
+)
+def test_the_range_of_an_integer_is_said(kind: str, value: int, range_: str) -> None:
+    with pytest.raises(ValueMismatch) as error:
+        encoded([kind], [value], {})
+    assert str(error.value) == f"{value} is no {kind}: not {range_}"
 
 
 @pytest.mark.parametrize("text", ["address", "(uint7)", "(uint256", "(uint256)[]", "", "uint256)"])
@@ -489,6 +546,21 @@ def test_sources_import_each_other_and_packages(with_solc: Path) -> None:
     (folder / "contracts" / "A.sol").write_text(head + 'import "./B.sol"; contract A is B {} interface I {}')
     compiled = compile_source(folder / "contracts" / "A.sol", folder, Compiler())
     assert list(compiled.contracts) == ["A"]
+
+
+def test_what_a_compiler_gives_may_be_large(with_solc: Path) -> None:
+    """Larger than a pipe holds: that of a token made of a library's contracts is."""
+    folder = with_solc / "large"
+    folder.mkdir()
+    functions = "".join(
+        f"function f{n}(uint256 a) external pure returns (uint256) {{ return a ^ {n}; }}\n" for n in range(500)
+    )
+    head = "// SPDX-License-Identifier: MIT\npragma solidity ^0.8.20;\n"
+    (folder / "Large.sol").write_text(f"{head}contract Large {{ {functions} }}")
+    abi = compile_source(folder / "Large.sol", folder, Compiler()).contracts["Large"].abi
+    assert abi is not None
+    assert len(abi) == 500
+    assert len(json.dumps(abi)) > 1 << 16
 
 
 def test_an_error_of_a_source_is_said_with_its_line(with_solc: Path) -> None:

@@ -148,7 +148,14 @@ def test_every_setting_is_an_option() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"port": 70000}, {"jobs": 0}, {"artifacts_options": "{"}, {"memory": -1}, {"requests_per_minute": -1}],
+    [
+        {"port": 70000},
+        {"jobs": 0},
+        {"artifacts_options": "{"},
+        {"memory": -1},
+        {"requests_per_minute": -1},
+        {"follow": "localhost:8545"},
+    ],
 )
 def test_settings_that_make_no_sense(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="--"):

@@ -320,11 +320,11 @@ class _Build:
         self, types: Sequence[str], transaction: Transaction, place: Place, entry: Mapping[str, Any] | None
     ) -> bytes:
         known = self._accounts | {name: own.address for name, own in self._deployed.items()}
+        inputs = (entry or {}).get("inputs", ())
         try:
-            return encoded(types, transaction.args, known)
+            return encoded(types, transaction.args, known, inputs)
         except ValueMismatch as error:
             where: Place = (*place, "args") if error.index is None else (*place, "args", error.index)
-            inputs = (entry or {}).get("inputs", ())
             names = ", ".join(f"{type_of(each)} {each.get('name', '')}".strip() for each in inputs)
             raise self._file.error(str(error), where, f"arguments: {names}" if names else "") from None
 

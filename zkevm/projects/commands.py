@@ -33,8 +33,10 @@ def build_batch(folder: Path, out: Path | None, output: Output) -> None:
     from prover.store import check_folder, write_atomically
     from zkevm.projects.build import build_project
 
-    out = out or folder / "batch.json"
-    check_folder(out)
+    if out is None:
+        out = folder / "batch.json"
+    else:
+        check_folder(out)
     with output.progress("Executing") as (advance,):
         built = build_project(folder, progress=lambda _, done, total: advance(done, total))
     content = (json.dumps(built.document, indent=1) + "\n").encode()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +20,6 @@ from zkevm.projects.plan import Compiler
 SECONDS = 300.0
 
 _NPM_SOLC = Path("node_modules", "solc", "solc.js")
-_NO_SOLC = (
-    "install one: `npm install solc` in the project, or `pip install py-solc-x` and `solcx.install_solc()` in Python, "
-    "or put `solc` on the PATH; or name an artifact of Foundry or Hardhat as the source"
-)
 _NO_VYPER = "install it: `pip install vyper` here, or anywhere else with `vyper` on the PATH"
 
 
@@ -69,7 +67,7 @@ def _solc(file: Path, folder: Path, options: Compiler) -> Compiled:
         "settings": {
             "evmVersion": options.evm,
             "optimizer": {"enabled": options.optimizer_runs > 0, "runs": options.optimizer_runs or 200},
-            "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "metadata"]}},
+            "outputSelection": {name: {"*": ["abi", "evm.bytecode.object", "metadata"]}},
         },
     }
     output = _run([*_solc_command(folder), "--standard-json", *_paths(folder)], folder, json.dumps(request))
@@ -105,7 +103,7 @@ def _solc_command(folder: Path) -> list[str]:
     if script is not None:
         if node := shutil.which("node"):
             return [node, str(script)]
-        raise CompilerError(f"{script} needs node, which is not installed", _NO_SOLC)
+        raise CompilerError(f"{script} needs node, which is not installed", _how_to_install_solc(folder))
     try:
         import solcx
     except ImportError:
@@ -115,7 +113,15 @@ def _solc_command(folder: Path) -> list[str]:
             return [str(solcx.install.get_executable(max(versions)))]
     if solc := shutil.which("solc"):
         return [solc]
-    raise CompilerError("there is no Solidity compiler", _NO_SOLC)
+    raise CompilerError("there is no Solidity compiler", _how_to_install_solc(folder))
+
+
+def _how_to_install_solc(folder: Path) -> str:
+    return (
+        f"install one: `npm install --prefix {os.path.relpath(folder)} solc`, or `pip install py-solc-x` and "
+        "`solcx.install_solc()` in Python, or put `solc` on the PATH; or name an artifact of Foundry or Hardhat as the "
+        "source"
+    )
 
 
 def _paths(folder: Path) -> list[str]:
@@ -142,19 +148,30 @@ def _vyper(file: Path, folder: Path, options: Compiler) -> Compiled:
 
 
 def _run(command: list[str], folder: Path, stdin: str = "") -> str:
-    try:
-        done = subprocess.run(
-            command, cwd=folder, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise CompilerError(f"the compiler takes more than {SECONDS:.0f} s") from None
+    # Into a file: of what the Solidity compiler of npm writes into a pipe, node drops all behind the first 64 KiB.
+    with tempfile.TemporaryFile("w+") as file:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                input=stdin,
+                stdout=file,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CompilerError(f"the compiler takes more than {SECONDS:.0f} s") from None
+        file.seek(0)
+        output = file.read()
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip()
+        said = done.stderr.strip() or output.strip()
         # Vyper names the line behind the file; the last line with a colon says what is wrong.
         place = re.search(r"\.vy:(\d+)|\bline (\d+):", said)
         line = int(next(filter(None, place.groups()))) if place else None
         raise CompilerError(_first_line(said) or f"the compiler fails with status {done.returncode}", line=line)
-    return done.stdout
+    return output
 
 
 def _first_line(text: str) -> str:

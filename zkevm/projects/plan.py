@@ -219,6 +219,8 @@ class PlanFile:
     """
 
     def __init__(self, folder: Path) -> None:
+        if folder.is_file():
+            raise ProjectError("no folder of a project", folder, hint=f"name the one that it is in: {folder.parent}")
         self.file = folder / NAME
         try:
             text = self.file.read_text()
@@ -233,7 +235,9 @@ class PlanFile:
         try:
             self.plan = Plan.model_validate(self._document.value)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
+            # A field that is misspelt is there and is missing: what is there shows where.
+            errors = error.errors(include_url=False, include_context=False)
+            first = min(errors, key=lambda each: each["type"] != "extra_forbidden")
             raise self.error(_reason(first), tuple(first["loc"])) from None
 
     def error(self, reason: str, place: Place, hint: str = "") -> ProjectError:

@@ -69,14 +69,20 @@ def split_types(text: str) -> list[str]:
     return [part.to_type_str() for part in parsed.components]
 
 
-def encoded(types: Sequence[str], values: Sequence[Any], addresses: Mapping[str, bytes]) -> bytes:
+def encoded(
+    types: Sequence[str],
+    values: Sequence[Any],
+    addresses: Mapping[str, bytes],
+    parameters: Sequence[Mapping[str, Any]] = (),
+) -> bytes:
     """The ABI encoding of arguments.
 
     Args:
         types: of the ABI.
         values: of the plan: integers, amounts (`2 ether`), booleans, text, bytes as 0x..., lists; a name for an
-            address; a mapping or a list for a tuple.
+            address; a list for a tuple, or a mapping by the names that the ABI has.
         addresses: by name.
+        parameters: of the ABI, with the names within tuples; empty where there is no ABI.
 
     Raises:
         ValueMismatch: another number of them, or one that is not of its type.
@@ -85,27 +91,32 @@ def encoded(types: Sequence[str], values: Sequence[Any], addresses: Mapping[str,
         raise ValueMismatch(f"{len(values)} arguments for ({','.join(types)})")
     converted = []
     for index, (kind, value) in enumerate(zip(types, values, strict=True)):
+        parts = parameters[index].get("components", ()) if parameters else ()
         try:
-            converted.append(_converted(kind, value, addresses))
+            converted.append(_converted(kind, value, addresses, parts))
             encode([kind], [converted[-1]])
         except (EncodingError, ValueError, TypeError, OverflowError) as error:
             raise ValueMismatch(f"{value!r} is no {kind}: {error}", index) from None
     return encode(list(types), converted)
 
 
-def _converted(kind: str, value: Any, addresses: Mapping[str, bytes]) -> Any:
+def _converted(kind: str, value: Any, addresses: Mapping[str, bytes], parts: Sequence[Mapping[str, Any]]) -> Any:
+    """A value as the encoder takes it; `parts` are the ABI's components of a tuple or of an array's tuples."""
     if array := re.fullmatch(r"(.*)\[(\d*)\]", kind):
         if not isinstance(value, list):
             raise ValueError("not a list")
         if array[2] and len(value) != int(array[2]):
             raise ValueError(f"{len(value)} items")
-        return [_converted(array[1], item, addresses) for item in value]
+        return [_converted(array[1], item, addresses, parts) for item in value]
     if kind.startswith("("):
         types = split_types(kind)
-        items = list(value.values()) if isinstance(value, dict) else value
+        items = _in_order(value, [str(part.get("name", "")) for part in parts]) if isinstance(value, dict) else value
         if not isinstance(items, list) or len(items) != len(types):
             raise ValueError(f"not {len(types)} values")
-        return tuple(_converted(part, item, addresses) for part, item in zip(types, items, strict=True))
+        inner = [part.get("components", ()) for part in parts] or [()] * len(types)
+        return tuple(
+            _converted(part, item, addresses, own) for part, item, own in zip(types, items, inner, strict=True)
+        )
     if kind == "address":
         return address_of(value, addresses)
     if kind == "bool":
@@ -122,7 +133,25 @@ def _converted(kind: str, value: Any, addresses: Mapping[str, bytes]) -> Any:
         return parse_amount(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError("not an integer")
+    if integer := re.fullmatch(r"(u?)int(\d+)", kind):
+        bits = int(integer[2])
+        least, beyond = (0, bits) if integer[1] else (-(1 << (bits - 1)), bits - 1)
+        if not least <= value < 1 << beyond:
+            raise ValueError(f"not from {f'-2^{beyond}' if least else 0} to 2^{beyond} - 1")
     return value
+
+
+def _in_order(values: Mapping[Any, Any], names: Sequence[str]) -> list[Any]:
+    """The values of a tuple that is written as a mapping, in the order of the ABI's names.
+
+    Raises:
+        ValueError: it has other names.
+    """
+    if not all(names) or not names:
+        raise ValueError("there is no ABI that names its values; write a list")
+    if values.keys() != set(names):
+        raise ValueError(f"its values are {', '.join(names)}")
+    return [values[name] for name in names]
 
 
 def address_of(value: Any, addresses: Mapping[str, bytes]) -> bytes:
