@@ -176,12 +176,7 @@ impl Node {
         };
         let context = self.context(proofs, children, committed)?;
         let engine = &self.verifying.engine;
-        // Our device needs cosets of a whole pack, which rows of internal nodes that are skipped do not make up.
-        let device = match children {
-            Children::Segments { .. } => Choice::Own,
-            Children::Nodes | Children::Itself => Choice::Stock,
-        };
-        let (bytes, _) = run(engine, &self.proving, context, device)?;
+        let (bytes, _) = run(engine, &self.proving, context, Choice::Own)?;
         // Tables that break a constraint go unnoticed until here: of children that do not verify or follow each other.
         crate::verify::check(&self.verifying, &bytes).map_err(|failure| {
             Kind::Proving.failure(format_args!(

@@ -9,8 +9,8 @@
 //! - The transform is in place, in two passes over memory: the first half of its layers on groups of distant rows, the
 //!   second on chunks of adjacent ones, each copied to where it stays in the cache.
 
+use openvm_cpu_backend::CpuProverError;
 use openvm_cpu_backend::merkle::CpuMerkleTree;
-use openvm_cpu_backend::{CpuBackend, CpuProverError};
 use openvm_stark_backend::SystemParams;
 use openvm_stark_backend::p3_field::{Field, PackedValue, PrimeCharacteristicRing, TwoAdicField};
 use openvm_stark_backend::p3_matrix::dense::RowMajorMatrix;
@@ -21,20 +21,18 @@ use openvm_stark_backend::p3_symmetric::{
 use openvm_stark_backend::prover::error::StackedPcsError;
 use openvm_stark_backend::prover::poly::Mle;
 use openvm_stark_backend::prover::stacked_pcs::StackedLayout;
-use openvm_stark_backend::prover::{ColMajorMatrix, MatrixDimensions, ProverBackend};
+use openvm_stark_backend::prover::{ColMajorMatrix, MatrixDimensions};
 use openvm_stark_sdk::config::baby_bear_poseidon2::{Digest, F};
 use p3_baby_bear::default_babybear_poseidon2_16;
 use rayon::prelude::*;
 
-use super::packing::{Base, WIDTH};
-use crate::params::Config;
-
-type Committed = <CpuBackend<Config> as ProverBackend>::PcsData;
+use super::Committed;
+use super::packing::{Base, WIDTH, dot};
 
 /// Side of the square tiles in which matrices are transposed: a cache line of elements.
 const TILE: usize = 16;
-/// Groups of skipped rows that become rows of coefficients at once; adjacent ones share the columns' pages.
-const GROUPS: usize = 8;
+/// Rows that become rows of coefficients at once; adjacent ones share the columns' pages.
+const AT_ONCE: usize = 128;
 
 /// Adjacent rows that are transformed together with those they are paired with: what lies together is loaded together.
 const RESIDUES: usize = 4;
@@ -46,7 +44,7 @@ pub fn commit(
 ) -> Result<(Digest, Committed), CpuProverError> {
     let (stacked, layout) = stack(params, traces)?;
     let mut codewords = coefficients(params, &stacked);
-    transform(&mut codewords);
+    transform(&mut codewords, stacked.height());
     let layers = merkle_layers(&codewords, 1 << params.k_whir());
     // SAFETY: the layers were just computed from the rows, and the number of rows in a leaf is that they are for.
     let tree = unsafe { CpuMerkleTree::from_raw_parts(codewords, layers, 1 << params.k_whir()) };
@@ -96,7 +94,7 @@ fn stack(
     Ok((ColMajorMatrix::new(stacked, width), layout))
 }
 
-/// The weights with which the values of `2^l_skip` rows become coefficients: for each pack of those, for each value.
+/// The weights with which the values of `2^l_skip` rows become coefficients: for each of those, for each value.
 fn weights(l_skip: usize) -> Vec<Base> {
     let size = 1 << l_skip;
     let inverse = F::two_adic_generator(l_skip).inverse();
@@ -113,50 +111,42 @@ fn weights(l_skip: usize) -> Vec<Base> {
             column
         })
         .collect();
-    (0..size / WIDTH)
-        .flat_map(|pack| {
-            columns
-                .iter()
-                .map(move |column| Base::from_fn(|lane| column[pack * WIDTH + lane]))
-        })
+    (0..size)
+        .flat_map(|coefficient| columns.iter().map(move |column| column[coefficient].into()))
         .collect()
 }
 
-/// Rows of the coefficients of all stacked columns, extended by zeros.
+/// Rows of the coefficients of all stacked columns, extended by zeros. The lanes of a pack are columns.
 fn coefficients(params: &SystemParams, stacked: &ColMajorMatrix<F>) -> RowMajorMatrix<F> {
-    /// Terms that are added up before they are reduced.
-    const STEP: usize = 8;
     let (width, height, size) = (stacked.width(), stacked.height(), 1 << params.l_skip);
     let weights = weights(params.l_skip);
     let mut rows = F::zero_vec((width * height) << params.log_blowup);
-    let at_once = size * GROUPS.min(height / size);
+    let at_once = AT_ONCE.max(size).min(height);
     rows[..width * height]
         .par_chunks_exact_mut(width * at_once)
         .enumerate()
-        .for_each(|(chunk, rows)| {
-            for column in 0..width {
-                let values = &stacked.values[column * height + chunk * at_once..][..at_once];
-                for (group, values) in values.chunks_exact(size).enumerate() {
-                    for (pack, weights) in weights.chunks_exact(size).enumerate() {
-                        let mut sum = Base::ZERO;
-                        for (weights, values) in
-                            weights.chunks_exact(STEP).zip(values.chunks_exact(STEP))
-                        {
-                            let weights: &[Base; STEP] =
-                                weights.try_into().expect("the size of a chunk");
-                            sum += Base::dot_product(
-                                weights,
-                                &std::array::from_fn(|at| values[at].into()),
-                            );
+        .for_each_init(
+            || Base::zero_vec(at_once),
+            |values, (chunk, rows)| {
+                for first in (0..width).step_by(WIDTH) {
+                    let lanes = WIDTH.min(width - first);
+                    for lane in 0..lanes {
+                        let column = &stacked.values[(first + lane) * height + chunk * at_once..];
+                        for (values, &value) in values.iter_mut().zip(column) {
+                            values.as_slice_mut()[lane] = value;
                         }
-                        let first = group * size + pack * WIDTH;
-                        for (lane, &value) in sum.as_slice().iter().enumerate() {
-                            rows[(first + lane) * width + column] = value;
+                    }
+                    let rows = rows.chunks_exact_mut(width * size);
+                    for (values, rows) in values.chunks_exact(size).zip(rows) {
+                        let rows = rows.chunks_exact_mut(width);
+                        for (weights, row) in weights.chunks_exact(size).zip(rows) {
+                            let sum = dot(weights, |at| values[at]);
+                            row[first..first + lanes].copy_from_slice(&sum.as_slice()[..lanes]);
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     RowMajorMatrix::new(rows, width)
 }
 
@@ -178,8 +168,9 @@ impl Rows {
     }
 }
 
-/// Evaluates each column, whose coefficients are given, at the powers of the generator of its size.
-fn transform(matrix: &mut RowMajorMatrix<F>) {
+/// Evaluates each column, whose coefficients are given, at the powers of the generator of its size. Rows from `filled` on
+/// are zero, and have not been touched yet.
+pub fn transform(matrix: &mut RowMajorMatrix<F>, filled: usize) {
     let width = matrix.width;
     let height = matrix.values.len() / width;
     let bits = height.ilog2() as usize;
@@ -201,8 +192,12 @@ fn transform(matrix: &mut RowMajorMatrix<F>) {
             let first = group * residues;
             let index = |at: usize| at / residues * chunk + first + at % residues;
             for (at, row) in buffer.rows() {
-                // SAFETY: the row's residue is this thread's, which has no other row.
-                row.copy_from_slice(unsafe { rows.row(index(at)) });
+                if index(at) < filled {
+                    // SAFETY: the row's residue is this thread's, which has no other row.
+                    row.copy_from_slice(unsafe { rows.row(index(at)) });
+                } else {
+                    row.fill(F::ZERO);
+                }
             }
             for layer in 0..far {
                 buffer.layer(residues << (far - 1 - layer), |at| {
@@ -287,7 +282,7 @@ fn spread(packed: &[Base; 8], digests: &mut [Digest]) {
 }
 
 /// The hashes of the rows, those of a leaf's rows, which are as far apart as there are leaves, and the tree over them.
-fn merkle_layers(matrix: &RowMajorMatrix<F>, rows_per_leaf: usize) -> Vec<Vec<Digest>> {
+pub fn merkle_layers(matrix: &RowMajorMatrix<F>, rows_per_leaf: usize) -> Vec<Vec<Digest>> {
     let width = matrix.width;
     let height = matrix.values.len() / width;
     let sponge = PaddingFreeSponge::<_, 16, 8, 8>::new(default_babybear_poseidon2_16());
@@ -356,7 +351,7 @@ mod tests {
     use openvm_stark_backend::prover::TraceCommitter;
 
     use super::*;
-    use crate::params;
+    use crate::params::{self, Config, Engine};
 
     #[test]
     fn it_is_the_commitment_of_the_engine() {
@@ -380,14 +375,19 @@ mod tests {
                 .map(|&(height, width)| trace(height, width))
                 .collect();
             let traces: Vec<_> = traces.iter().collect();
-            let engine = params::engine(11).expect("a height");
-            let device: &CpuDevice<Config> = engine.device();
-            let (expected_root, expected) = device.commit(&traces).expect("a commitment");
-            let (root, found) = commit(engine.params(), &traces).expect("a commitment");
-            assert_eq!(root, expected_root);
-            assert_eq!(found.matrix.values, expected.matrix.values);
-            assert_eq!(found.tree.backing_matrix(), expected.tree.backing_matrix());
-            assert_eq!(found.tree.digest_layers(), expected.tree.digest_layers());
+            for l_skip in [2, 4] {
+                let mut params = params::system_params(11).expect("a height");
+                params.n_stack = 11 - l_skip;
+                params.l_skip = l_skip;
+                let engine = Engine::new(params);
+                let device: &CpuDevice<Config> = engine.device();
+                let (expected_root, expected) = device.commit(&traces).expect("a commitment");
+                let (root, found) = commit(engine.params(), &traces).expect("a commitment");
+                assert_eq!(root, expected_root);
+                assert_eq!(found.matrix.values, expected.matrix.values);
+                assert_eq!(found.tree.backing_matrix(), expected.tree.backing_matrix());
+                assert_eq!(found.tree.digest_layers(), expected.tree.digest_layers());
+            }
         }
     }
 }

@@ -3,9 +3,7 @@
 //!
 //! Challenges and messages of the transcript, and their order, are the engine's.
 
-use openvm_stark_backend::p3_field::{
-    Field, PrimeCharacteristicRing, TwoAdicField, batch_multiplicative_inverse,
-};
+use openvm_stark_backend::p3_field::{Field, PrimeCharacteristicRing, TwoAdicField};
 use openvm_stark_backend::poly_common::{
     UnivariatePoly, eq_uni_poly, eval_eq_mle, eval_eq_sharp_uni, eval_eq_uni,
 };
@@ -27,7 +25,7 @@ use super::leaves::leaves;
 use super::program::{Combinations, Program};
 use super::rounds::{Places, Rows, Sums};
 use super::table::Table;
-use super::univariate::{Domain, Polynomials, polynomials};
+use super::univariate::{Domain, Polynomials, basis, polynomials};
 use crate::params::Config;
 
 type Proved = (GkrProof<Config>, BatchConstraintProof<Config>, Vec<EF>);
@@ -289,15 +287,7 @@ impl<'a> Batch<'a> {
             .powers()
             .take(size)
             .collect();
-        // Barycentric: omega^i (r^size - 1) / (size (r - omega^i)).
-        let distances: Vec<EF> = omegas.iter().map(|&omega| challenge - omega).collect();
-        let scale =
-            (challenge.exp_power_of_2(self.l_skip) - F::ONE) * F::from_usize(size).inverse();
-        let weights: Vec<EF> = batch_multiplicative_inverse(&distances)
-            .into_iter()
-            .zip(&omegas)
-            .map(|(inverse, &omega)| inverse * omega * scale)
-            .collect();
+        let weights = basis(self.l_skip, challenge);
         self.members
             .par_iter_mut()
             .for_each(|member| member.rows = Some(Rows::new(member.table, &weights)));

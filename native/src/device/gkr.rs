@@ -14,7 +14,8 @@
 //!   eq(xi, X) t(X), and t has degree 2: two of its values are summed up, the third follows from the claim.
 //! - Numerators of leaves are elements of the base field.
 //!
-//! A layer is freed when its sumcheck is done.
+//! A layer is freed when its sumcheck is done. The one above the leaves, which is as large as all above it together,
+//! is there for its own sumcheck only.
 
 use openvm_stark_backend::FiatShamirTranscript;
 use openvm_stark_backend::p3_field::{
@@ -56,6 +57,15 @@ impl Shape {
             log_len,
             log_block,
             blocks: used.div_ceil(1 << log_block),
+        }
+    }
+
+    /// That of the sums of pairs.
+    fn above(&self) -> Self {
+        Self {
+            log_len: self.log_len - 1,
+            log_block: self.log_block - 1,
+            blocks: self.blocks,
         }
     }
 
@@ -134,6 +144,9 @@ pub fn fractional_sumcheck<TS: FiatShamirTranscript<Config>>(
     for layer in layers.into_iter().rev() {
         prove(Columns::of_layer(layer));
     }
+    if rounds > LOG_WIDTH + 2 {
+        prove(Columns::of_layer(leaves.sums()));
+    }
     if rounds > LOG_WIDTH + 1 {
         prove(Columns::of_leaves(leaves));
     }
@@ -156,7 +169,7 @@ pub fn fractional_sumcheck<TS: FiatShamirTranscript<Config>>(
 
 /// The sums above the leaves.
 struct Tree {
-    /// Layers of more than two packs, without the leaves, the largest first.
+    /// Layers of more than two packs, without the leaves and the one above them, the largest first.
     layers: Vec<Layer>,
     /// The others, down to the root.
     small: Vec<Small>,
@@ -206,7 +219,11 @@ impl Tree {
                 denominators: unpack(&leaves.denominators),
             });
         } else {
-            let mut next = sums_of_leaves(leaves);
+            let mut next = if leaves.shape.log_len == LOG_WIDTH + 2 {
+                leaves.sums()
+            } else {
+                leaves.sums_of_sums()
+            };
             while next.shape.log_len > LOG_WIDTH + 1 {
                 let above = next.sums();
                 layers.push(next);
@@ -225,25 +242,37 @@ impl Tree {
     }
 }
 
-fn sums_of_leaves(leaves: &Leaves) -> Layer {
-    let packs = leaves.shape.packs();
-    Layer::of_sums(leaves.shape, leaves.pad, |block, index| {
+impl Leaves {
+    /// The sum of two fractions of a block.
+    fn sum(&self, block: usize, index: usize) -> (Pack, Pack) {
+        let packs = self.shape.packs();
         let at = block * packs + index;
         let other = at + packs / 2;
-        let (p0, p1) = (leaves.numerators[at], leaves.numerators[other]);
-        let (q0, q1) = (leaves.denominators[at], leaves.denominators[other]);
+        let (p0, p1) = (self.numerators[at], self.numerators[other]);
+        let (q0, q1) = (self.denominators[at], self.denominators[other]);
         (q1 * p0 + q0 * p1, q0 * q1)
-    })
+    }
+
+    fn sums(&self) -> Layer {
+        Layer::of_sums(self.shape, self.pad, |block, index| self.sum(block, index))
+    }
+
+    /// The second layer above, without the first one.
+    fn sums_of_sums(&self) -> Layer {
+        let shape = self.shape.above();
+        let half = shape.packs() / 2;
+        Layer::of_sums(shape, self.pad.square(), |block, index| {
+            let (p0, q0) = self.sum(block, index);
+            let (p1, q1) = self.sum(block, index + half);
+            (q1 * p0 + q0 * p1, q0 * q1)
+        })
+    }
 }
 
 impl Layer {
     /// The layer above one of this shape, given its fractions by block and position.
     fn of_sums(below: Shape, pad: EF, sum: impl Fn(usize, usize) -> (Pack, Pack) + Sync) -> Self {
-        let shape = Shape {
-            log_len: below.log_len - 1,
-            log_block: below.log_block - 1,
-            blocks: below.blocks,
-        };
+        let shape = below.above();
         let packs = shape.packs();
         let mut data = Pack::zero_vec(2 * packs * shape.blocks);
         data.par_chunks_mut(2 * packs * BATCH)

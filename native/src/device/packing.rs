@@ -50,6 +50,33 @@ pub fn unpack(packs: &[Pack]) -> Vec<EF> {
         .collect()
 }
 
+/// The sum of products of weights and values. Terms are added up before they are reduced, as many as there are.
+#[inline(always)]
+pub fn dot(weights: &[Base], value: impl Fn(usize) -> Base) -> Base {
+    #[inline(always)]
+    fn steps<const STEP: usize>(
+        sum: &mut Base,
+        weights: &[[Base; STEP]],
+        value: impl Fn(usize) -> Base,
+    ) {
+        for (step, weights) in weights.iter().enumerate() {
+            let values = std::array::from_fn(|at| value(step * STEP + at));
+            *sum += Base::dot_product(weights, &values);
+        }
+    }
+    let mut sum = Base::ZERO;
+    let (eights, rest) = weights.as_chunks::<8>();
+    steps(&mut sum, eights, &value);
+    let (fours, rest) = rest.as_chunks::<4>();
+    let done = 8 * eights.len();
+    steps(&mut sum, fours, |at| value(done + at));
+    let done = done + 4 * fours.len();
+    for (at, &weight) in rest.iter().enumerate() {
+        sum += weight * value(done + at);
+    }
+    sum
+}
+
 pub fn sum_lanes(pack: &Pack) -> EF {
     (0..WIDTH).map(|at| lane(pack, at)).sum()
 }
@@ -113,6 +140,16 @@ mod tests {
     use openvm_stark_backend::prover::poly::evals_eq_hypercube;
 
     use super::*;
+
+    #[test]
+    fn a_sum_of_products_has_any_number_of_terms() {
+        let term = |at: usize| Base::from_fn(|lane| F::from_usize(1 + 7 * at + 1000 * lane));
+        for terms in 0..20 {
+            let weights: Vec<Base> = (0..terms).map(|at| term(at).square()).collect();
+            let expected: Base = (0..terms).map(|at| weights[at] * term(at)).sum();
+            assert_eq!(dot(&weights, term), expected);
+        }
+    }
 
     #[test]
     fn the_orders_of_eq_are_those_of_the_engine() {

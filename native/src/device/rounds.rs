@@ -1,6 +1,6 @@
 //! The rounds behind the univariate one, of one table.
 //!
-//! The columns' values at the first challenge are a sixteenth of the trace. Rows are in bit-reversed order and packed,
+//! The columns' values at the first challenge are as many times fewer as rows were skipped. Rows are in bit-reversed order and packed,
 //! a row of packs after the other, until a pack of rows is left; then, and for low tables from the start, single rows
 //! are folded by the same code.
 
@@ -11,16 +11,14 @@ use openvm_stark_sdk::config::baby_bear_poseidon2::{EF, F};
 use rayon::prelude::*;
 
 use super::packing::{
-    Base, LOG_WIDTH, Pack, WIDTH, eq_reversed, eq_reversed_packed, lane, pack, reverse, sum_lanes,
-    unpack,
+    Base, LOG_WIDTH, Pack, WIDTH, dot, eq_reversed, eq_reversed_packed, lane, pack, reverse,
+    sum_lanes, unpack,
 };
 use super::program::{Combination, Combinations, Program, SELECTORS};
 use super::table::Table;
 
 /// Pairs of rows that a thread takes at least.
 const BATCH: usize = 16;
-/// Terms that are added up before they are reduced.
-const STEP: usize = 8;
 
 /// One element, or a pack of them.
 trait Value: PrimeCharacteristicRing + Copy + Send + Sync + From<EF> + Mul<Output = Self> {
@@ -320,6 +318,7 @@ impl<'a> Fold<'a> {
     fn row(&self, group: usize) -> Vec<EF> {
         let Self { table, weights, .. } = self;
         let mut row = Vec::with_capacity(self.width + WIDTH);
+        let mut values: Vec<Base> = Vec::with_capacity(weights.len());
         let (height, size) = (table.height(), weights.len());
         for part in &table.parts {
             for next in 0..=usize::from(table.needs_next()) {
@@ -340,16 +339,10 @@ impl<'a> Fold<'a> {
                             }),
                         }
                     };
-                    let mut sums = [Base::ZERO; 4];
-                    for at in (0..size).step_by(STEP) {
-                        let values: [Base; STEP] = std::array::from_fn(|index| value(at + index));
-                        for (sum, weights) in sums.iter_mut().zip(&self.packed) {
-                            let weights: &[Base] = &weights[at..at + STEP];
-                            let weights: &[Base; STEP] = weights.try_into().expect("its size");
-                            *sum += Base::dot_product(weights, &values);
-                        }
-                    }
-                    let sum = Pack::from_basis_coefficients_fn(|d| sums[d]);
+                    values.clear();
+                    values.extend((0..size).map(value));
+                    let sum =
+                        Pack::from_basis_coefficients_fn(|d| dot(&self.packed[d], |at| values[at]));
                     row.extend((0..lanes).map(|at| lane(&sum, at)));
                 }
                 debug_assert_eq!(row.len(), end);

@@ -127,21 +127,34 @@ impl<'a> Table<'a> {
             .copy_from_slice(&[first, transition, end]);
     }
 
-    /// The values of columns and selectors on a group of consecutive rows, column after column.
-    pub fn load_group(&self, program: &Program, group: usize, size: usize, values: &mut [F]) {
-        let row = |at: usize| (group * size + at) % self.height();
-        let (columns, selectors) = values.split_at_mut(program.columns.len() * size);
-        for at in 0..size {
-            let rows = [row(at), row(at + 1)];
-            for (column, values) in program.columns.iter().zip(columns.chunks_exact_mut(size)) {
-                let part = self.parts[column.part];
-                values[at] =
-                    part.values[rows[usize::from(column.next)] * part.width + column.index];
+    /// The values of columns and selectors on groups of `size` consecutive rows: column after column, in each one row
+    /// of every group after the other. Groups behind the last one repeat the first ones.
+    pub fn load_groups(
+        &self,
+        program: &Program,
+        first: usize,
+        groups: usize,
+        size: usize,
+        values: &mut [F],
+    ) {
+        let count = groups * size;
+        let (columns, selectors) = values.split_at_mut(program.columns.len() * count);
+        let last = self.height() - 1;
+        for group in 0..groups {
+            for at in 0..size {
+                let row = |at: usize| ((first + group) * size + at) % self.height();
+                let rows = [row(at), row(at + 1)];
+                let place = at * groups + group;
+                let columns = columns.chunks_exact_mut(count);
+                for (column, values) in program.columns.iter().zip(columns) {
+                    let part = self.parts[column.part];
+                    values[place] =
+                        part.values[rows[usize::from(column.next)] * part.width + column.index];
+                }
+                selectors[place] = F::from_bool(rows[0] == 0);
+                selectors[count + place] = F::from_bool(rows[0] != last);
+                selectors[2 * count + place] = F::from_bool(rows[0] == last);
             }
-            let last = self.height() - 1;
-            selectors[at] = F::from_bool(rows[0] == 0);
-            selectors[size + at] = F::from_bool(rows[0] != last);
-            selectors[2 * size + at] = F::from_bool(rows[0] == last);
         }
     }
 }

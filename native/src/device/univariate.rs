@@ -2,27 +2,32 @@
 //!
 //! `2^l_skip` consecutive rows are the values of a polynomial on a subgroup D. Constraints are evaluated on as many
 //! cosets of D as their quotient needs, messages on D itself and those same cosets, so that both come from one run of
-//! the table's program. The lanes of a pack are points of a coset. Columns are extended by a product with a small
-//! matrix, whose terms are added up before they are reduced, and only columns that the program reads are.
+//! the table's program. The lanes of a pack are points of a coset; where a coset has fewer of them, they are the same
+//! point for so many groups of rows. Columns are extended by a product with a small matrix, whose terms are added up
+//! before they are reduced, and only columns that the program reads are.
 
-use openvm_stark_backend::p3_field::{Field, PackedValue, PrimeCharacteristicRing, TwoAdicField};
+use openvm_stark_backend::p3_field::{
+    ExtensionField, Field, PackedValue, PrimeCharacteristicRing, TwoAdicField,
+    batch_multiplicative_inverse,
+};
 use openvm_stark_backend::p3_matrix::dense::RowMajorMatrix;
 use openvm_stark_backend::poly_common::UnivariatePoly;
 use openvm_stark_sdk::config::baby_bear_poseidon2::{EF, F};
 use rayon::prelude::*;
 
-use super::packing::{Base, Pack, WIDTH, eq_natural, lane};
+use super::packing::{Base, Pack, WIDTH, dot, eq_natural, lane, pack};
 use super::program::{Combination, Combinations, Program, SELECTORS};
 use super::table::Table;
 
-/// Terms of an extension that are added up before they are reduced.
-const STEP: usize = 8;
 /// Groups of rows that a thread takes at least.
 const BATCH: usize = 16;
 
 /// The subgroup D and its cosets.
 pub struct Domain {
     pub size: usize,
+    /// Points of a coset that the lanes of a pack are, and groups of rows that they are points for: one of them is 1.
+    points: usize,
+    groups: usize,
     /// For each coset behind D: for each pack of its points, the weights of the values on D.
     cosets: Vec<Vec<Base>>,
     /// The inverse of the polynomial that vanishes on D, at each of these cosets.
@@ -32,7 +37,7 @@ pub struct Domain {
 impl Domain {
     pub fn new(l_skip: usize, degree: usize) -> Self {
         let size = 1 << l_skip;
-        assert!(size >= STEP.max(WIDTH), "a coset is a pack at least");
+        let points = if size < WIDTH { 1 } else { WIDTH };
         let omegas: Vec<F> = F::two_adic_generator(l_skip).powers().take(size).collect();
         let shifts: Vec<F> = F::GENERATOR
             .powers()
@@ -48,10 +53,12 @@ impl Domain {
                     .iter()
                     .map(|&omega| (omega * shift).powers().take(size).sum::<F>() * scale)
                     .collect();
-                (0..size / WIDTH)
+                (0..size / points)
                     .flat_map(|pack| (0..size).map(move |from| (pack, from)))
                     .map(|(pack, from)| {
-                        Base::from_fn(|lane| basis[(pack * WIDTH + lane + size - from) % size])
+                        Base::from_fn(|lane| {
+                            basis[(pack * points + lane % points + size - from) % size]
+                        })
                     })
                     .collect()
             })
@@ -62,21 +69,52 @@ impl Domain {
             .collect();
         Self {
             size,
+            points,
+            groups: WIDTH / points,
             cosets,
             inverses,
         }
     }
 
-    /// A pack of points of a coset, from the values on D.
+    /// Packs that the points of a coset are.
+    fn packs(&self) -> usize {
+        self.size / self.points
+    }
+
+    /// A pack of points of a coset, from the values on D: those of each point for all groups.
     fn extend(&self, coset: usize, pack: usize, values: &[F]) -> Base {
         let weights = &self.cosets[coset][pack * self.size..][..self.size];
-        let mut sum = Base::ZERO;
-        for (weights, values) in weights.chunks_exact(STEP).zip(values.chunks_exact(STEP)) {
-            let weights: &[Base; STEP] = weights.try_into().expect("the size of a chunk");
-            sum += Base::dot_product(weights, &std::array::from_fn(|at| values[at].into()));
+        if self.groups == 1 {
+            dot(weights, |at| values[at].into())
+        } else {
+            dot(weights, |at| {
+                *Base::from_slice(&values[at * WIDTH..][..WIDTH])
+            })
         }
-        sum
     }
+
+    /// The sum over all groups, at a point of a coset; `sums` are those of each coset's packs.
+    fn sum(&self, sums: &[Sums], which: usize, coset: usize, point: usize) -> EF {
+        let pack = &sums[coset * self.packs() + point / self.points][which];
+        (point % self.points..WIDTH)
+            .step_by(self.points)
+            .map(|at| lane(pack, at))
+            .sum()
+    }
+}
+
+/// The weights of the values on D that are a polynomial's value at a point outside of it.
+pub fn basis<K: ExtensionField<F>>(l_skip: usize, at: K) -> Vec<K> {
+    let size = 1 << l_skip;
+    let omegas: Vec<F> = F::two_adic_generator(l_skip).powers().take(size).collect();
+    // omega^i (x^size - 1) / (size (x - omega^i)).
+    let distances: Vec<K> = omegas.iter().map(|&omega| at - omega).collect();
+    let scale = (at.exp_power_of_2(l_skip) - F::ONE) * F::from_usize(size).inverse();
+    batch_multiplicative_inverse(&distances)
+        .into_iter()
+        .zip(omegas)
+        .map(|(inverse, omega)| inverse * omega * scale)
+        .collect()
 }
 
 /// The polynomials of one table, without their eq factors.
@@ -118,7 +156,7 @@ impl Weights {
 /// What a thread works with.
 struct State {
     registers: Vec<Base>,
-    /// The columns' and selectors' values on D.
+    /// The columns' and selectors' values on D: at each point of it those of all groups that are in a pack.
     values: Vec<F>,
     /// For each coset, D first, and each pack of its points.
     sums: Vec<Sums>,
@@ -163,15 +201,11 @@ pub fn polynomials(
     };
     let sums = evaluation.run(&eq_natural(point));
 
-    let packs = domain.size / WIDTH;
     let interpolate = |which: usize, first: usize, count: usize, scale: &dyn Fn(usize) -> F| {
         // One row for each point of D, with the values on the cosets.
         let values = (0..domain.size)
             .flat_map(|point| (first..first + count).map(move |coset| (point, coset)))
-            .map(|(point, coset)| {
-                let sum = &sums[coset * packs + point / WIDTH][which];
-                lane(sum, point % WIDTH) * scale(coset)
-            })
+            .map(|(point, coset)| domain.sum(&sums, which, coset, point) * scale(coset))
             .collect();
         let start = F::GENERATOR.exp_u64(first as u64);
         let values = RowMajorMatrix::new(values, count);
@@ -218,8 +252,8 @@ impl Evaluation<'_> {
         });
         State {
             registers: program.registers(Base::ZERO, Base::from),
-            values: F::zero_vec((program.columns.len() + SELECTORS) * domain.size),
-            sums: vec![[Pack::ZERO; 3]; cosets * domain.size / WIDTH],
+            values: F::zero_vec((program.columns.len() + SELECTORS) * domain.size * domain.groups),
+            sums: vec![[Pack::ZERO; 3]; cosets * domain.packs()],
         }
     }
 
@@ -230,13 +264,19 @@ impl Evaluation<'_> {
             }
             all
         };
-        eq.par_iter()
+        let groups = self.domain.groups;
+        eq.par_chunks(groups)
             .enumerate()
-            .with_min_len(BATCH)
+            .with_min_len(BATCH.div_ceil(groups))
             .fold(
                 || self.state(),
-                |mut state, (group, &weight)| {
-                    self.add_group(&mut state, group, weight.into());
+                |mut state, (chunk, weights)| {
+                    // Lanes behind the last group have no weight.
+                    let weights = pack(|lane| {
+                        let group = lane / self.domain.points;
+                        weights.get(group).copied().unwrap_or(EF::ZERO)
+                    });
+                    self.add_groups(&mut state, chunk * groups, weights);
                     state
                 },
             )
@@ -244,24 +284,24 @@ impl Evaluation<'_> {
             .reduce(|| self.state().sums, add)
     }
 
-    fn add_group(&self, state: &mut State, group: usize, weight: Pack) {
+    fn add_groups(&self, state: &mut State, first: usize, weight: Pack) {
         let Self {
             table,
             program,
             domain,
             ..
         } = self;
-        let size = domain.size;
-        table.load_group(program, group, size, &mut state.values);
+        let (size, groups, packs) = (domain.size, domain.groups, domain.packs());
+        table.load_groups(program, first, groups, size, &mut state.values);
         for (at, sums) in state.sums.iter_mut().enumerate() {
-            let (coset, pack) = (at / (size / WIDTH), at % (size / WIDTH));
+            let (coset, pack) = (at / packs, at % packs);
             for (register, values) in state
                 .registers
                 .iter_mut()
-                .zip(state.values.chunks_exact(size))
+                .zip(state.values.chunks_exact(size * groups))
             {
                 *register = match coset {
-                    0 => Base::from_fn(|lane| values[pack * WIDTH + lane]),
+                    0 => *Base::from_slice(&values[pack * WIDTH..][..WIDTH]),
                     _ => domain.extend(coset - 1, pack, values),
                 };
             }
