@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -48,11 +48,11 @@ def fused() -> Proved:
 
 
 def in_a_file(workload: Workload, proof: bytes) -> bytes:
-    """A proof file for the batch, with this proof in the place of that of its segment."""
+    """A proof file for the batch, with this proof of a whole circuit in the place of that of its segment."""
     executed = execute(parse_batch(workload.content))
     assert executed.trace is not None
     batch = Batch.of(executed.trace)
-    jobs = segment_jobs(batch, [plan_whole(batch)])
+    jobs = segment_jobs(batch, [replace(plan_whole(batch), light=False)])
     return encode_proof(assemble(executed, batch, jobs, [SegmentProof(proof)]))
 
 

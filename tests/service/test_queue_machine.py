@@ -20,6 +20,7 @@ from service.queue import Change, KeyConflict, Lease, LeaseLost, NewJob, Planned
 from service.states import SETTLED, TRANSITIONS, Event, ImpossibleTransition, State
 from tests.service.databases import Server
 
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 MAX_TRIES = 2
 MAX_LOSSES = 3
 LEASE = 30.0
@@ -35,6 +36,7 @@ class Expected:
 
     Attributes:
         holder: lease of whoever should have it in hand, and until when.
+        ready: before that nobody gets it.
         losses: processes that did not survive it.
         stored: segments whose proofs lie in the store, which outlives all processes.
         proved: how often each was.
@@ -47,6 +49,7 @@ class Expected:
     holder: Lease | None = None
     process: str = ""
     until: datetime | None = None
+    ready: datetime = BEGINNING
     deadline: datetime | None = None
     stored: set[int] = field(default_factory=set)
     proved: dict[int, int] = field(default_factory=dict)
@@ -66,7 +69,7 @@ class Jobs(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.moment = datetime(2026, 1, 1, tzinfo=UTC)
+        self.moment = BEGINNING
         self.url = self.new_url()
         self.connect()
         self.database.migrate()
@@ -83,19 +86,24 @@ class Jobs(RuleBasedStateMachine):
     def holds(self, lease: Lease) -> bool:
         return self.expected[lease.job].holder == lease
 
-    def leave(self, job: str, state: State) -> None:
+    def leave(self, job: str, state: State, pause: float = 0.0) -> None:
         expected = self.expected[job]
         expected.state, expected.holder, expected.until = state, None, None
+        expected.ready = self.moment + timedelta(seconds=pause)
 
     def given_up(self, job: str) -> None:
+        """It waits a moment before the next try, twice as long each time."""
         expected = self.expected[job]
         expected.failures += 1
-        self.leave(job, State.FAILED if expected.failures >= MAX_TRIES else State.QUEUED)
+        state = State.FAILED if expected.failures >= MAX_TRIES else State.QUEUED
+        self.leave(job, state, 2.0 ** (expected.failures - 1))
 
     def lost(self, job: str) -> None:
+        """What lost its process once is tried again at once: it need not be its fault."""
         expected = self.expected[job]
         expected.losses += 1
-        self.leave(job, State.FAILED if expected.losses >= MAX_LOSSES else State.QUEUED)
+        state = State.FAILED if expected.losses >= MAX_LOSSES else State.QUEUED
+        self.leave(job, state, 2.0 ** (expected.losses - 1) if expected.losses > 1 else 0.0)
 
     @rule(
         target=jobs,
@@ -125,13 +133,16 @@ class Jobs(RuleBasedStateMachine):
     @rule(target=leases, process=processes)
     def take(self, process: str) -> Any:
         taken = self.queue.take(process, LEASE)
+        ready = {
+            job
+            for job, expected in self.expected.items()
+            if expected.state == State.QUEUED and expected.ready <= self.moment
+        }
         if taken is None:
-            # Whoever failed waits a moment before the next try.
-            queued = [job for job, expected in self.expected.items() if expected.state == State.QUEUED]
-            assert all(self.expected[job].failures for job in queued)
+            assert not ready
             return multiple()
+        assert taken.lease.job in ready
         expected = self.expected[taken.lease.job]
-        assert expected.state == State.QUEUED
         expected.state, expected.holder, expected.process = State.RUNNING, taken.lease, process
         expected.until = self.moment + timedelta(seconds=LEASE)
         return taken.lease
