@@ -23,7 +23,7 @@ MAX_CHILDREN: Final = 4
 
 LEAF, FOR_LEAF, RECURSIVE = "leaf", "node for leaves", "recursive node"
 
-NODE_BYTES: Final = {LEAF: 11 << 29, FOR_LEAF: 4 << 30, RECURSIVE: 4 << 30}
+NODE_BYTES: Final = {LEAF: 5 << 30, FOR_LEAF: 4 << 30, RECURSIVE: 4 << 30}
 """Memory that proving a node takes, its circuit and key included, bytes: measured with four children."""
 
 

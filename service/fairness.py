@@ -27,8 +27,8 @@ SECONDS_PER_BLOCK = 20.0
 #: An interaction takes about as long to prove as so many cells (`prover.costs.weight`).
 CELLS_PER_INTERACTION = 6.5
 
-#: What a node of the tree of one proof takes on two cores, whatever it proves, seconds.
-SECONDS_PER_NODE = 35.0
+#: What a node of the tree of one proof takes on two cores, seconds: 5 to 25, whatever it proves.
+SECONDS_PER_NODE = 15.0
 
 #: Cells that a processor core proves in a second, interactions counted in as above, until it is measured.
 CELLS_PER_SECOND = 5e6
