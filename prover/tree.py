@@ -1,7 +1,7 @@
 """The tree of proofs over segments: its nodes, what each is made of, and how one is proved.
 
-Leaves verify up to four segments each, nodes above them up to four nodes below, layer by layer, until one is left; a
-last node verifies that one alone, so that its proof has the same size whatever it proves.
+Each node verifies a few segments, or nodes of the layer below, until one is left; a last node verifies that one alone,
+so that its proof has the same size whatever it proves.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from prover.store import content_key
 from verifier import keys
 from verifier.trees import CHAIN_TABLE, stated_tables
 
-MAX_CHILDREN: Final = 4
-"""Of a node, at most."""
-
 LEAF, FOR_LEAF, RECURSIVE = "leaf", "node for leaves", "recursive node"
+
+MAX_CHILDREN: Final = {LEAF: 4, FOR_LEAF: 3, RECURSIVE: 4}
+"""Of a node, at most. Circuits have room for four; but three leaves, of any segments, take the 2^19 rows that the
+highest table of a node for leaves may have."""
 
 NODE_BYTES: Final = {LEAF: 5 << 30, FOR_LEAF: 4 << 30, RECURSIVE: 4 << 30}
 """Memory that proving a node takes, its circuit and key included, bytes: measured with four children."""
@@ -104,7 +105,8 @@ def plan_tree(segments: int) -> list[NodePlan]:
     numbers: Counter[str] = Counter()
 
     def layer_above(name: str, below: range, *, of_itself: bool = False) -> range:
-        groups = [below[first : first + MAX_CHILDREN] for first in range(0, len(below), MAX_CHILDREN)]
+        size = MAX_CHILDREN[name]
+        groups = [below[first : first + size] for first in range(0, len(below), size)]
         start = len(plans)
         for children in groups:
             below_each = [children] if name == LEAF else [plans[child].segments for child in children]

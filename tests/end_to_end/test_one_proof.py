@@ -14,7 +14,7 @@ from executor.forks import OSAKA, PRAGUE, Fork
 from prover.aggregate import NodeEvent, aggregate
 from prover.assemble import statement_of
 from prover.errors import ProverError
-from prover.tree import FOR_LEAF, LEAF
+from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, circuits
 from prover.workers import Workers
 from scripts.batches.builder import Builder
 from scripts.batches.one_by_one import one_by_one
@@ -27,7 +27,7 @@ from verifier.engines import ENGINES, VerifyingKey, node_key
 from verifier.errors import Invalid, Rejected
 from verifier.joining import join
 from verifier.swirl.key import decode_node
-from verifier.verify import circuits_of_segments
+from verifier.verify import accept, circuits_of_segments
 
 #: Trees take minutes.
 pytestmark = pytest.mark.deep
@@ -131,6 +131,23 @@ def test_batches_that_follow_each_other_have_one_proof(tmp_path: Path) -> None:
     for lie in ((second, first, third), (first, second, second)):
         joined = tuple(replace(batch, segments=own) for batch, own in zip(file.joined, lie[1:], strict=True))
         assert refused(encode_proof(replace(file, segments=lie[0], joined=joined))) == "proofs"
+
+
+def test_a_node_for_leaves_has_as_many_as_it_has_room_for() -> None:
+    """One more, and its highest table would have too many rows, whatever the segments are."""
+    proved = prove_here(token_batch(12).execute(), 3)
+    segments = proved.file.segments
+    assert len(segments) > MAX_CHILDREN[FOR_LEAF]
+    accepted = accept(proved.content)
+    own = circuits(accepted.circuits[0], segments[0].log_stacked_height)
+    hashes = trees.chain(accepted.stated).tolist()
+    leaves = [
+        own.leaf_proof([bytes(segment.proof)], hashes[number], THREADS)
+        for number, segment in enumerate(segments[: MAX_CHILDREN[FOR_LEAF] + 1])
+    ]
+    own.for_leaf_proof(leaves[:-1], THREADS)
+    with pytest.raises(zkevm_native.EngineError, match="exceeds stacked height"):
+        own.for_leaf_proof(leaves, THREADS)
 
 
 def test_nothing_is_proved_twice(tree: Tree, tmp_path: Path) -> None:

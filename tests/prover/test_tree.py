@@ -35,7 +35,7 @@ def test_every_segment_is_in_one_leaf_and_every_node_in_one_above(count: int) ->
         assert [segment for own in below for segment in own] == list(plan.segments)
     above = Counter(child for plan in plans if plan.layer != LEAF for child in plan.children)
     assert above == Counter(range(len(plans) - 1))
-    assert all(1 <= len(plan.children) <= MAX_CHILDREN for plan in plans)
+    assert all(1 <= len(plan.children) <= MAX_CHILDREN[plan.layer] for plan in plans)
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -24,13 +24,13 @@ pub const NODE_VALUES: usize = 2 * DIGEST;
 pub const NODE_TABLE: usize = 1;
 
 /// What a segment's hash starts from: the first element, others are 0.
-const STATEMENT_TAG: u32 = 30;
+pub const STATEMENT_TAG: u32 = 30;
 
 /// Columns that both tables begin with.
 const PROOF: usize = 0;
-const VALID: usize = 1;
-const LAST: usize = 2;
-const SHARED: usize = 3;
+pub const VALID: usize = 1;
+pub const LAST: usize = 2;
+pub const SHARED: usize = 3;
 
 /// The buses of a node that its own table talks on.
 #[derive(Clone, Copy)]
@@ -85,12 +85,12 @@ impl Stated {
     }
 }
 
-fn tag(value: u32) -> [F; DIGEST] {
+pub fn tag(value: u32) -> [F; DIGEST] {
     std::array::from_fn(|i| if i == 0 { F::from_u32(value) } else { F::ZERO })
 }
 
 /// The compression of all running hashes: the first half of `P(x) + x`.
-fn compress(left: [F; DIGEST], right: [F; DIGEST]) -> [F; DIGEST] {
+pub fn compress(left: [F; DIGEST], right: [F; DIGEST]) -> [F; DIGEST] {
     let (half, _) = poseidon2_compress_with_capacity(left, right);
     std::array::from_fn(|i| half[i] + left[i])
 }

@@ -5,6 +5,8 @@
 //! table: the public values of a node name all of them, and whoever verifies the last proof compares them.
 
 mod airs;
+#[cfg(test)]
+mod lies;
 mod node;
 
 use std::sync::{Arc, OnceLock};
