@@ -1,7 +1,7 @@
 """The tree of proofs over segments: its nodes, what each is made of, and how one is proved.
 
-Each node verifies a few segments, or nodes of the layer below, until one is left; a last node verifies that one alone,
-so that its proof has the same size whatever it proves.
+Each node verifies a few segments, or nodes of the layer below, until one is left. The last node verifies a single one
+that verifies a single one, so that its proof has the same size whatever the tree below is.
 """
 
 from __future__ import annotations
@@ -118,6 +118,9 @@ def plan_tree(segments: int) -> list[NodePlan]:
     layer = layer_above(FOR_LEAF, layer_above(LEAF, range(segments)))
     layer = layer_above(RECURSIVE, layer)
     while len(layer) > 1:
+        layer = layer_above(RECURSIVE, layer, of_itself=True)
+    if len(plans[-1].children) > 1:
+        # Its proof is longer, and still makes a longer one of the node above.
         layer = layer_above(RECURSIVE, layer, of_itself=True)
     layer_above(RECURSIVE, layer, of_itself=True)
     return plans

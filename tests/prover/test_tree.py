@@ -49,6 +49,8 @@ def test_layers_follow_each_other_and_the_last_node_has_one_child(count: int) ->
             assert max(plan.children) < plan.index
     end = plans[-1]
     assert (end.layer, end.of_itself, len(end.children), end.width) == (RECURSIVE, True, 1, 1)
+    (below_end,) = end.children
+    assert (plans[below_end].layer, len(plans[below_end].children)) == (RECURSIVE, 1)
     leaves = [plan for plan in plans if plan.layer == LEAF]
     assert {plan.width for plan in leaves} == {len(leaves)}
 
