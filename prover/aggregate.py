@@ -155,7 +155,8 @@ def one_proof(
     proofs = [bytes(segment.proof) for own in accepted for segment in own.file.segments]
     stated = [values for own in accepted for values in own.stated]
     hashes = [tuple(digest) for digest in chain(stated).tolist()]
-    _check_size(_with_one_proof(file, stated, b""))
+    unproved = _without_proofs(file, stated)
+    _check_size(unproved)
     finished: list[NodeEvent] = []
     stored: list[str] = []
 
@@ -173,7 +174,7 @@ def one_proof(
     progress(0, len(run.plans))
     with _runner(workers or Workers()) as runner:
         proof = run.proof(runner)
-    content = encode_proof(_with_one_proof(file, stated, proof))
+    content = encode_proof(replace(unproved, one_proof=proof))
     try:
         verification = verify(content)
     except Rejected as error:
@@ -263,8 +264,8 @@ def _check_size(file: ProofFile) -> None:
         ) from error
 
 
-def _with_one_proof(file: ProofFile, stated: Sequence[Sequence[int]], proof: bytes) -> ProofFile:
-    """The file with one proof in the place of those of its segments, which have what they state instead."""
+def _without_proofs(file: ProofFile, stated: Sequence[Sequence[int]]) -> ProofFile:
+    """The file with room for one proof, and what segments state in the place of their own."""
     values = iter(stated)
 
     def emptied(segments: Sequence[SegmentRecord]) -> tuple[SegmentRecord, ...]:
@@ -272,7 +273,7 @@ def _with_one_proof(file: ProofFile, stated: Sequence[Sequence[int]], proof: byt
 
     first = emptied(file.segments)
     joined = tuple(replace(batch, segments=emptied(batch.segments)) for batch in file.joined)
-    return replace(file, segments=first, joined=joined, one_proof=proof)
+    return replace(file, segments=first, joined=joined, one_proof=b"")
 
 
 class _Run:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from circuits.batch.execution import Batch
 from prover.errors import CostError
 from prover.segment import SegmentJob
-from prover.tree import NODE_BYTES
+from prover.tree import LARGEST_NODE_BYTES
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def check_memory(batch: Batch, jobs: Sequence[SegmentJob], there_is: float) -> N
 
 def check_node_memory(there_is: float) -> None:
     """Raises `CostError` where a node of a tree needs more memory than there is, bytes."""
-    needed = max(NODE_BYTES.values())
-    if needed > there_is:
+    if there_is < LARGEST_NODE_BYTES:
         raise CostError(
-            f"a node of the tree needs about {needed >> 20} MiB of memory, the workers have {int(there_is) >> 20} MiB",
+            f"a node of the tree needs about {LARGEST_NODE_BYTES >> 20} MiB of memory, the workers have "
+            f"{int(there_is) >> 20} MiB",
             "aggregate on a machine with more memory",
         )

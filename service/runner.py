@@ -226,7 +226,7 @@ class _Job:
 
     def _on_planned(self, executed: ExecutedBatch, batch: Batch, jobs: Sequence[SegmentJob]) -> Workers:
         from prover.errors import CostError
-        from prover.tree import NODE_BYTES, plan_tree
+        from prover.tree import LARGEST_NODE_BYTES, plan_tree
         from prover.workers import Workers, check_node_memory, name_of
 
         if self._stage != "plan":
@@ -249,7 +249,7 @@ class _Job:
             {
                 "kind": "planned",
                 "nodes": nodes,
-                "node_memory": max(NODE_BYTES.values()) if nodes else 0,
+                "node_memory": LARGEST_NODE_BYTES if nodes else 0,
                 "facts": {
                     "blocks": len(executed.blocks),
                     "transactions": len(batch.trace.transactions),

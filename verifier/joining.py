@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 from eth_hash.auto import keccak
@@ -36,9 +36,7 @@ def join(files: Sequence[ProofFile], names: Sequence[str]) -> ProofFile:
                 f"{names[number]} does not follow {names[number - 1]}, which ends with block "
                 f"{before.statement.last_block_number}, 0x{before.statement.last_block_hash.hex()}"
             )
-    joined = tuple(
-        BatchRecord(**{name: getattr(file, name) for name in BatchRecord.__dataclass_fields__}) for file in later
-    )
+    joined = tuple(BatchRecord(**{own.name: getattr(file, own.name) for own in fields(BatchRecord)}) for file in later)
     whole = replace(first, joined=joined)
     return replace(whole, statement=_statement(whole, [file.statement for file in files]))
 

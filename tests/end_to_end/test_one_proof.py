@@ -21,7 +21,7 @@ from scripts.batches.one_by_one import one_by_one
 from scripts.batches.tokens import token_batch
 from tests.verifier.proving import Proved, prove_here
 from tests.verifier.swirl.damages import damages
-from verifier import keys, trees, verify
+from verifier import trees, verify
 from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.engines import ENGINES, VerifyingKey, node_key
 from verifier.errors import Invalid, Rejected
@@ -240,7 +240,5 @@ def test_a_file_with_one_proof_is_not_aggregated_again(tree: Tree, tmp_path: Pat
 
 def circuits_of(tree: Tree) -> zkevm_native.Aggregator:
     """The circuits for the segments of a tree."""
-    height = tree.segments.file.segments[0].log_stacked_height
     circuit, *_ = circuits_of_segments(tree.segments.content)
-    table, constant = trees.stated_tables(keys.manifest(circuit).tables)
-    return zkevm_native.Aggregator(keys.native(circuit, height), table, constant)
+    return circuits(circuit, tree.segments.file.segments[0].log_stacked_height)

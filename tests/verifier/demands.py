@@ -7,11 +7,13 @@ from math import inf
 import pytest
 
 from circuits.statement import PublicColumns
+from verifier import trees
 from verifier.container import ProofFile, SegmentRecord, encode_proof
 from verifier.keys import PinnedKey
 from verifier.room import COUNTED_TABLES
 from verifier.segments import ProvedSegment, Stated
 from verifier.sizes import MAX_LOG_HEIGHT
+from verifier.trees import ProvedBatch
 from verifier.verify import check_contents, verify
 
 #: Rows of a segment whose tables have room for all that a small file may list.
@@ -47,3 +49,9 @@ def demanded(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> list[list[int]
         patch.setattr(import_module("verifier.verify"), "check_stated", note)
         verify(encode_proof(file))
     return seen
+
+
+def proved(values: list[list[int]], start: list[int] | None = None) -> ProvedBatch:
+    """What the one proof of segments states that state these values."""
+    hashes = trees.chain(values)
+    return ProvedBatch(tuple(start or hashes[0].tolist()), tuple(hashes[-1].tolist()), 100.0)

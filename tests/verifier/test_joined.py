@@ -25,11 +25,11 @@ from prover.store import SegmentStore
 from prover.workers import Workers
 from scripts.batches.one_by_one import one_by_one
 from scripts.batches.tokens import token_batch
-from verifier import container, trees, verify
+from tests.verifier.demands import proved
+from verifier import container, verify
 from verifier.container import BatchRecord, ProofFile, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
 from verifier.joining import join
-from verifier.trees import ProvedBatch
 from verifier.verify import check_contents
 
 BATCHES = 3
@@ -82,12 +82,6 @@ def with_stated(file: ProofFile) -> ProofFile:
 @cache
 def joined() -> ProofFile:
     return with_stated(join([own.file for own in whole()[1]], NAMES))
-
-
-def proved(values: list[list[int]]) -> ProvedBatch:
-    """What the one proof of segments states that state these values."""
-    hashes = trees.chain(values)
-    return ProvedBatch(tuple(hashes[0].tolist()), tuple(hashes[-1].tolist()), 100.0)
 
 
 @pytest.fixture

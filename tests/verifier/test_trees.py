@@ -9,7 +9,7 @@ import pytest
 from circuits.batch.leaves import LeafKind
 from circuits.functions.poseidon2 import compress_chain
 from circuits.statement import PublicColumns, initial
-from tests.verifier.demands import demanded
+from tests.verifier.demands import demanded, proved
 from verifier import keys, trees, verify
 from verifier.container import OpenEnd, ProofFile, encode_proof
 from verifier.engines import ENGINES, VerifiedSegment, node_key
@@ -25,12 +25,6 @@ VALUES = PublicColumns.width
 def statements(count: int) -> list[list[int]]:
     """Public values of segments, all different."""
     return [[1 + VALUES * segment + i for i in range(VALUES)] for segment in range(count)]
-
-
-def proved(values: list[list[int]], start: list[int] | None = None) -> ProvedBatch:
-    """What the one proof of segments states that state these values."""
-    hashes = trees.chain(values)
-    return ProvedBatch(tuple(start or hashes[0].tolist()), tuple(hashes[-1].tolist()), 100.0)
 
 
 def own_leaves() -> Leaves:

@@ -24,7 +24,7 @@ use rayon::prelude::*;
 
 use super::Committed;
 use super::commit::{merkle_layers, transform};
-use super::stacking::combination;
+use super::stacking::{combination, folded, products};
 use crate::params::Config;
 
 /// Values that are changed together in the first cache.
@@ -59,7 +59,7 @@ pub fn prove<TS: FiatShamirTranscript<Config>>(
     let mut codeword: Option<CpuMerkleTree<F, Digest>> = None;
     for (number, round) in whir.rounds.iter().enumerate() {
         for _ in 0..whir.k {
-            let sums = sums(&values, &weights);
+            let sums = products(&values, &weights);
             sums.iter().for_each(|&sum| transcript.observe_ext(sum));
             proof.whir_sumcheck_polys.push(sums);
             let witness = transcript.grind(whir.folding_pow_bits);
@@ -171,22 +171,6 @@ fn batched(l_skip: usize, committed: &[&Committed], mu: EF) -> Vec<EF> {
         step *= 2;
     }
     values
-}
-
-/// The values at 1 and 2 of a round's polynomial.
-fn sums(values: &[EF], weights: &[EF]) -> [EF; 2] {
-    values
-        .par_chunks_exact(2)
-        .zip(weights.par_chunks_exact(2))
-        .map(|(f, w)| [f[1] * w[1], (f[1].double() - f[0]) * (w[1].double() - w[0])])
-        .reduce(|| [EF::ZERO; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
-}
-
-fn folded(values: &[EF], challenge: EF) -> Vec<EF> {
-    values
-        .par_chunks_exact(2)
-        .map(|pair| pair[0] + (pair[1] - pair[0]) * challenge)
-        .collect()
 }
 
 /// The codeword of a polynomial, of `2^log_domain` values, and the tree over it.

@@ -123,15 +123,36 @@ impl Tail {
     }
 }
 
-/// Folds pairs of neighbours, if there are any.
-fn fold(values: &mut Vec<EF>, challenge: EF) {
-    if values.len() < 2 {
-        return;
-    }
-    *values = values
+/// Pairs of neighbours as the lines through them, at a point.
+pub fn folded(values: &[EF], challenge: EF) -> Vec<EF> {
+    values
         .par_chunks_exact(2)
         .map(|pair| pair[0] + (pair[1] - pair[0]) * challenge)
-        .collect();
+        .collect()
+}
+
+/// Folds pairs of neighbours, if there are any.
+fn fold(values: &mut Vec<EF>, challenge: EF) {
+    if values.len() >= 2 {
+        *values = folded(values, challenge);
+    }
+}
+
+/// The values at 1 and 2 of the sum of products of lines, each through two neighbours.
+pub fn products(a: &[EF], b: &[EF]) -> [EF; 2] {
+    a.par_chunks_exact(2)
+        .zip(b.par_chunks_exact(2))
+        .map(|(a, b)| product([a[0], a[1]], [b[0], b[1]]))
+        .reduce(|| [EF::ZERO; 2], add)
+}
+
+/// The values at 1 and 2 of a product of two lines.
+fn product([a0, a1]: [EF; 2], [b0, b1]: [EF; 2]) -> [EF; 2] {
+    [a1 * b1, (a1.double() - a0) * (b1.double() - b0)]
+}
+
+fn add(a: [EF; 2], b: [EF; 2]) -> [EF; 2] {
+    [a[0] + b[0], a[1] + b[1]]
 }
 
 /// The sumcheck of the reduction.
@@ -408,11 +429,6 @@ impl<'a> StackedReductionProver<'a, CpuBackend<Config>, CpuDevice<Config>> for R
     }
 
     fn batch_sumcheck_poly_eval(&mut self, round: usize, _previous: EF) -> [EF; 2] {
-        let add = |a: [EF; 2], b: [EF; 2]| [a[0] + b[0], a[1] + b[1]];
-        // The values at 1 and 2 of a product of two lines.
-        let product = |[a0, a1]: [EF; 2], [b0, b1]: [EF; 2]| {
-            [a1 * b1, (a1.double() - a0) * (b1.double() - b0)]
-        };
         self.classes
             .par_iter()
             .map(|class| {
@@ -420,12 +436,7 @@ impl<'a> StackedReductionProver<'a, CpuBackend<Config>, CpuDevice<Config>> for R
                 if round <= class.rounds(self.l_skip) {
                     let parts = class.sums.par_iter().zip(kernel);
                     return parts
-                        .map(|(sums, kernel)| {
-                            sums.par_chunks_exact(2)
-                                .zip(kernel.par_chunks_exact(2))
-                                .map(|(a, b)| product([a[0], a[1]], [b[0], b[1]]))
-                                .reduce(|| [EF::ZERO; 2], add)
-                        })
+                        .map(|(sums, kernel)| products(sums, kernel))
                         .reduce(|| [EF::ZERO; 2], add);
                 }
                 let tail = &self.tails[class.commitment];
