@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits.air.checker import Finding, check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import Matrix
 from circuits.air.queries import queries
 from circuits.air.table import Table
@@ -243,7 +243,7 @@ def measure(variant: Variant, workload: Workload, *, keys: bool = False) -> list
 
 def check(circuits: Circuits, segment: FilledSegment) -> list[Finding]:
     """Every constraint on every row and the balance of every bus: what is violated."""
-    return check_circuit(circuits.circuit, segment.traces, segment.public_lists, algebra=NumpyAlgebra())
+    return check_circuit(circuits.circuit, segment.traces, segment.public_lists, algebra=NATIVE)
 
 
 @dataclass(frozen=True)

@@ -260,6 +260,40 @@ class Aggregator:
     def keys(self) -> tuple[VerifyingKey, VerifyingKey, VerifyingKey]:
         """The keys of leaves, of nodes for leaves, and of recursive nodes."""
 
+class Evaluator:
+    """Expressions of a table, evaluated on many rows: for checking, filling and altering traces, not for proving.
+
+    Its arithmetic is its own, on canonical integers. Cells, selectors and public values that are not canonical give
+    values without meaning.
+
+    Args:
+        nodes: (n, 3) C-contiguous ``uint32``, as in circuits, in which only those that are needed are looked at.
+        wanted: which nodes' values are given back, each as often as it is named.
+
+    Raises:
+        ParameterError: an operation is unknown, a constant is not canonical, an operand is no earlier node.
+    """
+
+    def __new__(cls, nodes: npt.NDArray[np.uint32], wanted: Sequence[int]) -> Evaluator: ...
+    def run(
+        self,
+        local: npt.NDArray[np.uint32],
+        next: npt.NDArray[np.uint32],
+        ends: npt.NDArray[np.uint32],
+        public: npt.NDArray[np.uint32],
+    ) -> npt.NDArray[np.uint32]:
+        """The values of the wanted nodes, (wanted, rows).
+
+        Args:
+            local, next: (rows, width) cells of the rows and of their successors.
+            ends: (2, rows), 1 on the first row, and 1 on the last one.
+            public: (1, k) public values, or (rows, k) those of each row.
+
+        Raises:
+            ParameterError: an array is not C-contiguous ``uint32`` or has another shape, a column or a public value
+                that is read is not there, or there are more than 2^28 values.
+        """
+
 def parameters(log_stacked_height: int) -> dict[str, Any]:
     """The protocol parameters used with this stacked height, between 11 and 24.
 

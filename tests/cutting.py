@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from circuits.air.checker import Finding, check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.batch.execution import Batch, Execution
 from circuits.parts import fill_parts
 from circuits.segment import FilledSegment, fill
@@ -30,7 +30,7 @@ def objections(parts: Sequence[FilledSegment]) -> list[Finding | str]:
     """What the parts of a run do not satisfy, and why the verifier refuses them."""
     found: list[Finding | str] = list(refused(parts, parts))
     for part in parts:
-        found += check_circuit(part.circuit, part.traces, part.public_lists, algebra=NumpyAlgebra(), limit=2)
+        found += check_circuit(part.circuit, part.traces, part.public_lists, algebra=NATIVE, limit=2)
     return found
 
 

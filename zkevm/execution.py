@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuits.air.checker import Finding, check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.batch.execution import Batch as ProvableBatch
 from circuits.segment import segment_circuit
 from executor.batch import Batch
@@ -519,7 +519,7 @@ class Execution:
         advance(0, len(plans))
         for done, plan in enumerate(plans, start=1):
             filled = fill_segment(batch, plan, self._filled)
-            findings = check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+            findings = check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NATIVE)
             found += [Violation(plan.index, finding) for finding in findings]
             advance(done, len(plans))
         circuits = [segment_circuit(fork) for fork in dict.fromkeys(batch.forks)]

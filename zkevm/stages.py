@@ -25,7 +25,7 @@ from zkevm.proof import verify
 
 #: Memory of one segment here, as proving it would take: several cases run side by side. Checking takes a third of that.
 _BUDGET = Budget(memory=2 << 30)
-_CHECK_BUDGET = Budget(memory=12 << 30)
+_CHECK_BUDGET = Budget(memory=16 << 30)
 
 #: Steps of a transaction: to find out that the tables of more do not fit takes more memory than a case may.
 MAX_STEPS = 1 << 22

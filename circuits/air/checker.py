@@ -1,7 +1,7 @@
 """The checker: are all constraints of a filled circuit satisfied and all buses balanced?
 
-It evaluates the circuit over galois arrays and shares no arithmetic with the proof engine. A finding names the table,
-the row, the constraint and the cells involved, or the message a bus has too many or too few of.
+It evaluates the circuit over galois arrays, or by native code, and shares no arithmetic with the prover. A finding
+names the table, the row, the constraint and the cells involved, or the message a bus has too many or too few of.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import Algebra, GaloisAlgebra, NumpyAlgebra, Program, Rows
+from circuits.air.evaluate import Algebra, GaloisAlgebra, Native, Program, TraceRows
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.table import Interaction, Table
@@ -74,7 +74,7 @@ def check_circuit(
     public_values: PublicValues,
     *,
     limit: int = 20,
-    algebra: Algebra | None = None,
+    algebra: Algebra | Native | None = None,
 ) -> list[Finding]:
     """All violations (at most `limit` of each kind per table or bus); an empty list means the traces are accepted.
 
@@ -107,7 +107,7 @@ def check_changes(
     changed_public_values: PublicValues,
     *,
     limit: int = 20,
-    algebra: Algebra | None = None,
+    algebra: Algebra | Native | None = None,
 ) -> list[Finding]:
     """The same as `check_circuit` of `traces`, faster where many tables are those of `accepted` traces.
 
@@ -143,18 +143,19 @@ def check_table(
     trace: Matrix,
     public: Sequence[int] = (),
     *,
-    algebra: Algebra | None = None,
+    algebra: Algebra | Native | None = None,
     buses: _BusSums | None = None,
     limit: int = 20,
 ) -> list[Finding]:
     """Violated constraints of one table (its bus messages are added to `buses` when given)."""
-    rows = Rows.of_trace(trace, np.array(public, dtype=np.uint32))
+    rows = TraceRows(trace, np.array(public, dtype=np.uint32))
     plan = _plan(table)
     violated: list[tuple[int, int]] = []
     for block, values in plan.program.blocks(rows, algebra or GaloisAlgebra()):
         cells = np.asarray(values)
-        for number, row in np.argwhere(cells[plan.constraints])[:limit].tolist():
-            violated.append((number, block.start + row))
+        if cells[: plan.vanishing].any():
+            for number, row in np.argwhere(cells[plan.constraints])[:limit].tolist():
+                violated.append((number, block.start + row))
         if buses is not None:
             for bus, counts, messages in plan.interactions:
                 interaction, row = np.nonzero(cells[counts])
@@ -174,10 +175,12 @@ def check_table(
 class _Plan:
     """How a table is evaluated: the slots of its constraints (c,), and of its interactions with each bus.
 
-    Of the k interactions with a bus of width w: slots of the counts (k,) and of the messages (k, w).
+    Constraints have the first slots, `vanishing` of them, since some are the same expression. Of the k interactions
+    with a bus of width w: slots of the counts (k,) and of the messages (k, w).
     """
 
     program: Program
+    vanishing: int
     constraints: NDArray[np.int64]
     interactions: list[tuple[Bus, NDArray[np.int64], NDArray[np.int64]]]
 
@@ -204,7 +207,7 @@ def _plan(table: Table) -> _Plan:
             )
             for found in of_bus.values()
         ]
-        plan = _PLANS[table] = _Plan(program, program.slots(constraints), interactions)
+        plan = _PLANS[table] = _Plan(program, len(set(constraints)), program.slots(constraints), interactions)
     return plan
 
 
@@ -221,7 +224,7 @@ def _check_shape(table: Table, trace: Matrix, public: Sequence[int]) -> list[Fin
     return []
 
 
-def _cells(table: Table, graph: Graph, index: int, rows: Rows, row: int) -> dict[str, int]:
+def _cells(table: Table, graph: Graph, index: int, rows: TraceRows, row: int) -> dict[str, int]:
     names = table.layout.names()
     cells: dict[str, int] = {}
     seen: set[int] = set()
@@ -233,9 +236,9 @@ def _cells(table: Table, graph: Graph, index: int, rows: Rows, row: int) -> dict
         seen.add(node)
         op, a, b = graph.nodes[node]
         if op == Op.LOCAL:
-            cells[names[a]] = int(rows.local[row, a])
+            cells[names[a]] = int(rows.matrix[row, a])
         elif op == Op.NEXT:
-            cells[f"next.{names[a]}"] = int(rows.next[row, a])
+            cells[f"next.{names[a]}"] = int(rows.matrix[(row + 1) % len(rows), a])
         elif op in (Op.ADD, Op.SUB, Op.MUL):
             stack += (b, a)
         elif op == Op.NEG:
@@ -314,7 +317,7 @@ def net_messages(
         plan, no_public = _plan(table), np.zeros(table.public.width, dtype=np.uint32)
         if not any(bus.index in buses for bus, _, _ in plan.interactions):
             continue
-        for _, values in plan.program.blocks(Rows.of_trace(trace, no_public), NumpyAlgebra()):
+        for _, values in plan.program.blocks(TraceRows(trace, no_public)):
             cells = np.asarray(values)
             for bus, counts, spoken in plan.interactions:
                 interaction, row = np.nonzero(cells[counts])

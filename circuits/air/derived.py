@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.air.evaluate import NumpyAlgebra, Program, Rows, columns_read
+from circuits.air.evaluate import Program, Rows, columns_read
 from circuits.air.expression import Graph, Op
 from circuits.air.layout import Array, Layout, Symbols
 from circuits.air.table import DerivedCell, derived_cells
@@ -33,7 +33,7 @@ def fill_derived(rows: Layout[Array]) -> None:
     nothing = np.zeros(len(matrix), dtype=np.uint32)
     content = Rows(matrix, matrix, nothing, nothing, nothing[:0])
     for step in _plan(rows._layout):
-        for block, values in step.program.blocks(content, NumpyAlgebra()):
+        for block, values in step.program.blocks(content):
             matrix[block, step.columns] = values[step.slots].T
 
 

@@ -1,14 +1,17 @@
-"""Evaluation of a table's expressions on rows, over any field algebra.
+"""Evaluation of a table's expressions on rows.
 
-The checker evaluates over galois arrays or plain numpy, the mutation harness over plain numpy, many altered rows at
-once. All use this one evaluation.
+By native code (`NATIVE`), whose arithmetic is not the prover's, or over any field algebra on arrays: that of the
+`galois` library is the independent reference. The checker, what fills tables from others, and the mutation harness,
+which alters many rows at once, all use this one evaluation.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -16,18 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air import field
-from circuits.air.expression import Graph, Op
+from circuits.air.expression import Graph, Node, Op
 from circuits.air.field import Matrix
 
 _BINARY = (Op.ADD, Op.SUB, Op.MUL)
 
-#: Values that are held at a time, of 8 bytes, and the fewest rows at a time.
+#: Values that are held at a time, and the fewest rows at a time.
 _BLOCK_VALUES = 1 << 19
 _BLOCK_ROWS = 16
 
 #: Programs that are kept of each graph: of its constraints and messages, and of what it asks of each bus.
 _PROGRAMS_OF_GRAPH = 32
 _PROGRAMS: WeakKeyDictionary[Graph, OrderedDict[tuple[int, ...], Program]] = WeakKeyDictionary()
+_NUMBERS: WeakKeyDictionary[Graph, NDArray[np.uint32]] = WeakKeyDictionary()
 
 
 class Algebra(Protocol):
@@ -49,21 +53,11 @@ class Algebra(Protocol):
     def mul(self, a: Any, b: Any) -> Any: ...
 
 
-class NumpyAlgebra:
-    """Arithmetic on `uint64` arrays."""
+class Native:
+    """Stands for the native code in the place of an algebra."""
 
-    def zeros(self, *shape: int) -> NDArray[np.uint64]:
-        return np.zeros(shape, dtype=np.uint64)
 
-    def column(self, values: NDArray[Any]) -> NDArray[np.uint64]:
-        return values.astype(np.uint64)
-
-    def constant(self, value: int) -> NDArray[np.uint64]:
-        return np.array([value], dtype=np.uint64)
-
-    add = staticmethod(field.add)
-    sub = staticmethod(field.sub)
-    mul = staticmethod(field.mul)
+NATIVE = Native()
 
 
 class GaloisAlgebra:
@@ -103,15 +97,8 @@ class Rows:
     is_last: NDArray[np.uint32]
     public: NDArray[np.uint32]
 
-    @staticmethod
-    def of_trace(matrix: Matrix, public: NDArray[np.uint32]) -> Rows:
-        """All rows of a trace; the successor of the last row is the first (constraints must mask it)."""
-        height = len(matrix)
-        first = np.zeros(height, dtype=np.uint32)
-        last = np.zeros(height, dtype=np.uint32)
-        first[0] = 1
-        last[-1] = 1
-        return Rows(matrix, np.roll(matrix, -1, axis=0), first, last, public)
+    def __len__(self) -> int:
+        return len(self.local)
 
     def __getitem__(self, block: slice) -> Rows:
         """Some of the rows."""
@@ -119,17 +106,79 @@ class Rows:
         return Rows(self.local[block], self.next[block], self.is_first[block], self.is_last[block], public)
 
 
+@dataclass(frozen=True)
+class TraceRows:
+    """All rows of a trace; the successor of the last row is the first (constraints must mask it)."""
+
+    matrix: Matrix
+    public: NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def __getitem__(self, block: slice) -> Rows:
+        """Some of the rows, of which nothing is copied but at the end of the trace."""
+        start, end, _ = block.indices(len(self))
+        following = self.matrix[start + 1 : end + 1]
+        if end == len(self):
+            following = np.concatenate([following, self.matrix[:1]])
+        at = np.arange(start, end)
+        first, last = (at == 0).astype(np.uint32), (at == len(self) - 1).astype(np.uint32)
+        public = self.public[block] if self.public.ndim == 2 else self.public
+        return Rows(self.matrix[block], following, first, last, public)
+
+
 class Program:
-    """The nodes that some wanted ones of a graph need, in an order in which many are evaluated at once.
+    """What computes some wanted nodes of a graph on rows."""
+
+    def __init__(self, graph: Graph, wanted: Iterable[int]) -> None:
+        self._wanted = tuple(dict.fromkeys(wanted))
+        self._places = {node: place for place, node in enumerate(self._wanted)}
+        # Not the graph itself, which forgets its programs when it is gone.
+        self._nodes, self._numbers = graph.nodes, _numbers(graph)
+
+    def slots(self, nodes: Iterable[int]) -> NDArray[np.int64]:
+        """Which of the values those of these nodes are, which must be wanted."""
+        return np.array([self._places[node] for node in nodes], dtype=np.int64)
+
+    def run(self, rows: Rows, algebra: Algebra | Native = NATIVE) -> Any:
+        """The values of the wanted nodes on these rows, (wanted, rows): `uint32`, or elements of the algebra."""
+        if not isinstance(algebra, Native):
+            return self._levels.run(rows, algebra)[self._levels.slots(self._wanted)]
+        public = rows.public if rows.public.ndim == 2 else rows.public[None]
+        ends = np.stack([rows.is_first, rows.is_last])
+        arrays = (np.ascontiguousarray(array, dtype=np.uint32) for array in (rows.local, rows.next, ends, public))
+        return self._native.run(*arrays)
+
+    def blocks(self, rows: Rows | TraceRows, algebra: Algebra | Native = NATIVE) -> Iterator[tuple[slice, Any]]:
+        """The same, some rows at a time: which rows, and (wanted, of these rows)."""
+        held = len(self._wanted) if isinstance(algebra, Native) else len(self._levels)
+        size = max(_BLOCK_ROWS, _BLOCK_VALUES // max(1, held))
+        for start in range(0, len(rows), size):
+            block = slice(start, min(start + size, len(rows)))
+            yield block, self.run(rows[block], algebra)
+
+    @cached_property
+    def _native(self) -> Any:
+        import zkevm_native
+
+        return zkevm_native.Evaluator(self._numbers, self._wanted)
+
+    @cached_property
+    def _levels(self) -> _Levels:
+        return _Levels(self._nodes, self._wanted)
+
+
+class _Levels:
+    """The nodes that some wanted ones need, in an order in which an algebra evaluates many at once.
 
     A node's level is one more than that of its operands. Nodes of one level and operation make one operation on whole
     matrices, so that the cost of short tables does not grow with the number of nodes. Every node has a slot: its row in
     the matrix of values.
     """
 
-    def __init__(self, graph: Graph, wanted: Iterable[int]) -> None:
-        nodes = graph.nodes
-        needed = _closure(graph, wanted)
+    def __init__(self, nodes: Sequence[Node], wanted: Iterable[int]) -> None:
+        needed = _closure(nodes, wanted)
         levels: dict[int, int] = {}
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index in needed:
@@ -201,17 +250,9 @@ class Program:
             values[place] = value
         return values
 
-    def blocks(self, rows: Rows, algebra: Algebra) -> Iterator[tuple[slice, Any]]:
-        """The values of all slots, some rows at a time: which rows, and (slots, of these rows)."""
-        size = max(_BLOCK_ROWS, _BLOCK_VALUES // max(1, len(self)))
-        for start in range(0, len(rows.local), size):
-            block = slice(start, min(start + size, len(rows.local)))
-            yield block, self.run(rows[block], algebra)
 
-
-def _closure(graph: Graph, wanted: Iterable[int]) -> list[int]:
+def _closure(nodes: Sequence[Node], wanted: Iterable[int]) -> list[int]:
     """The wanted nodes and all that they are made of, children before parents."""
-    nodes = graph.nodes
     found: set[int] = set()
     stack = list(wanted)
     while stack:
@@ -229,7 +270,7 @@ def _closure(graph: Graph, wanted: Iterable[int]) -> list[int]:
 
 def columns_read(graph: Graph, node: int) -> set[int]:
     """The columns of the row itself that a node reads."""
-    found = (graph.nodes[index] for index in _closure(graph, [node]))
+    found = (graph.nodes[index] for index in _closure(graph.nodes, [node]))
     return {column for op, column, _ in found if op == Op.LOCAL}
 
 
@@ -246,12 +287,26 @@ def program(graph: Graph, wanted: Iterable[int]) -> Program:
     return known[key]
 
 
-def evaluate(graph: Graph, rows: Rows, algebra: Algebra, wanted: Iterable[int]) -> dict[int, Any]:
-    """Values of the wanted nodes, each an array of one element per row."""
+def evaluate(
+    graph: Graph, rows: Rows | TraceRows, wanted: Iterable[int], algebra: Algebra | Native = NATIVE
+) -> dict[int, Any]:
+    """Values of the wanted nodes, each an array of one element per row: `uint64`, or elements of the algebra."""
     nodes = tuple(dict.fromkeys(wanted))
     made = program(graph, nodes)
-    slots = made.slots(nodes)
-    values = algebra.zeros(len(nodes), len(rows.local))
+    values = _zeros(algebra, len(nodes), len(rows))
     for block, of_block in made.blocks(rows, algebra):
-        values[:, block] = of_block[slots]
+        values[:, block] = of_block
     return dict(zip(nodes, values, strict=True))
+
+
+def _zeros(algebra: Algebra | Native, *shape: int) -> Any:
+    return np.zeros(shape, dtype=np.uint64) if isinstance(algebra, Native) else algebra.zeros(*shape)
+
+
+def _numbers(graph: Graph) -> NDArray[np.uint32]:
+    """The nodes of a graph as an array (n, 3), made once for all that it has."""
+    known = _NUMBERS.get(graph)
+    if known is None or len(known) != len(graph.nodes):
+        flat = np.fromiter(chain.from_iterable(graph.nodes), dtype=np.uint32, count=3 * len(graph.nodes))
+        known = _NUMBERS[graph] = flat.reshape(-1, 3)
+    return known

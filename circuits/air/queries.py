@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
-from circuits.air.evaluate import NumpyAlgebra, Program, Rows
+from circuits.air.evaluate import Program, TraceRows
 from circuits.air.field import Matrix
 from circuits.air.table import Table
 
@@ -34,9 +34,9 @@ def queries(bus: Bus, filled: Iterable[tuple[Table, Matrix]], fields: slice | No
         plan = _plan(table, bus, chosen)
         if plan is None:
             continue
-        for _, values in plan.program.blocks(Rows.of_trace(matrix, no_public), NumpyAlgebra()):
+        for _, values in plan.program.blocks(TraceRows(matrix, no_public)):
             interaction, row = np.nonzero(values[plan.counts])
-            found.append(values[plan.messages[interaction], row[:, None]].astype(np.uint32))
+            found.append(values[plan.messages[interaction], row[:, None]])
     return np.concatenate(found) if found else np.zeros((0, len(chosen)), dtype=np.uint32)
 
 

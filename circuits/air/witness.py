@@ -39,7 +39,7 @@ from circuits.air import field
 from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import PublicValues, Trace
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import Algebra, GaloisAlgebra, NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Algebra, GaloisAlgebra, Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS, Elements
 from circuits.air.mutation.judge import Indices, TableRows, children
@@ -260,7 +260,7 @@ class Witnesses:
         at = np.unique(np.concatenate([changed, changed - 1]) % rows.height)
         content = Rows(altered[at], altered[(at + 1) % rows.height], *rows.ends(at), rows.public)
         nodes = [*rows.constraints, *(e.index for i in rows.interactions for e in (i.count, *i.message))]
-        values = {node: np.asarray(v) for node, v in evaluate(rows.graph, content, _galois(), nodes).items()}
+        values = {node: np.asarray(v) for node, v in evaluate(rows.graph, content, nodes, _galois()).items()}
         if any(values[node].any() for node in rows.constraints):
             return False
         for number, i in enumerate(rows.interactions):
@@ -432,7 +432,7 @@ class _System:
                     matrix[:, t, self.cells[here, 1]] = block[:, here]
             at = np.tile(self.touched, len(block))
             content = Rows(local.reshape(-1, width), following.reshape(-1, width), *rows.ends(at), rows.public)
-            found = evaluate(rows.graph, content, NumpyAlgebra(), wanted.tolist())
+            found = evaluate(rows.graph, content, wanted.tolist())
             stacked = np.array([found[node] for node in wanted.tolist()], dtype=np.uint64)
             stacked = stacked.reshape(len(wanted), len(block), count)
             result[start : start + size] = stacked[slot, :, self.outputs[:, 0]].T

@@ -6,9 +6,11 @@
 #[cfg(feature = "aggregation")]
 mod aggregation;
 mod air;
+mod arrays;
 mod baseline;
 mod device;
 mod errors;
+mod evaluate;
 #[cfg(any(test, feature = "bench"))]
 pub mod kernels;
 mod keys;
@@ -43,6 +45,7 @@ fn zkevm_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SECURITY_BITS", SECURITY_BITS)?;
     module.add("VERSION", VERSION)?;
     errors::register(module)?;
+    module.add_class::<evaluate::Evaluator>()?;
     module.add_class::<keys::ProvingKey>()?;
     module.add_class::<keys::VerifyingKey>()?;
     module.add_class::<verify::VerifiedProof>()?;

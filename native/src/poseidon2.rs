@@ -1,6 +1,6 @@
 //! The permutation the engine hashes with.
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use openvm_stark_backend::p3_field::{PrimeCharacteristicRing, PrimeField32};
 use openvm_stark_backend::p3_symmetric::Permutation;
 use openvm_stark_sdk::config::baby_bear_poseidon2::{F, poseidon2_perm};
@@ -14,6 +14,7 @@ use pyo3::types::PyDict;
 use rayon::prelude::*;
 
 use crate::MODULUS;
+use crate::arrays::{borrow_rows, cells};
 use crate::errors::{Kind, Outcome, guard};
 use crate::pool::pool;
 
@@ -78,27 +79,6 @@ fn chain(start: &[u32], blocks: &[u32]) -> Outcome<Vec<u32>> {
     Ok(output)
 }
 
-/// An array of rows of this width that can be read in place.
-fn borrow_rows<'py>(
-    name: &str,
-    item: &Bound<'py, PyAny>,
-    width: usize,
-) -> Outcome<PyReadonlyArray2<'py, u32>> {
-    let fail = |text: &str| Kind::Parameter.failure(format_args!("{name}: {text}"));
-    let array = item
-        .cast::<PyArray2<u32>>()
-        .map_err(|_| fail("not a two-dimensional numpy array of uint32"))?;
-    if array.shape()[1] != width {
-        return Err(fail(&format!("not {width} columns")));
-    }
-    if !array.is_c_contiguous() || !array.data().is_aligned() {
-        return Err(fail("not C-contiguous"));
-    }
-    array
-        .try_readonly()
-        .map_err(|error| fail(&error.to_string()))
-}
-
 fn to_rows<'py>(
     py: Python<'py>,
     cells: Vec<u32>,
@@ -115,8 +95,8 @@ pub fn poseidon2_permute<'py>(
     state: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyArray2<u32>>> {
     let view = borrow_rows("the state", state, WIDTH)?;
-    let cells = view.as_slice().expect("contiguity was checked");
-    let output = py.detach(|| guard(Kind::Parameter, || pool(1)?.install(|| permute(cells))))?;
+    let states = cells(&view);
+    let output = py.detach(|| guard(Kind::Parameter, || pool(1)?.install(|| permute(states))))?;
     to_rows(py, output, WIDTH)
 }
 
@@ -132,9 +112,8 @@ pub fn poseidon2_chain<'py>(
         return Kind::Parameter.fail("the start: not one row")?;
     }
     let blocks = borrow_rows("the blocks", blocks, DIGEST)?;
-    let first = start.as_slice().expect("contiguity was checked");
-    let cells = blocks.as_slice().expect("contiguity was checked");
-    let output = py.detach(|| guard(Kind::Parameter, || chain(first, cells)))?;
+    let (first, blocks) = (cells(&start), cells(&blocks));
+    let output = py.detach(|| guard(Kind::Parameter, || chain(first, blocks)))?;
     to_rows(py, output, DIGEST)
 }
 

@@ -1,6 +1,6 @@
 //! Proving.
 
-use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use openvm_cpu_backend::CpuBackend;
 use openvm_stark_backend::StarkEngine;
 use openvm_stark_backend::codec::Encode;
@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use rayon::prelude::*;
 
 use crate::MODULUS;
+use crate::arrays::borrow;
 use crate::device::Device;
 use crate::errors::{Kind, Outcome, guard};
 use crate::keys::ProvingKey;
@@ -272,20 +273,7 @@ fn borrow_trace<'py>(
     if item.is_none() {
         return Ok(None);
     }
-    let fail = |text: &str| Kind::Trace.failure(format_args!("table {name:?}: {text}"));
-    let array = item
-        .cast::<PyArray2<u32>>()
-        .map_err(|_| fail("the trace is not a two-dimensional numpy array of uint32"))?;
-    if !array.is_c_contiguous() {
-        return Err(fail("the trace is not C-contiguous"));
-    }
-    if !array.data().is_aligned() {
-        return Err(fail("the trace is not aligned"));
-    }
-    array
-        .try_readonly()
-        .map(Some)
-        .map_err(|error| fail(&error.to_string()))
+    borrow(Kind::Trace, &format!("table {name:?}: the trace"), item).map(Some)
 }
 
 /// `prove(key, traces, public_values, threads, consume=False, device="own")`.

@@ -1155,6 +1155,76 @@ def test_poseidon2_chain_is_a_running_compression() -> None:
 # ----------------------------------------------------------------------------------------- baseline
 
 
+def evaluated(nodes: list[tuple[int, int, int]], wanted: list[int], rows: int = 3, **changed: Any) -> list[list[int]]:
+    """Values on rows (1, 2), (3, 4), ... whose successors are the next ones, with the public value 7."""
+    cells = np.arange(1, 2 * rows + 3, dtype=np.uint32).reshape(-1, 2)
+    ends = np.zeros((2, rows), dtype=np.uint32)
+    ends[0, 0] = ends[1, -1] = 1
+    arrays = {"local": cells[:-1], "next": cells[1:], "ends": ends, "public": np.array([[7]], dtype=np.uint32)}
+    values = zn.Evaluator(np.array(nodes, dtype=np.uint32), wanted).run(*(arrays | changed).values())
+    assert values.dtype == np.uint32
+    found: list[list[int]] = values.tolist()
+    return found
+
+
+LEAVES = [(0, 0, 0), (1, 1, 0), (2, 5, 0), (3, 0, 0), (4, 0, 0), (5, 0, 0), (6, 0, 0)]
+
+
+def test_evaluated_leaves() -> None:
+    found = evaluated(LEAVES, [0, 1, 2, 3, 4, 5, 6])
+    assert found == [[1, 3, 5], [4, 6, 8], [5, 5, 5], [7, 7, 7], [1, 0, 0], [0, 0, 1], [1, 1, 0]]
+
+
+def test_evaluated_operations() -> None:
+    nodes = [*LEAVES, (7, 0, 1), (8, 0, 1), (9, 7, 8), (10, 9, 0), (9, 0, 0)]
+    found = evaluated(nodes, [7, 8, 9, 10, 9, 11])
+    minus_three = zn.MODULUS - 3
+    products = [(-3 * total) % zn.MODULUS for total in (5, 9, 13)]
+    assert found == [[5, 9, 13], [minus_three] * 3, products, [15, 27, 39], products, [1, 9, 25]]
+    own = np.array([[1], [2], [3]], dtype=np.uint32)
+    assert evaluated([*LEAVES, (9, 3, 0)], [7], public=own) == [[1, 6, 15]]
+    assert evaluated(LEAVES, [0], rows=1) == [[1]]
+    assert evaluated(LEAVES, []) == []
+
+
+@pytest.mark.parametrize("rows", [15, 16, 17, 33])
+def test_evaluated_blocks(rows: int) -> None:
+    assert evaluated([*LEAVES, (9, 0, 1)], [7], rows) == [[(1 + 2 * i) * (4 + 2 * i) for i in range(rows)]]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wanted", "reason"),
+    [
+        ([(7, 0, 0)], [0], "node 0 is made of node 0"),
+        ([(0, 0, 0), (9, 0, 2), (0, 1, 0)], [1], "node 1 is made of node 2"),
+        ([(2, 0x78000001, 0)], [0], "operation 2 of 2013265921"),
+        ([(11, 0, 0)], [0], "operation 11"),
+        ([(0, 0, 0)], [1], "node 1 is wanted, there are 1"),
+        ([(0, 2, 0)], [0], "2 columns and 1 public values, of which 3 and 0 are read"),
+        ([(3, 1, 0)], [0], "of which 0 and 2 are read"),
+    ],
+)
+def test_nothing_to_evaluate(nodes: list[tuple[int, int, int]], wanted: list[int], reason: str) -> None:
+    with pytest.raises(zn.ParameterError, match=reason):
+        evaluated(nodes, wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "reason"),
+    [
+        ("local", np.zeros((2, 2), dtype=np.uint32), "rows of the shape"),
+        ("next", np.zeros((3, 1), dtype=np.uint32), "rows of the shape"),
+        ("ends", np.zeros((3, 2), dtype=np.uint32), "rows of the shape"),
+        ("public", np.zeros((2, 1), dtype=np.uint32), "rows of the shape"),
+        ("local", np.zeros((3, 4), dtype=np.uint32)[:, :2], "local is not C-contiguous"),
+        ("next", np.zeros((3, 2), dtype=np.int64), "next is not a two-dimensional numpy array of uint32"),
+    ],
+)
+def test_rows_that_are_none(name: str, array: Any, reason: str) -> None:
+    with pytest.raises(zn.ParameterError, match=reason):
+        evaluated(LEAVES, [0], **{name: array})
+
+
 def test_keccak_baseline() -> None:
     found = zn.keccak_baseline(2, 14, 2, seed=5)
     assert (found["height"], found["width"]) == (64, 2633)

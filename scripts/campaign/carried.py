@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.derived import fill_derived
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import TraceRows, evaluate
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView, allocate
 from circuits.air.queries import queries
@@ -208,7 +208,7 @@ def _blocks(table: Table, matrix: Matrix | None) -> NDArray[np.uint32]:
     assert matrix is not None
     hashed = [i.message[DIGEST : 2 * DIGEST] for i in table.air.interactions if i.bus is POSEIDON2]
     wanted = [e.index for block in hashed for e in block]
-    values = evaluate(table.air.graph, Rows.of_trace(matrix, np.zeros(0, dtype=np.uint32)), NumpyAlgebra(), wanted)
+    values = evaluate(table.air.graph, TraceRows(matrix, np.zeros(0, dtype=np.uint32)), wanted)
     found = np.empty((len(matrix), len(wanted)), dtype=np.uint32)
     for place, node in enumerate(wanted):
         found[:, place] = values[node]

@@ -27,7 +27,7 @@ import numpy as np
 
 from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import BusFinding, Finding, check_changes, net_messages
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import NATIVE, Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView
@@ -269,7 +269,7 @@ class Crossing:
                 continue
             changes = check_changes(
                 self.honest.target.circuit, part.traces, segment.traces, part.public_lists, segment.public_lists,
-                limit=_LIMIT, algebra=NumpyAlgebra(),
+                limit=_LIMIT, algebra=NATIVE,
             )  # fmt: skip
             found += [one for one in changes if not isinstance(one, BusFinding) or self._permutes(one)]
             if not found:
@@ -432,7 +432,7 @@ class Crossing:
         local[1, column] = (int(local[1, column]) + 1) % MODULUS
         at = np.array([row, row])
         content = Rows(local, rows.matrix[(at + 1) % rows.height], *rows.ends(at), rows.public)
-        old, new = evaluate(rows.graph, content, NumpyAlgebra(), [expression.index])[expression.index].tolist()
+        old, new = evaluate(rows.graph, content, [expression.index])[expression.index].tolist()
         slope, cell = (new - old) % MODULUS, rows.cell(row, column)
         if not slope or cell.column.free:
             return None

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 import executor.tracer
 from circuits.air.bus import BusKind
 from circuits.air.checker import BusFinding, ConstraintFinding, Finding, check_changes
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.expression import Op
 from circuits.air.field import Matrix
 from circuits.air.layout import TraceView
@@ -146,7 +146,7 @@ def objections(honest: Honest, segments: Sequence[FilledSegment]) -> set[Objecti
                 part.public_lists,
                 segment.public_lists,
                 limit=4,
-                algebra=NumpyAlgebra(),
+                algebra=NATIVE,
             )
         )
     return found

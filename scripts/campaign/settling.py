@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import BusKind
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
@@ -161,4 +161,4 @@ class _Settling:
         for n, changed in enumerate(tried):
             for column, value in changed.items():
                 local[n, column] = value
-        return evaluate(trace.graph, Rows(local, following, *trace.ends(at), trace.public), NumpyAlgebra(), wanted)
+        return evaluate(trace.graph, Rows(local, following, *trace.ends(at), trace.public), wanted)

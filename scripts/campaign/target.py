@@ -15,7 +15,7 @@ import circuits.parts
 from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import check_table
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.mutation.answers import Answers
 from circuits.air.mutation.judge import Judge, TableRows
 from circuits.air.mutation.messages import Matches
@@ -205,7 +205,7 @@ class Honest:
     @cached_property
     def judge(self) -> Judge:
         """Judges changes of the filled tables."""
-        return Judge(self.target.circuit, self.filled.traces, self.public_lists, algebra=NumpyAlgebra())
+        return Judge(self.target.circuit, self.filled.traces, self.public_lists, algebra=NATIVE)
 
     @cached_property
     def matches(self) -> Matches:

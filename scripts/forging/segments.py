@@ -17,7 +17,7 @@ from eth_utils.crypto import keccak
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import Matrix
 from circuits.air.layout import TraceView
 from circuits.air.queries import queries
@@ -55,7 +55,7 @@ def forge(execution: Execution, forgery: Forgery) -> FilledSegment:
 
 def check(segment: FilledSegment, circuit: Circuit | None = None) -> list[Finding]:
     """All findings of the checker, for the segment's own circuit by default."""
-    return check_circuit(circuit or segment.circuit, segment.traces, segment.public_lists, algebra=NumpyAlgebra())
+    return check_circuit(circuit or segment.circuit, segment.traces, segment.public_lists, algebra=NATIVE)
 
 
 def places(findings: list[Finding]) -> set[str]:

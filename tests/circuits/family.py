@@ -15,7 +15,7 @@ import numpy as np
 from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import TraceRows, evaluate
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import Layout, TraceView, allocate, bit, element
 from circuits.air.mutation import MutationReport, mutate
@@ -122,8 +122,8 @@ def _unbalanced(tables: Sequence[Table], traces: Sequence[Matrix | None]) -> dic
             continue
         interactions = table.air.interactions
         wanted = {e.index for i in interactions for e in (i.count, *i.message)}
-        rows = Rows.of_trace(trace, np.zeros(table.public.width, dtype=np.uint32))
-        values = evaluate(table.air.graph, rows, NumpyAlgebra(), wanted)
+        rows = TraceRows(trace, np.zeros(table.public.width, dtype=np.uint32))
+        values = evaluate(table.air.graph, rows, wanted)
         for i in interactions:
             counts = np.broadcast_to(values[i.count.index], (len(trace),)).astype(np.int64)
             used = np.flatnonzero(counts)

@@ -12,7 +12,7 @@ import numpy as np
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, TraceView, allocate, bit, element, word
 from circuits.air.queries import queries
@@ -155,7 +155,7 @@ class Traces:
     @property
     def findings(self) -> list[Finding]:
         """All findings of the checker, in fast arithmetic."""
-        return check_circuit(self.family.circuit, self.all, self.publics, algebra=NumpyAlgebra())
+        return check_circuit(self.family.circuit, self.all, self.publics, algebra=NATIVE)
 
     @property
     def places(self) -> set[str]:

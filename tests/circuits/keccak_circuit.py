@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from circuits.air.bus import Bus
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import NATIVE, TraceRows, evaluate
 from circuits.air.field import Matrix
 from circuits.air.layout import Layout, TraceView, allocate, bit, element, word
 from circuits.air.queries import queries
@@ -144,7 +144,7 @@ def messages(table: Table, matrix: Matrix, bus: Bus) -> list[tuple[int, list[int
     """All messages of a table on a bus with their (canonical) non-zero counts."""
     interactions = [i for i in table.air.interactions if i.bus is bus]
     wanted = {e.index for i in interactions for e in (i.count, *i.message)}
-    values = evaluate(table.air.graph, Rows.of_trace(matrix, NO_PUBLIC), NumpyAlgebra(), wanted)
+    values = evaluate(table.air.graph, TraceRows(matrix, NO_PUBLIC), wanted)
 
     def column(index: int) -> NDArray[np.uint64]:
         return np.broadcast_to(values[index], (len(matrix),))
@@ -159,7 +159,7 @@ def messages(table: Table, matrix: Matrix, bus: Bus) -> list[tuple[int, list[int
 
 def findings(traces: Traces) -> list[Finding]:
     """All findings of the checker, in fast arithmetic."""
-    return check_circuit(circuit(), traces.all, [[]] * len(traces.all), algebra=NumpyAlgebra())
+    return check_circuit(circuit(), traces.all, [[]] * len(traces.all), algebra=NATIVE)
 
 
 def places(traces: Traces) -> set[str]:

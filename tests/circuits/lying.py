@@ -15,7 +15,7 @@ import numpy as np
 
 from circuits.air.checker import Finding, check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import Matrix
 from circuits.air.range_buses import RANGE16
 from circuits.batch.execution import Execution
@@ -52,7 +52,7 @@ def objections(
     circuit, filled = closed([c.table for c in family], traces) if follows else _honest(family, execution)
     told = [*traces, *filled[len(traces) :]]
     # Not the reference's arithmetic, as for honest tables: there are many lies.
-    return places(check_circuit(circuit, told, publics(circuit, told), algebra=NumpyAlgebra()))
+    return places(check_circuit(circuit, told, publics(circuit, told), algebra=NATIVE))
 
 
 #: Families lied about last, which the next lie is often about, too: components and execution, and what `closed` gives.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS
 from circuits.batch.execution import opcode_facts
 from circuits.instructions.bitwise import AND, OR, SAR, SHL, SHR, XOR, components
@@ -321,7 +321,7 @@ def test_clz() -> None:
     assert words_to_ints(execution.result(steps)) == [256 - word.bit_length() for word in COUNTED]
     assert check_family((*COUNTING, *FUNCTIONS), execution) == []
     filled = fill(execution)
-    assert not check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NATIVE)
 
 
 def test_mutations_of_clz() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS
 from circuits.air.witness import Witnesses
 from circuits.batch import blake2f_calls
@@ -173,9 +173,7 @@ def _few() -> Any:
 def _objections(execution: Any, lies: Mapping[str, Lie]) -> set[str]:
     traces = fill_family(FAMILY, execution, lies)
     circuit, filled = closed([c.table for c in FAMILY], fill_family(FAMILY, execution))
-    return places(
-        check_circuit(circuit, [*traces, *filled[len(traces) :]], [[] for _ in filled], algebra=NumpyAlgebra())
-    )
+    return places(check_circuit(circuit, [*traces, *filled[len(traces) :]], [[] for _ in filled], algebra=NATIVE))
 
 
 def _word(data: bytes) -> list[int]:
@@ -206,7 +204,7 @@ def test_vectors_of_the_eip() -> None:
 def test_honest() -> None:
     traces = fill_family(FAMILY, _calls())
     circuit, filled = closed([c.table for c in FAMILY], traces)
-    assert not check_circuit(circuit, filled, [[] for _ in filled], algebra=NumpyAlgebra())
+    assert not check_circuit(circuit, filled, [[] for _ in filled], algebra=NATIVE)
     names = {"world_precompile", "world_memory_bytes", "world_buffer_bytes", "world_halt"}
     assert {name for name in circuit.names if name.startswith("world_")} == names
 
@@ -366,7 +364,7 @@ def test_an_execution() -> None:
             == output.astype("<u8").tobytes()
         )
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NATIVE)
 
 
 def test_a_frame_with_a_reserve_of_gas() -> None:
@@ -380,7 +378,7 @@ def test_a_frame_with_a_reserve_of_gas() -> None:
     assert Blake2fCalls.of(execution).ending.tolist() == [SUCCEEDS, WRONG_FLAG, WRONG_LENGTH]
     assert execution.frame_reserve[1:].all()
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NATIVE)
 
 
 # -- lies about calls

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import TraceRows, evaluate
 from circuits.air.expression import Expression, Op
 from circuits.air.field import MODULUS
 from circuits.air.gadgets.basic import TIME_BITS
@@ -243,8 +243,8 @@ def _check_words(fork: Fork, name: str, trace: Any) -> None:
     named = [SIZES.get(i.bus, ("left", 1)) for i in tokens]
     sizes = [_field(table, i, name) * unit for i, (name, unit) in zip(tokens, named, strict=True)]
     wanted = [advance.index, *(e.index for i, size in zip(tokens, sizes, strict=True) for e in (i.count, size))]
-    rows = Rows.of_trace(trace, np.zeros(0, dtype=np.uint32))
-    values = evaluate(table.air.graph, rows, NumpyAlgebra(), wanted)
+    rows = TraceRows(trace, np.zeros(0, dtype=np.uint32))
+    values = evaluate(table.air.graph, rows, wanted)
     words = sum(
         values[i.count.index].astype(np.int64) * -(-values[size.index].astype(np.int64) // WORD_BYTES)
         for i, size in zip(tokens, sizes, strict=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.layout import TraceView
 from circuits.batch.execution import Execution
 from circuits.component import Answering
@@ -96,7 +96,7 @@ def test_the_longest_buffers() -> None:
     circuit, filled = closed([component.table for component in family], honest)
     worlds = filled[len(honest) :]
     for traces, expected in ((honest, set()), (fill_family(family, execution, {"calldata": near}), {"range16"})):
-        found = check_circuit(circuit, [*traces, *worlds], [[] for _ in filled], algebra=NumpyAlgebra())
+        found = check_circuit(circuit, [*traces, *worlds], [[] for _ in filled], algebra=NATIVE)
         assert places(found) == expected
 
 

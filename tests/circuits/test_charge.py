@@ -9,7 +9,7 @@ import pytest
 
 from circuits.air.checker import check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS
 from circuits.air.layout import Layout, allocate, bit, element, nested
 from circuits.air.queries import queries
@@ -51,7 +51,7 @@ def accepted(gas: int, cost: int, fails: int) -> bool:
     rows.charge.fails, rows.charge.margin = fails, amount & 0xFFFF
     limbs = range_table.RANGE_16.fill(queries(RANGE16, [(table, matrix)])[:, 0])
     circuit = Circuit("charges", [table, range_table.RANGE_16])
-    return not check_circuit(circuit, [matrix, limbs], [[], []], algebra=NumpyAlgebra())
+    return not check_circuit(circuit, [matrix, limbs], [[], []], algebra=NATIVE)
 
 
 @pytest.mark.parametrize("gas", [0, 1, 99, 100, 1 << 29, MODULUS - (1 << 30) - 1, MODULUS - (1 << 30), (1 << 30) - 1])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS
 from circuits.batch.execution import Execution
 from circuits.limbs import words_from_ints
@@ -683,7 +683,7 @@ def without_table(name: str) -> set[str]:
     tables = segment_circuit(CANCUN).tables
     traces = [None if t.name == name else trace for t, trace in zip(tables, segment.traces, strict=True)]
     if name == "segment":
-        return places(check_circuit(segment_circuit(CANCUN), traces, [[] for _ in tables], algebra=NumpyAlgebra()))
+        return places(check_circuit(segment_circuit(CANCUN), traces, [[] for _ in tables], algebra=NATIVE))
     return places(check(replace(segment, traces=traces)))
 
 

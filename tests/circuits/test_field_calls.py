@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS
 from circuits.batch.execution import Execution
 from circuits.batch.field_calls import FieldCalls
@@ -52,7 +52,7 @@ RECOVERIES = {
 
 def _check(execution: Execution) -> None:
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NATIVE)
 
 
 def _address(number: int) -> bytes:
@@ -136,7 +136,7 @@ def test_what_nobody_pays_for_is_not_copied() -> None:
     execution = _contract(f"{source} 0 0 {1 << 17} 0 6 9000 staticcall pop 0 0 97 0 7 9000 staticcall pop")
     assert _outcomes(execution) == [True, False, False]
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NATIVE)
     heights = {
         t.name: len(m) for t, m in zip(segment_circuit(CANCUN).tables, filled.traces, strict=True) if m is not None
     }

@@ -10,7 +10,7 @@ import pytest
 from eth.precompiles.bls12_381 import constants
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.batch.execution import Execution
 from circuits.batch.field_calls import FieldCalls
 from circuits.batch.precompiles import precompile_numbers, precompile_range
@@ -82,7 +82,7 @@ def _returned(execution: Execution) -> list[bytes]:
 def _check(execution: Execution) -> None:
     filled = fill(execution)
     circuit = segment_circuit(execution.fork)
-    assert not check_circuit(circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(circuit, filled.traces, filled.public_lists, algebra=NATIVE)
 
 
 # Which precompiles there are.

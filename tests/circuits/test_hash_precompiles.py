@@ -13,7 +13,7 @@ import pytest
 from Crypto.Hash import RIPEMD160 as REFERENCE
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS
 from circuits.batch import precompile_calls
 from circuits.batch.precompile_calls import PrecompileCalls
@@ -248,7 +248,7 @@ def test_an_execution() -> None:
     # Nothing, the same memory before and after it has changed, and what the transaction hashes.
     assert [len(data) for data in calls.distinct[SHA256_FUNCTION].data] == [0, 100, 100, 70]
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(CANCUN), filled.traces, filled.public_lists, algebra=NATIVE)
 
 
 def _row(number: int, size: int) -> int:

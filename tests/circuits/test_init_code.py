@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from circuits.air.checker import check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import TraceRows, evaluate
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView, allocate
 from circuits.air.mutation import MutationReport, mutate
@@ -468,8 +468,7 @@ def test_a_pair_of_bytes_is_what_it_looks_like() -> None:
     assert len(flagged) == 3
     values = evaluate(
         air.graph,
-        Rows.of_trace((matrix % MODULUS).astype(np.uint32), np.zeros(0, dtype=np.uint32)),
-        NumpyAlgebra(),
+        TraceRows((matrix % MODULUS).astype(np.uint32), np.zeros(0, dtype=np.uint32)),
         {e.index for e in (*flagged, *lookup)},
     )
     accepted = np.all([values[e.index] == 0 for e in flagged] + [values[e.index] < 256 for e in lookup], axis=0)

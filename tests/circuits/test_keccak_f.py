@@ -11,7 +11,7 @@ from Crypto.Hash import keccak as reference
 
 from circuits.air.checker import BusFinding, Finding, check_circuit, check_table
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView
 from circuits.air.mutation import mutate
@@ -43,11 +43,11 @@ def _traces(count: int) -> tuple[Matrix, Matrix]:
 
 
 def _check(caller: Matrix, table: Matrix) -> list[Finding]:
-    return check_circuit(_circuit(), [caller, table], [[], []], algebra=NumpyAlgebra())
+    return check_circuit(_circuit(), [caller, table], [[], []], algebra=NATIVE)
 
 
 def _constraints(table: Matrix) -> list[str]:
-    return [f.constraint for f in check_table(keccak_f.KeccakF(), table, algebra=NumpyAlgebra())]  # type: ignore[union-attr]
+    return [f.constraint for f in check_table(keccak_f.KeccakF(), table, algebra=NATIVE)]  # type: ignore[union-attr]
 
 
 def test_permutation_gives_keccak_256() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS
 from circuits.air.layout import TraceView
 from circuits.air.mutation import mutate
@@ -147,7 +147,7 @@ def accepted(calls: Any) -> bool:
         "world_memory_bytes",
         "world_halt",
     }
-    return not check_circuit(circuit, filled, [[] for _ in filled], algebra=NumpyAlgebra())
+    return not check_circuit(circuit, filled, [[] for _ in filled], algebra=NATIVE)
 
 
 def outputs(calls: Any) -> list[bytes | None]:
@@ -361,7 +361,7 @@ def test_an_execution(fork: Fork, kind: str) -> None:
     assert plans[-1].paid == (fork == CANCUN)
     assert {plan.paid for plan in plans} == {True, False}
     filled = fill(execution)
-    assert not check_circuit(segment_circuit(fork), filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+    assert not check_circuit(segment_circuit(fork), filled.traces, filled.public_lists, algebra=NATIVE)
 
 
 MANY = 8192
@@ -471,9 +471,7 @@ def objections(execution: Any, lies: Mapping[str, Lie], honest: Any = None) -> s
     own, honest = family(execution.fork), honest or few()
     traces = fill_family(own, execution, lies)
     circuit, filled = closed([c.table for c in own], fill_family(own, honest))
-    return places(
-        check_circuit(circuit, [*traces, *filled[len(traces) :]], [[] for _ in filled], algebra=NumpyAlgebra())
-    )
+    return places(check_circuit(circuit, [*traces, *filled[len(traces) :]], [[] for _ in filled], algebra=NATIVE))
 
 
 def test_the_few_calls_are_accepted() -> None:

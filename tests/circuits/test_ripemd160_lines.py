@@ -12,7 +12,7 @@ import pytest
 
 from circuits.air.checker import check_circuit
 from circuits.air.circuit import table_statistics
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView
 from circuits.air.queries import queries
@@ -158,7 +158,7 @@ def _objecting(line: int, matrix: Matrix) -> set[str]:
     tables = [TABLES[line], RANGE_16]
     asked = queries(RANGE16, [(TABLES[line], matrix)])
     circuit, filled = closed(tables, [matrix, RANGE_16.fill(asked[:, 0])])
-    return places(check_circuit(circuit, filled, [[] for _ in filled], algebra=NumpyAlgebra()))
+    return places(check_circuit(circuit, filled, [[] for _ in filled], algebra=NATIVE))
 
 
 class LastStep:

@@ -10,7 +10,7 @@ import pytest
 import zkevm_native
 
 from circuits.air.checker import Finding, check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import Matrix
 from circuits.air.mutation import mutate
 from circuits.batch.execution import Batch, Execution
@@ -39,7 +39,7 @@ def test_segments_chain_by_their_public_values(batch: Batch) -> None:
 
 def _check_public(filled: FilledSegment, traces: list[Matrix | None], public: list[int]) -> list[Finding]:
     lists = [public if table.name == Segment.name else [] for table in segment_circuit(CANCUN).tables]
-    return check_circuit(segment_circuit(CANCUN), traces, lists, algebra=NumpyAlgebra())
+    return check_circuit(segment_circuit(CANCUN), traces, lists, algebra=NATIVE)
 
 
 def _place() -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.batch.execution import Batch, Execution
 from circuits.segment import fill
 from circuits.statement import PublicColumns
@@ -94,7 +94,7 @@ def problems(request: dict[str, Any], ran: Counting, monkeypatch: pytest.MonkeyP
     for index, (first, end) in enumerate(pairwise(borders)):
         filled = fill(Execution(batch, first, end))
         circuit = filled.circuit
-        found += check_circuit(circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra())
+        found += check_circuit(circuit, filled.traces, filled.public_lists, algebra=NATIVE)
         heights = {t.name: len(m) for t, m in zip(circuit.tables, filled.traces, strict=True) if m is not None}
         plans.append(SegmentPlan(index, first, end, heights, 0, 0, SUPPORTED_HEIGHTS[-1]))
         stated.append(filled.public_values.to_list())

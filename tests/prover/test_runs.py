@@ -9,7 +9,7 @@ import pytest
 
 import prover.planner
 from circuits.air.checker import check_circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import Matrix
 from circuits.batch.execution import Batch, Execution
 from circuits.parts import FilledRun
@@ -59,7 +59,7 @@ def check(batch: Batch, plans: list[SegmentPlan]) -> None:
     before: FilledSegment | None = None
     for job in jobs:
         filled = fill_segment(batch, job.plan)
-        assert check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NumpyAlgebra()) == []
+        assert check_circuit(filled.circuit, filled.traces, filled.public_lists, algebra=NATIVE) == []
         present = {name: len(t) for name, t in zip(filled.circuit.names, filled.traces, strict=True) if t is not None}
         assert present == job.plan.heights
         stated = filled.public_values

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from circuits.air.bus import Bus
 from circuits.air.checker import check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import NumpyAlgebra
+from circuits.air.evaluate import NATIVE
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView, allocate
 from circuits.air.queries import queries
@@ -595,7 +595,7 @@ def _judged_alone(bus: Bus, field: str, value: int, other: int, count: int) -> s
     filled.append((poseidon2.Poseidon2(), hashes))
     filled.append((range_table.RANGE_16, range_table.RANGE_16.fill(queries(RANGE16, filled)[:, 0])))
     circuit = Circuit("carried", [each for each, _ in filled])
-    findings = check_circuit(circuit, [trace for _, trace in filled], [[] for _ in filled], algebra=NumpyAlgebra())
+    findings = check_circuit(circuit, [trace for _, trace in filled], [[] for _ in filled], algebra=NATIVE)
     return places(findings) - {bus.name, "carry"}
 
 
@@ -1182,7 +1182,7 @@ def test_a_run_is_finished_before_another_one_begins(executed: ExecutedBatch, ex
     # A whole segment says that it has links.
     stated = replace(honest[2].public_values, links=honest[0].public_values.links)
     linked = replace(honest[2], public_values=stated)
-    found = check_circuit(linked.circuit, linked.traces, linked.public_lists, algebra=NumpyAlgebra())
+    found = check_circuit(linked.circuit, linked.traces, linked.public_lists, algebra=NATIVE)
     assert places(found) == {"links"}
     # The second run has links with the first one, or with a part that is not there.
     for number, others in ((0, (1, 2)), (0, (2,)), (2, (2,)), (2, (1, 2)), (1, (1,)), (1, (2,)), (3, (2,))):

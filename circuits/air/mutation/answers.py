@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import Bus, BusKind
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
@@ -126,9 +126,7 @@ class _Queries:
                 for n, (_, changed) in enumerate(block):
                     for column, new in changed.items():
                         local[n, column] = new
-                values = evaluate(
-                    trace.graph, Rows(local, following, *trace.ends(at), trace.public), NumpyAlgebra(), wanted
-                )
+                values = evaluate(trace.graph, Rows(local, following, *trace.ends(at), trace.public), wanted)
                 if not self._follow(block, at, values):
                     break
             yield from block

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from circuits.air.bus import Bus, BusKind
 from circuits.air.checker import PublicValues, Trace, check_circuit
 from circuits.air.circuit import Circuit
-from circuits.air.evaluate import Algebra, NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Algebra, Native, Rows, evaluate
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import Cell
@@ -117,7 +117,7 @@ class TableRows:
             self.messages.append(np.zeros((self.height, len(interaction.message)), dtype=np.uint32))
         for at in _blocks(every, self.block):
             rows = Rows(self.matrix[at], self.matrix[(at + 1) % self.height], *self.ends(at), self.public)
-            values = evaluate(self.graph, rows, NumpyAlgebra(), nodes)
+            values = evaluate(self.graph, rows, nodes)
             for counts, messages, interaction in zip(self.counts, self.messages, self.interactions, strict=True):
                 counts[at] = values[interaction.count.index]
                 for k, expression in enumerate(interaction.message):
@@ -154,7 +154,7 @@ class TableRows:
             local[:, count[0][1]] = 1
             following = self.matrix[(at + 1) % self.height]
             rows = Rows(local, following, *self.ends(at), self.public)
-            values = evaluate(self.graph, rows, NumpyAlgebra(), constraints)
+            values = evaluate(self.graph, rows, constraints)
             provided[at] = np.all([values[i] == 0 for i in constraints], axis=0) if constraints else True
         return provided
 
@@ -212,7 +212,7 @@ class Judge:
         traces: Sequence[Trace],
         public_values: PublicValues,
         *,
-        algebra: Algebra | None = None,
+        algebra: Algebra | Native | None = None,
     ) -> None:
         """Raises ValueError when the traces are not honest (by this algebra): a change of them would prove nothing."""
         findings = check_circuit(circuit, traces, public_values, limit=1, algebra=algebra)
@@ -313,7 +313,7 @@ class Judge:
             if not nodes:
                 continue
             for block, content in altered.blocks(keys, alive):
-                values = evaluate(rows.graph, content, NumpyAlgebra(), nodes)
+                values = evaluate(rows.graph, content, nodes)
                 sample, at = block // rows.height, block % rows.height
                 for number in numbers:
                     interaction = rows.interactions[number]
@@ -420,7 +420,7 @@ def _violations(altered: _Altered, alive: NDArray[np.bool_]) -> Iterator[tuple[i
     later = [(number, node) for number, node in everything if node in only_next]
     for keys, constraints in ((altered.edited, everything), (altered.before, later)):
         for block, content in altered.blocks(keys, alive) if constraints else ():
-            values = evaluate(rows.graph, content, NumpyAlgebra(), [node for _, node in constraints])
+            values = evaluate(rows.graph, content, [node for _, node in constraints])
             for number, node in constraints:
                 for sample in (block[np.flatnonzero(values[node])] // rows.height).tolist():
                     yield sample, number
@@ -433,7 +433,7 @@ def _reject_by_constraints(altered: _Altered, stage: int, alive: NDArray[np.bool
         if not nodes:
             continue
         for block, content in altered.blocks(keys, alive):
-            values = evaluate(rows.graph, content, NumpyAlgebra(), nodes)
+            values = evaluate(rows.graph, content, nodes)
             violated = np.zeros(len(block), dtype=np.bool_)
             for node in nodes:
                 violated |= values[node] != 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import Bus, BusKind
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Rows, evaluate
 from circuits.air.expression import Op
 from circuits.air.field import MODULUS
 from circuits.air.mutation.judge import PUBLIC_ROW, Edit, Judge, TableRows, support
@@ -159,7 +159,7 @@ def _told(judge: Judge, matches: Matches, mutations: Sequence[Mutation]) -> list
             content.next[index[n, (row - 1) % rows.height], column] = value
         permutations = [n for n, i in enumerate(rows.interactions) if i.bus.kind is BusKind.PERMUTATION]
         wanted = [e.index for n in permutations for e in (rows.interactions[n].count, *rows.interactions[n].message)]
-        values = evaluate(rows.graph, content, NumpyAlgebra(), wanted)
+        values = evaluate(rows.graph, content, wanted)
         for number in permutations:
             interaction = rows.interactions[number]
             counts, old = rows.counts[number][at], rows.messages[number][at]
@@ -280,7 +280,7 @@ class _Movers:
             for n, (_, _, op, column) in enumerate(block):
                 changed[op][n, column] = (int(changed[op][n, column]) + 1) % MODULUS
             content = Rows(local, following, *rows.ends(at), public)
-            values = evaluate(rows.graph, content, NumpyAlgebra(), wanted)
+            values = evaluate(rows.graph, content, wanted)
             for n, (end, k, op, column) in enumerate(block):
                 value = values[rows.interactions[end[1]].message[k].index]
                 slope = (int(value[n]) - int(rows.messages[end[1]][end[2], k])) % MODULUS

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import BusKind
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Rows, evaluate
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS
 from circuits.air.layout import CellType
@@ -97,7 +97,7 @@ class _Search:
                     following[n, column] = value
         content = Rows(local, following, *trace.ends(at), trace.public)
         order = [equation.index for equation in self._equations]
-        values = evaluate(trace.graph, content, NumpyAlgebra(), order)
+        values = evaluate(trace.graph, content, order)
         return content, np.stack([np.broadcast_to(values[i] != 0, (len(block),)) for i in order], axis=1)
 
     def _adjust(self, attempt: RepairedRow, content: Rows, n: int, broken: NDArray[np.int64]) -> bool:

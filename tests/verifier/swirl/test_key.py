@@ -10,7 +10,7 @@ import zkevm_native
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuits.air.evaluate import NumpyAlgebra, Rows, evaluate
+from circuits.air.evaluate import Rows, evaluate
 from circuits.air.expression import Graph, Op
 from circuits.air.field import MODULUS
 from circuits.functions.poseidon2 import permute_state
@@ -182,17 +182,15 @@ def test_tables_compute_what_the_circuit_says(every: int) -> None:
         )
         graph = Graph()
         graph.nodes = [(op, a, b) for op, a, b in table.nodes.tolist()]
-        algebra, air = NumpyAlgebra(), source.air
+        air = source.air
         decoded = evaluate(
             graph,
             rows,
-            algebra,
             [*table.constraints.tolist(), *(n for i in table.interactions for n in (*i.message, i.count))],
         )
         stated = evaluate(
             air.graph,
             rows,
-            algebra,
             [
                 *(c.expression.index for c in air.constraints),
                 *(e.index for i in air.interactions for e in (*i.message, i.count)),
