@@ -26,7 +26,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from executor.errors import BatchError
-from executor.execution_witness import ExecutionWitness, is_execution_witness, read_execution_witness
+from executor.execution_witness import (
+    MAX_ANCESTOR_HEADERS,
+    ExecutionWitness,
+    is_execution_witness,
+    read_execution_witness,
+)
 from executor.forks import CANCUN, EXECUTED_FORKS, FORKS, Fork, Schedule
 from executor.genesis_file import ACCOUNT_REMARKS, ALIASES, REMARKS, chain_id_of, normalized
 from executor.json_values import parse_data, parse_object, parse_quantity
@@ -380,8 +385,11 @@ class BatchFile(_Model):
     """RLP of the header before the first block, with a witness; it may have one of its own."""
     witness: Annotated[WitnessFile | None, _WITNESS] = None
     """What proves the part of the state before that the batch needs."""
+    ancestor_headers: Annotated[list[Bytes], Field(max_length=MAX_ANCESTOR_HEADERS)] = []
+    """RLP of the headers before the parent's, the latest first: each proves the hash of the block before it, as far as
+    BLOCKHASH asks for it."""
     ancestor_hashes: Annotated[list[Bytes32], Field(max_length=MAX_ANCESTORS)] = []
-    """Hashes of the blocks before the parent, the latest first, as far as BLOCKHASH asks for them."""
+    """Hashes of the blocks before the parent, the latest first: enough to execute, not to prove but the first."""
     blocks: list[Annotated[Any, _BLOCK]]
     """In order; empty where they are named as documents beside the batch file."""
     description: str = ""
@@ -418,12 +426,14 @@ class Witness:
             every account and slot touched, and the siblings that deletions read.
         codes: codes of the accounts whose code is read, each once.
         ancestor_hashes: hashes of the blocks before the parent of the first block, the latest first, up to the oldest
-            one that BLOCKHASH returned.
+            one that BLOCKHASH returned; none if headers prove them.
+        ancestor_headers: RLP of the headers before that parent's, the latest first, up to the one that proves it.
     """
 
     nodes: tuple[bytes, ...]
     codes: tuple[bytes, ...] = ()
     ancestor_hashes: tuple[bytes, ...] = ()
+    ancestor_headers: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -441,6 +451,7 @@ class Batch:
     parent_header: bytes | None = None  # RLP
     witness: Witness | None = None
     ancestor_hashes: tuple[bytes, ...] = ()  # of the blocks before the parent, the latest first; at most 256
+    ancestor_headers: tuple[bytes, ...] = ()  # RLP, of the blocks before the parent, the latest first; at most 254
 
     @property
     def transactions(self) -> int:
@@ -482,13 +493,16 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
         raise BatchError("neither a genesis, nor a parent header with a witness", field="genesis")
     blocks = tuple(_block(index, block, file.chain_id) for index, block in enumerate(file.blocks))
     schedule = _schedule(file, blocks)
-    parent, ancestor_hashes, witness = file.parent, tuple(file.ancestor_hashes), None
+    if file.ancestor_hashes and file.ancestor_headers:
+        raise BatchError("a batch has the headers of its ancestors, or their hashes", field="ancestorHashes")
+    parent, hashes, headers, witness = file.parent, tuple(file.ancestor_hashes), tuple(file.ancestor_headers), None
     if executed is not None:
         parent = parent or executed.parent(blocks[0].parent_hash if blocks else None)
-        ancestor_hashes = ancestor_hashes or executed.ancestors(parent)
-        witness = Witness(executed.nodes, executed.codes, ancestor_hashes)
+        if not hashes and not headers:
+            headers = executed.ancestors(parent)
+        witness = Witness(executed.nodes, executed.codes, hashes, headers)
     elif file.witness is not None:
-        witness = Witness(tuple(file.witness.nodes), tuple(file.witness.codes), ancestor_hashes)
+        witness = Witness(tuple(file.witness.nodes), tuple(file.witness.codes), hashes, headers)
     return Batch(
         chain_id=file.chain_id,
         schedule=schedule,
@@ -496,7 +510,8 @@ def batch_from_document(document: Mapping[str, Any]) -> Batch:
         blocks=blocks,
         parent_header=parent,
         witness=witness,
-        ancestor_hashes=ancestor_hashes,
+        ancestor_hashes=hashes,
+        ancestor_headers=headers,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import rlp
@@ -21,7 +20,7 @@ from executor.batch import Batch, BlockContext, Genesis
 from executor.blobs import next_excess_blob_gas
 from executor.errors import BatchError, UnsupportedFeature
 from executor.forks import Fork, Schedule
-from executor.rpc import TIMESTAMP
+from executor.rpc import NUMBER, PARENT_HASH, TIMESTAMP, header_fields
 from executor.witness import check_nodes
 
 MIN_GAS_LIMIT = 5_000  # yellow paper, equation 48
@@ -31,12 +30,16 @@ MAX_EXTRA_DATA_BYTES = 32
 
 
 class Ancestors:
-    """Hashes of blocks by their number, for BLOCKHASH: what the batch gives, and its own blocks as they come."""
+    """Hashes of blocks by their number, for BLOCKHASH: what the batch gives, and its own blocks as they come.
 
-    def __init__(self, parent: BlockHeaderAPI, ancestor_hashes: Iterable[bytes]) -> None:
+    The batch gives headers of the blocks before its parent, which prove their hashes, or the hashes alone.
+    """
+
+    def __init__(self, parent: BlockHeaderAPI, batch: Batch) -> None:
         number: int = parent.block_number
         self._hashes: dict[int, bytes] = {number: bytes(parent.hash)}
-        hashes = tuple(ancestor_hashes)
+        self._headers = batch.ancestor_headers
+        hashes = batch.ancestor_hashes or self._hashes_of_headers(parent)
         if hashes and number and hashes[0] != parent.parent_hash:
             raise BatchError("the first one is not the parent hash of the parent header", field="ancestorHashes")
         if len(hashes) > number:
@@ -47,6 +50,19 @@ class Ancestors:
         self._first = number  # of the batch's parent block
         self._oldest = number
         self._asked: set[int] = set()
+
+    def _hashes_of_headers(self, parent: BlockHeaderAPI) -> tuple[bytes, ...]:
+        """Hashes of the blocks before the parent, the latest first: each header gives that of the block before it."""
+        hashes = [bytes(parent.parent_hash)]
+        for place, header in enumerate(self._headers):
+            number, field = parent.block_number - 1 - place, f"ancestorHeaders.{place}"
+            if number < 0:
+                raise BatchError(f"{len(self._headers)} headers before block {parent.block_number}", field=field)
+            if keccak(header) != hashes[-1]:
+                reason = f"not the header of block {number}, which has the hash 0x{hashes[-1].hex()}"
+                raise BatchError(reason, field=field)
+            hashes.append(_hash_before(header, number, field))
+        return tuple(hashes[: parent.block_number])
 
     def add(self, header: BlockHeaderAPI) -> None:
         """A block of the batch that is finished."""
@@ -72,9 +88,14 @@ class Ancestors:
         return [(number, self._hashes[number]) for number in sorted(self._asked)]
 
     @property
-    def used(self) -> tuple[bytes, ...]:
-        """Hashes before the parent block, the latest first, up to the oldest one that was asked for."""
-        return tuple(self._hashes[number] for number in range(self._first - 1, self._oldest - 1, -1))
+    def used(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """What gives the hashes that were asked for, as the batch does.
+
+        Hashes before the parent block, the latest first, up to the oldest one, or RLP of the headers that prove them.
+        """
+        if self._headers:
+            return (), self._headers[: max(0, self._first - 1 - self._oldest)]
+        return tuple(self._hashes[number] for number in range(self._first - 1, self._oldest - 1, -1)), ()
 
 
 def open_chain(batch: Batch) -> tuple[Chain, BlockHeaderAPI]:
@@ -135,6 +156,21 @@ def decode_header(encoded: bytes, schedule: Schedule, field: str, block: int | N
     except (rlp.exceptions.RLPException, ValidationError, ValueError, TypeError) as error:
         raise BatchError(f"not the RLP of a block header: {error}", field=field, block=block) from None
     return header
+
+
+def _hash_before(encoded: bytes, number: int, field: str) -> bytes:
+    """The parent's hash in the header of a block of this number and of any fork; ``field`` only appears in errors.
+
+    Raises:
+        BatchError: it is no header, or one of another block.
+    """
+    try:
+        fields = header_fields(encoded)
+    except ValueError as error:
+        raise BatchError(f"not the RLP of a block header: {error}", field=field) from None
+    if int.from_bytes(fields[NUMBER], "big") != number:
+        raise BatchError(f"not the header of block {number}", field=field)
+    return fields[PARENT_HASH]
 
 
 def _time_of(encoded_header: bytes) -> int:

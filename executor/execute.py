@@ -84,7 +84,13 @@ class ExecutedBatch:
             parent_header=self.parent_header,
             witness=self.witness,
             ancestor_hashes=self.witness.ancestor_hashes,
+            ancestor_headers=self.witness.ancestor_headers,
         )
+
+    @property
+    def ancestor_headers(self) -> tuple[bytes, ...]:
+        """RLP of the headers before the parent's, the latest first, that prove what BLOCKHASH gives."""
+        return self.witness.ancestor_headers if self.witness else ()
 
     @property
     def state_nodes(self) -> list[bytes]:
@@ -127,7 +133,7 @@ class _Run:
         self._watch = Watch(limits)
         self._builder = TraceBuilder() if trace else None
         self._chain, self._parent = open_chain(batch)
-        self._ancestors = Ancestors(self._parent, batch.ancestor_hashes)
+        self._ancestors = Ancestors(self._parent, batch)
         self._machines: dict[str, Any] = {}  # by the fork's name
         self._headers: list[BlockHeaderAPI] = [self._parent]
         self._receipts: list[list[bytes]] = []
@@ -324,7 +330,8 @@ class _Run:
         nodes.include(sorted({*recorder.lasting_keys, *system_keys}))
         for header, changes in zip(self._headers[1:], builder.block_changes, strict=True):
             nodes.apply_block(changes, header.state_root)
-        return Witness(tuple(nodes.nodes), tuple(recorder.pre_state_codes), self._ancestors.used)
+        hashes, headers = self._ancestors.used
+        return Witness(tuple(nodes.nodes), tuple(recorder.pre_state_codes), hashes, headers)
 
     def _system_contracts(self) -> set[bytes]:
         """Every block looks at those of its fork."""

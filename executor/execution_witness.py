@@ -16,11 +16,10 @@ from eth_utils.crypto import keccak
 
 from executor.errors import BatchError
 from executor.json_values import parse_data
-from executor.rlp_lists import decode_list
-from executor.rpc import MIN_HEADER_FIELDS, NUMBER, PARENT_HASH, encode_header
+from executor.rpc import NUMBER, PARENT_HASH, encode_header, header_fields
 
 MAX_HEADERS = 257  # the parent and what BLOCKHASH knows before it
-_HEADER_NESTING = 1
+MAX_ANCESTOR_HEADERS = 254  # before the parent's: each proves the hash of the block before it
 
 
 class ExecutionWitnessError(BatchError):
@@ -61,13 +60,14 @@ class ExecutionWitness:
         return self.headers[parent_hash]
 
     def ancestors(self, parent: bytes) -> tuple[bytes, ...]:
-        """Hashes of the blocks before one of the headers (RLP), the latest first, as far as the headers are here."""
-        hashes: list[bytes] = []
-        header = self.headers.get(keccak(parent))
-        while header is not None and _number_of(header) and len(hashes) < MAX_HEADERS - 1:
-            hashes.append(bytes(rlp.decode(header)[PARENT_HASH]))
-            header = self.headers.get(hashes[-1])
-        return tuple(hashes)
+        """RLP of the headers before one (RLP), the latest first, as far as they are here."""
+        found: list[bytes] = []
+        header: bytes | None = parent
+        while header is not None and len(found) < MAX_ANCESTOR_HEADERS:
+            header = self.headers.get(bytes(rlp.decode(header)[PARENT_HASH]))
+            if header is not None:
+                found.append(header)
+        return tuple(found)
 
     def joined(self, other: ExecutionWitness) -> ExecutionWitness:
         """The two together, of blocks that follow each other."""
@@ -126,18 +126,11 @@ def _headers(document: Mapping[str, Any]) -> dict[bytes, bytes]:
         else:
             try:
                 encoded = parse_data(item)
-                _check_header(encoded)
+                header_fields(encoded)
             except ValueError as error:
                 raise ExecutionWitnessError(f"not the RLP of a block header: {error}", field=field) from None
         headers[keccak(encoded)] = encoded
     return headers
-
-
-def _check_header(encoded: bytes) -> None:
-    """Check as much as this module looks at; the rest is for who executes."""
-    fields = decode_list(encoded, _HEADER_NESTING)
-    if len(fields) < MIN_HEADER_FIELDS or len(fields[PARENT_HASH]) != 32 or len(fields[NUMBER]) > 8:
-        raise ValueError("too few fields, or one of another length")
 
 
 def _number_of(header: bytes) -> int:

@@ -130,7 +130,7 @@ def check_provable(executed: ExecutedBatch) -> ExecutionTrace:
             *_refunds(trace),
             *_blake2f(trace),
             *_codes(trace),
-            *_ancestors(trace),
+            *_ancestors(executed, trace),
             *_empty_accounts(trace),
             *_coded_precompiles(executed, trace),
             *_new_beacon_roots(executed, trace),
@@ -442,18 +442,20 @@ def _codes(trace: ExecutionTrace) -> Iterator[Refusal]:
         yield Refusal(min(places, default=NOWHERE), f"code of more than {MAX_CODE_BYTES} bytes")
 
 
-def _ancestors(trace: ExecutionTrace) -> Iterator[Refusal]:
-    """The first BLOCKHASH that gives the hash of a block before the parent."""
+def _ancestors(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
+    """The first BLOCKHASH that gives the hash of a block which no header of the batch proves."""
     if not len(trace.blocks):
         return
-    parent = int(trace.blocks.number[0]) - 1
-    if not (trace.ancestors.number < parent).any():
+    # A header proves the hash of the block before it.
+    proved = int(trace.blocks.number[0]) - 2 - len(executed.ancestor_headers)
+    if not (trace.ancestors.number < proved).any():
         return
     steps = trace.steps
     for step in np.flatnonzero((steps.opcode == OPCODES["BLOCKHASH"]) & (steps.results > 0)).tolist():
         (number,) = words_to_ints(trace.operands.word[int(trace.operands_start[step])][None])
-        if number < parent and trace.results.word[int(trace.results_start[step])].any():
-            yield Refusal(_place_of_step(trace, step), f"BLOCKHASH of a block before the parent {parent}")
+        if number < proved and trace.results.word[int(trace.results_start[step])].any():
+            what = f"BLOCKHASH of block {number}, whose hash no header among ancestorHeaders proves"
+            yield Refusal(_place_of_step(trace, step), what)
             return
 
 

@@ -15,6 +15,7 @@ from eth_utils.crypto import keccak
 from executor.errors import BatchError
 from executor.forks import ACCESS_LIST_TYPE, BLOB_TYPE, DYNAMIC_FEE_TYPE, LEGACY_TYPE, SET_CODE_TYPE
 from executor.json_values import parse_data, parse_quantity
+from executor.rlp_lists import decode_list
 
 GET_BLOCK = "eth_getBlockByNumber(number, true), or eth_getBlockByHash(hash, true)"
 
@@ -65,6 +66,20 @@ _PLACES = {name: place for place, name in enumerate(HEADER_FIELDS)}
 #: Where they stand in the encoding of a header, and how many fields one has at least, of the first fork.
 PARENT_HASH, NUMBER, TIMESTAMP = (_PLACES[name] for name in ("parentHash", "number", "timestamp"))
 MIN_HEADER_FIELDS = _PLACES[FIRST_OPTIONAL]
+_HEADER_NESTING = 1
+
+
+def header_fields(encoded: bytes) -> list[bytes]:
+    """The fields of a header of any fork, of which only the parent's hash and the number are looked at.
+
+    Raises:
+        ValueError: it is no canonical RLP of a header.
+    """
+    fields: list[bytes] = decode_list(encoded, _HEADER_NESTING)
+    if len(fields) < MIN_HEADER_FIELDS or len(fields[PARENT_HASH]) != 32 or len(fields[NUMBER]) > 8:
+        raise ValueError("too few fields, or one of another length")
+    return fields
+
 
 WITHDRAWAL_FIELDS: Mapping[str, Reader] = {
     "index": _number,

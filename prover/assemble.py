@@ -95,6 +95,7 @@ def assemble(
     return ProofFile(
         statement=statement_of(executed),
         parent_header=executed.parent_header,
+        ancestors=executed.ancestor_headers,
         blocks=tuple(
             BlockRecord(header, tuple(transactions), withdrawals_of(trace, number), executed.outputs[number])
             for number, (header, transactions) in enumerate(executed.blocks)

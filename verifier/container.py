@@ -1,13 +1,15 @@
 """The proof file: a magic number, a version, and one RLP list.
 
-    b"ZKEVM" || version (1 byte) || rlp([statement, parent header, blocks, leaf keys, codes, state nodes, receipts,
-    segments])
+    b"ZKEVM" || version (1 byte) || rlp([statement, parent header, ancestors, blocks, leaf keys, codes, state nodes,
+    receipts, segments])
 
     b"ZKEVM" || version of one proof (1 byte) || rlp([..., segments, joined, one proof])
 
     statement     [chain id, fork, pre root, post root, first number, first hash, last number, last hash,
                    transactions commitment, receipts commitment, gas used]
     parent header RLP of the header before the first block, as a string
+    ancestors     [RLP of a header, ...] of the blocks before that one, the latest first, as far as they prove what
+                  BLOCKHASH gives: each proves that of the block before it
     blocks        [[RLP of the header, [signed transaction (EIP-2718), ...], [RLP of a withdrawal, ...],
                    [output of a system call, ...]], ...]
     leaf keys     one string, 53 bytes for each leaf of the access tree: kind, address (20), slot (32)
@@ -29,8 +31,8 @@ place of its own proof a segment has its public values then, one string of 4 byt
 that follow each other may have one proof together: the later ones are joined to the first, and the statement is that of
 the blocks of all.
 
-    joined        [[blocks, leaf keys, codes, state nodes, receipts, segments], ...], the parent of each is the last
-                  header before it; the limits below are those of a file
+    joined        [[ancestors, blocks, leaf keys, codes, state nodes, receipts, segments], ...], the parent of each is
+                  the last header before it; the limits below are those of a file
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
@@ -55,12 +57,13 @@ from verifier.rlp_bounded import RlpReader
 from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
-VERSION: Final = 8
-ONE_PROOF_VERSION: Final = 10
+VERSION: Final = 11
+ONE_PROOF_VERSION: Final = 12
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
 MAX_PARENT_HEADER_BYTES: Final = MAX_HEADER_BYTES + MAX_PARENT_EXTRA_DATA_BYTES
+MAX_ANCESTORS: Final = 254  # BLOCKHASH reaches 256 blocks back: the parent, the one it names, and 254 more
 MAX_TRANSACTION_BYTES: Final = 2**24  # 2**22 bytes of calldata and 2**16 addresses and keys take less than 8 MB
 MAX_NODE_BYTES: Final = 1024  # a full branch of the state trie takes 532 bytes
 MAX_SEGMENT_PROOF_BYTES: Final = 64 * 2**20
@@ -340,9 +343,11 @@ class SegmentRecord:
 class BatchRecord:
     """A batch, but for what it states: its blocks, what they touch of the state before them, and its segments.
 
-    `state_nodes` may come in any order and is sorted by `encode_proof`.
+    `state_nodes` may come in any order and is sorted by `encode_proof`. `ancestors` are RLP of headers, of the blocks
+    before its parent, the latest first.
     """
 
+    ancestors: tuple[bytes, ...] = ()
     blocks: tuple[BlockRecord, ...]
     state_keys: Sequence[StateKey]
     codes: tuple[bytes, ...]
@@ -409,6 +414,7 @@ def encode_proof(file: ProofFile) -> bytes:
 
 def _encode_batch(batch: BatchRecord, *, has_proofs: bool) -> list[Any]:
     return [
+        list(batch.ancestors),
         [[b.header, list(b.transactions), list(b.withdrawals), list(b.outputs)] for b in batch.blocks],
         b"".join(bytes([kind]) + address + slot.to_bytes(32, "big") for kind, address, slot in batch.state_keys),
         list(batch.codes),
@@ -502,6 +508,15 @@ def _statement(reader: RlpReader) -> BatchStatement:
     )
     reader.finish("statement")
     return statement
+
+
+def _ancestors(reader: RlpReader) -> tuple[bytes, ...]:
+    headers: list[bytes] = []
+    while not reader.at_end:
+        if len(headers) == MAX_ANCESTORS:
+            raise Invalid(f"more than {MAX_ANCESTORS} ancestors")
+        headers.append(reader.string(f"ancestor {len(headers)}", MAX_PARENT_HEADER_BYTES))
+    return tuple(headers)
 
 
 def _blocks(reader: RlpReader) -> tuple[BlockRecord, ...]:
@@ -665,10 +680,12 @@ def decode_proof(data: bytes) -> ProofFile:
 
 def _batch(reader: RlpReader, room: _Room, version: int) -> dict[str, Any]:
     """The fields of a `BatchRecord`."""
+    ancestors = _ancestors(reader.list("ancestors"))
     blocks = _blocks(reader.list("blocks"))
     state_keys = StateKeys(reader.string("leaf keys", room.leaves * _KEY_BYTES))
     room.leaves -= len(state_keys)
     return {
+        "ancestors": ancestors,
         "blocks": blocks,
         "state_keys": state_keys,
         "codes": _codes(reader.list("codes"), room),

@@ -7,6 +7,7 @@ depend on the block's contents are compared by the checks that compute them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,6 +97,43 @@ def decode_header(data: bytes, max_extra_data: int = MAX_EXTRA_DATA_BYTES) -> He
     )
     reader.finish("header")
     return header
+
+
+def ancestor_hashes(parent: Header, ancestors: Sequence[bytes]) -> dict[int, bytes]:
+    """Hashes of the blocks before a header, by number: each header proves that of the block before it.
+
+    Args:
+        parent: a header.
+        ancestors: RLP of the headers before it, the latest first, of any fork.
+
+    Raises:
+        Invalid: one of them is not the header of the block before.
+    """
+    number, expected = parent.number - 1, parent.parent_hash
+    hashes = {number: expected} if parent.number else {}
+    for place, data in enumerate(ancestors):
+        what = f"ancestor {place}"
+        if number < 0 or keccak(data) != expected:
+            raise Invalid(f"{what} is not the header of block {number}, the parent of the one behind it")
+        outer = RlpReader(data)
+        reader = outer.list(what)
+        outer.finish(what)
+        expected = reader.fixed(f"{what}: parent hash", 32)
+        for name in _BEFORE_NUMBER:
+            reader.string(f"{what}: {name}", _LONGEST_FIELD)
+        if reader.uint(f"{what}: number", 64) != number:
+            raise Invalid(f"{what} has another number than {number}")
+        if number:
+            hashes[number - 1] = expected
+        number -= 1
+    return hashes
+
+
+#: Fields of a header between the hash of its parent and its number, of every fork; the bloom is the longest.
+_BEFORE_NUMBER: Final = (
+    *("ommers hash", "coinbase", "state root", "transactions root", "receipts root", "logs bloom", "difficulty"),
+)
+_LONGEST_FIELD: Final = 256
 
 
 def expected_base_fee(parent: Header) -> int:

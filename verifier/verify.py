@@ -27,7 +27,7 @@ from verifier.container import BatchRecord, BlockRecord, ProofFile, ReceiptRecor
 from verifier.engines import ENGINES, native_is_installed
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.forks import Fork, Schedule, forks_of_blocks
-from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Header, check_header, decode_header
+from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Header, ancestor_hashes, check_header, decode_header
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
 from verifier.requests import check_requests
@@ -300,12 +300,14 @@ class _Blocks:
 
     Attributes:
         record: as the file has it.
+        ancestors: hashes of blocks before the parent of the first, by number.
         headers: of its blocks, behind that of the parent of the first.
         forks: of its blocks.
         contents: of its blocks.
     """
 
     record: BatchRecord
+    ancestors: dict[int, bytes]
     headers: list[Header]
     forks: list[Fork]
     contents: list[BlockContents]
@@ -334,8 +336,8 @@ class _Batch:
 
     @property
     def hashes(self) -> dict[int, bytes]:
-        """Of the blocks and the parent of the first, by number."""
-        return {header.number: header.hash for header in self.blocks.headers}
+        """Of the blocks, the parent of the first, and those before it that are known, by number."""
+        return self.blocks.ancestors | {header.number: header.hash for header in self.blocks.headers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +361,7 @@ _Proved = Sequence[ProvedSegment] | ProvedBatch
 def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> _Plan:
     file = run("format", decode_proof, proof)
     blocks, receipts = file.all_blocks, file.all_receipts
-    parent, headers, forks = run("headers", _headers, file, blocks)
+    parent, headers, forks, ancestors = run("headers", _headers, file, blocks)
     transactions = run("transactions", _transactions, file, headers, forks, run.step)
     withdrawals = run("withdrawals", _withdrawals, blocks, headers)
     encoded = run("receipts", _receipts, receipts, headers, transactions)
@@ -368,7 +370,7 @@ def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | byt
     outputs = [block.outputs for block in blocks]
     parts = zip(headers, transactions, withdrawals, outputs, forks, strict=True)
     contents = [BlockContents(*block) for block in parts]
-    of_batches = _blocks_of_batches(file.batches, [parent, *headers], forks, contents)
+    of_batches = _blocks_of_batches(file.batches, ancestors, [parent, *headers], forks, contents)
     witnesses = run("witness", _of_each, _witness, of_batches)
     divided = run("segments", _segments, file, of_batches, witnesses)
     found = zip(of_batches, witnesses, divided, strict=True)
@@ -405,13 +407,17 @@ def _of_each(check: Callable[..., T], batches: Sequence[Any], *found: Sequence[A
 
 
 def _blocks_of_batches(
-    batches: Sequence[BatchRecord], headers: list[Header], forks: list[Fork], contents: list[BlockContents]
+    batches: Sequence[BatchRecord],
+    ancestors: Sequence[dict[int, bytes]],
+    headers: list[Header],
+    forks: list[Fork],
+    contents: list[BlockContents],
 ) -> list[_Blocks]:
     """What is known of the blocks of all batches, for each of them; `headers` begin with the parent of the first."""
     ends = list(accumulate((len(batch.blocks) for batch in batches), initial=0))
     return [
-        _Blocks(batch, headers[start : end + 1], forks[start:end], contents[start:end])
-        for batch, (start, end) in zip(batches, pairwise(ends), strict=True)
+        _Blocks(batch, known, headers[start : end + 1], forks[start:end], contents[start:end])
+        for batch, known, (start, end) in zip(batches, ancestors, pairwise(ends), strict=True)
     ]
 
 
@@ -451,13 +457,19 @@ def verify_file(
     return verify(read_proof(path), engine, progress, expected)
 
 
-def _headers(file: ProofFile, blocks: Sequence[BlockRecord]) -> tuple[Header, list[Header], list[Fork]]:
+def _headers(
+    file: ProofFile, blocks: Sequence[BlockRecord]
+) -> tuple[Header, list[Header], list[Fork], list[dict[int, bytes]]]:
+    """The parent's header, those of the blocks, their forks, and for each batch the hashes of earlier blocks."""
     parent = decode_header(file.parent_header, MAX_PARENT_EXTRA_DATA_BYTES)
     headers = [decode_header(block.header) for block in blocks]
     forks = forks_of_blocks(file.statement.fork, [header.timestamp for header in headers])
-    for (before, header), fork in zip(pairwise([parent, *headers]), forks, strict=True):
-        check_header(header, before, fork)
-    return parent, headers, forks
+    for (previous, header), fork in zip(pairwise([parent, *headers]), forks, strict=True):
+        check_header(header, previous, fork)
+    parents = accumulate((len(batch.blocks) for batch in file.batches), initial=0)
+    given = [batch.ancestors for batch in file.batches]
+    before = [[parent, *headers][at] for at in parents][:-1]  # the last one is that of a further batch
+    return parent, headers, forks, _of_each(ancestor_hashes, before, given)
 
 
 def _transactions(

@@ -111,6 +111,16 @@ def genesis_header(state_root: bytes, **changes: Any) -> Header:
     return sealed(Header(**(values | changes)))
 
 
+def headers_before(number: int, count: int) -> list[bytes]:
+    """RLP of headers of the blocks before one of this number, the latest first: who knows the first knows them all."""
+    headers: list[bytes] = []
+    before = bytes(32)
+    for own in range(number - count, number):
+        headers.append(encode_header(genesis_header(EMPTY_TRIE_ROOT, number=own, parent_hash=before)))
+        before = keccak(headers[-1])
+    return headers[::-1]
+
+
 def child_header(parent: Header, fork: Fork = CANCUN, **changes: Any) -> Header:
     """A header that follows `parent` by every rule of its fork, as that of a block without transactions, withdrawals
     and requests.
@@ -295,6 +305,7 @@ class Chain:
         storage: slots of the pre-state, by address.
         beacon_roots, history: whether the contracts of EIP-4788 and EIP-2935 are there. Calls of other system
             contracts are declared to do nothing.
+        ancestors: how many blocks before the parent have headers.
         parent: fields of the parent's header.
     """
 
@@ -305,6 +316,7 @@ class Chain:
         beacon_roots: bool = False,
         history: bool = False,
         schedule: Schedule = Schedule(CANCUN),  # noqa: B008 - it cannot change
+        ancestors: int = 0,
         **parent: Any,
     ) -> None:
         default = {sender: Account(nonce=n, balance=100 * ETHER) for n, sender in enumerate(SENDERS)}
@@ -320,6 +332,9 @@ class Chain:
         self.pre_storage = {address: storage_trie(slots) for address, slots in self.storage.items()}
         self.pre_trie: Any = state_trie(self.accounts)
         self.schedule = schedule
+        self.ancestors = headers_before(parent["number"], ancestors) if ancestors else []
+        if self.ancestors:
+            parent["parent_hash"] = keccak(self.ancestors[0])
         self.parent = genesis_header(self.pre_trie.root_hash, **parent)
         if schedule.at(self.parent.timestamp).has_requests_hash:
             self.parent = sealed(replace(self.parent, requests_hash=NO_REQUESTS))
@@ -508,6 +523,7 @@ class Chain:
         return ProofFile(
             statement=self.statement(),
             parent_header=encode_header(self.parent),
+            ancestors=tuple(self.ancestors),
             blocks=tuple(
                 BlockRecord(encode_header(header), tuple(body), tuple(withdrawals), outputs)
                 for header, body, withdrawals, outputs in zip(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from eth_utils.crypto import keccak
-
 from executor.batch import Genesis
 from executor.execute import ExecutedBatch, execute
 from executor.limbs import limbs_to_bytes, limbs_to_ints
@@ -31,8 +29,8 @@ def one_by_one(document: dict[str, Any], whole: ExecutedBatch) -> list[ExecutedB
                 genesis=genesis,
                 parent_header=headers[number],
                 blocks=(block,),
-                # The parent's own hash is no part of them; the last one comes first.
-                ancestor_hashes=tuple(keccak(header) for header in headers[:number][::-1]),
+                # Without the parent, the last one first.
+                ancestor_headers=tuple(headers[:number][::-1]),
             )
         )
         alloc = _after(alloc, own)

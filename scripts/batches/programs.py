@@ -10,6 +10,7 @@ from eth_utils.crypto import keccak
 from executor.forks import BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE
 from executor.recorder import create_address_input
 from scripts.batches.builder import Builder
+from scripts.batches.chain import headers_before
 from scripts.workloads.assembler import assemble
 
 CONTRACT = bytes.fromhex("cc" * 20)
@@ -255,9 +256,17 @@ def _beacon_root() -> Builder:
     return building
 
 
+def on_headers(number: int, count: int, **genesis: Any) -> Builder:
+    """A batch behind block `number`, with the headers of so many blocks before that one."""
+    headers = headers_before(number, count)
+    building = Builder(number=number, parentHash="0x" + keccak(headers[0]).hex(), **genesis)
+    building.document["ancestorHeaders"] = ["0x" + header.hex() for header in headers]
+    return building
+
+
 def _ancestors() -> Builder:
-    building = Builder(number=300, parentHash="0x" + "11" * 32)
-    building.document["ancestorHashes"] = ["0x" + "11" * 32, "0x" + "22" * 32, "0x" + "33" * 32]
+    """Hashes of the parent, which the batch has, of the block before it, and of one that the headers before prove."""
+    building = on_headers(300, 3)
     building.alloc(
         CONTRACT, code="0x" + assemble("1 number sub blockhash 0 sstore 299 blockhash 1 sstore 298 blockhash").hex()
     )

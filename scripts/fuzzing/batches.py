@@ -88,7 +88,9 @@ def batch_tree(batch: Batch) -> Object:
     if batch.witness is not None:
         nodes = [embedded(node) for node in batch.witness.nodes]
         document["witness"] = Object(_members({"nodes": nodes, "codes": list(batch.witness.codes)}))
-    return Object(_members(document | {"ancestorHashes": list(batch.ancestor_hashes), "blocks": blocks}))
+    headers = [embedded(header) for header in batch.ancestor_headers]
+    ancestors = {"ancestorHashes": list(batch.ancestor_hashes), "ancestorHeaders": headers}
+    return Object(_members(document | {name: value for name, value in ancestors.items() if value} | {"blocks": blocks}))
 
 
 def _members(values: dict[str, Tree]) -> list[Member]:
@@ -132,7 +134,7 @@ def batches_of_damaged_tries(draw: DrawFn) -> bytes:
     found: set[bytes] = set()
     state = trie_tree(parent[STATE_ROOT], {keccak(node): node for node in batch.witness.nodes})
     parent[STATE_ROOT] = unlinked(draw(damaged_states(state, paths)), found)
-    witness = Witness(tuple(sorted(found)), batch.witness.codes, batch.witness.ancestor_hashes)
+    witness = replace(batch.witness, nodes=tuple(sorted(found)))
     return to_json(batch_tree(replace(batch, parent_header=rlp.encode(parent), witness=witness)))
 
 
@@ -233,6 +235,7 @@ def batches(draw: DrawFn) -> Batch:
         parent_beacon_block_root=word,
     )
     ancestors = tuple(draw(st.lists(word, max_size=3) | word.map(lambda value: [value] * MAX_ANCESTORS)))
+    headers = () if ancestors else tuple(draw(st.lists(st.just(_header()) | data, max_size=3)))
     nodes = st.just(_header()) | st.just(b"\xc0")
     has_genesis = draw(st.booleans())
     return Batch(
@@ -243,8 +246,11 @@ def batches(draw: DrawFn) -> Batch:
         parent_header=_header() if not has_genesis or draw(st.booleans()) else None,
         witness=None
         if has_genesis
-        else Witness(tuple(draw(st.lists(nodes, max_size=3))), tuple(draw(st.lists(data, max_size=2))), ancestors),
+        else Witness(
+            tuple(draw(st.lists(nodes, max_size=3))), tuple(draw(st.lists(data, max_size=2))), ancestors, headers
+        ),
         ancestor_hashes=ancestors,
+        ancestor_headers=headers,
     )
 
 

@@ -54,7 +54,7 @@ from verifier.container import (
 )
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.forks import CANCUN, GAS_PER_BLOB, Fork, Schedule
-from verifier.headers import Header, decode_header
+from verifier.headers import Header, ancestor_hashes, decode_header
 from verifier.operations import BlockContents, operations_of
 from verifier.requests import DEPOSIT_TYPE, deposits_of, requests_hash
 from verifier.room import COUNTED_TABLES
@@ -70,7 +70,7 @@ from verifier.withdrawals import Withdrawal, decode_withdrawal
 
 START = MAGIC + bytes([VERSION])
 
-PARENT, BLOCKS, KEYS, NODES, SEGMENTS = 1, 2, 3, 5, 7  # places in the list of a proof file
+PARENT, ANCESTORS, BLOCKS, KEYS, NODES, SEGMENTS = 1, 2, 3, 4, 6, 8  # places in the list of a proof file
 WRITES = 3  # place in a segment
 
 #: Rows of a segment whose tables have room for all that these files list.
@@ -81,9 +81,14 @@ T = TypeVar("T")
 
 @cache
 def _small_chain() -> Chain:
-    """One block with one transaction that writes slots and one withdrawal: quickly judged."""
+    """One block with one transaction that writes slots and one withdrawal, and hashes of blocks before its parent:
+    quickly judged.
+    """
     accounts = {address: Account(nonce=7, balance=10**19) for address in SENDERS} | {CONTRACT: Account(nonce=1)}
-    chain = Chain(accounts, {CONTRACT: {slot: 1000 + slot for slot in range(6)}, OTHER: {5: 2**255}})
+    slots = {CONTRACT: {slot: 1000 + slot for slot in range(6)}, OTHER: {5: 2**255}}
+    chain = Chain(accounts, slots, ancestors=2, number=300)
+    for number in (297, 299):
+        chain.show_block_hash(number)
     writes = ((CONTRACT, 3, 0), (CONTRACT, 99, 5), (CONTRACT, 4, 7), (OTHER, 5, 0))
     chain.block(
         Transfer(0, CONTRACT, execution_gas=30_000, storage=writes),
@@ -105,6 +110,7 @@ def proof_tree(file: ProofFile) -> Tree:
     parent = embedded(body[PARENT])
     parent[-1][STATE_ROOT] = trie_tree(parent[-1][STATE_ROOT], nodes)
     body[PARENT], body[NODES] = parent, []
+    body[ANCESTORS] = [embedded(header) for header in body[ANCESTORS]]
     body[BLOCKS] = [
         [embedded(header), *([embedded(raw) for raw in items] for items in lists), outputs]
         for header, *lists, outputs in body[BLOCKS]
@@ -157,8 +163,12 @@ def _fitted(file: ProofFile, effort: int) -> ProofFile:
     schedule = _schedule(file)
     file, headers = _headers(file, parent, schedule)
     forks = [schedule.at(header.timestamp) for header in headers]
+    try:
+        known = ancestor_hashes(parent, file.ancestors)
+    except Invalid:
+        file, known = replace(file, ancestors=()), ancestor_hashes(parent, ())
     if effort > 1:
-        file = _with_leaves(file, {header.number for header in (parent, *headers)})
+        file = _with_leaves(file, {header.number for header in (parent, *headers)}.union(known))
     if effort > 2:
         # Whatever goes wrong here goes wrong in the verifier, too, which is to be seen there.
         with suppress(Exception):

@@ -23,7 +23,7 @@ from circuits.transactions.buses import BLOCK
 from circuits.widths import DIGEST
 from executor.opcodes import OPCODES
 from scripts.batches.builder import Builder
-from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract
+from scripts.batches.programs import CONTRACT, PROGRAMS, call_contract, on_headers
 from scripts.batches.segment import execution_of
 from scripts.workloads.assembler import assemble
 from tests.circuits.family import check_family, mutate_family
@@ -38,8 +38,7 @@ WANTED = (NUMBER + 1, NUMBER, NUMBER + 2, NUMBER - 254, NUMBER - 255, NUMBER + 3
 
 @cache
 def _execution() -> Execution:
-    building = Builder(number=NUMBER, parentHash="0x" + "11" * 32)
-    building.document["ancestorHashes"] = ["0x" + "11" * 32, *("0x" + f"{k:064x}" for k in range(2, 256))]
+    building = on_headers(NUMBER, 254)
     source = " ".join(f"{hex(number)} blockhash" for number in WANTED) + " number coinbase chainid"
     building.alloc(CONTRACT, code="0x" + assemble(source).hex())
     building.block(call_contract(building), coinbase=b"\x07" * 20).block(

@@ -12,18 +12,21 @@ import rlp
 import zkevm_native
 
 from circuits.batch.execution import Execution
+from circuits.batch.leaves import LeafKind
 from circuits.limbs import words_from_ints, words_to_ints
 from circuits.memory.memory_tables import ALL_WORDS
 from circuits.segment import FilledSegment, circuit_named, fill_acting, public_values, segment_circuit
 from executor.forks import CANCUN
 from prover.planner import SegmentPlan
 from prover.segment import proving_key
-from scripts.batches.chain import STORAGE, refit_receipts, reheader
+from scripts.batches.chain import STORAGE, encode_header, headers_before, refit_receipts, reheader
+from scripts.batches.programs import PROGRAMS
 from scripts.forging.segments import forge, forge_matrices
-from tests.verifier.proving import OPERATIONS, Proved
+from tests.verifier.proving import OPERATIONS, Proved, prove_here
 from tests.verifier.test_verify import restated
 from verifier.container import ProofFile, ReceiptRecord, Writes, encode_proof
 from verifier.errors import Rejected
+from verifier.headers import decode_header
 from verifier.statement import BatchStatement, lists_commitment
 from verifier.tries import ordered_root
 from verifier.verify import CHECKS, verify
@@ -391,3 +394,20 @@ def test_a_slot_of_each_segment_changed(proved: Proved) -> None:
         segments = list(proved.file.segments)
         segments[number] = replace(segment, writes=replace(segment.writes, value=value))
         assert _rejected(replace(proved.file, segments=tuple(segments))) in ("state roots", "commitments")
+
+
+def test_hashes_of_earlier_blocks() -> None:
+    """The headers prove what BLOCKHASH gave, each is needed, and none may be another one."""
+    executed = PROGRAMS["ancestors"]().execute()
+    file = prove_here(executed, 1).file
+    (latest,) = file.ancestors
+    assert {slot for kind, _, slot in file.state_keys if kind == LeafKind.BLOCK_HASH} == {298, 299, 300, 301}
+    assert verify(encode_proof(file)).statement == file.statement
+    without = replace(file, ancestors=())
+    assert _rejected(without) == "leaves"
+    other = encode_header(replace(decode_header(latest), extra_data=b"!"))
+    earlier = headers_before(300, 3)[1]
+    for ancestors in ((other,), (earlier,), (latest, latest)):
+        assert _rejected(replace(file, ancestors=ancestors)) == "headers"
+    more = replace(file, ancestors=(latest, earlier))
+    assert verify(encode_proof(more)).statement == file.statement, "it is true, and nobody needs it"

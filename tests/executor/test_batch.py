@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlp
+from eth_utils.crypto import keccak
 
 from executor import batch as batch_module
 from executor import inputs as inputs_module
@@ -17,6 +19,8 @@ from executor.errors import BatchError, LimitExceeded, UnsupportedFeature
 from executor.forks import BPO1, CANCUN, OSAKA, PRAGUE, Schedule
 from executor.inputs import read_batch
 from executor.transactions import decode_transaction
+from scripts.batches.chain import headers_before
+from scripts.batches.programs import on_headers
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "transfer.json"
 
@@ -250,6 +254,50 @@ def test_ancestor_hashes_fit_the_parent(builder: Any) -> None:
     building.document["ancestorHashes"] = ["0x" + "11" * 32] * 257
     with pytest.raises(BatchError, match=r"^ancestorHashes: List should have at most 256 items"):
         building.read()
+
+
+def test_headers_of_ancestors_follow_each_other() -> None:
+    building = on_headers(300, 254)
+    headers: list[str] = building.document["ancestorHeaders"]
+    assert building.execute().ancestor_headers == (), "nobody asks for a hash"
+
+    def refused(given: Any, reason: str) -> None:
+        building.document["ancestorHeaders"] = given
+        with pytest.raises(BatchError, match=reason):
+            building.execute()
+
+    refused(headers[1:], "^ancestorHeaders.0: not the header of block 299, which has the hash 0x")
+    refused([headers[0], *headers[2:]], "^ancestorHeaders.1: not the header of block 298")
+    refused([*headers[:3], headers[3][:-2] + "01"], "^ancestorHeaders.3: not the header of block 296")
+    refused([*headers, headers[0]], "^ancestorHeaders: List should have at most 254 items")
+    refused(["0xzz"], "^ancestorHeaders.0: ")
+    building.document["ancestorHashes"] = ["0x" + "11" * 32]
+    refused(headers, "^ancestorHashes: a batch has the headers of its ancestors, or their hashes")
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (rlp.encode([b"\x01" * 32] * 20), "not the RLP of a block header: too few fields"),
+        (rlp.encode([b"\x01" * 31, *[b""] * 19]), "not the RLP of a block header: too few fields"),
+        (rlp.encode([b"\x01" * 32] * 3), "not the RLP of a block header: too few fields"),
+        (b"\xc1", "not the RLP of a block header"),
+        (headers_before(299, 1)[0], "not the header of block 299$"),
+    ],
+)
+def test_what_has_the_hash_of_an_ancestor_may_be_none(builder: Any, header: bytes, reason: str) -> None:
+    building = builder(number=300, parentHash="0x" + keccak(header).hex())
+    building.document["ancestorHeaders"] = ["0x" + header.hex()]
+    with pytest.raises(BatchError, match=f"^ancestorHeaders.0: {reason}"):
+        building.execute()
+
+
+def test_nothing_comes_before_the_first_block() -> None:
+    building = on_headers(1, 1)
+    assert building.execute().last_block_number == 1
+    building.document["ancestorHeaders"] *= 2
+    with pytest.raises(BatchError, match=r"^ancestorHeaders.1: 2 headers before block 1$"):
+        building.execute()
 
 
 def test_errors_survive_pickling() -> None:

@@ -429,7 +429,7 @@ def chain(builder: Any) -> list[ExecutedBatch]:
             genesis=Genesis.model_validate({"alloc": alloc, "gasLimit": 0}),
             parent_header=both.blocks[0][0],
             blocks=both.batch.blocks[1:],
-            ancestor_hashes=(keccak(both.parent_header),),
+            ancestor_headers=(both.parent_header,),
         )
     )
     assert second.last_block_hash == both.last_block_hash

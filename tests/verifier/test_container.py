@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from circuits.statement import PublicColumns
 from scripts.batches.chain import sample_chain
 from verifier.container import (
     MAGIC,
+    MAX_ANCESTORS,
     MAX_CODE_BYTES,
     MAX_FILE_BYTES,
     MAX_LINKS,
@@ -27,6 +28,7 @@ from verifier.container import (
     MAX_WRITES,
     ONE_PROOF_VERSION,
     VERSION,
+    BatchRecord,
     CodeWrites,
     Links,
     OpenEnd,
@@ -74,6 +76,21 @@ def test_decoding_inverts_encoding(file: ProofFile) -> None:
         for name in CodeWrites.__slots__:
             np.testing.assert_array_equal(getattr(mine.code_writes, name), getattr(theirs.code_writes, name))
     assert encode_proof(decoded) == encode_proof(file)
+
+
+def test_headers_of_ancestors() -> None:
+    """A file has some, and so has each that is joined to it."""
+    file = replace(sample_chain().file(4), ancestors=(b"\xc0" * 20, b"latest first"))
+    assert decode_proof(encode_proof(file)).ancestors == file.ancestors
+    own = {name.name: getattr(one_proof_sample(), name.name) for name in fields(BatchRecord)}
+    joined = BatchRecord(**(own | {"ancestors": (b"another",)}))
+    (decoded,) = decode_proof(encode_proof(replace(one_proof_sample(), joined=(joined,)))).joined
+    assert decoded.ancestors == (b"another",)
+    assert len(decode_proof(encode_proof(replace(file, ancestors=(b"x",) * MAX_ANCESTORS))).ancestors) == 254
+    with pytest.raises(Invalid, match="more than 254 ancestors"):
+        decode_proof(encode_proof(replace(file, ancestors=(b"x",) * (MAX_ANCESTORS + 1))))
+    with pytest.raises(Invalid, match="ancestor 1"):
+        decode_proof(encode_proof(replace(file, ancestors=(b"x", b"x" * (MAX_PARENT_HEADER_BYTES + 1)))))
 
 
 def test_encoding_sorts_the_witness(file: ProofFile) -> None:
@@ -301,42 +318,42 @@ def test_other_files_are_unusable(start: bytes) -> None:
         (lambda body: body[0].__setitem__(0, b"\1" * 9), "chain id"),
         (lambda body: body[0].__setitem__(2, b"\1" * 31), "pre-state root"),
         (lambda body: body.__setitem__(1, b"\1" * (MAX_PARENT_HEADER_BYTES + 1)), "parent header"),
-        (lambda body: body[2][0].append(b""), "block 0: 1 bytes too many"),
-        (lambda body: body[2][0].__setitem__(0, b"\1" * 1025), "block 0: header"),
-        (lambda body: body[2][0][1].append([]), "block 0, transaction 4"),
-        (lambda body: body[2][0].pop(), "block 0: outputs: missing"),
-        (lambda body: body[2][0].__delitem__(slice(2, 4)), "block 0: withdrawals: missing"),
-        (lambda body: body[2][0].__setitem__(3, b""), "block 0: outputs: a string"),
-        (lambda body: body[2][0][3].append([]), "block 0, output 0: a list"),
-        (lambda body: body[2][0][3].extend([b"", bytes(MAX_OUTPUT_BYTES + 1)]), "block 0, output 1: .* at most"),
-        (lambda body: body[2][0][2].append([]), "block 0, withdrawal 2: a list"),
-        (lambda body: body[2][0][2].append(bytes(65)), "block 0, withdrawal 2: 65 bytes"),
-        (lambda body: body.__setitem__(3, body[3] + b"\0"), "multiple of 53"),
-        (lambda body: body.__setitem__(3, []), "leaf keys: a list"),
-        (lambda body: body[4].append([]), "code 2: a list"),
-        (lambda body: body[4].append(bytes(MAX_CODE_BYTES + 1)), "code 2: .* at most 1048576"),
-        (lambda body: body[5].reverse(), "increasing order"),
-        (lambda body: body[5].append(body[5][-1]), "increasing order"),
-        (lambda body: body[5].append(b"\xff" * 1025), "at most 1024"),
-        (lambda body: body[6][0].append(b""), "receipt 0: 1 bytes too many"),
-        (lambda body: body[6][0].__setitem__(0, b"\2"), "receipt 0: status"),
-        (lambda body: body[6][0].__setitem__(0, b"\0"), "receipt 0: status"),
-        (lambda body: body[6][0].__setitem__(1, b"\1" * 9), "receipt 0: gas used"),
-        (lambda body: body[6][0].__setitem__(2, b""), "receipt 0: logs"),
-        (lambda body: body[6][3][2].append(b""), "receipt 3, log 3: a string"),
-        (lambda body: body[6][3][2][0].append(b""), "receipt 3, log 0: 1 bytes too many"),
-        (lambda body: body[6][3][2][0].__setitem__(0, bytes(19)), "receipt 3, log 0: address"),
-        (lambda body: body[6][3][2][0].__setitem__(1, bytes(33)), "receipt 3, log 0: topics of 33 bytes"),
-        (lambda body: body[6][3][2][0].__setitem__(1, bytes(160)), "receipt 3, log 0: topics: 160 bytes"),
-        (lambda body: body[6][3][2][0].__setitem__(2, []), "receipt 3, log 0: data"),
-        (lambda body: body[7][0].append(b""), "segment 0: 1 bytes too many"),
-        (lambda body: body[7][0].__setitem__(0, b"\1" * 5), "first operation"),
-        (lambda body: body[7][0].__setitem__(1, b"\0"), "end operation"),
-        (lambda body: body[7][0].__setitem__(2, b"\1\0"), "height"),
-        (lambda body: body[7][0].__setitem__(3, b"\2"), "segment 0: whether the circuit is the light one"),
-        (lambda body: body[7][0].__setitem__(4, bytes(47)), "writes: 47 bytes"),
-        (lambda body: body[7].extend([body[7][1]] * MAX_SEGMENTS), "more than 1024 segments"),
-        (lambda body: body[7][1].__setitem__(4, bytes(48 * MAX_WRITES)), "segment 1: writes: .* at most"),
+        (lambda body: body[3][0].append(b""), "block 0: 1 bytes too many"),
+        (lambda body: body[3][0].__setitem__(0, b"\1" * 1025), "block 0: header"),
+        (lambda body: body[3][0][1].append([]), "block 0, transaction 4"),
+        (lambda body: body[3][0].pop(), "block 0: outputs: missing"),
+        (lambda body: body[3][0].__delitem__(slice(2, 4)), "block 0: withdrawals: missing"),
+        (lambda body: body[3][0].__setitem__(3, b""), "block 0: outputs: a string"),
+        (lambda body: body[3][0][3].append([]), "block 0, output 0: a list"),
+        (lambda body: body[3][0][3].extend([b"", bytes(MAX_OUTPUT_BYTES + 1)]), "block 0, output 1: .* at most"),
+        (lambda body: body[3][0][2].append([]), "block 0, withdrawal 2: a list"),
+        (lambda body: body[3][0][2].append(bytes(65)), "block 0, withdrawal 2: 65 bytes"),
+        (lambda body: body.__setitem__(4, body[4] + b"\0"), "multiple of 53"),
+        (lambda body: body.__setitem__(4, []), "leaf keys: a list"),
+        (lambda body: body[5].append([]), "code 2: a list"),
+        (lambda body: body[5].append(bytes(MAX_CODE_BYTES + 1)), "code 2: .* at most 1048576"),
+        (lambda body: body[6].reverse(), "increasing order"),
+        (lambda body: body[6].append(body[6][-1]), "increasing order"),
+        (lambda body: body[6].append(b"\xff" * 1025), "at most 1024"),
+        (lambda body: body[7][0].append(b""), "receipt 0: 1 bytes too many"),
+        (lambda body: body[7][0].__setitem__(0, b"\2"), "receipt 0: status"),
+        (lambda body: body[7][0].__setitem__(0, b"\0"), "receipt 0: status"),
+        (lambda body: body[7][0].__setitem__(1, b"\1" * 9), "receipt 0: gas used"),
+        (lambda body: body[7][0].__setitem__(2, b""), "receipt 0: logs"),
+        (lambda body: body[7][3][2].append(b""), "receipt 3, log 3: a string"),
+        (lambda body: body[7][3][2][0].append(b""), "receipt 3, log 0: 1 bytes too many"),
+        (lambda body: body[7][3][2][0].__setitem__(0, bytes(19)), "receipt 3, log 0: address"),
+        (lambda body: body[7][3][2][0].__setitem__(1, bytes(33)), "receipt 3, log 0: topics of 33 bytes"),
+        (lambda body: body[7][3][2][0].__setitem__(1, bytes(160)), "receipt 3, log 0: topics: 160 bytes"),
+        (lambda body: body[7][3][2][0].__setitem__(2, []), "receipt 3, log 0: data"),
+        (lambda body: body[8][0].append(b""), "segment 0: 1 bytes too many"),
+        (lambda body: body[8][0].__setitem__(0, b"\1" * 5), "first operation"),
+        (lambda body: body[8][0].__setitem__(1, b"\0"), "end operation"),
+        (lambda body: body[8][0].__setitem__(2, b"\1\0"), "height"),
+        (lambda body: body[8][0].__setitem__(3, b"\2"), "segment 0: whether the circuit is the light one"),
+        (lambda body: body[8][0].__setitem__(4, bytes(47)), "writes: 47 bytes"),
+        (lambda body: body[8].extend([body[8][1]] * MAX_SEGMENTS), "more than 1024 segments"),
+        (lambda body: body[8][1].__setitem__(4, bytes(48 * MAX_WRITES)), "segment 1: writes: .* at most"),
     ],
 )
 def test_malformed_fields_are_named(change: Callable[[Any], None], reason: str) -> None:
@@ -363,9 +380,9 @@ def test_many_small_items_take_bounded_memory() -> None:
     """Millions of empty transactions: the budget ends it."""
     body = rlp.decode(SAMPLE[len(START) :])
     transactions = b"\x80" * 4_000_000
-    block = rlp.encode(body[2][0][0]) + list_header(len(transactions)) + transactions
+    block = rlp.encode(body[3][0][0]) + list_header(len(transactions)) + transactions
     blocks = list_header(len(block)) + block
-    parts = [rlp.encode(body[0]), rlp.encode(body[1]), list_header(len(blocks)) + blocks, *map(rlp.encode, body[3:])]
+    parts = [*map(rlp.encode, body[:3]), list_header(len(blocks)) + blocks, *map(rlp.encode, body[4:])]
     data = START + list_header(sum(map(len, parts))) + b"".join(parts)
     tracemalloc.start()
     try:
@@ -378,7 +395,7 @@ def test_many_small_items_take_bounded_memory() -> None:
 
 def test_all_codes_together_are_bounded() -> None:
     def change(body: Any) -> None:
-        body[4] = [bytes(MAX_CODE_BYTES)] * 17
+        body[5] = [bytes(MAX_CODE_BYTES)] * 17
 
     with pytest.raises(Invalid, match="code 16: 1048576 bytes, at most 0"):
         decode_proof(lie(change))

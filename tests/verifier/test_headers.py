@@ -9,6 +9,7 @@ import rlp
 from eth.vm.forks.cancun.blocks import CancunBlockHeader
 from eth.vm.forks.cancun.headers import create_cancun_header_from_parent
 from eth.vm.forks.cancun.state import fake_exponential
+from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from verifier.errors import Invalid
 from verifier.forks import BPO1, BPO3, BPO4, CANCUN, FORKS, GAS_PER_BLOB, OSAKA, PRAGUE, Fork
 from verifier.headers import (
     Header,
+    ancestor_hashes,
     blob_base_fee,
     check_header,
     decode_header,
@@ -265,3 +267,62 @@ class TestForks:
         for lie in ([*items[:-1], b""], [*items[:-1], bytes(31)], [*items[:-1], bytes(33)], [*items, bytes(32)]):
             with pytest.raises(Invalid, match=r"requests hash|bytes too many"):
                 decode_header(rlp.encode(lie))
+
+
+def _ancestors(count: int, first: int = 0) -> tuple[Header, list[Header]]:
+    """The last of a chain of headers, and those before it, the latest first."""
+    chain = [genesis_header(b"\x11" * 32, number=first)]
+    for _ in range(count):
+        chain.append(child_header(chain[-1]))
+    return chain[-1], chain[-2::-1]
+
+
+@pytest.mark.parametrize(("first", "given"), [(0, 0), (0, 3), (0, 5), (70, 5)])
+def test_a_header_proves_the_hash_before_it(first: int, given: int) -> None:
+    parent, before = _ancestors(5, first)
+    found = ancestor_hashes(parent, [encode_header(header) for header in before[:given]])
+    expected = {header.number: header.hash for header in before[: given + 1]}
+    if given == 5 and first:
+        expected[first - 1] = before[-1].parent_hash
+    assert found == expected
+
+
+def test_a_first_block_has_no_ancestor() -> None:
+    genesis, _ = _ancestors(0)
+    assert ancestor_hashes(genesis, []) == {}
+    with pytest.raises(Invalid, match="ancestor 0 is not the header of block -1"):
+        ancestor_hashes(genesis, [encode_header(genesis)])
+
+
+@pytest.mark.parametrize(
+    ("lie", "reason"),
+    [
+        (lambda headers: headers[1:], "ancestor 0 is not the header of block 4"),
+        (lambda headers: [headers[0], headers[0]], "ancestor 1 is not the header of block 3"),
+        (lambda headers: [headers[0], headers[2]], "ancestor 1"),
+        (lambda headers: [replace(headers[0], number=3)], "ancestor 0"),
+        (lambda headers: [replace(headers[0], parent_hash=bytes(32))], "ancestor 0"),
+        (lambda headers: [*headers, headers[0]], "ancestor 5 is not the header of block -1"),
+    ],
+)
+def test_other_ancestors(lie: Any, reason: str) -> None:
+    parent, before = _ancestors(5)
+    with pytest.raises(Invalid, match=reason):
+        ancestor_hashes(parent, [encode_header(header) for header in lie(before)])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encode_header(genesis_header(bytes(32), number=8)), "ancestor 0 has another number than 7"),
+        (rlp.encode([b"\x01" * 32] * 3), "ancestor 0"),
+        (rlp.encode([b"\x01" * 31, *[b"\x01"] * 19]), "ancestor 0: parent hash"),
+        (encode_header(genesis_header(bytes(32), number=7)) + b"\0", "ancestor 0"),
+        (b"", "ancestor 0"),
+    ],
+)
+def test_what_only_has_the_hash_of_an_ancestor(data: bytes, reason: str) -> None:
+    """Nobody can find such a header of a real chain; the chain may be a liar's."""
+    parent = sealed(replace(genesis_header(bytes(32), number=8), parent_hash=keccak(data)))
+    with pytest.raises(Invalid, match=reason):
+        ancestor_hashes(parent, [data])

@@ -296,6 +296,7 @@ LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
     ("headers", "base fee", lambda f: reheader(f, 1, base_fee=1)),
     ("headers", "excess blob gas", lambda f: reheader(f, 1, excess_blob_gas=1)),
     ("headers", "order", lambda f: replace(f, blocks=f.blocks[::-1])),
+    ("headers", "ancestor", lambda f: replace(f, ancestors=(f.parent_header,))),
     ("headers", "missing", lambda f: replace(f, blocks=put(f.blocks, 0, replace(f.blocks[0], header=b"")))),
     ("transactions", "repeated", lambda f: change_block(f, 0, transactions=f.blocks[0].transactions[:1] * 4)),
     ("transactions", "unsigned", lambda f: exchange_first(f, unsigned)),
@@ -794,7 +795,7 @@ class TestUntrustedBytes:
         with pytest.raises(Rejected, match="bytes too many"):
             verify(data + b"\0")
 
-    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x07", b"ZKEVM\x09", b"ZKEVM\x0b", b"{}"])
+    @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x08", b"ZKEVM\x0a", b"ZKEVM\x0d", b"{}"])
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):
             verify(data)
