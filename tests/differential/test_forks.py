@@ -24,7 +24,6 @@ from tests.differential.specs import Specs
 
 FEW, MANY = 4, 250  # batches of 4 programs and up to 6 transactions
 FEW_DELEGATING, MANY_DELEGATING, PROGRAMS = 2, 84, 12  # batches with set-code transactions, and programs of each
-FEW_OF_SCHEDULES = 60  # batches of forks that are blob schedules
 GAS_CHANGES = st.none() | st.integers(-2, 1)
 CONTRACT, OTHER, POINTER = (bytes([byte]) * 20 for byte in (0xCC, 0xDD, 0xEE))
 FEES = {"maxFeePerGas": 1_000, "maxPriorityFeePerGas": 1}
@@ -103,7 +102,7 @@ def test_many_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
 @pytest.mark.parametrize("fork", [BPO1, BPO2], ids=lambda fork: fork.name, scope="module")
 def test_random_programs_of_blob_schedules(fork: Fork) -> None:
     with Specs(fork) as specs:
-        tally, found = compare(specs, fork, FEW_OF_SCHEDULES, reproducible=False)
+        tally, found = compare(specs, fork, MANY, reproducible=False)
     assert tally.outcomes["success"]
     assert found["set"]
 

@@ -164,10 +164,20 @@ class Geth:
         """Send a transaction, and wait until a block has it; returns the logs."""
         sent = self.node.call("eth_sendRawTransaction", transaction)
         deadline = time.monotonic() + PATIENCE
-        while (receipt := self.node.call("eth_getTransactionReceipt", sent)) is None:
+        while (receipt := self._receipt(sent)) is None:
             assert time.monotonic() < deadline, "no block"
             time.sleep(0.1)
         return _logs(receipt)
+
+    def _receipt(self, transaction: str) -> dict[str, Any] | None:
+        """What a transaction did, if a block has it that the node can find."""
+        try:
+            found: dict[str, Any] | None = self.node.call("eth_getTransactionReceipt", transaction)
+        except NodeError as error:
+            if "indexing" not in str(error):  # a node that has just begun does not know yet
+                raise
+            return None
+        return found
 
 
 def _logs(receipt: Mapping[str, Any]) -> list[dict[str, Any]]:

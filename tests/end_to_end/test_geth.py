@@ -18,6 +18,7 @@ from executor.fetch import NodeError, fetch
 from executor.inputs import InputError, batch_of_file, read_batch
 from prover.prove import prove
 from prover.workers import Workers
+from scripts.workloads.assembler import assemble
 from scripts.workloads.traffic import call_data
 from scripts.workloads.traffic_tokens import SOLIDITY
 from scripts.workloads.transfers import ETHER
@@ -38,6 +39,7 @@ from tests.end_to_end.geth import (
     running,
 )
 from tests.scripts.examples import RecordedCode
+from verifier.container import decode_proof
 from verifier.verify import verify_file
 
 FORKS_OF_BLOCKS = {
@@ -134,6 +136,26 @@ def test_blocks_of_geth_are_fetched_and_proved(osaka: Geth, tmp_path: Path) -> N
     batch = tmp_path / "batch.json"
     batch.write_text(json.dumps(fetched.document))
     prove_to(osaka.node.call("eth_getBlockByNumber", "latest", False)["hash"], batch, tmp_path / "proof")
+
+
+@pytest.mark.deep
+def test_a_block_that_asks_for_hashes_of_old_ones(osaka: Geth, tmp_path: Path) -> None:
+    """The witness of one block has the headers that prove what BLOCKHASH gives in it."""
+    for _ in range(6):
+        osaka.mine()
+    asking = " ".join(f"{back} number sub blockhash {back} sstore" for back in (1, 2, 5))
+    creation, contract = osaka.create(ALICE, assemble(asking))
+    osaka.mine(creation)
+    fetched = fetch(osaka.node, "latest", "latest")
+    number = int(fetched.document["blocks"][0]["number"], 16)
+    executed = execute(fetched.batch)
+    for back in (1, 2, 5):
+        old = osaka.node.call("eth_getBlockByNumber", hex(number - back), False)["hash"]
+        assert hex(executed.post_state.storage(contract, back)) == old
+    batch = tmp_path / "batch.json"
+    batch.write_text(json.dumps(fetched.document))
+    prove_to(fetched.last_hash, batch, tmp_path / "proof")
+    assert len(decode_proof((tmp_path / "proof").read_bytes()).ancestors) == 3
 
 
 @pytest.mark.deep
