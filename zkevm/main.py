@@ -275,8 +275,8 @@ def prove(
 ) -> None:
     """Prove a batch. A run that was killed goes on where it was when it is started again.
 
-    Several segments get one proof of all, which takes minutes and 5 GB of memory, unless --segments-only or
-    --segment-steps is given, or there can be none: then it is said why, and each has its own.
+    Several segments get one proof of all: minutes more, and 5 GB of memory.
+    Where there can be none it says why, and each has its own.
     """
     output = Output(as_json)
     with _errors(output):
