@@ -54,7 +54,7 @@ help:
 
 demo: setup
 	@mkdir -p out
-	$(BIN)/zkevm prove examples/erc20.json --out out/erc20.proof --workers $(WORKERS) --segment-operations 25
+	$(BIN)/zkevm prove examples/erc20.json --out out/erc20.proof --workers $(WORKERS) --segment-operations 25 --segments-only
 	$(BIN)/zkevm verify out/erc20.proof
 
 # It goes on where it was when it is started again; `rm -r out/service` begins anew.
@@ -108,7 +108,8 @@ bench-scaling: setup
 # One transaction that no segment of 6 GiB holds. Killed, it goes on where it was when it is started again.
 large: setup
 	@mkdir -p out
-	$(BIN)/zkevm prove examples/snailtracer-full.json --out out/snailtracer-full.proof --workers 1 --segment-memory 6144
+	$(BIN)/zkevm prove examples/snailtracer-full.json --out out/snailtracer-full.proof --workers 1 --segment-memory 6144 \
+		--segments-only
 	$(BIN)/zkevm verify out/snailtracer-full.proof
 
 # The site refers to nothing outside of it; warnings are errors.

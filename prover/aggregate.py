@@ -7,6 +7,7 @@ stored under the content it is made of, so that a run that was killed repeats no
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,10 @@ from pathlib import Path
 
 from prover import local
 from prover.errors import ProverError
-from prover.planner import height_of_one_proof
-from prover.segment import SegmentJob
+from prover.planner import Budget, SegmentPlan, height_of_one_proof, levelled
 from prover.store import SegmentStore, check_folder, write_atomically
 from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
-from prover.workers import Workers
+from prover.workers import Workers, check_node_memory
 from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
 from verifier.joining import join
@@ -82,6 +82,22 @@ class OneProof:
     verification: VerificationReport
     nodes: Sequence[NodeEvent]
     stored: list[str]
+
+
+@dataclass(frozen=True)
+class ProofChoice:
+    """Whether the segments of a batch get one proof.
+
+    Attributes:
+        plans: of the segments, of one stacked height where they do.
+        one_proof: whether they do.
+        why_not: where they are several, nobody has asked for a proof of each, and there cannot be one of all; empty
+            otherwise.
+    """
+
+    plans: Sequence[SegmentPlan]
+    one_proof: bool
+    why_not: str = ""
 
 
 def default_store(out: Path) -> Path:
@@ -194,7 +210,7 @@ def key_of_all(accepted: Sequence[Accepted], names: Sequence[str]) -> tuple[str,
         if own.file.one_proof is not None:
             raise ProverError(
                 f"{name} has one proof of all segments already",
-                "batches are joined from files with a proof of each",
+                "files with a proof of each segment are joined, as --segments-only leaves them",
             )
     if not segments:
         raise ProverError("there are no operations, so that there is nothing to prove")
@@ -203,19 +219,38 @@ def key_of_all(accepted: Sequence[Accepted], names: Sequence[str]) -> tuple[str,
     return circuits[0], heights[0]
 
 
-def check_planned(jobs: Sequence[SegmentJob]) -> None:
-    """Check that there is one proof of segments that are yet to be proved; of none there need not be any.
+def choose(
+    plans: Sequence[SegmentPlan], budget: Budget, one_proof: bool | None, memory: float = math.inf
+) -> ProofChoice:
+    """Whether the segments of a plan get one proof. Where they cut the batch does not depend on it.
+
+    Args:
+        plans: of all segments of a batch; of none there need not be a proof.
+        budget: that they were planned with.
+        one_proof: whether there has to be one; None: of several segments, if there can be, unless the budget says where
+            operations are divided.
+        memory: for a node of the tree, bytes; where it decides, nobody has demanded a tree.
 
     Raises:
-        ProverError: if there is not.
+        ProverError: there has to be one and cannot be.
     """
-    if jobs:
-        plans = [job.plan for job in jobs]
+    several = len(plans) > 1 and budget.steps is None
+    if not plans or not (several if one_proof is None else one_proof):
+        return ProofChoice(plans, False)
+    level = levelled(plans, budget.stacked_height or 0)
+    try:
         check_aggregable(
-            [plan.keys for plan in plans],
-            [plan.log_stacked_height for plan in plans],
-            divided=any(job.open_end is not None for job in jobs),
+            [plan.keys for plan in level],
+            [plan.log_stacked_height for plan in level],
+            divided=any(plan.run is not None and not plan.run.is_last for plan in level),
         )
+        if one_proof is None:
+            check_node_memory(memory)
+    except ProverError as error:
+        if one_proof:
+            raise
+        return ProofChoice(plans, False, str(error))
+    return ProofChoice(level, True)
 
 
 def check_aggregable(circuits: Sequence[str], heights: Sequence[int], *, divided: bool) -> None:
@@ -238,11 +273,14 @@ def check_aggregable(circuits: Sequence[str], heights: Sequence[int], *, divided
     except Invalid as error:
         hint = ""
         if len(kinds := sorted(set(circuits))) > 1:
-            hint = f"segments of one circuit have one proof, these are of {' and '.join(kinds)}"
-        elif max(heights) > HEIGHTS[-1]:
+            raise ProverError(
+                f"segments of one circuit have one proof, these are of {' and '.join(kinds)}",
+                "leave each segment its own proof with --segments-only",
+            ) from error
+        if max(heights) > HEIGHTS[-1]:
             hint = "choose smaller segments with --segment-memory"
         elif len(set(heights)) > 1:
-            hint = f"prove all with --stacked-height {height_of_one_proof(max(heights))}"
+            hint = f"prove all with --segments-only --stacked-height {height_of_one_proof(max(heights))}"
         raise ProverError(str(error), hint) from error
 
 

@@ -60,7 +60,7 @@ def prove_here(
         CostError: a segment needs more memory than the machine has.
         ProverError: proving a segment failed.
     """
-    check_memory(batch, jobs, _machine_memory())
+    check_memory(batch, jobs, machine_memory())
     for job in jobs:
         on_start(job)
         try:
@@ -78,7 +78,7 @@ class NodesHere:
     """
 
     def __init__(self, workers: Workers) -> None:
-        check_node_memory(_machine_memory())
+        check_node_memory(machine_memory())
         self._workers = workers
         self._job: NodeJob | None = None
 
@@ -106,8 +106,8 @@ class NodesHere:
             raise ProverError(f"{job.plan}: {first_line(error)}") from error
 
 
-def _machine_memory() -> int:
-    """Bytes."""
+def machine_memory() -> int:
+    """What this machine has, bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

@@ -106,11 +106,6 @@ class Budget:
         return LARGEST_SEGMENT_BYTES if self.memory is None else self.memory
 
     @property
-    def of_one_height(self) -> Budget:
-        """The same for segments that are to have one proof."""
-        return replace(self, stacked_height=self.stacked_height or 0)
-
-    @property
     def hopeless(self) -> int:
         """A step that is expected to take more than this is refused without finding out."""
         return max(HOPELESS_BYTES, 2 * self.bytes)
@@ -623,7 +618,9 @@ def plan_batch(batch: Batch, budget: Budget | None = None, filled: FilledSegment
     for fork, first, end in batch.runs():
         own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
         plans += planner_for(batch, fork, filled).plan(own, budget, len(plans))
-    return _levelled(_lightened(plans), budget or Budget())
+    plans = _lightened(plans)
+    height = (budget or Budget()).stacked_height
+    return plans if height is None else levelled(plans, height)
 
 
 def plan_whole(batch: Batch) -> SegmentPlan:
@@ -647,12 +644,16 @@ def _lightened(plans: list[SegmentPlan]) -> list[SegmentPlan]:
     return [replace(plan, light=True) for plan in plans]
 
 
-def _levelled(plans: list[SegmentPlan], budget: Budget) -> list[SegmentPlan]:
-    """The plans with the same stacked height, if the budget wants it."""
-    if budget.stacked_height is None:
-        return plans
-    height = max(budget.stacked_height, *(plan.log_stacked_height for plan in plans), 0)
-    if not budget.stacked_height:
+def levelled(plans: Sequence[SegmentPlan], least: int) -> list[SegmentPlan]:
+    """The plans with the same stacked height, as those of one proof must have it.
+
+    Args:
+        plans: of the segments of a batch.
+        least: the stacked height (log2) is at least this; 0 for the one whose proofs are cheapest to verify in a
+            circuit.
+    """
+    height = max(least, *(plan.log_stacked_height for plan in plans), 0)
+    if not least:
         height = height_of_one_proof(height)
     return [replace(plan, log_stacked_height=height) for plan in plans]
 

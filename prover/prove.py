@@ -1,5 +1,6 @@
 """From a batch to a proof file."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch, execute
 from executor.inputs import Documents, read_batch
 from executor.provable import check_provable
-from prover.aggregate import NodeEvent, check_planned
+from prover import local
+from prover.aggregate import NodeEvent, choose
 from prover.aggregate import one_proof as aggregated
 from prover.assemble import assemble, check_assembled, check_listed
 from prover.driver import SegmentEvent, prove_segments
@@ -38,6 +40,8 @@ class Progress:
         segment: of each segment when it is finished.
         planned: what has been executed, and the segments that it will be proved in. It may wait, and may say where they
             are proved after all.
+        separate: why each segment keeps its own proof, where there should be one of all and cannot be; before any
+            is proved.
         started: a segment, when its proof is begun.
         verified: as `verifier.verify.Progress`.
         aggregated: nodes of the tree that are done, and how many there are.
@@ -48,6 +52,7 @@ class Progress:
     proved: Callable[[int, int], None] = _ignore
     segment: Callable[[SegmentEvent], None] = lambda event: None
     planned: Callable[[ExecutedBatch, Batch, Sequence[SegmentJob]], Workers | None] = lambda executed, batch, jobs: None
+    separate: Callable[[str], None] = lambda why: None
     started: Callable[[SegmentJob], None] = lambda job: None
     verified: Callable[[str, int, int], None] = lambda name, done, total: None
     aggregated: Callable[[int, int], None] = _ignore
@@ -63,6 +68,8 @@ class ProveReport:
         plans, proofs: the segments, in order.
         reused: indices of the segments that were taken from the store.
         nodes: of the tree where all segments have one proof, in the order in which they were finished.
+        why_segments_only: why each of several segments has its own proof, where nobody has asked for that; empty
+            otherwise.
         seconds: by phase (execute, plan, prove, verify, aggregate where there is one proof, write).
         proof_bytes: size of the proof file.
         blocks, transactions, steps: what has been proved, by numbers.
@@ -76,6 +83,7 @@ class ProveReport:
     proofs: Sequence[SegmentProof]
     reused: Sequence[int]
     nodes: Sequence[NodeEvent]
+    why_segments_only: str
     seconds: dict[str, float]
     proof_bytes: int
     blocks: int
@@ -109,7 +117,7 @@ def prove(
     budget: Budget | None = None,
     store: Path | SegmentStore | None = None,
     keep: bool = False,
-    one_proof: bool = False,
+    one_proof: bool | None = None,
     progress: Progress | None = None,
 ) -> ProveReport:
     """Execute and prove a batch, and write the proof file.
@@ -124,13 +132,14 @@ def prove(
         budget: of every segment.
         store: of finished proofs of segments and nodes, or its folder; `default_store(out)` when None.
         keep: leave these in the store.
-        one_proof: make one proof of all segments, which takes minutes; all have the same stacked height then.
+        one_proof: make one proof of all segments, of one as well, or leave each its own; None: one proof of several, if
+            there can be one (`prover.aggregate.choose`).
         progress: callbacks.
 
     Raises:
         BatchError: the batch is malformed or invalid.
         UnsupportedFeature: it holds something that cannot be proved yet.
-        ProverError: planning or proving failed.
+        ProverError: planning or proving failed, or there has to be one proof and cannot be.
         OSError: the output or the store cannot be written to.
     """
     progress = progress or Progress()
@@ -138,15 +147,18 @@ def prove(
     clock = _Clock()
     executed = given if isinstance(given, ExecutedBatch) else execute(read_batch(given), progress=progress.executed)
     clock.lap("execute")
-    if one_proof:
-        budget = (budget or Budget()).of_one_height
+    budget = budget or Budget()
     batch = Batch.of(check_provable(executed))
     check_listed(executed, batch)
     filled = FilledSegments()
-    jobs = segment_jobs(batch, plan_batch(batch, budget, filled))
+    # On a cluster a node of the tree finds out by itself where there is memory for it.
+    elsewhere = workers is not None and workers.address is not None
+    memory = math.inf if elsewhere else local.machine_memory()
+    choice = choose(plan_batch(batch, budget, filled), budget, one_proof, memory)
+    jobs = segment_jobs(batch, choice.plans)
     check_assembled(executed, batch, jobs)
-    if one_proof:
-        check_planned(jobs)
+    if choice.why_not:
+        progress.separate(choice.why_not)
     workers = progress.planned(executed, batch, jobs) or workers or Workers()
     clock.lap("plan")
     segments = store if isinstance(store, SegmentStore) else SegmentStore(store or default_store(out))
@@ -173,7 +185,7 @@ def prove(
     clock.lap("verify")
     report, stored = accepted.report, [job.key for job in jobs]
     nodes: tuple[NodeEvent, ...] = ()
-    if one_proof and jobs:
+    if choice.one_proof:
         # A node takes more memory than a segment: here they are proved one after the other.
         nodes_at = workers if workers.address else Workers(threads=workers.all_threads)
         made = aggregated(
@@ -197,6 +209,7 @@ def prove(
         proofs=proofs,
         reused=reused,
         nodes=nodes,
+        why_segments_only=choice.why_not,
         seconds=clock.seconds,
         proof_bytes=len(content),
         blocks=len(executed.blocks),

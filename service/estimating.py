@@ -31,7 +31,7 @@ def estimate(
     from executor.execute import execute
     from executor.inputs import read_batch
     from executor.provable import check_provable
-    from prover.aggregate import check_planned
+    from prover.aggregate import choose
     from prover.assemble import check_assembled, statement_of
     from prover.costs import costs_of, total
     from prover.errors import ProverError
@@ -60,13 +60,10 @@ def estimate(
         filled = FilledSegments()
         options = options or Options()
         budget = Budget(**settings.budget(options))
-        if one_proof := settings.has_one_proof(options):
-            budget = budget.of_one_height
-        plans = plan_batch(planned, budget, filled)
+        choice = choose(plan_batch(planned, budget, filled), budget, settings.has_one_proof(options))
+        plans = choice.plans
         jobs = segment_jobs(planned, plans)
         check_assembled(executed, planned, jobs)
-        if one_proof:
-            check_planned(jobs)
         if costs:
             each = [costs_of(fill_segment(planned, plan, filled)) for plan in plans]
             document = costs_document(total(each), executed, trace)
@@ -74,7 +71,7 @@ def estimate(
         return Estimate(**known, unsupported=problem_of(error))
     cells = sum(plan.cells for plan in plans)
     interactions = sum(plan.interactions for plan in plans)
-    nodes = len(plan_tree(len(plans))) if one_proof and plans else 0
+    nodes = len(plan_tree(len(plans))) if choice.one_proof else 0
     seconds = None
     if rate is not None:
         parallel = max(1, min(len(plans), settings.workers_alone))

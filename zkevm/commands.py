@@ -141,10 +141,13 @@ def prove_batch(
     budget: Budget,
     store: Path | None,
     keep: bool,
-    one_proof: bool,
+    one_proof: bool | None,
     output: Output,
 ) -> None:
     """Prove a batch and report.
+
+    Args:
+        one_proof: as `zkevm.prove`.
 
     Raises:
         BatchError, UnsupportedFeature, ProverError, OSError.
@@ -156,8 +159,7 @@ def prove_batch(
         output.note(f"{what}: {'reused from the store' if segment.reused else 'proved'}")
 
     check_folder(out)
-    phases = ["Executing", "Proving", *(["Aggregating"] if one_proof else [])]
-    with output.progress(*phases) as bars:
+    with output.progress("Executing", "Proving", later="Aggregating") as bars:
         proof = api.prove(
             _read(files),
             out,
@@ -166,9 +168,10 @@ def prove_batch(
             store=store,
             keep=keep,
             one_proof=one_proof,
-            progress=_progress(**dict(zip(("execute", "prove", "aggregate"), bars, strict=False))),
+            progress=_progress(**dict(zip(("execute", "prove", "aggregate"), bars, strict=True))),
             on_segment=note,
             on_node=partial(_note_node, output),
+            on_segments_only=lambda why: output.note(f"each segment has its own proof, there is none of all: {why}"),
         )
     segments = [
         SegmentProved(
@@ -223,6 +226,7 @@ def prove_batch(
             statement_digest=hexadecimal(proof.statement.digest),
             segments=segments,
             tree=[NodeOfTree(**asdict(node)) for node in proof.nodes],
+            why_segments_only=proof.why_segments_only,
             seconds=dict(proof.seconds),
         )
     )

@@ -52,8 +52,13 @@ class Output:
         self._stderr = stderr()
 
     @contextmanager
-    def progress(self, *descriptions: str) -> Iterator[list[Advance]]:
-        """Progress bars while the block runs, one for each description; the block reports through the functions."""
+    def progress(self, *descriptions: str, later: str = "") -> Iterator[list[Advance]]:
+        """Progress bars while the block runs, one for each description; the block reports through the functions.
+
+        Args:
+            descriptions: of the phases.
+            later: of one that may not come, whose bar is shown when it begins; its function is the last one.
+        """
         columns = (
             SpinnerColumn(finished_text="[green]✓[/green]"),
             TextColumn("{task.description}"),
@@ -64,6 +69,8 @@ class Output:
         disable = self.as_json or not self._stderr.is_terminal
         with Progress(*columns, console=self._stderr, disable=disable) as bars:
             tasks = [bars.add_task(f"{description:<10}", total=None) for description in descriptions]
+            if later:
+                tasks.append(bars.add_task(f"{later:<10}", total=None, visible=False))
             yield [partial(_advance, bars, task) for task in tasks]
 
     def note(self, text: str) -> None:
@@ -111,7 +118,7 @@ class Output:
 
 
 def _advance(bars: Progress, task: TaskID, done: int, total: int) -> None:
-    bars.update(task, completed=done, total=total)
+    bars.update(task, completed=done, total=total, visible=True)
 
 
 def shown(value: Any) -> str:

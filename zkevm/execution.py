@@ -114,10 +114,11 @@ def prove(
     budget: Budget | None = None,
     store: str | Path | None = None,
     keep: bool = False,
-    one_proof: bool = False,
+    one_proof: bool | None = None,
     progress: Progress | None = None,
     on_segment: Callable[[ProvedSegment], None] | None = None,
     on_node: Callable[[NodeEvent], None] | None = None,
+    on_segments_only: Callable[[str], None] | None = None,
 ) -> ProvedBatch:
     """Execute and prove a batch: `Execution.prove` of what `execute` gives, with the errors of both.
 
@@ -136,6 +137,7 @@ def prove(
         progress=progress,
         on_segment=on_segment,
         on_node=on_node,
+        on_segments_only=on_segments_only,
     )
 
 
@@ -383,6 +385,7 @@ class ProvedBatch(Proof):
         path: where it was written, if anywhere.
         proved: its segments, in order.
         nodes: of the tree, in the order in which they were finished, where they have one proof.
+        why_segments_only: why each of several segments has its own proof, where nobody has asked for that.
         steps: instructions that are proved.
         security_bits: the least proven security of a segment proof, or of the layers of their tree, bits; None for a
             batch without operations.
@@ -393,6 +396,7 @@ class ProvedBatch(Proof):
     path: Path | None
     proved: tuple[ProvedSegment, ...]
     nodes: tuple[NodeEvent, ...]
+    why_segments_only: str | None
     steps: int
     security_bits: float | None
     checks: tuple[CheckResult, ...]
@@ -543,10 +547,11 @@ class Execution:
         budget: Budget | None = None,
         store: str | Path | None = None,
         keep: bool = False,
-        one_proof: bool = False,
+        one_proof: bool | None = None,
         progress: Progress | None = None,
         on_segment: Callable[[ProvedSegment], None] | None = None,
         on_node: Callable[[NodeEvent], None] | None = None,
+        on_segments_only: Callable[[str], None] | None = None,
     ) -> ProvedBatch:
         """Prove it, and verify the proof.
 
@@ -560,15 +565,20 @@ class Execution:
             budget: what one segment may take.
             store: folder of finished segments, and nodes; the output's name with `.segments` by default.
             keep: leave them there when the proof is complete.
-            one_proof: make one proof of all segments, of the same size whatever it proves, which takes minutes.
+            one_proof: make one proof of all segments, of the same size whatever it proves, which takes minutes, or
+                leave each its own; None: one proof where there are several, if there can be one and the budget does not
+                say where operations are divided.
             progress: called with `prove` after every segment, then with the names of the verifier's checks, and with
                 `aggregate` after every node of the tree.
             on_segment: called with each segment when it is finished.
             on_node: called with each node when it is finished.
+            on_segments_only: called before any is proved where each of several segments keeps its own proof though
+                nobody has asked for that, with the reason.
 
         Raises:
             UnsupportedFeature: the batch holds something that cannot be proved; says what, and where.
-            ProverError: planning or proving failed; `CostError`: a budget is too small.
+            ProverError: planning or proving failed, or there has to be one proof and cannot be; `CostError`: a budget
+                is too small.
             OSError: the output or the store cannot be written to.
         """
 
@@ -581,6 +591,7 @@ class Execution:
             aggregated=_of_phase("aggregate", progress),
             segment=finished,
             node=on_node or (lambda node: None),
+            separate=on_segments_only or (lambda why: None),
             verified=progress or (lambda *_: None),
         )
         with _written_to(out) as file:
@@ -604,6 +615,7 @@ class Execution:
                 for plan, proof in zip(report.plans, report.proofs, strict=True)
             ),
             nodes=tuple(report.nodes),
+            why_segments_only=report.why_segments_only or None,
             steps=report.steps,
             security_bits=report.security_bits,
             checks=tuple(report.checks),

@@ -258,7 +258,11 @@ def prove(
     stacked_height: StackedHeight = None,
     one_proof: Annotated[
         bool,
-        typer.Option("--one-proof", help="Make one proof of all segments, which takes minutes; as `zkevm aggregate`."),
+        typer.Option("--one-proof", help="Make one proof of all segments, even of a single one; refuse what has none."),
+    ] = False,
+    segments_only: Annotated[
+        bool,
+        typer.Option("--segments-only", help="Leave each segment its own proof, which takes seconds."),
     ] = False,
     store: Annotated[
         Path | None,
@@ -269,14 +273,21 @@ def prove(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the segment proofs when the proof is written.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prove a batch. A run that was killed goes on where it was when it is started again."""
+    """Prove a batch. A run that was killed goes on where it was when it is started again.
+
+    Several segments get one proof of all: minutes more, and 5 GB of memory.
+    Where there can be none it says why, and each has its own.
+    """
     output = Output(as_json)
     with _errors(output):
         from prover.workers import Workers
         from zkevm.commands import prove_batch
 
+        if one_proof and segments_only:
+            raise UsageError("--one-proof and --segments-only exclude each other", "give one of them, or neither")
+        wanted = True if one_proof else False if segments_only else None
         budget = _budget(segment_memory, segment_operations, segment_steps, stacked_height)
-        prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, one_proof, output)
+        prove_batch(input, out, Workers(workers, ray_address), budget, store, keep, wanted, output)
 
 
 @app.command()

@@ -310,6 +310,8 @@ class ProveReport(Described):
     segments: list[SegmentProved]
     tree: list[NodeOfTree]
     """Of one proof of all segments, in the order in which its nodes were finished; empty where each has its own."""
+    why_segments_only: str | None
+    """Why each of several segments has its own proof, where nobody has asked for that; null otherwise."""
     seconds: dict[str, float]
     """By phase: execute, plan, prove, verify, aggregate where there is one proof, write."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zkevm_native
+from typer.testing import CliRunner
 
 from executor.forks import OSAKA, PRAGUE, Fork
 from prover.aggregate import NodeEvent, aggregate
 from prover.assemble import statement_of
 from prover.errors import ProverError
-from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, circuits
+from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, RECURSIVE, circuits
 from prover.workers import Workers
 from scripts.batches.builder import Builder
 from scripts.batches.one_by_one import one_by_one
-from scripts.batches.tokens import token_batch
+from scripts.batches.tokens import token_batch, write_batch
 from tests.verifier.proving import Proved, prove_here
 from tests.verifier.swirl.damages import damages
 from verifier import trees, verify
@@ -28,6 +30,7 @@ from verifier.errors import Invalid, Rejected
 from verifier.joining import join
 from verifier.swirl.key import decode_node
 from verifier.verify import accept, circuits_of_segments
+from zkevm.main import app
 
 #: Trees take minutes.
 pytestmark = pytest.mark.deep
@@ -108,6 +111,22 @@ def test_batches_of_later_forks_have_one_proof(fork: Fork, tmp_path: Path) -> No
     content = (tmp_path / "one.proof").read_bytes()
     for engine in ENGINES:
         assert verify(content, engine).statement == proved.file.statement
+
+
+def test_zkevm_prove_makes_it_of_several_segments(tmp_path: Path) -> None:
+    """By default; what segments and nodes are kept in is gone with it."""
+    batch, out = write_batch(tmp_path, 4), tmp_path / "a.proof"
+    command = ["prove", str(batch), "--out", str(out), "--segment-operations", "2", "--json"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert len(report["segments"]) == 2
+    assert [node["layer"] for node in report["tree"]] == [LEAF, FOR_LEAF, RECURSIVE, RECURSIVE]
+    assert report["why_segments_only"] is None
+    assert decode_proof(out.read_bytes()).one_proof is not None
+    for engine in ENGINES:
+        assert verify(out.read_bytes(), engine).segments == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.proof", batch.name]
 
 
 def test_batches_that_follow_each_other_have_one_proof(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def test_a_lost_node_does_not_lose_the_run(tmp_path: Path) -> None:
 
         out = tmp_path / "batch.proof"
         with Killer(lambda: raylet, lose, times=1) as killer:
-            report = prove(write_batch(tmp_path, 12), out, workers=Workers(2, cluster.address), budget=SMALL)
+            report = prove(
+                write_batch(tmp_path, 12), out, workers=Workers(2, cluster.address), budget=SMALL, one_proof=False
+            )
         assert len(killer.killed) == 1
         assert len(report.plans) > 2
         accepted(out, report, 12)

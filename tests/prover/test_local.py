@@ -89,7 +89,7 @@ def test_an_interrupt_is_heard_while_a_segment_is_proved(tmp_path: Path) -> None
     """The engine does not look for signals; what is finished stays."""
     batch, out = write_batch(tmp_path, 24), tmp_path / "batch.proof"
     command = [sys.executable, "-m", "zkevm.main", "prove", str(batch), "--out", str(out), "--json"]
-    command += ["--segment-operations", "2"]
+    command += ["--segment-operations", "2", "--segments-only"]
     store = tmp_path / "batch.proof.segments"
     # Tests that run in the background may be started with signals that are ignored, which is passed on.
     heard = signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -30,8 +30,8 @@ from prover.planner import (
     Budget,
     Planner,
     TableSize,
-    _levelled,
     height_of_one_proof,
+    levelled,
     memory_of,
     plan_batch,
     planner_for,
@@ -405,10 +405,9 @@ def test_all_segments_get_one_stacked_height_where_it_is_wanted() -> None:
         ]
     small, large = (replace(plan, log_stacked_height=height) for plan, height in zip(free, (15, 17), strict=False))
     for least, wanted in ((0, 19), (14, 17), (18, 18)):
-        level = _levelled([small, large], Budget(stacked_height=least))
+        level = levelled([small, large], least)
         assert {plan.log_stacked_height for plan in level} == {wanted}
     assert [height_of_one_proof(needed) for needed in range(14, 23)] == [15, 15, 19, 19, 19, 19, 20, 21, 22]
-    assert _levelled([small, large], Budget()) == [small, large]
 
 
 #: A budget for which `uniswap` has eight segments.

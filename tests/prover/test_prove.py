@@ -17,7 +17,7 @@ from prover.aggregate import OneProof
 from prover.costs import total
 from prover.driver import SegmentEvent, prove_segments
 from prover.errors import ClusterError, CostError, ProverError
-from prover.planner import Budget, SegmentPlan, height_of_one_proof, planner_for
+from prover.planner import Budget, SegmentPlan, height_of_one_proof, plan_batch, planner_for
 from prover.prove import Progress, default_store, prove
 from prover.segment import segment_jobs
 from prover.store import SegmentStore
@@ -55,7 +55,7 @@ def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
         started=lambda job: started.append(job.plan.index),
         verified=lambda name, done, total: checked.append(name),
     )
-    report = prove(write_batch(tmp_path, 8), out, budget=SMALL, progress=progress)
+    report = prove(write_batch(tmp_path, 8), out, budget=SMALL, one_proof=False, progress=progress)
     segments = len(report.plans)
     assert planned == [(report.blocks, list(report.plans))]
     assert sorted(started) == list(range(segments))
@@ -106,11 +106,26 @@ def test_one_proof_is_made_of_segments_of_one_height(tmp_path: Path, monkeypatch
         return OneProof(b"one proof", own.report, [], ["node"])
 
     monkeypatch.setattr("prover.prove.aggregated", aggregated)
-    report = prove(write_batch(tmp_path, 8), out, budget=SMALL, one_proof=True)
+    report = prove(write_batch(tmp_path, 8), out, budget=SMALL)
     assert seen == [(len(report.plans), {height_of_one_proof(14)})]
     assert out.read_bytes() == b"one proof"
     assert "aggregate" in report.seconds
+    assert report.why_segments_only == ""
     assert not default_store(out).exists()
+
+
+@pytest.mark.usefixtures("workers")
+def test_what_can_have_no_one_proof_is_proved_in_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why is said first, and segments have the heights that suit them."""
+    monkeypatch.setattr("prover.local.machine_memory", lambda: 4 << 30)
+    file, out, said = write_batch(tmp_path, 8), tmp_path / "batch.proof", list[str]()
+    progress = Progress(separate=said.append, started=lambda job: said.append("begun"))
+    report = prove(file, out, budget=SMALL, progress=progress)
+    assert said == [report.why_segments_only, *["begun"] * len(report.plans)]
+    assert "4096 MiB" in report.why_segments_only
+    assert list(report.plans) == plan_batch(tokens(8), SMALL)
+    assert report.nodes == ()
+    accepted(out, report, 8)
 
 
 @pytest.mark.deep
@@ -118,12 +133,12 @@ def test_one_proof_is_made_of_segments_of_one_height(tmp_path: Path, monkeypatch
 def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) -> None:
     batch, store = write_batch(tmp_path, 8), tmp_path / "store"
     outs = [tmp_path / f"{name}.proof" for name in ("first", "second", "third")]
-    first = prove(batch, outs[0], budget=SMALL, store=store, keep=True)
+    first = prove(batch, outs[0], budget=SMALL, store=store, keep=True, one_proof=False)
     assert list(first.reused) == []
     files = sorted(store.iterdir())
     assert len(files) == len(first.plans) >= 2
 
-    second = prove(batch, outs[1], budget=SMALL, store=store, keep=True)
+    second = prove(batch, outs[1], budget=SMALL, store=store, keep=True, one_proof=False)
     assert list(second.reused) == list(range(len(files)))
     assert outs[1].read_bytes() == outs[0].read_bytes()
 
@@ -131,7 +146,7 @@ def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) 
     content = files[0].read_bytes()
     files[1].write_bytes(content)
     files[0].write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
-    third = prove(batch, outs[2], budget=SMALL, store=store)
+    third = prove(batch, outs[2], budget=SMALL, store=store, one_proof=False)
     assert len(third.reused) == len(files) - 2
     accepted(outs[2], third, 8)
     assert not store.exists()
@@ -142,7 +157,7 @@ def test_kept_segments_are_reused_and_damaged_ones_proved_again(tmp_path: Path) 
 def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
     out = tmp_path / "batch.proof"
     with Killer(os.getpid, lambda worker: worker.send_signal(signal.SIGKILL), times=2) as killer:
-        report = prove(write_batch(tmp_path, 8), out, workers=Workers(2), budget=SMALL)
+        report = prove(write_batch(tmp_path, 8), out, workers=Workers(2), budget=SMALL, one_proof=False)
     assert len(killer.killed) == 2
     assert list(report.reused) == []
     accepted(out, report, 8)
@@ -193,7 +208,7 @@ def test_a_folder_that_does_not_exist_is_found_out_before_proving(tmp_path: Path
 
 def start_driver(batch: Path, out: Path, operations: int) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "zkevm.main", "prove", str(batch), "--out", str(out), "--json"]
-    command += ["--workers", "1", "--segment-operations", str(operations)]
+    command += ["--workers", "1", "--segment-operations", str(operations), "--segments-only"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import zkevm_native
 
 from prover import aggregate, tree
-from prover.aggregate import NodeEvent, check_aggregable
+from prover.aggregate import NodeEvent, ProofChoice, check_aggregable, choose
 from prover.errors import CostError, ProverError
 from prover.local import NodesHere
+from prover.planner import Budget, SegmentPlan, levelled, plan_batch
+from prover.runs import Run
 from prover.store import SegmentStore
 from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, NODE_BYTES, RECURSIVE, NodeJob, plan_tree
 from prover.workers import Workers
+from scripts.batches.tokens import SMALL, tokens
+
+Plans: TypeAlias = list[SegmentPlan]
 
 COUNTS = [1, 2, 4, 5, 16, 17, 64, 65, 257]
 
@@ -200,7 +206,7 @@ def test_a_node_that_fails_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_machine_without_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prover.local._machine_memory", lambda: max(NODE_BYTES.values()) - 1)
+    monkeypatch.setattr("prover.local.machine_memory", lambda: max(NODE_BYTES.values()) - 1)
     with pytest.raises(CostError, match="a node of the tree needs about"):
         NodesHere(Workers())
 
@@ -231,7 +237,7 @@ def test_segments_of_several_heights_are_told_what_to_do() -> None:
     check_aggregable(["cancun"] * 2, [15, 15], divided=False)
     with pytest.raises(ProverError, match="segments of 2 keys") as error:
         check_aggregable(["cancun"] * 2, [15, 17], divided=False)
-    assert error.value.hint.endswith("prove all with --stacked-height 19")
+    assert error.value.hint.endswith("prove all with --segments-only --stacked-height 19")
     with pytest.raises(ProverError, match="several segments prove"):
         check_aggregable(["cancun"], [15], divided=True)
     with pytest.raises(ProverError, match="whole circuit of osaka"):
@@ -239,9 +245,70 @@ def test_segments_of_several_heights_are_told_what_to_do() -> None:
     with pytest.raises(ProverError, match="log stacked height 22, at most 21") as error:
         check_aggregable(["cancun"], [22], divided=False)
     assert "smaller segments" in error.value.hint
-    with pytest.raises(ProverError, match="segments of 2 keys") as error:
+    with pytest.raises(ProverError, match="these are of cancun and cancun-light") as error:
         check_aggregable(["cancun", "cancun-light"], [15, 15], divided=False)
-    assert error.value.hint.endswith("these are of cancun and cancun-light")
+    assert "--segments-only" in error.value.hint
+
+
+@pytest.fixture(scope="module")
+def several() -> Plans:
+    """The segments of a batch."""
+    return plan_batch(tokens(8), SMALL)
+
+
+def test_several_segments_get_one_proof_unless_somebody_wants_each(several: Plans) -> None:
+    """Where they begin and end does not depend on it, and a single one is what it was."""
+    (whole,) = plan_batch(tokens(8))
+    assert choose([whole], Budget(), None) == ProofChoice([whole], False)
+    assert choose([whole], Budget(), True) == ProofChoice(levelled([whole], 0), True)
+    assert choose(several, SMALL, None) == choose(several, SMALL, True) == ProofChoice(levelled(several, 0), True)
+    assert choose(several, SMALL, False) == ProofChoice(several, False)
+    higher = replace(SMALL, stacked_height=17)
+    assert {plan.log_stacked_height for plan in choose(several, higher, None).plans} == {17}
+    for wanted in (None, True, False):
+        assert choose([], SMALL, wanted) == ProofChoice([], False)
+
+
+def test_segments_that_end_at_named_steps_are_left_as_they_are() -> None:
+    budget = Budget(steps=20)
+    parts = plan_batch(tokens(1), budget)
+    assert len(parts) > 1
+    assert choose(parts, budget, None) == ProofChoice(parts, False)
+    with pytest.raises(ProverError, match="several segments prove"):
+        choose(parts, budget, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"run": Run(0, 3, (5,), 0)}, "several segments prove"),
+        ({"fork": "osaka"}, "these are of cancun-light and osaka-light"),
+        ({"light": False}, "these are of cancun and cancun-light"),
+        ({"log_stacked_height": 22}, "log stacked height 22, at most 21"),
+    ],
+)
+def test_what_has_no_one_proof_keeps_those_of_segments_or_is_refused(
+    changed: dict[str, Any], why: str, several: Plans
+) -> None:
+    plans = [replace(several[0], **changed), *several[1:]]
+    choice = choose(plans, SMALL, None)
+    assert (choice.plans, choice.one_proof) == (plans, False)
+    assert why in choice.why_not
+    with pytest.raises(ProverError, match=why):
+        choose(plans, SMALL, True)
+
+
+def test_whole_circuits_beyond_cancun_have_no_one_proof(several: Plans) -> None:
+    plans = [replace(plan, fork="osaka", light=False) for plan in several]
+    assert "whole circuit of osaka" in choose(plans, SMALL, None).why_not
+    assert choose([replace(plan, fork="cancun") for plan in plans], SMALL, None).one_proof
+
+
+def test_nobody_who_has_not_asked_for_a_tree_runs_out_of_memory_for_it(several: Plans) -> None:
+    enough = max(NODE_BYTES.values())
+    assert choose(several, SMALL, None, enough).one_proof
+    assert choose(several, SMALL, None, enough - 1).why_not.startswith("a node of the tree needs about")
+    assert choose(several, SMALL, True, enough - 1).one_proof
 
 
 def test_the_worker_makes_what_the_layer_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,12 @@ def main(batch_file: str, out: Path) -> int:
     assert report.satisfied, str(violations[0])
     segments: list[zkevm.ProvedSegment] = []
     proof: zkevm.ProvedBatch = execution.prove(
-        out, workers=zkevm.Workers(count=1), budget=budget, progress=progress, on_segment=segments.append
+        out,
+        workers=zkevm.Workers(count=1),
+        budget=budget,
+        one_proof=False,
+        progress=progress,
+        on_segment=segments.append,
     )
     assert len(segments) == len(plans) == len(proof.segments)
     read: zkevm.Proof = zkevm.read_proof(out)

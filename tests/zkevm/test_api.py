@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -399,8 +400,9 @@ def test_what_cannot_be_written_is_said_first(tmp_path: Path) -> None:
 def test_finished_segments_are_kept_where_it_is_asked_for(execution: zkevm.Execution, tmp_path: Path) -> None:
     budget, one = zkevm.Budget(operations=4), zkevm.Workers(count=1)
     out = tmp_path / "a.proof"
-    execution.prove(out, workers=one, budget=budget, store=tmp_path / "store", keep=True)
-    again = execution.prove(out, workers=one, budget=budget, store=tmp_path / "store")
+    made = partial(execution.prove, out, workers=one, budget=budget, store=tmp_path / "store", one_proof=False)
+    made(keep=True)
+    again = made()
     assert [segment.reused for segment in again.proved] == [True, True]
     assert [segment.prove_seconds for segment in again.proved] == [None, None]
     assert out.read_bytes() == again.content

@@ -20,6 +20,7 @@ from executor.conformance import Failed
 from executor.errors import UnsupportedFeature
 from executor.forks import CANCUN, OSAKA
 from executor.trace_file import load_trace
+from prover.errors import ProverError
 from prover.planner import Budget, plan_whole
 from prover.segment import SegmentProof
 from scripts.batches.builder import Builder
@@ -65,7 +66,9 @@ def batch(folder: Path) -> Path:
 def proved(batch: Path, folder: Path) -> tuple[Path, Any]:
     """A proof file and what the command that made it printed."""
     proof = folder / "batch.proof"
-    result = run("prove", batch, "--out", proof, "--workers", "2", "--segment-operations", "3", "--json")
+    result = run(
+        "prove", batch, "--out", proof, "--workers", "2", "--segment-operations", "3", "--segments-only", "--json"
+    )
     assert result.exit_code == 0, result.output
     return proof, the_object(result)
 
@@ -582,6 +585,54 @@ def test_what_cannot_be_fetched_is_said_in_one_line(tmp_path: Path, arguments: t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"), [((), None), (("--one-proof",), True), (("--segments-only",), False)], ids=str
+)
+def test_prove_makes_one_proof_unless_it_is_told_otherwise(
+    options: tuple[str, ...], wanted: bool | None, batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool | None] = []
+
+    def prove(*_: object, one_proof: bool | None, **__: object) -> None:
+        asked.append(one_proof)
+        raise ProverError("asked only")
+
+    monkeypatch.setattr(execution, "prove_executed", prove)
+    assert run("prove", batch, "--out", tmp_path / "a.proof", *options).exit_code == 2
+    assert asked == [wanted]
+
+
+def test_prove_says_why_segments_keep_their_proofs(
+    batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prover.local.machine_memory", lambda: 4 << 30)
+    out = tmp_path / "a.proof"
+    command = ("prove", batch, "--out", out, "--segment-operations", "4", "--store", tmp_path / "store", "--keep")
+    for_people = run(*command)
+    assert for_people.exit_code == 0, for_people.output
+    first, *later = for_people.stderr.splitlines()
+    assert first.startswith("each segment has its own proof, there is none of all: a node of the tree needs about")
+    assert [line.split(" (")[0] for line in later] == ["segment 0", "segment 1"]
+    report = the_object(run(*command, "--json"))
+    assert [segment["reused"] for segment in report["segments"]] == [True, True]
+    assert report["tree"] == []
+    assert report["why_segments_only"] == first.split(": ", 1)[1]
+    report = the_object(run(*command, "--segments-only", "--json"))
+    assert report["why_segments_only"] is None
+
+
+def test_a_demand_for_one_proof_that_there_cannot_be_is_refused(batch: Path, tmp_path: Path) -> None:
+    result = run("prove", batch, "--out", tmp_path / "a.proof", "--one-proof", "--segment-steps", "100", "--json")
+    assert result.exit_code == 2
+    error = the_object(result)["error"]
+    assert error["kind"] == "ProverError"
+    assert "several segments prove" in error["message"]
+    result = run("prove", batch, "--out", tmp_path / "a.proof", "--one-proof", "--segments-only", "--json")
+    assert result.exit_code == 2
+    assert the_object(result)["error"]["kind"] == "UsageError"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.deep
 def test_a_batch_that_crosses_forks_is_proved_and_verified(tmp_path: Path) -> None:
     building = Builder()
@@ -594,7 +645,9 @@ def test_a_batch_that_crosses_forks_is_proved_and_verified(tmp_path: Path) -> No
     assert run("check", file).exit_code == 0
     result = run("prove", file, "--out", proof, "--workers", "1", "--json")
     assert result.exit_code == 0, result.output
-    assert [segment["operations"] for segment in the_object(result)["segments"]] == [1, 5]
+    report = the_object(result)
+    assert [segment["operations"] for segment in report["segments"]] == [1, 5]
+    assert report["why_segments_only"].endswith("these are of cancun-light and osaka-light")
     forks = ("--fork", "cancun=0", "--fork", "prague=1024", "--fork", "osaka=1024", "--fork", "bpo1=1025")
     for engine in ("native", "python"):
         report = the_object(run("verify", proof, *forks, "--engine", engine, "--json"))
