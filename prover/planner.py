@@ -14,14 +14,14 @@ from functools import cache, partial
 from itertools import pairwise
 from typing import NoReturn
 
-from circuits.batch.execution import Batch
+from circuits.batch.execution import Batch, Execution
 from circuits.segment import TableHeight, is_light, key_set, segment_circuit
 from executor.errors import UnsupportedFeature
 from executor.forks import CANCUN, CIRCUIT_FORKS, Fork
 from prover.errors import CostError
 from prover.estimate import Estimate, Estimator
 from prover.filled import FilledSegments
-from prover.runs import Division, Part, Run, Runs, divide, divide_evenly
+from prover.runs import Division, Part, Run, Runs, divide, even_cuts
 from verifier.errors import Invalid
 from verifier.keys import SUPPORTED_HEIGHTS
 from verifier.sizes import check_segment_size
@@ -220,7 +220,7 @@ class Planner:
 
         Args:
             cuts: where segments may begin, ascending, and the end of the operations as the last one.
-            budget: of every segment.
+            budget: of every segment, but for its steps (see `plan_batch`).
             index: of the first segment.
 
         Raises:
@@ -228,10 +228,6 @@ class Planner:
             UnsupportedFeature: it is larger than the verifier allows a segment to be.
         """
         budget = budget or Budget()
-        if budget.steps is not None and self._runs is not None and len(cuts) > 1:
-            pair = cuts[0], cuts[-1]
-            self._divided[pair] = divide_evenly(self._runs.execution(*pair), budget.steps)
-            return self._parts(index, *pair)
         for first, end in pairwise(cuts):
             if self._runs is None and self._guess(first, end) > budget.hopeless:
                 raise self._too_large(first, end, self._guess(first, end), budget)
@@ -239,7 +235,7 @@ class Planner:
         plans: list[SegmentPlan] = []
         for first, end in found:
             if (first, end) in self._divided:
-                plans += self._parts(index + len(plans), first, end)
+                plans += self.parts(index + len(plans), first, end, self._divided[first, end])
             else:
                 plans.append(self.segment(index + len(plans), first, end))
         return plans
@@ -263,9 +259,8 @@ class Planner:
             self._refuse(first, end, budget)
         self._divided[first, end] = found
 
-    def _parts(self, index: int, first: int, end: int) -> list[SegmentPlan]:
-        """The segments of operations that are divided, from an index on."""
-        division = self._divided[first, end]
+    def parts(self, index: int, first: int, end: int, division: Division) -> list[SegmentPlan]:
+        """The segments of the operations `first .. end - 1`, divided like this, from an index on."""
         return [
             SegmentPlan(
                 index + number,
@@ -613,14 +608,31 @@ def plan_batch(batch: Batch, budget: Budget | None = None, filled: FilledSegment
         CostError: an operation takes more than the budget.
         UnsupportedFeature: it is larger than the verifier allows a segment to be.
     """
+    budget = budget or Budget()
+    if budget.steps is not None:
+        plans = plan_cut(batch, partial(even_cuts, budget.steps))
+    else:
+        plans = []
+        cuts = batch.operations.cuts.tolist()
+        for fork, first, end in batch.runs():
+            own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
+            plans += planner_for(batch, fork, filled).plan(own, budget, len(plans))
+        plans = _lightened(plans)
+    return plans if budget.stacked_height is None else levelled(plans, budget.stacked_height)
+
+
+def plan_cut(batch: Batch, cuts: Callable[[Execution], Sequence[int]]) -> list[SegmentPlan]:
+    """The segments of a batch that end before these steps, wherever that is, whatever they take.
+
+    Args:
+        cuts: of the operations with one circuit: steps, numbered from 0 among them, ascending.
+    """
     plans: list[SegmentPlan] = []
-    cuts = batch.operations.cuts.tolist()
     for fork, first, end in batch.runs():
-        own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
-        plans += planner_for(batch, fork, filled).plan(own, budget, len(plans))
-    plans = _lightened(plans)
-    height = (budget or Budget()).stacked_height
-    return plans if height is None else levelled(plans, height)
+        execution = Execution(batch, first, end)
+        division = Division.of(execution, cuts(execution))
+        plans += planner_for(batch, fork).parts(len(plans), first, end, division)
+    return _lightened(plans)
 
 
 def plan_whole(batch: Batch) -> SegmentPlan:

@@ -139,9 +139,9 @@ class Division:
         return cls(tuple(cuts), tuple(Part.of(run.take(number)) for number in range(len(run))))
 
 
-def divide_evenly(execution: Execution, steps: int) -> Division:
-    """Divide a run into parts of so many steps each, the last one with what is left."""
-    return Division.of(execution, range(steps, len(execution.step), steps))
+def even_cuts(steps: int, execution: Execution) -> Sequence[int]:
+    """Cuts into parts of so many steps each, the last one with what is left."""
+    return range(steps, len(execution.step), steps)
 
 
 def divide(

@@ -7,8 +7,10 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from heapq import heapify, heapreplace
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from scripts.campaign.findings import Finding, minimised
 from scripts.campaign.lies import UntellableError, objections, outcome, random_lie, told
 from scripts.campaign.target import Honest, Target, compiled
 
-#: Seconds of one batch, of a report, and of minimising a finding.
+#: Seconds of one batch from when it is set up, of a report, and of minimising a finding.
 _ROUND = 45.0
 _REPORT = 1.0
 _MINIMISING = 15.0
@@ -47,6 +49,8 @@ STATING = ("segment", "frame", "memory")
 _SETTING_UP = 8.0
 #: Findings of one go: others are found again, and to make them small takes long.
 _OF_ONE_GO = 2
+#: Seconds that one go of changes of a table is expected to take for each node of its expressions, until one is seen.
+_GO, _NODE = 0.02, 5e-4
 #: Shares of the time.
 _SHARES = {"lies": 0.26, "cells": 0.46, "witnesses": 0.12, "crossings": 0.16}
 
@@ -74,7 +78,6 @@ def attack(
     first_round: int = 0,
     step: int = 1,
     minimise: float = _MINIMISING,
-    prepared: Honest | None = None,
 ) -> Iterator[Report]:
     """Attack in this process, reporting now and then.
 
@@ -84,29 +87,69 @@ def attack(
         seed: of all choices; which ones are reached depends on the time they take.
         first_round, step: rounds to play, such as every second one from the first on.
         minimise: seconds for each finding.
-        prepared: the batch of the first two rounds, if it is made already.
 
     Raises:
         ValueError: the target rejects an honest batch.
     """
     deadline = time.monotonic() + seconds
     number = first_round
+    everything = cache(lambda: Honest(target, everything_document(target.fork)))
     while number == first_round or time.monotonic() < deadline - _SETTING_UP:
-        end = min(deadline, time.monotonic() + _ROUND)
-        yield from _Round(target, seed, number, end, minimise, prepared).play()
+        # Of processes that play side by side one begins with what crosses cuts, the others with all tables.
+        yield from _Round(target, seed, number, deadline, minimise, everything, number % step == step - 1).play()
         number += step
+
+
+class _Agenda:
+    """What there is to try, each again and again: the faster it is, the sooner and the more often.
+
+    To be found is what one of them finds, nobody knows which. If each is tried in proportion to one by the square root
+    of the seconds it takes, the time until any of them is tried is the least on average.
+
+    Args:
+        expected: tables by number and kinds of changes, with the seconds that a go is expected to take.
+    """
+
+    def __init__(self, expected: Iterable[tuple[tuple[int, str], float]]) -> None:
+        entries = [(seconds**0.5, number, 0, what) for number, (what, seconds) in enumerate(expected)]
+        #: When it comes, which one it is, how often it was tried, what it is.
+        self._queue: list[tuple[float, int, int, tuple[int, str]]] = entries
+        heapify(entries)
+        self._untried = len(entries)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was never tried."""
+        return self._untried > 0
+
+    def next(self) -> tuple[int, str]:
+        """What comes now."""
+        return self._queue[0][3]
+
+    def took(self, seconds: float) -> None:
+        """It took so long."""
+        at, number, tried, what = self._queue[0]
+        self._untried -= not tried
+        heapreplace(self._queue, (at + seconds**0.5, number, tried + 1, what))
 
 
 class _Round:
     """One batch under attack."""
 
     def __init__(
-        self, target: Target, seed: int, number: int, deadline: float, minimise: float, prepared: Honest | None
+        self,
+        target: Target,
+        seed: int,
+        number: int,
+        deadline: float,
+        minimise: float,
+        everything: Callable[[], Honest],
+        crosses_first: bool,
     ) -> None:
         self._rng = np.random.default_rng([seed, number])
         self._target, self._seed, self._number = target, seed, number
         self._deadline, self._minimise = deadline, minimise
-        self._prepared = prepared
+        self._everything, self._crosses_first = everything, crosses_first
         self._report = Report(rounds=1)
         self._seen: set[tuple[str, ...]] = set()
         self._lies = self._crossings = 0
@@ -117,8 +160,8 @@ class _Round:
     def play(self) -> Iterator[Report]:
         begun = reported = time.monotonic()
         try:
-            # What crosses a cut first: a small run is filled much faster than a batch with all tables.
-            for _ in range(_CROSSED_FIRST):
+            # A small run is filled much faster than a batch with all tables.
+            for _ in range(_CROSSED_FIRST if self._crosses_first else 0):
                 self._cross()
                 if self._report.findings:
                     break
@@ -127,10 +170,12 @@ class _Round:
                 yield self._report
                 self._report, begun = Report(), time.monotonic()
             honest = self._honest()
+            honest.judge  # noqa: B018 - takes long of a large batch
         except (BatchError, UnsupportedFeature):
             yield self._report
             return
         self._report.coverage.batches += 1
+        self._deadline = min(self._deadline, time.monotonic() + _ROUND)
         for turn in self._turns(honest):
             turn()
             now = time.monotonic()
@@ -145,7 +190,7 @@ class _Round:
         """The batch. The first four rounds have all tables, so that a short campaign meets each of them."""
         fork = self._target.fork
         if self._number < 2:
-            return self._prepared or Honest(self._target, everything_document(fork))
+            return self._everything()
         if self._number < 4:
             return Honest(self._target, long_document(self._rng, fork))
         while True:
@@ -169,20 +214,24 @@ class _Round:
     def _turns(self, honest: Honest) -> Iterator[Callable[[], None]]:
         """The attacks in turn, such that each gets its share of the time.
 
-        Every second round takes tables and kinds of changes in the opposite order: two processes that play side by
-        side meet in the middle. Where the time is over before each attack was tried once, it is tried nevertheless.
+        Each kind of change of each table has its goes, as many as `_Agenda` gives it, until all had one. Every second
+        round takes witnesses in the opposite order: two processes that play side by side meet in the middle. Where the
+        time is over before each attack was tried once, it is tried nevertheless.
         """
-        kinds = {n: kinds_of(rows.table) for n, rows in honest.judge.present()}
-        order = np.random.default_rng([self._seed, self._number // 2]).permutation(list(kinds)).tolist()
-        changes = [(table, kind) for kind in KINDS for table in order if kind in kinds[table]]
+        present = dict(honest.judge.present())
+        order = np.random.default_rng([self._seed, self._number // 2]).permutation(list(present)).tolist()
+        changes = _Agenda(
+            ((number, kind), _GO + _NODE * len(present[number].graph.nodes))
+            for number in self._rng.permutation(list(present)).tolist()
+            for kind in kinds_of(present[number].table)
+        )
         # Where there are no constraints linear algebra has nothing to solve.
-        witnesses = [n for n in [*order[len(order) // 2 :], *order[: len(order) // 2]] if "repaired" in kinds[n]]
+        witnesses = [n for n in [*order[len(order) // 2 :], *order[: len(order) // 2]] if present[n].constraints]
         if self._number % 2 == 0:
-            changes.reverse()
             witnesses.reverse()
         spent = dict.fromkeys(ATTACKS, 0.0)
-        while changes or witnesses:
-            waiting = {"lies": True, "cells": bool(changes), "witnesses": bool(witnesses), "crossings": True}
+        while changes.waiting or witnesses:
+            waiting = {"lies": True, "cells": changes.waiting, "witnesses": bool(witnesses), "crossings": True}
             left = [k for k in ATTACKS if waiting[k]]
             if time.monotonic() >= self._deadline:
                 left = [k for k in left if k not in self._tried]
@@ -193,12 +242,19 @@ class _Round:
             yield {
                 "lies": self._lie,
                 "crossings": self._cross,
-                "cells": lambda: self._judge("cells", honest, change_cells(self._rng, honest, *changes.pop())),
+                "cells": lambda: self._change(honest, changes),
                 "witnesses": lambda: self._judge(
                     "witnesses", honest, search_witnesses(self._rng, honest, witnesses.pop())
                 ),
             }[kind]
             spent[kind] += time.monotonic() - start
+
+    def _change(self, honest: Honest, changes: _Agenda) -> None:
+        """One go of changes of some kind of a table."""
+        begun = time.monotonic()
+        table, kind = changes.next()
+        self._judge("cells", honest, change_cells(self._rng, honest, table, kind))
+        changes.took(time.monotonic() - begun)
 
     def _lie(self) -> None:
         """A lie about a small batch, which is another one from time to time."""
@@ -347,17 +403,14 @@ def campaign(
         yield from attack(target, seconds, seed, first_round=first_round, minimise=minimise)
         return
     deadline = time.monotonic() + seconds
-    # Once, before there are several processes: what is compiled and planned is theirs, too.
-    compiled()
-    prepared = Honest(target, everything_document(target.fork))
-    prepared.matches  # noqa: B018 - made with the judge of all tables
+    compiled()  # once, before there are several processes
     context = multiprocessing.get_context("fork")  # the target need not be pickled
     reports: Any = context.Queue()
 
     def start(first: int) -> Any:
         left = deadline - time.monotonic()
         process = context.Process(
-            target=_work, args=(target, left, seed, first, workers, minimise, prepared, reports), daemon=True
+            target=_work, args=(target, left, seed, first, workers, minimise, reports), daemon=True
         )
         process.start()
         return process
@@ -392,13 +445,12 @@ def _work(
     first: int,
     step: int,
     minimise: float,
-    prepared: Honest,
     reports: Any,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     parent = os.getppid()
     try:
-        rounds = attack(target, seconds, seed, first_round=first, step=step, minimise=minimise, prepared=prepared)
+        rounds = attack(target, seconds, seed, first_round=first, step=step, minimise=minimise)
         for report in rounds:
             reports.put(report)
             if os.getppid() != parent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 
 import pytest
@@ -11,7 +12,7 @@ from circuits.air.table import Table
 from executor.forks import CIRCUIT_FORKS, OSAKA, Fork
 from scripts.campaign.coverage import ATTACKS, rows, totals
 from scripts.campaign.findings import Finding
-from scripts.campaign.run import Report, campaign
+from scripts.campaign.run import Report, _Agenda, campaign
 from scripts.campaign.target import Target
 from tests.campaign.defects import DEFECTS, Defect
 
@@ -46,6 +47,24 @@ def test_the_circuit_accepts_no_lie() -> None:
     assert found.coverage.batches > found.rounds >= 1, "lies are about batches of their own"
     reached = totals(rows(found.coverage, target.circuit))
     assert reached.constraints[1] + reached.fields[1] > 0, "somebody rejected something"
+
+
+def test_what_is_fast_is_tried_sooner_and_more_often() -> None:
+    """By the square root of what it takes, whatever it was expected to take."""
+    takes = {(0, "plain"): 1.0, (1, "plain"): 0.04, (2, "plain"): 0.25, (3, "plain"): 0.25}
+    agenda = _Agenda((what, 4.0 if what[0] == 3 else seconds) for what, seconds in takes.items())
+    tried = []
+    while agenda.waiting:
+        tried.append(agenda.next())
+        agenda.took(takes[tried[-1]])
+    assert list(dict.fromkeys(number for number, _ in tried)) == [1, 2, 0, 3]
+    assert tried.count((3, "plain")) == 1
+    later: Counter[int] = Counter()
+    for _ in range(1000):
+        later[agenda.next()[0]] += 1
+        agenda.took(takes[agenda.next()])
+    for number, share in ((0, 0.1), (1, 0.5), (2, 0.2), (3, 0.2)):
+        assert abs(later[number] - 1000 * share) <= 5
 
 
 @pytest.mark.deep

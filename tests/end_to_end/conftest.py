@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
-from executor.batch import batch_from_document
-from executor.execute import ExecutedBatch, execute
+from tests.end_to_end.batches import first_transactions
 from tests.verifier.proving import Proved, prove_here, proved_batch
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-
-
-def first_transactions(example: str, transactions: int) -> ExecutedBatch:
-    """The first transactions of the first block of an example, executed."""
-    document = json.loads((EXAMPLES / f"{example}.json").read_text())
-    document["blocks"] = document["blocks"][:1]
-    document["blocks"][0]["transactions"] = document["blocks"][0]["transactions"][:transactions]
-    return execute(batch_from_document(document))
 
 
 @pytest.fixture(scope="session")

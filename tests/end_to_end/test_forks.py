@@ -8,19 +8,14 @@ from typing import Any
 
 import pytest
 
-from executor.forks import CONSOLIDATION_REQUESTS_ADDRESS, OSAKA, WITHDRAWAL_REQUESTS_ADDRESS
-from scripts.batches.builder import Builder
 from scripts.batches.chain import (
     DEPOSIT,
-    DEPOSIT_CONTRACT,
     deposit_log,
     refit_receipts,
     reheader,
     requests_digest,
 )
-from scripts.batches.programs import CONTRACT, call_contract
-from scripts.batches.system_calls import ASKING, CONSOLIDATION_REQUEST, WITHDRAWAL_REQUEST
-from scripts.workloads.assembler import assemble
+from tests.end_to_end.batches import three_forks
 from tests.verifier.proving import Proved, prove_here
 from verifier.container import ProofFile, encode_proof
 from verifier.errors import Rejected
@@ -33,26 +28,7 @@ SCOPES = (0, 1, 9, 14)
 
 @pytest.fixture(scope="module")
 def proved() -> Proved:
-    """A block of Cancun, one of Prague with requests of all kinds, one of Osaka that asks for the parent's parent."""
-    building = Builder(OSAKA)
-    building.document["fork"] = {"cancun": 0, "prague": 1024, "osaka": 1036}
-    event = deposit_log(DEPOSIT)
-    log = f"calldatasize 0 0 calldatacopy 0x{event.topics[0].hex()} calldatasize 0 log1"
-    building.alloc(DEPOSIT_CONTRACT, code="0x" + assemble(log).hex())
-    building.alloc(CONTRACT, code="0x" + assemble(ASKING).hex(), nonce=1)
-
-    def call(sender: int, contract: bytes, data: bytes, value: int = 0) -> dict[str, Any]:
-        return building.transfer(sender, contract, value, gas=300_000, data="0x" + data.hex())
-
-    building.block(building.transfer())
-    building.block(
-        call(0, WITHDRAWAL_REQUESTS_ADDRESS, WITHDRAWAL_REQUEST, 1),
-        call(1, WITHDRAWAL_REQUESTS_ADDRESS, WITHDRAWAL_REQUEST[::-1], 1),
-        call(1, CONSOLIDATION_REQUESTS_ADDRESS, CONSOLIDATION_REQUEST, 1),
-        call(2, DEPOSIT_CONTRACT, event.data),
-    )
-    building.block(call_contract(building, 2))
-    return prove_here(building.execute(), None)
+    return prove_here(three_forks().execute(), None)
 
 
 def _rejected(file: ProofFile) -> str:

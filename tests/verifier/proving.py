@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,7 +10,7 @@ from circuits.batch.execution import Batch
 from executor.execute import ExecutedBatch
 from executor.provable import check_provable
 from prover.assemble import assemble
-from prover.planner import DEFAULT_SEGMENT_BYTES, Budget, plan_batch
+from prover.planner import DEFAULT_SEGMENT_BYTES, Budget, SegmentPlan, plan_batch
 from prover.segment import SegmentJob, SegmentProof, prove_segment, segment_jobs
 from scripts.batches.mixed import mixed_batch
 from verifier.container import ProofFile, encode_proof
@@ -39,7 +40,12 @@ def prove_here(executed: ExecutedBatch, operations: int | None, memory: int = DE
         memory: that a segment may take, bytes.
     """
     batch = Batch.of(check_provable(executed))
-    jobs = segment_jobs(batch, plan_batch(batch, Budget(memory, operations)))
+    return prove_planned(executed, batch, plan_batch(batch, Budget(memory, operations)))
+
+
+def prove_planned(executed: ExecutedBatch, batch: Batch, plans: Sequence[SegmentPlan]) -> Proved:
+    """Prove the planned segments of a batch in this process."""
+    jobs = segment_jobs(batch, plans)
     proofs = [prove_segment(batch, job, threads=2) for job in jobs]
     return Proved(executed, batch, jobs, proofs, assemble(executed, batch, jobs, proofs))
 

@@ -15,7 +15,7 @@ from executor.errors import UnsupportedFeature
 from executor.execute import execute
 from executor.inputs import read_batch
 from prover.errors import CostError
-from tests.end_to_end.conftest import EXAMPLES, first_transactions
+from tests.end_to_end.batches import EXAMPLES, first_transactions
 from tests.verifier.proving import prove_here
 from tests.verifier.swirl.damages import Damage, damages
 from tests.verifier.swirl.small import fibonacci
