@@ -64,8 +64,8 @@ BOUNDS = 32
 #: An operation that is expected to take so often what there may be is divided without being filled as one segment.
 CERTAIN = 3
 
-#: A step that is expected to take more than this and twice the budget is refused without filling any tables, which
-#: takes memory, too. Bytes.
+#: A step, or an instance of a program, that is expected to take more than this and twice the budget is refused without
+#: filling any tables, which takes memory, too. Bytes.
 HOPELESS_BYTES = 32 << 30
 
 
@@ -85,7 +85,8 @@ class Budget:
         memory: estimated peak memory of filling and proving it, bytes. None: the default, and what one operation needs
             that takes more.
         operations: number of operations, None for any.
-        steps: where it is not None, a segment ends after so many steps, wherever that is, whatever it takes.
+        steps: where it is not None, a segment ends after so many steps, wherever that is, whatever it takes; an
+            instance of a program counts as a step.
         stacked_height: where it is not None, all segments have the same one (log2), as those of one proof must: the
             largest that any needs, and at least this; 0 for the one whose proofs are cheapest to verify in a circuit.
     """
