@@ -1,9 +1,10 @@
-"""What goes on when a segment ends between two steps: the messages that it leaves open, and those that it finds open.
+"""What goes on when a segment ends within an operation: the messages that it leaves open, and those that it finds open.
 
 A run of operations may be proved by several segments, its *parts*. Each part has some rows of every table, and what the
 rows of a part send or ask beyond what they receive or answer is *carried* to the part that has the other end of it: the
-token that the next step will receive, words on the stack and in the memory, and what has been taken in advance: the end
-of a frame, the last token of an account, whose row is in another part. Two parts that have something in common are
+token that the next step or instance of a program will receive, words on the stack and in the memory, registers of the
+instance before, and what has been taken in advance: the end of a frame, the last token of an account, whose row is in
+another part. Two parts that have something in common are
 *linked*: the lower one takes each of these messages off its bus, the higher one puts it there, as often, with a signed
 count. A row of a table of this module is one such message on one side. Both sides state the running hash of all
 messages of the link. No part between them sees it, so what lives long costs no more than what does not.
@@ -42,6 +43,7 @@ from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import TimeLimbs
 from circuits.air.layout import Layout, Size, allocate, bit, element, nested
 from circuits.air.table import Air, Table
+from circuits.fields.buses import FIELD_PARTS, FIELD_RAN, REGISTER_32, REGISTER_48
 from circuits.frames import buses as frames
 from circuits.frames.gas import GasLimb
 from circuits.hashing import constrain_compress, constrain_item
@@ -76,7 +78,7 @@ LINKS = Bus(
     argument="As writes.",
 )
 
-#: Buses whose messages may be open between two steps.
+#: Buses whose messages may be open where a part ends: between two steps, or two instances of programs.
 CARRIED: tuple[Bus, ...] = (
     frames.EXEC,
     frames.HALT,
@@ -110,10 +112,14 @@ CARRIED: tuple[Bus, ...] = (
     state.BLOCK_HASH,
     transactions.BLOCK,
     transactions.RECEIPTS,
+    FIELD_PARTS,
+    FIELD_RAN,
+    REGISTER_32,
+    REGISTER_48,
 )
 
 #: Of these, the buses on which time goes on; and on which a frame's gas does.
-CLOCKS = (frames.EXEC, frames.HALT, frames.INIT_CODE, LOG_READ, state.DELETION)
+CLOCKS = (frames.EXEC, frames.HALT, frames.INIT_CODE, LOG_READ, state.DELETION, FIELD_PARTS)
 GASES = (frames.EXEC,)
 
 #: Elements of a message in the running hash beside its own: its bus and its count.

@@ -1,10 +1,11 @@
-"""A run of operations that several segments prove, each a part of its steps.
+"""A run of operations that several segments prove, each a part of its steps and of its instances of programs.
 
-The tables of the run are those of one segment with all of its operations; each row belongs to the part that has its
-time. Tables that number their rows, or have one row for each key, are in the last part; words of memory, which are in
-the order of their frames through all parts, are where that order lets them be near to who accesses them. What the rows
-of the parts have too much or too little of is found as what the buses do, and links of two parts each make up for it
-(`circuits.carry`): so no table's filler knows of parts.
+A part begins at a time, that of a step or of an instance (`Execution.places`). The tables of the run are those of one
+segment with all of its operations; each row belongs to the part that has its time. Tables that number their rows, or
+have one row for each key, are in the last part; words of memory, which are in the order of their frames through all
+parts, are where that order lets them be near to who accesses them. What the rows of the parts have too much or too
+little of is found as what the buses do, and links of two parts each make up for it (`circuits.carry`): so no table's
+filler knows of parts.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from numpy.typing import NDArray
 
 from circuits.air.checker import net_messages
 from circuits.air.derived import fill_derived
-from circuits.air.field import Matrix
+from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView, padded_height
 from circuits.air.queries import queries
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Table
 from circuits.batch.execution import Execution
+from circuits.batch.field_calls import FieldCalls
 from circuits.batch.operation_items import operation_chain
-from circuits.carry import CARRIED, LINK_TABLE, LinksOfPart, fill_carried, fill_links, link_parts
+from circuits.carry import CARRIED, LINK_TABLE, LinksOfPart, Nets, fill_carried, fill_links, link_parts
 from circuits.carry import TABLES as CARRIED_TABLES
 from circuits.component import Acting, Answering, Component
+from circuits.fields.buses import REGISTERS
 from circuits.functions.buses import POSEIDON2
 from circuits.memory.memory_tables import ALL_WORDS, Memory, fill_memory_parts, next_word
 from circuits.segment import Columns as SegmentColumns
@@ -53,14 +56,14 @@ SHARED = (
 COMPUTED = (
     *("keccak_f", "sha256_rounds", "ripemd160_left", "ripemd160_right", "blake2f_rounds", "modexp_exponents"),
     *("modexp_products", "listing_", "field_narrow", "field_wide", "field_selected", "field_bits", "field_words"),
-    "field_instances",
 )
 _ASKED_LAST = (POSEIDON2.index, RANGE16.index)
 
-#: Tables with no message that is carried, which ask only each other: a part has them to itself. Listings are, too.
+#: Tables with no message that is carried but registers (`_open_registers`), which ask only each other: a part has them
+#: to itself. Listings are, too.
 FUNCTIONS = frozenset(
     {
-        *("keccak_f", "sha256_rounds", "ripemd160_left", "ripemd160_right", "blake2f_rounds", "field_instances"),
+        *("keccak_f", "sha256_rounds", "ripemd160_left", "ripemd160_right", "blake2f_rounds"),
         *(f"field_{kind}_{size}" for kind in ("narrow", "wide", "selected", "bits") for size in (32, 48)),
         *("modexp_products", "modexp_remainders", "modexp_tiny_products", "modexp_small_products", "modexp_below"),
         *("modexp_blocks", "call_gas_small", "call_gas_large", "gas_product_small", "gas_product_large", "power"),
@@ -141,7 +144,8 @@ class FilledRun:
 
         Args:
             execution: of the whole run.
-            cuts: steps, strictly ascending and not the first one, before which a part ends.
+            cuts: numbers of places (`Execution.places`), strictly ascending and not the first one, before which a part
+                ends.
             keep: takes each table that is filled now, and gives it back: all are there at once.
             components: other tables than those of every segment, of the same names and layouts in the same order.
         """
@@ -150,12 +154,14 @@ class FilledRun:
         self._tables = {c.table.name: c.table for c in every}
         self._components = [c for c in every if c.table.name not in _OF_LINKS]
         self._functions = {c.table.name: c for c in self._components if is_function(c.table.name)}
-        self._times = [0, *execution.time[list(cuts)].tolist(), 1 << 40]
+        self._times = [0, *execution.places[list(cuts)].tolist(), 1 << 40]
         self._parts = {n: _Part(execution.part(*ends)) for n, ends in enumerate(pairwise(self._times))}
         self._keep = keep
         self._fill()
-        carried = {bus.index: bus for bus in CARRIED}
-        self._links = link_parts([net_messages(part.filled, carried, {}) for part in self._parts.values()])
+        registers = _open_registers(execution, self._times)
+        carried = {bus.index: bus for bus in CARRIED if bus not in REGISTERS.values()}
+        nets = zip(self._parts.values(), registers, strict=True)
+        self._links = link_parts([net_messages(part.filled, carried, more) for part, more in nets])
         self._frames, self._words = self._numbered()
 
     def __len__(self) -> int:
@@ -278,6 +284,38 @@ def fill_parts(
 def is_function(table: str) -> bool:
     """Whether a part has a table to itself (`FUNCTIONS`)."""
     return table in FUNCTIONS or table.startswith("listing_")
+
+
+def _open_registers(execution: Execution, times: Sequence[int]) -> list[Nets]:
+    """What the instances of each part read of instances of other parts, and what others read of theirs.
+
+    Known from the runs of the programs: the tables that say it are not filled before a part is taken.
+
+    Args:
+        execution: of the whole run.
+        times: when each part begins, and the end.
+    """
+    machine = FieldCalls.of(execution).machine
+    part_of = np.searchsorted(times, [r.time for r in machine.requests], side="right") - 1
+    found: list[dict[int, list[tuple[Matrix, int]]]] = [{} for _ in times[1:]]
+    for reader, request in enumerate(machine.requests):
+        if request.linked and part_of[reader] != part_of[request.linked - 1]:
+            registers = machine.linked_registers(reader)[:, None]
+            name = np.full_like(registers, machine.requests[request.linked - 1].time)
+            messages = np.concatenate([name, registers, machine.linked_digits(reader)], axis=1) % MODULUS
+            index = REGISTERS[request.program.limbs].index
+            for which, sign in ((reader, 1), (request.linked - 1, -1)):
+                found[part_of[which]].setdefault(index, []).append((messages.astype(np.uint32), sign))
+    return [
+        {
+            index: (
+                np.concatenate([messages for messages, _ in open_]),
+                np.concatenate([np.full(len(messages), sign, dtype=np.int64) for messages, sign in open_]),
+            )
+            for index, open_ in of_part.items()
+        }
+        for of_part in found
+    ]
 
 
 def _acting(c: Acting, part: _Part) -> Matrix | None:

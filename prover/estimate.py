@@ -169,7 +169,7 @@ class Estimator:
 
 
 def of_steps(batch: Batch) -> tuple[NDArray[np.float64], dict[str, Integers]]:
-    """What each step of a batch is expected to take, but for what operations need once.
+    """What each step of a batch is expected to take, but for what operations need once, and for `of_programs`.
 
     Returns:
         As in `Estimate`, of each step of the trace (steps,): bytes, and rows.
@@ -199,9 +199,16 @@ def of_steps(batch: Batch) -> tuple[NDArray[np.float64], dict[str, Integers]]:
     calls, rounds, _ = blake2f_calls(trace)
     runs = frames.outcome[calls] == Outcome.SUCCESS
     add(blake2f.Blake2fRounds.name, caller[calls[runs]], rounds[runs])
-    for name, (calls, count) in _equations(batch).items():
-        add(name, caller[calls], count)
     return rest, rows
+
+
+def of_programs(batch: Batch) -> dict[str, Integers]:
+    """Rows of the tables of equations that each frame of a batch is expected to take, (frames,), by table."""
+    found = {}
+    for name, (calls, count) in _equations(batch).items():
+        found[name] = np.zeros(len(batch.trace.frames), dtype=np.int64)
+        np.add.at(found[name], calls, count)
+    return found
 
 
 def _equations(batch: Batch) -> dict[str, tuple[Integers, Integers]]:

@@ -64,8 +64,8 @@ BOUNDS = 32
 #: An operation that is expected to take so often what there may be is divided without being filled as one segment.
 CERTAIN = 3
 
-#: A step that is expected to take more than this and twice the budget is refused without filling any tables, which
-#: takes memory, too. Bytes.
+#: A step, or an instance of a program, that is expected to take more than this and twice the budget is refused without
+#: filling any tables, which takes memory, too. Bytes.
 HOPELESS_BYTES = 32 << 30
 
 
@@ -85,7 +85,8 @@ class Budget:
         memory: estimated peak memory of filling and proving it, bytes. None: the default, and what one operation needs
             that takes more.
         operations: number of operations, None for any.
-        steps: where it is not None, a segment ends after so many steps, wherever that is, whatever it takes.
+        steps: where it is not None, a segment ends after so many steps, wherever that is, whatever it takes; an
+            instance of a program counts as a step.
         stacked_height: where it is not None, all segments have the same one (log2), as those of one proof must: the
             largest that any needs, and at least this; 0 for the one whose proofs are cheapest to verify in a circuit.
     """
@@ -622,10 +623,10 @@ def plan_batch(batch: Batch, budget: Budget | None = None, filled: FilledSegment
 
 
 def plan_cut(batch: Batch, cuts: Callable[[Execution], Sequence[int]]) -> list[SegmentPlan]:
-    """The segments of a batch that end before these steps, wherever that is, whatever they take.
+    """The segments of a batch that end before these places, wherever that is, whatever they take.
 
     Args:
-        cuts: of the operations with one circuit: steps, numbered from 0 among them, ascending.
+        cuts: of the operations with one circuit: places, numbered from 0 among them, ascending (`Execution.places`).
     """
     plans: list[SegmentPlan] = []
     for fork, first, end in batch.runs():

@@ -1,7 +1,8 @@
-"""Divides operations that no segment can hold: a run of several segments, cut between steps.
+"""Divides operations that no segment can hold: a run of several segments, cut between steps or instances of programs.
 
-The steps are divided by what each is expected to take at first, then by what the parts have taken. A cut is moved a
-little to where little is open: outside of calls, with few words on the stack.
+The places where a part may begin (`circuits.batch.execution.Execution.places`) are divided by what each is expected to
+take at first, then by what the parts have taken. A cut is moved a little to where little is open: outside of calls,
+with few words on the stack.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from circuits.batch.execution import Batch, Execution
 from circuits.parts import FilledRun
 from circuits.segment import FilledSegment
 from circuits.statement import Digests, SegmentPublicValues
-from prover.estimate import of_steps
+from prover.estimate import PER_STEP, of_programs, of_steps
 from verifier.container import MAX_SEGMENTS
 
 #: Tables of so many bytes are kept in files until all parts are filled.
@@ -29,8 +30,10 @@ SPOOLED_BYTES = 1 << 20
 MAX_FILLINGS = 5
 #: Parts are planned to take this much of what they may.
 FILLED = 0.8
-#: A cut is moved by this part of the steps between two cuts at most.
+#: A cut is moved by this part of the places between two cuts at most.
 NEARBY = 1 / 50
+#: A cut between two instances of a program costs as much as so many words on the stack, or more: registers are open.
+BETWEEN_INSTANCES = 256
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Run:
 
     Attributes:
         first, end: the operations `first .. end - 1` of the whole run.
-        cuts: steps of the run, numbered from 0, before which a part ends.
+        cuts: places of the run, numbered from 0, before which a part ends.
         number: which part it is, from 0.
     """
 
@@ -86,18 +89,33 @@ class Runs:
     def _of_steps(self) -> tuple[NDArray[np.float64], dict[str, NDArray[np.int64]]]:
         return of_steps(self._batch)
 
+    @cached_property
+    def _of_programs(self) -> dict[str, NDArray[np.int64]]:
+        return of_programs(self._batch)
+
     def weights(self, execution: Execution, bytes_per_row: Mapping[str, int]) -> NDArray[np.float64]:
-        """What each step of an execution is expected to take, (steps,) bytes.
+        """What is expected to be taken from each place of an execution to the next one, (places,) bytes.
+
+        All instances of a call are expected to take the same.
 
         Args:
             execution: of a run.
             bytes_per_row: by table.
         """
         rest, rows = self._of_steps
-        weights: NDArray[np.float64] = rest[execution.step].copy()
+        of_steps = rest[execution.step]
         for name, count in rows.items():
             if name in bytes_per_row:
-                weights += bytes_per_row[name] * count[execution.step]
+                of_steps = of_steps + bytes_per_row[name] * count[execution.step]
+        call, begin = execution.instances
+        of_calls = np.zeros(len(execution.frames), dtype=np.float64)
+        for name, count in self._of_programs.items():
+            if name in bytes_per_row:
+                of_calls += bytes_per_row[name] * count[execution.frames]
+        instances = np.bincount(call, minlength=len(of_calls))
+        weights = np.zeros(len(execution.places), dtype=np.float64)
+        weights[np.searchsorted(execution.places, execution.time)] = of_steps
+        weights[np.searchsorted(execution.places, begin)] = PER_STEP + (of_calls / np.maximum(instances, 1))[call]
         return weights
 
 
@@ -140,8 +158,8 @@ class Division:
 
 
 def even_cuts(steps: int, execution: Execution) -> Sequence[int]:
-    """Cuts into parts of so many steps each, the last one with what is left."""
-    return range(steps, len(execution.step), steps)
+    """Cuts into parts of so many steps each, the last one with what is left; an instance counts as a step."""
+    return range(steps, len(execution.places), steps)
 
 
 def divide(
@@ -155,17 +173,17 @@ def divide(
 
     Args:
         execution: of the run.
-        weights: (steps,) bytes of memory that each step is expected to take.
+        weights: (places,) bytes of memory that are expected to be taken from each place to the next one.
         memory: bytes that a segment with tables of these heights takes; infinity if it is refused.
         allowed: bytes that each part may take.
         fixed: bytes of them that each takes whatever it has.
     """
-    steps, largest = len(execution.step), np.inf
+    places, largest = len(execution.places), np.inf
     if allowed <= fixed:
         return None
     count = max(2, int(np.ceil(weights.sum() / (FILLED * (allowed - fixed)))))
     for _ in range(MAX_FILLINGS):
-        if count > min(steps, MAX_SEGMENTS):
+        if count > min(places, MAX_SEGMENTS):
             return None
         cuts = _cuts(execution, weights, count)
         if not cuts:
@@ -177,7 +195,7 @@ def divide(
         if np.isfinite(largest) and max(sizes) >= largest:
             return None  # what is carried has come to outweigh what is cut
         largest = max(sizes)
-        for size, begin, end in zip(sizes, (0, *cuts), (*cuts, steps), strict=True):
+        for size, begin, end in zip(sizes, (0, *cuts), (*cuts, places), strict=True):
             if np.isfinite(size):
                 weights[begin:end] *= (size - fixed) / weights[begin:end].sum()
         finite = [size - fixed for size in sizes if np.isfinite(size)]
@@ -187,17 +205,28 @@ def divide(
 
 
 def _cuts(execution: Execution, weights: NDArray[np.float64], count: int) -> tuple[int, ...]:
-    """Steps that divide all of them into `count` parts of about equal weight."""
-    steps = len(weights)
+    """Places that divide all of them into `count` parts of about equal weight."""
+    places = len(weights)
     total = np.cumsum(weights)
-    wanted = np.searchsorted(total, total[-1] * np.arange(1, count) / count) if steps else np.zeros(0, dtype=np.int64)
-    reach = int(NEARBY * steps / count)
-    depth = execution.trace.frames.depth[execution.frames[execution.frame - 1]].astype(np.int64)
+    wanted = np.searchsorted(total, total[-1] * np.arange(1, count) / count) if places else np.zeros(0, dtype=np.int64)
+    reach = int(NEARBY * places / count)
+    prices = _prices(execution)
     found: list[int] = []
-    for step in wanted.tolist():
-        low, high = max(step - reach, found[-1] + 1 if found else 1), min(step + reach, steps - 1)
+    for place in wanted.tolist():
+        low, high = max(place - reach, found[-1] + 1 if found else 1), min(place + reach, places - 1)
         if low > high:
             continue
-        price = 64 * depth[low : high + 1] + execution.stack_size[low : high + 1]
-        found.append(low + int(np.argmin(price)))
+        found.append(low + int(np.argmin(prices[low : high + 1])))
     return tuple(found)
+
+
+def _prices(execution: Execution) -> NDArray[np.int64]:
+    """How much is open where a part begins at each place, (places,), in words."""
+    depth = execution.trace.frames.depth[execution.frames[execution.frame - 1]].astype(np.int64)
+    of_steps = 64 * depth + execution.stack_size
+    step = np.searchsorted(execution.time, execution.places, side="right") - 1
+    known = step >= 0  # no step comes before a transaction that calls a precompile
+    prices = np.zeros(len(step), dtype=np.int64)
+    prices[known] = of_steps[step[known]]
+    prices[~np.isin(execution.places, execution.time)] += BETWEEN_INSTANCES
+    return prices

@@ -1,6 +1,7 @@
 """Whatever batch a test executes can be proved in parts as well: with `--cut SHARE`, so many of them are checked so.
 
-Between two random steps of each there are parts of one, two and three steps, the others have a random number. A batch
+Between two random places of each (`Execution.places`: steps, and instances of programs) there are parts of one, two and
+three of them, the others have a random number. A batch
 counts as honest if all constraints hold for it as a whole: some tests make others.
 """
 
@@ -42,13 +43,13 @@ def _holds(execution: Execution) -> bool:
 
 
 def parts_of(execution: Execution, rng: np.random.Generator) -> tuple[int, ...]:
-    """Steps before which a part begins, such that some have one, two and three steps; none if there is but one step."""
-    steps = len(execution.step)
-    if steps < 2:
+    """Places before which a part begins, such that some have one, two and three; none if there is but one place."""
+    places = len(execution.places)
+    if places < 2:
         return ()
-    begin = int(rng.integers(1, steps))
-    cuts = {begin, begin + 1, begin + 3, begin + 6, int(rng.integers(1, steps))}
-    return tuple(sorted(cut for cut in cuts if cut < steps))
+    begin = int(rng.integers(1, places))
+    cuts = {begin, begin + 1, begin + 3, begin + 6, int(rng.integers(1, places))}
+    return tuple(sorted(cut for cut in cuts if cut < places))
 
 
 class Cutting:
@@ -92,7 +93,7 @@ class Cutting:
                 if not _holds(execution):
                     break
                 if found := objections(fill_parts(execution, cuts)):
-                    pytest.fail(f"operations {first} to {end - 1}, cut before the steps {cuts}: {found[0]}")
+                    pytest.fail(f"operations {first} to {end - 1}, cut before the places {cuts}: {found[0]}")
                 self.checked += 1
         return result
 

@@ -66,15 +66,15 @@ ROOMS: dict[str, str] = {
     "frames": "air batch component functions hashing limbs memory state statement widths",
     "transactions": "air batch component frames hashing limbs memory state statement widths",
     "instructions": "air batch component frames functions hashing limbs memory state statement transactions widths",
-    "carry": "air frames hashing instructions memory state statement transactions widths",
     "modexp": "air batch functions memory widths",
     "precompiles": "air batch component frames functions instructions memory modexp widths",
     "fields": "air batch component frames functions instructions memory programs widths",
+    "carry": "air fields frames hashing instructions memory state statement transactions widths",
     "segment": (
         "air batch carry component fields frames functions instructions memory precompiles state statement "
         "transactions widths"
     ),
-    "parts": "air batch carry component functions memory segment statement widths",
+    "parts": "air batch carry component fields functions memory segment statement widths",
 }
 
 #: Rooms of `scripts`, in the same way.

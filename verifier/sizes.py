@@ -37,6 +37,8 @@ ROW_MESSAGES: Final = 4
 
 MORE_MESSAGES: Final = {
     "push_site_large": 33,
+    "field_wide_32": 10,
+    "field_wide_48": 10,
     "blake2f": 9,
     "call": 7,
     "call_stopped": 7,
@@ -45,6 +47,8 @@ MORE_MESSAGES: Final = {
     "log": 6,
     "transaction": 6,
     "push_site_medium": 5,
+    "field_narrow_32": 5,
+    "field_narrow_48": 5,
 }
 """Tables of which a row may have more."""
 

@@ -22,10 +22,19 @@ from circuits.batch.item_lists import Entries, authorization_entries
 from circuits.batch.leaves import BatchLeaves, LeafKind
 from circuits.batch.modexp_plan import ModexpPlan
 from circuits.batch.operations import OperationKind, Operations
-from circuits.batch.precompiles import MODEXP, precompile_duration, precompile_numbers, precompile_output
+from circuits.batch.precompiles import (
+    MODEXP,
+    field_parts,
+    field_runs,
+    field_taken,
+    precompile_duration,
+    precompile_numbers,
+    precompile_output,
+)
 from circuits.batch.receipts import ReceiptChain
 from circuits.batch.worlds import Worlds
 from circuits.limbs import Limbs, addresses_from_bytes
+from circuits.programs.program import INSTANCE_TIME
 from circuits.widths import WORD
 from executor.forks import EXECUTED_FORKS, SYSTEM_ADDRESS, AddedInstruction, Fork
 from executor.modexp import ModexpInput
@@ -292,8 +301,28 @@ class Execution:
         """All of a run of which this is a part; itself if it is none."""
         return self._whole or self
 
+    @cached_property
+    def instances(self) -> tuple[Integers, Integers]:
+        """Places (k,) of the frames whose calls programs answer, once for each instance; when it begins (k,)."""
+        gas = (self.trace.frames.gas_given[self.frames] - self.frame_reserve).astype(np.int64)
+        size = self.trace.frames.input_size[self.frames].astype(np.int64)
+        frames = np.flatnonzero(field_runs(self.frame_precompile, size, gas))
+        number, size = self.frame_precompile[frames], size[frames]
+        first = self.frame_begin_time[frames] + FRAME_BEGIN + words_of(field_taken(number, size))
+        counts = field_parts(number, size) + 1
+        part = ranges(np.zeros(len(frames), dtype=np.int64), counts)
+        return np.repeat(frames, counts), np.repeat(first, counts) + INSTANCE_TIME * part
+
+    @cached_property
+    def places(self) -> Integers:
+        """The times (p,), ascending, before which a part may begin: of all steps and of all instances of programs.
+
+        A call whose programs find a reason to fail before the last part of its input has fewer instances than places.
+        """
+        return np.sort(np.concatenate([self.time, self.instances[1]]))
+
     def part(self, begin: int, end: int) -> Execution:
-        """The steps from one time to another, as tables see them that prove no more than these.
+        """What is from one time to another, as tables see it that prove no more than this.
 
         All that is known of the whole stays known; what a part names by itself (hashes, calls of precompiles) is its
         own.

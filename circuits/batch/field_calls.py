@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from circuits.batch.execution import FRAME_BEGIN, Execution, Integers, words_of
 from circuits.batch.frame_data import FrameData
-from circuits.batch.precompiles import field_runs, field_taken
+from circuits.batch.precompiles import field_parts, field_runs, field_taken
 from circuits.functions.buses import KECCAK256_FUNCTION
 from circuits.programs.precompiles import PRECOMPILES
 from circuits.programs.program import INSTANCE_TIME, READ, Instance, Program, UnsatisfiedError
@@ -24,7 +24,9 @@ _SPOILED = "an input for which all of the prover's choices fail"
 
 @dataclass(frozen=True, eq=False)
 class FieldCalls:
-    """Calls of precompiles that programs answer, n of them, with k instances.
+    """Calls of precompiles that programs answer, n of them, and k instances: those that begin in the execution.
+
+    Of a part, its instances may be those of calls before it, and those of its calls may be in parts behind it.
 
     Attributes:
         frame: (n,) ids of their frames.
@@ -33,9 +35,11 @@ class FieldCalls:
         gas: (n,) gas given without the reserve.
         time: (n,) time of the message to the precompile.
         runs: (n,) whether programs run: the input has a right size, and the gas is paid.
-        instances: what runs, for all calls.
-        call: (k,) row of the call of each instance.
-        part: (k,) how many instances of the call are before it.
+        fails: (n,) whether the last instance says that the call fails.
+        outputs: (n,) words that it returns.
+        instances: what runs.
+        precompile: (k,) which one each instance answers.
+        parts_left: (k,) parts of the input that are left when it begins.
         machine: the instances, run.
     """
 
@@ -48,22 +52,46 @@ class FieldCalls:
     gas: Integers
     time: Integers
     runs: NDArray[np.bool_]
+    fails: NDArray[np.bool_]
+    outputs: Integers
     instances: list[Instance]
-    call: Integers
-    part: Integers
+    precompile: Integers
+    parts_left: Integers
     machine: Runs
 
     @classmethod
     def of(cls, execution: Execution) -> FieldCalls:
-        """Of an execution; made once.
+        """Of an execution; made once, and of all parts of a run together.
 
         Raises:
             UnsupportedFeature: no program answers an input, whatever the prover chooses.
         """
         found = _calls.get(execution)
         if found is None:
-            found = _calls[execution] = _make(execution)
+            joint = execution.joint
+            found = _make(joint) if joint is execution else cls.of(joint)._of_part(execution)
+            _calls[execution] = found
         return found
+
+    def _of_part(self, part: Execution) -> FieldCalls:
+        """What of this begins in a part."""
+        calls = np.flatnonzero(part.within(self.time))
+        instances = np.flatnonzero(part.within(self.instance_times))
+        of_calls = ("frame", "number", "kind", "source", "start", "size", "gas", "time", "runs", "fails", "outputs")
+        return replace(
+            self,
+            **{name: getattr(self, name)[calls] for name in of_calls},
+            instances=[self.instances[i] for i in instances.tolist()],
+            precompile=self.precompile[instances],
+            parts_left=self.parts_left[instances],
+            machine=self.machine.part(instances),
+        )
+
+    @property
+    def instance_times(self) -> Integers:
+        """When each instance (k,) begins."""
+        requests = self.machine.requests
+        return np.array([requests[i].time for i in self.machine.own.tolist()], dtype=np.int64)
 
     @property
     def keccak_inputs(self) -> list[tuple[bytes, int]]:
@@ -72,7 +100,8 @@ class FieldCalls:
 
     def hashed(self, function: int) -> list[tuple[bytes, int]]:
         """What the instances hash by a function, with the hashes as integers."""
-        return [(run.hashed_bytes, run.digest) for run in self.machine.runs if run.hashes == function]
+        runs = [self.machine.runs[i] for i in self.machine.own.tolist()]
+        return [(run.hashed_bytes, run.digest) for run in runs if run.hashes == function]
 
 
 def _make(execution: Execution) -> FieldCalls:
@@ -85,8 +114,10 @@ def _make(execution: Execution) -> FieldCalls:
     time = execution.frame_begin_time[at] + FRAME_BEGIN
     instances: list[Instance] = []
     requests: list[Request] = []
-    call: list[int] = []
-    part: list[int] = []
+    last = np.full(len(at), -1, dtype=np.int64)
+    precompiles: list[int] = []
+    parts_left: list[int] = []
+    parts = field_parts(number, size)
     for k in np.flatnonzero(runs).tolist():
         content = trace.bytes_at(int(data.calldata_place[at[k]]), int(size[k]))
         words = int(copied[k])
@@ -111,8 +142,10 @@ def _make(execution: Execution) -> FieldCalls:
                 )
             )
             instances.append(instance)
-            call.append(k)
-            part.append(i)
+            precompiles.append(precompile.number)
+            parts_left.append(int(parts[k]) - i)
+        last[k] = len(instances) - 1
+    machine = Runs(requests)
     return FieldCalls(
         at + 1,
         number,
@@ -123,10 +156,12 @@ def _make(execution: Execution) -> FieldCalls:
         given,
         time,
         runs,
+        np.array([i >= 0 and instances[i].variant.fails for i in last.tolist()], dtype=bool),
+        np.array([len(machine.runs[i].written) if i >= 0 else 0 for i in last.tolist()], dtype=np.int64),
         instances,
-        np.array(call, dtype=np.int64),
-        np.array(part, dtype=np.int64),
-        Runs(requests),
+        np.array(precompiles, dtype=np.int64),
+        np.array(parts_left, dtype=np.int64),
+        machine,
     )
 
 

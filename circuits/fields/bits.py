@@ -60,7 +60,7 @@ def fill(runs: Runs, limbs: int) -> Matrix | None:
     own = [r for r in runs.of_limbs(limbs) if r.program.bit_rows]
     if not own:
         return None
-    matrix, rows = allocate(Columns, sum(len(r.instance) * r.program.bit_rows for r in own))
+    matrix, rows = allocate(Columns, sum(len(r) * r.program.bit_rows for r in own))
     rows.real = 1
     Chain.fill_all(rows.chain, own, lambda p: p.bit_rows)
     rows.bits = np.concatenate([r.scalar.reshape(-1, _BITS) for r in own])

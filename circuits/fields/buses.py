@@ -38,7 +38,8 @@ def _register(index: int, limbs: int) -> Bus:
             BusField("digits", limbs, "from -128 to 127, or to 255 for words and bits", "provider: bytes"),
         ),
         argument="The rows of a kind of an instance follow each other from 0 on, once, and each provides its own "
-        "register: no register has two values. Constants are listed under an instance that no start names.",
+        "register: no register has two values. Constants are listed under an instance that no start names. Names are "
+        "unique in a run: a linked instance may be in a part before, and its registers are carried.",
     )
 
 
@@ -52,12 +53,11 @@ START = Bus(
     kind=BusKind.PERMUTATION,
     fields=(
         BusField("kind", 1, "which rows: narrow, wide, selected, bits, words; 5 more for 48 bytes", "sender: listed"),
-        BusField("instance", 1, "name of the instance, above 0", "field_instances: counts up"),
+        BusField("instance", 1, "when it begins, above 0: its name", "field_instances: field_parts bus"),
         BusField("program", 1, "that it runs", "field_instances: listed"),
         BusField("first", 1, "selected: the linked instance; words: the frame; else 0", "sender"),
-        BusField("second", 1, "words: time of the first access; else 0", "sender"),
-        BusField("third", 1, "words: first byte of the input; else 0", "sender"),
-        BusField("fourth", 1, "words: first byte of the output; else 0", "sender"),
+        BusField("second", 1, "words: first byte of the input; else 0", "sender"),
+        BusField("third", 1, "words: first byte of the output; else 0", "sender"),
     ),
     argument="field_instances sends each kind of an instance once, and the first row of that kind receives it: the "
     "rows of an instance exist once, all of them.",
@@ -176,12 +176,15 @@ FIELD_PARTS = Bus(
         BusField("precompile", 1, "its number", "field_calls: precompile bus"),
         BusField("parts", 1, "of the input that are left", "sender"),
         BusField("offset", 1, "first byte of the next one", "sender"),
-        BusField("linked", 1, "the instance before, or 0", "sender"),
-        BusField("time", 1, "when the next instance begins", "sender"),
+        BusField("linked", 1, "name of the instance before, or 0", "sender"),
+        BusField("time", 1, "when the next instance begins, which names it", "sender"),
         BusField("output", 1, "first byte of what is returned", "field_calls"),
     ),
     argument="A call sends one token and every instance receives one; an instance for a part that does not fail sends "
-    "the next, so the instances of a call form a chain, in the order of the parts, until one sends the result.",
+    "the next, so the instances of a call form a chain, in the order of the parts, until one sends the result. Each "
+    "takes as much time, so a cycle beside a chain would need as many rows as the field has elements. Parts count "
+    "down, so the instances of a call begin before its end, and calls lie one behind the other: no two have the same "
+    "time.",
 )
 
 FIELD_RAN = Bus(

@@ -27,7 +27,7 @@ from circuits.air.derived import fill_derived
 from circuits.air.expression import Expression
 from circuits.air.field import INVERSE_2_16, MODULUS, Matrix
 from circuits.air.gadgets.basic import IsZero, one_hot, range_check, total
-from circuits.air.layout import RANGE, C, Cells, Layout, Size, allocate, bit, element, limb, nested
+from circuits.air.layout import RANGE, C, Layout, Size, allocate, bit, element, limb, nested
 from circuits.air.range_buses import RANGE16
 from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution
@@ -254,7 +254,6 @@ class InstanceColumns(Layout[C]):
     """One instance of a program per row."""
 
     real = bit("1 on rows that stand for an instance")
-    instance = element("its name: 1 + row number", by="first row 1, step 1")
     program = element("number of the program", by="prover's choice among those listed")
     precompile = element("that it answers", by=_LISTED)
     part = bit("1: it stands for a part of the input")
@@ -270,13 +269,15 @@ class InstanceColumns(Layout[C]):
     parts_inverse = element("inverse of that for a part, else 0", by="its constraint")
     offset = element("first byte of the next one", by="field_parts bus")
     link = element("the instance before, or 0", by="field_parts bus")
-    time = element("when it begins", by="field_parts bus")
+    time = element("when it begins, its name", by="field_parts bus")
     output = element("first byte of what is returned", by="field_parts bus")
     goes_on = element("1: another instance follows", equals=lambda row: row.part * (1 - row.fails))
 
 
 class Instances(Table[InstanceColumns]):
     """Instances of programs: each is started once, with all kinds of rows that it has.
+
+    Its time names it: of all instances of a run no two have the same, and none has 0 (see `FIELD_PARTS`).
 
     A program of a part that reads no other instance stands for a first part only, or makes the call fail, whatever is
     before. One that does fails to read anything where there is none: no register has the instance 0, but constants,
@@ -287,8 +288,6 @@ class Instances(Table[InstanceColumns]):
 
     def constraints(self, air: Air[InstanceColumns]) -> None:
         row, real = air.row, air.row.real
-        air.require(air.is_first * (row.instance - 1), "instances are numbered from 1")
-        air.require(air.is_transition * (air.next.instance - row.instance - 1), "instances step by 1")
         for name in ("part", "fails", "linked", "returns", "wide"):
             air.require(getattr(row, name) * (1 - real), f"padding: {name}")
         for k, flag in enumerate(row.kinds):
@@ -302,17 +301,17 @@ class Instances(Table[InstanceColumns]):
         air.require(row.parts_left * row.parts_inverse - row.part, "a part is left for a part")
         air.require((1 - row.part) * row.parts_inverse, "an inverse only for a part")
         air.require((1 - row.linked) * (1 - row.fails) * row.link, "what comes before is read")
-        following = (row.parts_left - 1, row.offset + row.stride, row.instance, row.time + INSTANCE_TIME, row.output)
+        following = (row.parts_left - 1, row.offset + row.stride, row.time, row.time + INSTANCE_TIME, row.output)
         air.send(FIELD_PARTS, *here, *following, count=row.goes_on)
         air.send(FIELD_RAN, row.frame, row.fails, row.outputs, row.returns, count=real - row.goes_on)
 
         parameters = {
-            SELECTED_ROWS: (row.link, 0, 0, 0),
-            WORD_ROWS: (row.frame, row.time, row.offset, row.output),
+            SELECTED_ROWS: (row.link, 0, 0),
+            WORD_ROWS: (row.frame, row.offset, row.output),
         }
         for kind, flag in zip(KINDS, row.kinds, strict=True):
             started = row.wide * len(KINDS) + kind
-            air.send(START, started, row.instance, row.program, *parameters.get(kind, (0, 0, 0, 0)), count=flag)
+            air.send(START, started, row.time, row.program, *parameters.get(kind, (0, 0, 0)), count=flag)
 
 
 def fill_calls(execution: Execution) -> Matrix | None:
@@ -353,10 +352,7 @@ def fill_calls(execution: Execution) -> Matrix | None:
         most = np.array([len(PRECOMPILES[n].discounts) for n in calls.number.tolist()], dtype=np.int64)
         rows.discounted = (parts <= most) & (most > 0) & ~field_wrong(calls.number, size)
     Charge.fill(rows.charge, calls.gas, cost)
-    last = {k: i for i, k in enumerate(calls.call.tolist())}
-    for k, i in last.items():
-        variant, run = calls.instances[i].variant, calls.machine.runs[i]
-        rows.fails[k], rows.outputs[k], rows.returns[k] = variant.fails, len(run.written), bool(run.written)
+    rows.fails, rows.outputs, rows.returns = calls.fails, calls.outputs, calls.outputs > 0
     fill_derived(rows)
     return matrix
 
@@ -368,21 +364,21 @@ def fill_instances(execution: Execution) -> Matrix | None:
     if not count:
         return None
     matrix, rows = allocate(InstanceColumns, count)
-    InstanceColumns(Cells(matrix)).instance = 1 + np.arange(len(matrix))
     rows.real = 1
-    precompiles = [PRECOMPILES[n] for n in calls.number[calls.call].tolist()]
+    precompiles = [PRECOMPILES[n] for n in calls.precompile.tolist()]
     variants = zip(precompiles, calls.instances, strict=True)
     fields = np.array([listed_program(p, i.variant) for p, i in variants], dtype=np.int64)
-    names = ("program", "precompile", "part", "fails", "linked", "outputs", "returns", "stride", "wide")
-    for k, name in enumerate(names):
+    listed_fields = ("program", "precompile", "part", "fails", "linked", "outputs", "returns", "stride", "wide")
+    for k, name in enumerate(listed_fields):
         setattr(rows, name, fields[:, k])
-    rows.kinds = fields[:, len(names) :]
-    requests = calls.machine.requests
+    rows.kinds = fields[:, len(listed_fields) :]
+    machine = calls.machine
+    requests = [machine.requests[i] for i in machine.own.tolist()]
+    links = [machine.requests[r.linked - 1].time if r.linked else 0 for r in requests]
     rows.frame, rows.offset, rows.link, rows.time, rows.output = np.array(
-        [(r.frame, r.input, r.linked, r.time, r.output) for r in requests], dtype=np.int64
+        [(r.frame, r.input, link, r.time, r.output) for r, link in zip(requests, links, strict=True)], dtype=np.int64
     ).T
-    parts = field_parts(calls.number, calls.size)
-    left = parts[calls.call] - calls.part
+    left = calls.parts_left
     rows.parts_left, rows.parts_inverse = left, arithmetic.inverse(left.astype(np.uint64)) * rows.part
     fill_derived(rows)
     return matrix
@@ -394,7 +390,7 @@ def _machine(execution: Execution) -> Runs:
     names = {KECCAK256_FUNCTION: HashedInputs.of(execution).find, SHA256_FUNCTION: PrecompileCalls.of(execution).find}
     for runs in calls.machine.programs.values():
         if runs.program.hashes is not None:
-            inputs = [calls.machine.runs[i - 1].hashed_bytes for i in runs.instance.tolist()]
+            inputs = [calls.machine.runs[i].hashed_bytes for i in runs.which.tolist()]
             runs.hashed = names[runs.program.hashes[0]](inputs)
     return calls.machine
 

@@ -22,7 +22,7 @@ class Chain(Layout[C]):
 
     begins = bit("1: the first row of an instance")
     last = bit("1: the last row of an instance")
-    instance = element("name of the instance", by="start bus; shared along its rows")
+    instance = element("when it begins, which names it", by="start bus; shared along its rows")
     program = element("that it runs", by="start bus; shared along its rows")
     row = element("which row of this kind", by="counts up from 0")
 
@@ -30,7 +30,7 @@ class Chain(Layout[C]):
     def constrain(air: Air[Any], limbs: int, kind: int, *parameters: Any) -> None:
         """The rows of an instance begin with the row that receives its start and end with the last one listed.
 
-        `parameters`: columns that the start sets and the rows share, up to four.
+        `parameters`: columns that the start sets and the rows share, up to three.
         """
         row, after = air.row, air.next
         chain, next_ = row.chain, after.chain
@@ -40,7 +40,7 @@ class Chain(Layout[C]):
             chain.instance,
             chain.program,
             *parameters,
-            *([0] * (4 - len(parameters))),
+            *([0] * (3 - len(parameters))),
             count=chain.begins,
         )
         goes_on = row.real - chain.last
@@ -64,9 +64,9 @@ class Chain(Layout[C]):
     @staticmethod
     def fill_all(cells: Chain[Array], own: Sequence[ProgramRuns], length: Callable[[Program], int]) -> None:
         """The rows of all instances, those of a program together, of which each has `length`."""
-        cells.instance = np.concatenate([np.repeat(r.instance, length(r.program)) for r in own])
-        cells.program = np.concatenate([np.full(len(r.instance) * length(r.program), r.program.number) for r in own])
-        row = np.concatenate([np.tile(np.arange(length(r.program)), len(r.instance)) for r in own])
+        cells.instance = np.concatenate([np.repeat(r.time, length(r.program)) for r in own])
+        cells.program = np.concatenate([np.full(len(r) * length(r.program), r.program.number) for r in own])
+        row = np.concatenate([np.tile(np.arange(length(r.program)), len(r)) for r in own])
         cells.row = row
         cells.begins = row == 0
         cells.last = np.append(row[1:] == 0, True)

@@ -256,7 +256,7 @@ def fill_narrow(runs: Runs, limbs: int) -> Matrix | None:
     if not own:
         return None
     matrix, rows = allocate(
-        NarrowColumns, sum(len(r.instance) * len(r.program.narrow) for r in own), _layout(NARROW_TABLES, limbs)
+        NarrowColumns, sum(len(r) * len(r.program.narrow) for r in own), _layout(NARROW_TABLES, limbs)
     )
     address = _repeated(own, lambda p: [row.operands for row in p.narrow])
     coefficient = _repeated(own, lambda p: [(row.b, row.c, row.f, row.g, row.d, row.e) for row in p.narrow])
@@ -294,9 +294,7 @@ def fill_wide(runs: Runs, limbs: int) -> Matrix | None:
     own = [r for r in runs.of_limbs(limbs) if r.program.wide]
     if not own:
         return None
-    matrix, rows = allocate(
-        WideColumns, sum(len(r.instance) * len(r.program.wide) for r in own), _layout(WIDE_TABLES, limbs)
-    )
+    matrix, rows = allocate(WideColumns, sum(len(r) * len(r.program.wide) for r in own), _layout(WIDE_TABLES, limbs))
     operand = _operands(own, lambda p: [row.operands for row in p.wide])
     coefficient = _repeated(own, lambda p: [(*row.products, *row.linear) for row in p.wide])
     rows.real = 1
@@ -316,7 +314,7 @@ def fill_wide(runs: Runs, limbs: int) -> Matrix | None:
 
 def _repeated(own: Sequence[ProgramRuns], of: Callable[[Program], Sequence[Any]]) -> Integers:
     """What the rows of a program have (rows, k), for all instances (all rows, k)."""
-    return np.concatenate([np.tile(np.array(of(r.program), dtype=np.int64), (len(r.instance), 1)) for r in own])
+    return np.concatenate([np.tile(np.array(of(r.program), dtype=np.int64), (len(r), 1)) for r in own])
 
 
 def _operands(own: Sequence[ProgramRuns], of: Callable[[Program], Sequence[Any]]) -> Integers:

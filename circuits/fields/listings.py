@@ -150,7 +150,7 @@ class Listing(Table[Columns]):
         for k, (number, constant) in enumerate(self.counts):
             own = runs.programs.get(number)
             if own is not None:
-                matrix[0, k] = len(own.instance) if constant is None else runs.constant_reads[number][constant]
+                matrix[0, k] = len(own) if constant is None else runs.constant_reads[number][constant]
         return matrix
 
 

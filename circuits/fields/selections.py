@@ -90,12 +90,12 @@ def fill(runs: Runs, limbs: int) -> Matrix | None:
     own = [r for r in runs.of_limbs(limbs) if r.program.selected]
     if not own:
         return None
-    heights = [len(r.instance) * len(r.program.selected) for r in own]
+    heights = [len(r) * len(r.program.selected) for r in own]
     matrix, rows = allocate(Columns, sum(heights), SELECTED_TABLES[limbs].layout)
     rows.real = 1
     Chain.fill_all(rows.chain, own, lambda p: len(p.selected))
     values = [np.array([listed(r.program.number, row) for row in r.program.selected]) for r in own]
-    fields = np.concatenate([np.tile(v, (len(r.instance), 1)) for v, r in zip(values, own, strict=True)])
+    fields = np.concatenate([np.tile(v, (len(r), 1)) for v, r in zip(values, own, strict=True)])
     rows.linked, rows.constant, rows.base = fields[:, 0], fields[:, 1], fields[:, 2]
     rows.link = np.concatenate([np.repeat(r.linked, len(r.program.selected)) for r in own])
     for k in range(MAX_TERMS):
@@ -105,7 +105,7 @@ def fill(runs: Runs, limbs: int) -> Matrix | None:
         for r, listing in zip(own, values, strict=True):
             used, _, number, position = listing[:, 3 + 4 * k : 7 + 4 * k].T
             if not used.any():
-                digits.append(np.zeros(len(r.instance) * len(listing), dtype=np.int64))
+                digits.append(np.zeros(len(r) * len(listing), dtype=np.int64))
                 continue
             low = r.scalar[:, number, DIGIT_BITS * position].astype(np.int64)
             high = r.scalar[:, number, DIGIT_BITS * position + 1].astype(np.int64)

@@ -37,7 +37,6 @@ class Columns(Layout[C]):
     real = bit("1 on rows of an instance")
     chain: Chain[C] = nested(Chain)
     frame = element("whose memory it is in", by=_START)
-    time = element("of the instance's first access to the memory", by=_START)
     input = element("first byte of the input", by=_START)
     output = element("first byte of the output", by=_START)
     hashed = element(
@@ -74,8 +73,8 @@ class Words(Table[Columns]):
 
     def constraints(self, air: Air[Columns]) -> None:
         row, real, chain = air.row, air.row.real, air.row.chain
-        Chain.constrain(air, self.limbs, WORD_ROWS, row.frame, row.time, row.input, row.output)
-        for name in ("frame", "time", "input", "output", "hashed"):
+        Chain.constrain(air, self.limbs, WORD_ROWS, row.frame, row.input, row.output)
+        for name in ("frame", "input", "output", "hashed"):
             Chain.share(air, name)
         places = (row.read, row.written, row.is_hashed, row.digest)
         air.require(total(list(places)) * (1 - real), "padding is nowhere")
@@ -88,7 +87,7 @@ class Words(Table[Columns]):
             query_xor(air, row.bytes[2 * k], row.bytes[2 * k + 1], row.xor[k], count=real)
         word = [row.bytes[2 * k] + row.bytes[2 * k + 1] * 256 for k in range(WORD)]
         moves = row.read + row.written
-        time = row.time + row.position + row.written * WRITE_DELAY
+        time = chain.instance + row.position + row.written * WRITE_DELAY
         first = row.read * row.input + row.written * row.output
         offset = first + row.position * WORD_BYTES
         air.send(MEMORY_BYTES, row.frame, time, row.written, offset, WORD_BYTES, word, count=moves)
@@ -121,13 +120,13 @@ def fill(runs: Runs, limbs: int) -> Matrix | None:
     own = [r for r in runs.of_limbs(limbs) if r.program.words]
     if not own:
         return None
-    matrix, rows = allocate(Columns, sum(len(r.instance) * len(r.program.words) for r in own))
+    matrix, rows = allocate(Columns, sum(len(r) * len(r.program.words) for r in own))
     rows.real = 1
     Chain.fill_all(rows.chain, own, lambda p: len(p.words))
-    for name in ("frame", "time", "input", "output", "hashed"):
+    for name in ("frame", "input", "output", "hashed"):
         setattr(rows, name, np.concatenate([np.repeat(getattr(r, name), len(r.program.words)) for r in own]))
     listings = [np.array([listed(r.program, row) for row in r.program.words], dtype=np.int64) for r in own]
-    fields = np.concatenate([np.tile(v, (len(r.instance), 1)) for v, r in zip(listings, own, strict=True)])
+    fields = np.concatenate([np.tile(v, (len(r), 1)) for v, r in zip(listings, own, strict=True)])
     for k, name in enumerate(("read", "written", "is_hashed", "digest", "position", "function")):
         setattr(rows, name, fields[:, k])
     number, below = fields[:, 6], fields[:, 7]

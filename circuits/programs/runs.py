@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +42,9 @@ class Request:
         program: which.
         inputs: words of its input by position.
         choice: the prover's own choice.
-        linked: instance that it is linked to, or 0.
+        linked: which request it is linked to, numbered from 1, or 0.
         frame: whose memory has the input and gets the output.
-        time: of its first access to the memory.
+        time: of its first access to the memory, which names the instance: no two have the same, and none has 0.
         input, output: first bytes there.
         hashed: name of the hashed input of a program that hashes.
     """
@@ -64,16 +66,18 @@ class ProgramRuns:
 
     Attributes:
         program: the program.
-        instance, linked, frame, time, input, output, hashed: (n,) as in `Request`; `instance` names it.
+        which: (n,) their requests, numbered from 0.
+        linked: (n,) names of the instances that they are linked to, or 0.
+        frame, time, input, output, hashed: (n,) as in `Request`; the time is the name.
         digits: (n, registers, limbs) of all registers: narrow rows, wide rows, selections, bits, words.
         narrow_quotient, wide_quotient: (n, rows, limbs + 1) digits.
         scalar: (n, numbers, 256) the bits of numbers whose digits are looked up.
-        reads: (n, registers) how often a register is read.
+        reads: (n, registers) how often a register is read, whoever does.
         digit_reads: (n, numbers, 128) how often a digit of such a number is.
     """
 
     program: Program
-    instance: Integers
+    which: Integers
     linked: Integers
     frame: Integers
     time: Integers
@@ -89,7 +93,10 @@ class ProgramRuns:
 
     def __post_init__(self) -> None:
         self.reads = np.zeros(self.digits.shape[:2], dtype=np.int64)
-        self.digit_reads = np.zeros((len(self.instance), self.program.bit_rows, 128), dtype=np.int64)
+        self.digit_reads = np.zeros((len(self), self.program.bit_rows, 128), dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.time)
 
     def values(self, base: int) -> Digits:
         """The digits (n, rows, limbs) of the registers of a kind; those of selections two for each row."""
@@ -141,12 +148,12 @@ def _addresses(row: SelectedRow, scalar: NDArray[np.uint8]) -> Integers:
 
 
 class Runs:
-    """All instances of a segment.
+    """Instances that were run, all of them or those of a part.
 
     Attributes:
-        runs: the runs of the instances in the order of their requests; instance i + 1 is the i-th.
-        programs: the instances of each program, by its number.
-        constant_reads: how often (constants,) each constant of a program is read, by the program's number.
+        requests: of all instances, whoever has them.
+        runs: what came of them.
+        own: which of them (k,) the tables have, in ascending order.
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:
@@ -156,18 +163,54 @@ class Runs:
             UnsatisfiedError: a request's program does not hold for its input.
         """
         self.requests = requests
+        self.own: Integers = np.arange(len(requests))
         self.runs: list[Run] = []
         for request in requests:
             linked = self.runs[request.linked - 1] if request.linked else None
             self.runs.append(request.program.run(request.inputs, choice=request.choice, linked=linked))
+
+    def part(self, own: Integers) -> Runs:
+        """The same instances, of which the tables have only these (k,), in ascending order."""
+        part = copy(self)
+        for name in ("programs", "constant_reads"):
+            part.__dict__.pop(name, None)
+        part.own = own
+        return part
+
+    @cached_property
+    def programs(self) -> dict[int, ProgramRuns]:
+        """The own instances of each program, by its number."""
         numbers: dict[int, list[int]] = {}
-        for i, request in enumerate(requests):
-            numbers.setdefault(request.program.number, []).append(i)
-        self.programs = {number: self._collect(own) for number, own in sorted(numbers.items())}
-        self.constant_reads: dict[int, Integers] = {}
-        self._where = {i: (n, k) for n, own in numbers.items() for k, i in enumerate(own)}
-        for runs in self.programs.values():
+        for i in self.own.tolist():
+            numbers.setdefault(self.requests[i].program.number, []).append(i)
+        found = {number: self._collect(own) for number, own in sorted(numbers.items())}
+        for runs in found.values():
             self._count(runs)
+        where = {i: (runs, k) for runs in found.values() for k, i in enumerate(runs.which.tolist())}
+        for i, request in enumerate(self.requests):
+            if request.linked - 1 in where:
+                linked, k = where[request.linked - 1]
+                np.add.at(linked.reads[k], linked.places(self.linked_registers(i)), 1)
+        return found
+
+    @cached_property
+    def constant_reads(self) -> dict[int, Integers]:
+        """How often (constants,) the own instances of a program read each of its constants, by its number."""
+        return {number: _constant_reads(runs) for number, runs in self.programs.items()}
+
+    def linked_registers(self, which: int) -> Integers:
+        """The registers (n,) of the linked instance that an instance reads, each as often as it does."""
+        program, bits = self.requests[which].program, self.runs[which].bits
+        scalar = _bits([bits], program)
+        rows = [_addresses(row, scalar) for row in program.selected if row.source == LINKED]
+        registers = np.array(rows, dtype=np.int64).reshape(-1, 1)
+        return (registers + np.arange(2)).reshape(-1)
+
+    def linked_digits(self, which: int) -> Digits:
+        """The digits (n, limbs) of these registers."""
+        program, values = self.requests[which].program, self.runs[which].values
+        rows = [SELECTED + 2 * r for r, row in enumerate(program.selected) if row.source == LINKED]
+        return signed_digits([values[index + k] for index in rows for k in range(2)], program.limbs)
 
     def of_limbs(self, limbs: int) -> list[ProgramRuns]:
         """Those of programs with registers of this size."""
@@ -190,9 +233,7 @@ class Runs:
             found = self.runs[i].quotients
             quotients.append(signed_digits([found.get(index, 0) for index in order[: spans[WIDE][1]]], limbs + 1))
         quotient = np.array(quotients, dtype=np.int16).reshape(len(which), spans[WIDE][1], limbs + 1)
-        scalars = b"".join(value.to_bytes(32, "little") for i in which for value in self.runs[i].bits)
-        found_bits = np.unpackbits(np.frombuffer(scalars, dtype=np.uint8), bitorder="little")
-        bits = found_bits.reshape(len(which), program.bit_rows, 256)
+        bits = _bits([self.runs[i].bits for i in which], program)
         every = np.arange(len(which))
         for r, row in enumerate(program.selected):
             if row.source == OWN:
@@ -206,8 +247,8 @@ class Runs:
         requests = [self.requests[i] for i in which]
         return ProgramRuns(
             program,
-            gathered(which) + 1,
-            gathered([r.linked for r in requests]),
+            gathered(which),
+            gathered([self.requests[r.linked - 1].time if r.linked else 0 for r in requests]),
             gathered([r.frame for r in requests]),
             gathered([r.time for r in requests]),
             gathered([r.input for r in requests]),
@@ -219,29 +260,38 @@ class Runs:
             bits,
         )
 
-    def _count(self, runs: ProgramRuns) -> None:
-        """What the instances of a program read of their own registers, of linked ones and of constants."""
+    @staticmethod
+    def _count(runs: ProgramRuns) -> None:
+        """What the instances of a program read of their own registers and digits."""
         program = runs.program
         rows = [row.operands for row in program.narrow] + [row.operands for row in program.wide]
         operands = np.array([index for row in rows for index in row], dtype=np.int64)
         runs.reads += np.bincount(runs.places(operands), minlength=runs.reads.shape[1])
-        constants = np.zeros(len(program.constants), dtype=np.int64)
-        every = np.arange(len(runs.instance))
+        every = np.arange(len(runs))
         for row in program.selected:
             at = _addresses(row, runs.scalar)
             for _, number, position in row.terms:
                 runs.digit_reads[:, number, position] += 1
-            for k in range(2):
-                if row.source == CONSTANT:
-                    constants += np.bincount(at + k, minlength=len(constants))
-                elif row.source == LINKED:
-                    for i, register in zip(runs.linked.tolist(), (at + k).tolist(), strict=True):
-                        number, place = self._where[i - 1]
-                        other = self.programs[number]
-                        other.reads[place, other.places(np.array([register]))[0]] += 1
-                else:
+            if row.source == OWN:
+                for k in range(2):
                     np.add.at(runs.reads, (every, runs.places(at + k)), 1)
-        self.constant_reads[program.number] = constants
+
+
+def _constant_reads(runs: ProgramRuns) -> Integers:
+    reads = np.zeros(len(runs.program.constants), dtype=np.int64)
+    for row in runs.program.selected:
+        if row.source == CONSTANT:
+            at = _addresses(row, runs.scalar)
+            for k in range(2):
+                reads += np.bincount(at + k, minlength=len(reads))
+    return reads
+
+
+def _bits(numbers: Sequence[Sequence[int]], program: Program) -> NDArray[np.uint8]:
+    """The bits (n, numbers, 256) of the numbers of n instances of a program, the least significant first."""
+    content = b"".join(value.to_bytes(32, "little") for own in numbers for value in own)
+    found = np.unpackbits(np.frombuffer(content, dtype=np.uint8), bitorder="little")
+    return found.reshape(len(numbers), program.bit_rows, 256)
 
 
 def signed_digits(values: Sequence[int], limbs: int) -> Digits:

@@ -102,13 +102,13 @@ def random_part(rng: np.random.Generator, batch: Batch) -> tuple[int, int] | Non
 
 
 def random_cuts(rng: np.random.Generator, execution: Execution) -> tuple[int, ...]:
-    """Steps of a run before which a segment ends: one mostly, anywhere; none, if it has less than two steps."""
-    steps = len(execution.step)
-    if steps < 2:
+    """Places of a run before which a segment ends: one mostly, anywhere; none, if it has less than two places."""
+    places = len(execution.places)
+    if places < 2:
         return ()
-    cuts = rng.integers(1, steps, int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])))
+    cuts = rng.integers(1, places, int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15])))
     if len(cuts) > 1 and rng.random() < 1 / 4:  # parts of a step
-        cuts = np.minimum(cuts[0] + np.arange(len(cuts)), steps - 1)
+        cuts = np.minimum(cuts[0] + np.arange(len(cuts)), places - 1)
     return tuple(np.unique(cuts).tolist())
 
 

@@ -74,7 +74,7 @@ def run_of(seed: int, fork: Fork) -> Execution | None:
     batch = Batch.of(trace)
     part = random_part(rng, batch) if rng.random() < 1 / 3 else None
     execution = Execution(batch, *(part or (0, len(batch.operations))))
-    return execution if 2 <= len(execution.step) <= STEPS else None
+    return execution if 2 <= len(execution.places) <= STEPS else None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_parts_are_accepted(seed: int, fork: Fork, steps: int) -> None:
     execution = run_of(seed, fork)
     if execution is None:
         pytest.skip("no batch of the size")
-    rng, count = np.random.default_rng([seed, steps]), len(execution.step)
+    rng, count = np.random.default_rng([seed, steps]), len(execution.places)
     if steps:
         first = int(rng.integers(1, count))
         cuts = tuple(range(first, min(count, first + PARTS * steps), steps))
@@ -116,7 +116,7 @@ def test_random_cuts(crossing: Crossing) -> None:
     execution, rng = crossing.honest.execution, np.random.default_rng(0)
     found = {random_cuts(rng, execution) for _ in range(100)}
     assert {len(cuts) for cuts in found} >= {1, 2, 3}
-    assert all(0 < cut < len(execution.step) for cuts in found for cut in cuts)
+    assert all(0 < cut < len(execution.places) for cuts in found for cut in cuts)
     assert all(a < b for cuts in found for a, b in pairwise(cuts))
 
 

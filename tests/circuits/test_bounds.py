@@ -19,6 +19,7 @@ from circuits.air.table import Table
 from circuits.batch.execution import FRAME_BEGIN, OPENING, RECIPIENT_TIME, TRANSACTION_BEGIN, TRANSACTION_END
 from circuits.carry import CARRIED, CLOCKS, GASES
 from circuits.carry import TABLES as CARRIED_TABLES
+from circuits.fields.buses import FIELD_PARTS
 from circuits.fields.calls import fill_calls
 from circuits.frames.buses import EXEC, HALT, INIT_CODE, MESSAGE, PRECOMPILE, RESULT
 from circuits.frames.gas import GAS_BITS, MAX_COST, MAX_SMALL_MEMORY_GAS, UNCHECKED_GAS
@@ -174,12 +175,14 @@ def test_time_stays_below_its_bound(fork: Fork) -> None:
 @CIRCUITS
 def test_time_stays_below_its_bound_in_a_part_of_a_run(fork: Fork) -> None:
     """Wherever time goes on, what is carried has a time below 2^29, and the part adds no more than a segment."""
-    assert {bus for bus in CARRIED if bus in CLOCK or bus in READERS} == set(CLOCKS)
+    assert {bus for bus in CARRIED if bus in (*CLOCK, FIELD_PARTS) or bus in READERS} == set(CLOCKS)
     assert {bus for bus in CARRIED if bus is EXEC} == set(GASES)
     assert MAX_TIME + 1 == 1 << TIME_BITS
     # An initcode that the last part reads may take its time here, once behind a time that is checked.
     latest = MAX_TIME + sum(_weights(fork).values()) * ROWS + fork.max_initcode_bytes // WORD_BYTES
     assert latest < 1 << TIME_BITS + 1
+    # The row of a call pays for its instances, which may be in other parts.
+    assert MAX_TIME + INSTANCE_TIME * ROWS < 1 << TIME_BITS + 1
     # So no time that is later comes to look like one that is earlier: differences are checked to be below 2^29. Nor
     # does a path of steps come back to where it began, around the field, through whatever ends of calls are foretold.
     assert (1 << TIME_BITS + 1) + (1 << TIME_BITS) < MODULUS

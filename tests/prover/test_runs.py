@@ -1,6 +1,7 @@
 """Operations that no segment can hold are divided between their steps, proved in parts and accepted."""
 
 import gc
+import json
 from itertools import combinations
 from pathlib import Path
 
@@ -20,13 +21,14 @@ from executor.inputs import read_batch
 from executor.provable import check_provable
 from prover.driver import SegmentEvent
 from prover.errors import CostError
-from prover.estimate import Estimator, of_steps
+from prover.estimate import PER_STEP, Estimator, of_steps
 from prover.planner import Budget, SegmentPlan, memory_of, plan_batch, plan_whole
 from prover.prove import Progress, prove
-from prover.runs import Spool
+from prover.runs import Runs, Spool
 from prover.segment import fill_segment, segment_jobs
 from scripts.batches import everything
 from scripts.batches.builder import Builder
+from scripts.batches.precompiles import BN_FIELD, BN_G1, BN_G2, words
 from scripts.batches.programs import CONTRACT
 from scripts.batches.tokens import tokens, write_batch
 from scripts.workloads.assembler import assemble
@@ -108,6 +110,62 @@ def test_an_operation_that_fits_nowhere_is_divided(loop: Batch) -> None:
     check(loop, plans)
 
 
+def _pairing(pairs: int) -> Builder:
+    """A transaction that is a pairing check and has no step; each second pair takes back the one before it."""
+    pair = (words(*BN_G1, *BN_G2), words(BN_G1[0], BN_FIELD - BN_G1[1], *BN_G2))
+    data = b"".join(pair[k % 2] for k in range(pairs))
+    builder = Builder()
+    return builder.block(builder.transfer(0, (8).to_bytes(20, "big"), 0, gas=900_000, data="0x" + data.hex()))
+
+
+def test_a_call_alone_is_divided() -> None:
+    """Between the parts of its input."""
+    batch = Batch.of(_pairing(8).provable().trace)
+    assert len(batch.trace.steps) == 0
+    execution = Execution(batch, 0, 1)
+    assert len(execution.places) == 9
+    budget = segment_memory(batch, 0.5)
+    plans = plan_batch(batch, budget)
+    assert budget.memory is not None
+    assert len(plans) >= 2
+    assert all(plan.memory <= budget.memory for plan in plans)
+    assert {(plan.begin, plan.run.end) for plan in plans if plan.run} == {(0, 1)}
+    check(batch, plans)
+
+
+def test_what_a_call_takes_is_what_its_instances_take() -> None:
+    batch = Batch.of(_pairing(3).provable().trace)
+    execution = Execution(batch, 0, 1)
+    weights = Runs(batch).weights(execution, {"field_wide_32": 1000})
+    assert len(weights) == 4
+    assert len(set(weights.tolist())) == 1
+    rows = Estimator(batch)(0, 1).rows["field_wide_32"]
+    assert rows > 0
+    assert weights.sum() == pytest.approx(4 * PER_STEP + 1000 * rows)
+    # A step that calls takes no more than another one: its instances do.
+    source = "0 0 384 0 8 gas staticcall stop"
+    builder = Builder().alloc(CONTRACT, code="0x" + assemble(source).hex())
+    batch = Batch.of(builder.block(builder.transfer(0, CONTRACT, 0, gas=300_000, data="0x")).provable().trace)
+    execution = Execution(batch, 0, 1)
+    weights = Runs(batch).weights(execution, {"field_wide_32": 1000})
+    of_instances = np.isin(execution.places, execution.instances[1])
+    assert of_instances.sum() == 3
+    assert len(weights) == 3 + len(execution.step)
+    assert weights[of_instances].min() > 100 * weights[~of_instances].max()
+
+
+def test_a_call_in_two_parts_is_proved_and_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "pairing.json"
+    file.write_text(json.dumps(_pairing(2).document))
+    out = tmp_path / "pairing.proof"
+    report = prove(file, out, budget=Budget(steps=2))
+    assert len(report.plans) == 2
+    assert [plan.content for plan in report.plans] == ["part 1 of 2 of operation 0", "part 2 of 2 of operation 0"]
+    assert all("field_instances" in plan.heights for plan in report.plans)
+    accepted(out, report, 1)
+    assert verify_file(out, engine="python").statement == report.statement
+
+
 def test_a_step_alone_is_not_divided(loop: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prover.planner, "HOPELESS_BYTES", 1 << 10)
     with pytest.raises(CostError, match="need a segment of about"):
@@ -130,7 +188,8 @@ def test_segments_of_few_steps(steps: int) -> None:
 
 def test_each_table_has_rows_in_parts() -> None:
     batch = Batch.of(everything.builder().provable().trace)
-    plans = plan_batch(batch, Budget(steps=-(-len(batch.trace.steps) // 3)))
+    places = sum(len(Execution(batch, first, end).places) for _, first, end in batch.runs())
+    plans = plan_batch(batch, Budget(steps=-(-places // 3)))
     assert len(plans) == 3
     check(batch, plans)
 

@@ -27,13 +27,13 @@ def _check(answered: Sequence[tuple[list[Instance], bytes]], names: set[str]) ->
     programs: dict[str, Program] = {}
     for k, (instances, data) in enumerate(answered):
         before = len(requests)
-        for i, instance in enumerate(instances):
+        for _i, instance in enumerate(instances):
             program = instance.variant.program
             programs[program.name] = program
             words = words_of(program, data, instance.offset)
             # Programs that fail do not look at the parts before.
             linked = 0 if instance.linked is None or not program.links else before + instance.linked + 1
-            place = {"frame": k + 1, "time": 1 + 50 * i, "input": instance.offset}
+            place = {"frame": k + 1, "time": 1 + 50 * len(requests), "input": instance.offset}
             requests.append(Request(program, words, instance.choice, linked, **place))
     assert programs.keys() == names
     circuit, traces = circuit_of(requests, list(programs.values()))
