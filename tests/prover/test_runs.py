@@ -151,7 +151,7 @@ def test_what_a_call_takes_is_what_its_instances_take() -> None:
     of_instances = np.isin(execution.places, execution.instances[1])
     assert of_instances.sum() == 3
     assert len(weights) == 3 + len(execution.step)
-    assert weights[of_instances].min() > 100 * weights[~of_instances].max()
+    assert weights[of_instances].min() > 10 * weights[~of_instances].max()
 
 
 def test_a_call_in_two_parts_is_proved_and_accepted(tmp_path: Path) -> None:
