@@ -60,13 +60,19 @@ class ExecutionWitness:
         return self.headers[parent_hash]
 
     def ancestors(self, parent: bytes) -> tuple[bytes, ...]:
-        """RLP of the headers before one (RLP), the latest first, as far as they are here."""
+        """RLP of the headers before one (RLP), the latest first, as far as they are here.
+
+        Raises:
+            BatchError: `parent` is no header.
+        """
         found: list[bytes] = []
-        header: bytes | None = parent
-        while header is not None and len(found) < MAX_ANCESTOR_HEADERS:
-            header = self.headers.get(bytes(rlp.decode(header)[PARENT_HASH]))
-            if header is not None:
-                found.append(header)
+        try:
+            before = header_fields(parent)[PARENT_HASH]
+        except ValueError as error:
+            raise BatchError(f"not the RLP of a block header: {error}", field="parent") from None
+        while before in self.headers and len(found) < MAX_ANCESTOR_HEADERS:
+            found.append(self.headers[before])
+            before = header_fields(found[-1])[PARENT_HASH]
         return tuple(found)
 
     def joined(self, other: ExecutionWitness) -> ExecutionWitness:

@@ -442,19 +442,31 @@ def _codes(trace: ExecutionTrace) -> Iterator[Refusal]:
         yield Refusal(min(places, default=NOWHERE), f"code of more than {MAX_CODE_BYTES} bytes")
 
 
+#: How many blocks BLOCKHASH looks back.
+_BLOCK_HASH_REACH = 256
+
+
 def _ancestors(executed: ExecutedBatch, trace: ExecutionTrace) -> Iterator[Refusal]:
-    """The first BLOCKHASH that gives the hash of a block which no header of the batch proves."""
+    """The first BLOCKHASH that gives the hash of a block which no header of the batch proves, or a hash of 0.
+
+    A genesis may have that as the hash of its parent. To the circuit it says that the block is out of reach.
+    """
     if not len(trace.blocks):
         return
     # A header proves the hash of the block before it.
     proved = int(trace.blocks.number[0]) - 2 - len(executed.ancestor_headers)
-    if not (trace.ancestors.number < proved).any():
+    refused = (trace.ancestors.number < proved) | ~trace.ancestors.hash.any(axis=1)
+    if not refused.any():
         return
+    numbers = set(trace.ancestors.number[refused].tolist())
     steps = trace.steps
     for step in np.flatnonzero((steps.opcode == OPCODES["BLOCKHASH"]) & (steps.results > 0)).tolist():
         (number,) = words_to_ints(trace.operands.word[int(trace.operands_start[step])][None])
-        if number < proved and trace.results.word[int(trace.results_start[step])].any():
+        behind = int(trace.blocks.number[trace.frames.block[trace.steps.frame[step]]]) - number
+        if number in numbers and 0 < behind <= _BLOCK_HASH_REACH:
             what = f"BLOCKHASH of block {number}, whose hash no header among ancestorHeaders proves"
+            if number >= proved:
+                what = f"BLOCKHASH of block {number}, whose hash is 0"
             yield Refusal(_place_of_step(trace, step), what)
             return
 

@@ -99,34 +99,55 @@ def decode_header(data: bytes, max_extra_data: int = MAX_EXTRA_DATA_BYTES) -> He
     return header
 
 
+class Ancestors:
+    """Headers of blocks before a parent, of which those that several batches list are hashed once."""
+
+    def __init__(self) -> None:
+        self._read: dict[bytes, tuple[bytes, bytes, int]] = {}
+
+    def hashes(self, parent: Header, ancestors: Sequence[bytes]) -> dict[int, bytes]:
+        """Hashes of the blocks before a header, by number: each header proves that of the block before it.
+
+        Args:
+            parent: a header.
+            ancestors: RLP of the headers before it, the latest first, of any fork.
+
+        Raises:
+            Invalid: one of them is not the header of the block before.
+        """
+        number, expected = parent.number - 1, parent.parent_hash
+        hashes = {number: expected} if parent.number else {}
+        for place, data in enumerate(ancestors):
+            what = f"ancestor {place}"
+            own, before, named = self._read.get(data) or (keccak(data), b"", -1)
+            if number < 0 or own != expected:
+                raise Invalid(f"{what} is not the header of block {number}, the parent of the one behind it")
+            if not before:
+                before, named = _before(data, what)
+                self._read[data] = own, before, named
+            if named != number:
+                raise Invalid(f"{what} has another number than {number}")
+            expected = before
+            if number:
+                hashes[number - 1] = expected
+            number -= 1
+        return hashes
+
+
+def _before(data: bytes, what: str) -> tuple[bytes, int]:
+    """The parent's hash in the RLP of a header of any fork, and its own number."""
+    outer = RlpReader(data)
+    reader = outer.list(what)
+    outer.finish(what)
+    parent_hash = reader.fixed(f"{what}: parent hash", 32)
+    for name in _BEFORE_NUMBER:
+        reader.string(f"{what}: {name}", _LONGEST_FIELD)
+    return parent_hash, reader.uint(f"{what}: number", 64)
+
+
 def ancestor_hashes(parent: Header, ancestors: Sequence[bytes]) -> dict[int, bytes]:
-    """Hashes of the blocks before a header, by number: each header proves that of the block before it.
-
-    Args:
-        parent: a header.
-        ancestors: RLP of the headers before it, the latest first, of any fork.
-
-    Raises:
-        Invalid: one of them is not the header of the block before.
-    """
-    number, expected = parent.number - 1, parent.parent_hash
-    hashes = {number: expected} if parent.number else {}
-    for place, data in enumerate(ancestors):
-        what = f"ancestor {place}"
-        if number < 0 or keccak(data) != expected:
-            raise Invalid(f"{what} is not the header of block {number}, the parent of the one behind it")
-        outer = RlpReader(data)
-        reader = outer.list(what)
-        outer.finish(what)
-        expected = reader.fixed(f"{what}: parent hash", 32)
-        for name in _BEFORE_NUMBER:
-            reader.string(f"{what}: {name}", _LONGEST_FIELD)
-        if reader.uint(f"{what}: number", 64) != number:
-            raise Invalid(f"{what} has another number than {number}")
-        if number:
-            hashes[number - 1] = expected
-        number -= 1
-    return hashes
+    """`Ancestors.hashes` of one batch."""
+    return Ancestors().hashes(parent, ancestors)
 
 
 #: Fields of a header between the hash of its parent and its number, of every fork; the bloom is the longest.

@@ -27,7 +27,7 @@ from verifier.container import BatchRecord, BlockRecord, ProofFile, ReceiptRecor
 from verifier.engines import ENGINES, native_is_installed
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.forks import Fork, Schedule, forks_of_blocks
-from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Header, ancestor_hashes, check_header, decode_header
+from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Ancestors, Header, check_header, decode_header
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
 from verifier.requests import check_requests
@@ -468,8 +468,9 @@ def _headers(
         check_header(header, previous, fork)
     parents = accumulate((len(batch.blocks) for batch in file.batches), initial=0)
     given = [batch.ancestors for batch in file.batches]
-    before = [[parent, *headers][at] for at in parents][:-1]  # the last one is that of a further batch
-    return parent, headers, forks, _of_each(ancestor_hashes, before, given)
+    chain = [parent, *headers]
+    before = [chain[at] for at in parents][:-1]  # the last one is that of a further batch
+    return parent, headers, forks, _of_each(Ancestors().hashes, before, given)
 
 
 def _transactions(

@@ -303,14 +303,20 @@ class Execution:
 
     @cached_property
     def instances(self) -> tuple[Integers, Integers]:
-        """Places (k,) of the frames whose calls programs answer, once for each instance; when it begins (k,)."""
+        """Places (k,) of the frames whose calls programs answer, once for each instance before which a part may begin.
+
+        And when these instances (k,) begin. The first one of a call without input begins with the call itself, which
+        is in the same part as its frame: no part begins there.
+        """
         gas = (self.trace.frames.gas_given[self.frames] - self.frame_reserve).astype(np.int64)
         size = self.trace.frames.input_size[self.frames].astype(np.int64)
         frames = np.flatnonzero(field_runs(self.frame_precompile, size, gas))
         number, size = self.frame_precompile[frames], size[frames]
-        first = self.frame_begin_time[frames] + FRAME_BEGIN + words_of(field_taken(number, size))
-        counts = field_parts(number, size) + 1
-        part = ranges(np.zeros(len(frames), dtype=np.int64), counts)
+        words = words_of(field_taken(number, size))
+        first = self.frame_begin_time[frames] + FRAME_BEGIN + words
+        skipped = (words == 0).astype(np.int64)
+        counts = field_parts(number, size) + 1 - skipped
+        part = ranges(skipped, counts)
         return np.repeat(frames, counts), np.repeat(first, counts) + INSTANCE_TIME * part
 
     @cached_property

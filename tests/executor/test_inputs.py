@@ -495,6 +495,14 @@ def test_witnesses_that_cannot_be_used(
     assert refusal(witness, block, kind=kind).startswith(message)
 
 
+@pytest.mark.parametrize("parent", ["0xc0", "0x01", "0xc3c28080", "0xf90100", "0x" + "c1" * 2_000 + "c0"])
+def test_a_parent_beside_an_execution_witness_is_a_header(chain: list[ExecutedBatch], parent: str) -> None:
+    document = {"format": "zkevm-batch/1", "chainId": chain[0].chain_id, "fork": "cancun", "parent": parent}
+    document |= {"witness": reth_witness(chain[0]), "blocks": []}
+    with pytest.raises(BatchError, match=r"^parent: not the RLP of a block header: "):
+        batch_from_document(document)
+
+
 def test_the_witness_of_another_block_is_refused(chain: list[ExecutedBatch], tmp_path: Path) -> None:
     first, second, _ = chain
     witness = write(tmp_path / "witness.json", reth_witness(first))

@@ -405,6 +405,19 @@ def test_the_contract_of_eip_4788_must_not_be_created(builder: Any, monkeypatch:
     assert message.startswith("creation of the contract of EIP-4788 in block 0, transaction 0")
 
 
+@pytest.mark.parametrize("given", [[], ["0x" + "00" * 32, "0x" + "11" * 32]])
+def test_a_hash_of_a_block_is_not_0(builder: Any, given: list[str]) -> None:
+    """A genesis behind the first block may say nothing of its parent. Blocks out of reach have no hash, as always."""
+    building = builder(number=299)
+    building.document["ancestorHashes"] = given
+    building.alloc(HASHING, code="0x" + assemble("40 blockhash 301 blockhash pop pop").hex())
+    building.block(building.transfer(0, HASHING, gas=100_000))
+    check_provable(building.execute())
+    building.alloc(HASHING, code="0x" + assemble("298 blockhash pop").hex())
+    with pytest.raises(UnsupportedFeature, match=r"^BLOCKHASH of block 298, whose hash is 0 in block 0, .* pc 3$"):
+        check_provable(building.execute())
+
+
 # -- of several reasons the first one in the batch is named
 
 UNPROVED_HASH = "BLOCKHASH of block 298, whose hash no header among ancestorHeaders proves"

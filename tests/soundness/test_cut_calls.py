@@ -89,6 +89,17 @@ def test_a_call_may_be_cut_before_any_instance(name: str, direct: bool) -> None:
         assert objections(parts) == [], cuts
 
 
+@pytest.mark.parametrize("number", [1, 6, 7, BN_PAIRING])
+def test_a_call_without_input_begins_with_its_instance(number: int) -> None:
+    """At the same time, which no part begins with: a call is in the same part as its frame."""
+    execution = execution_of(_executed(CANCUN, number, b"", direct=False))
+    assert not len(execution.instances[0])
+    (request,) = FieldCalls.of(execution).machine.requests
+    assert request.time == FieldCalls.of(execution).time[0]
+    assert request.time not in execution.places
+    assert objections(fill_parts(execution, range(1, len(execution.places)))) == []
+
+
 def test_an_instance_is_in_one_part() -> None:
     """Each part has its own instances, and only these are computed for it."""
     execution = execution_of(_executed(*INPUTS["alt_bn128 pairing"][:3], direct=True))

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from executor import blobs
 from executor.forks import FORKS as THEIRS
 from scripts.batches.chain import GAS_LIMIT, GWEI, NO_REQUESTS, child_header, encode_header, genesis_header, sealed
+from verifier import headers as headers_module
 from verifier.errors import Invalid
 from verifier.forks import BPO1, BPO3, BPO4, CANCUN, FORKS, GAS_PER_BLOB, OSAKA, PRAGUE, Fork
 from verifier.headers import (
+    Ancestors,
     Header,
     ancestor_hashes,
     blob_base_fee,
@@ -326,3 +328,27 @@ def test_what_only_has_the_hash_of_an_ancestor(data: bytes, reason: str) -> None
     parent = sealed(replace(genesis_header(bytes(32), number=8), parent_hash=keccak(data)))
     with pytest.raises(Invalid, match=reason):
         ancestor_hashes(parent, [data])
+
+
+def test_headers_that_several_batches_list_are_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch of a file has its own list, so a file could list the same ones 256 times."""
+    parent, before = _ancestors(5)
+    given = [encode_header(header) for header in before]
+    hashed: list[bytes] = []
+
+    def keccak_of(data: bytes) -> bytes:
+        hashed.append(data)
+        return bytes(keccak(data))
+
+    monkeypatch.setattr(headers_module, "keccak", keccak_of)
+    ancestors = Ancestors()
+    first = ancestors.hashes(parent, given)
+    assert ancestors.hashes(parent, given) == first
+    # As the next batch has them, whose parent is another block.
+    assert ancestors.hashes(before[0], given[1:]) == {n: h for n, h in first.items() if n < before[0].number}
+    assert hashed == given
+    # What is known stands in its own place only.
+    with pytest.raises(Invalid, match="ancestor 0 is not the header of block 4"):
+        ancestors.hashes(parent, given[1:])
+    with pytest.raises(Invalid, match="ancestor 0 has another number than 6"):
+        ancestors.hashes(replace(parent, number=7), given)
