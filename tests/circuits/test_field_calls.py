@@ -15,10 +15,12 @@ from circuits.batch.execution import Execution
 from circuits.batch.field_calls import FieldCalls
 from circuits.component import Answering, Component
 from circuits.fields.calls import FieldCallsTable, Instances, components
+from circuits.fields.selections import constant_index
 from circuits.functions import range as range_table
 from circuits.functions.buses import RANGE15
 from circuits.programs.curves import SECP256K1
-from circuits.programs.program import signed
+from circuits.programs.precompiles import PRECOMPILES
+from circuits.programs.program import BITS, NARROW, SELECTED, WIDE, WORDS, signed
 from circuits.segment import fill, segment_circuit
 from executor.forks import CANCUN
 from executor.trace import Outcome
@@ -437,3 +439,10 @@ def test_mutations_of_calls_and_instances() -> None:
         family = [c for c in _family(precompile) if c.table.name in names]
         report = mutate_family([*family, RANGES], execution, rows_per_table=8)
         assert report.survivors == [], str(report)
+
+
+def test_constants_are_no_registers() -> None:
+    """Both are under the instance 0 for a program that reads an instance before where there is none."""
+    variants = [v for precompile in PRECOMPILES.values() for v in precompile.variants()]
+    highest = max(variant.program.number for variant in variants)
+    assert constant_index(highest + 1, 0) <= min(NARROW, WIDE, SELECTED, BITS, WORDS)
