@@ -23,6 +23,7 @@ from tests.differential.happenings import DELEGATIONS, delegations
 from tests.differential.specs import Specs
 
 FEW, MANY = 4, 250  # batches of 4 programs and up to 6 transactions
+GOES = 3  # of so many, where chance has left something out: a precompile is called a few times in one
 FEW_DELEGATING, MANY_DELEGATING, PROGRAMS = 2, 84, 12  # batches with set-code transactions, and programs of each
 GAS_CHANGES = st.none() | st.integers(-2, 1)
 CONTRACT, OTHER, POINTER = (bytes([byte]) * 20 for byte in (0xCC, 0xDD, 0xEE))
@@ -92,10 +93,18 @@ def test_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
 @pytest.mark.deep
 def test_many_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
     """They use all that the fork has added: instructions, precompiled contracts, and delegations in every way."""
-    tally, found = compare(specs_of_fork, fork, MANY, reproducible=False)
-    assert set(added_operations(fork)) <= set(tally.counts[DONE])
-    assert set(tally.counts[PRECOMPILES]) == {str(int.from_bytes(address, "big")) for address in fork.precompiles}
-    assert [name for name in DELEGATIONS if not found[name]] == []
+    known = {*added_operations(fork), *(_name_of(address) for address in fork.precompiles), *DELEGATIONS}
+    used: set[str] = set()
+    for _ in range(GOES):
+        tally, found = compare(specs_of_fork, fork, MANY, reproducible=False)
+        used |= {*tally.counts[DONE], *map("precompile {}".format, tally.counts[PRECOMPILES]), *(+found)}
+        if known <= used:
+            break
+    assert known - used == set()
+
+
+def _name_of(precompile: bytes) -> str:
+    return f"precompile {int.from_bytes(precompile, 'big')}"
 
 
 @pytest.mark.deep
