@@ -285,6 +285,7 @@ class Instances(Table[InstanceColumns]):
     """
 
     name = "field_instances"
+    row_order = "rows meet only on buses"
 
     def constraints(self, air: Air[InstanceColumns]) -> None:
         row, real = air.row, air.row.real
