@@ -83,6 +83,10 @@ def compare(specs: Specs, fork: Fork, count: int, *, reproducible: bool) -> tupl
     return tally, found
 
 
+def _name_of(precompile: bytes) -> str:
+    return f"precompile {int.from_bytes(precompile, 'big')}"
+
+
 def test_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
     tally, found = compare(specs_of_fork, fork, FEW, reproducible=True)
     assert tally.batches >= FEW
@@ -101,10 +105,6 @@ def test_many_random_programs(specs_of_fork: Specs, fork: Fork) -> None:
         if known <= used:
             break
     assert known - used == set()
-
-
-def _name_of(precompile: bytes) -> str:
-    return f"precompile {int.from_bytes(precompile, 'big')}"
 
 
 @pytest.mark.deep

@@ -1,10 +1,12 @@
-"""Batches that tests of whole proofs share."""
+"""What tests of whole proofs share: batches, and which check refuses a file."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from executor.batch import batch_from_document
 from executor.execute import ExecutedBatch, execute
@@ -14,8 +16,18 @@ from scripts.batches.chain import DEPOSIT, DEPOSIT_CONTRACT, deposit_log
 from scripts.batches.programs import CONTRACT, call_contract
 from scripts.batches.system_calls import ASKING, CONSOLIDATION_REQUEST, WITHDRAWAL_REQUEST
 from scripts.workloads.assembler import assemble
+from verifier.container import ProofFile, encode_proof
+from verifier.errors import Rejected
+from verifier.verify import verify
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def rejecting_check(file: ProofFile) -> str:
+    """The name of the check that rejects the file."""
+    with pytest.raises(Rejected) as rejection:
+        verify(encode_proof(file))
+    return rejection.value.check
 
 
 def first_transactions(example: str, transactions: int) -> ExecutedBatch:

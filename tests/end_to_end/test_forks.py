@@ -15,7 +15,7 @@ from scripts.batches.chain import (
     reheader,
     requests_digest,
 )
-from tests.end_to_end.batches import three_forks
+from tests.end_to_end.batches import rejecting_check, three_forks
 from tests.verifier.proving import Proved, prove_here
 from verifier.container import ProofFile, encode_proof
 from verifier.errors import Rejected
@@ -29,12 +29,6 @@ SCOPES = (0, 1, 9, 14)
 @pytest.fixture(scope="module")
 def proved() -> Proved:
     return prove_here(three_forks().execute(), None)
-
-
-def _rejected(file: ProofFile) -> str:
-    with pytest.raises(Rejected) as rejection:
-        verify(encode_proof(file))
-    return rejection.value.check
 
 
 def test_it_is_accepted(proved: Proved) -> None:
@@ -84,12 +78,12 @@ def test_the_lies_below_are_refused_for_what_they_say(proved: Proved) -> None:
 )
 def test_other_requests(proved: Proved, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> None:
     """Somebody's withdrawal dropped, changed, or made up."""
-    assert _rejected(_outputs(proved.file, 1, *change(*proved.file.blocks[1].outputs))) == "commitments"
+    assert rejecting_check(_outputs(proved.file, 1, *change(*proved.file.blocks[1].outputs))) == "commitments"
 
 
 @pytest.mark.parametrize("outputs", [(bytes(76), b""), (b"", bytes(116)), (b"\0", b"")])
 def test_requests_of_a_block_that_has_none(proved: Proved, outputs: tuple[bytes, bytes]) -> None:
-    assert _rejected(_outputs(proved.file, 2, *outputs)) == "commitments"
+    assert rejecting_check(_outputs(proved.file, 2, *outputs)) == "commitments"
 
 
 def test_another_deposit(proved: Proved) -> None:
@@ -98,20 +92,20 @@ def test_another_deposit(proved: Proved) -> None:
     other = DEPOSIT[:-1] + b"\0"
     receipts[4] = replace(receipts[4], logs=(deposit_log(other),))
     lie = refit_receipts(proved.file, receipts)
-    assert _rejected(lie) == "requests"
+    assert rejecting_check(lie) == "requests"
     digest = requests_digest(other, *proved.file.blocks[1].outputs)
-    assert _rejected(reheader(lie, 1, requests_hash=digest)) == "commitments"
+    assert rejecting_check(reheader(lie, 1, requests_hash=digest)) == "commitments"
 
 
 def test_a_deposit_that_nobody_sees(proved: Proved) -> None:
     digest = requests_digest(b"", *proved.file.blocks[1].outputs)
-    assert _rejected(reheader(proved.file, 1, requests_hash=digest)) == "requests"
+    assert rejecting_check(reheader(proved.file, 1, requests_hash=digest)) == "requests"
 
 
 def test_another_parent_hash_in_the_history(proved: Proved) -> None:
     """Another header before a block of Prague is another hash that it writes (EIP-2935)."""
     for number in (0, 1):
-        assert _rejected(reheader(proved.file, number, extra_data=b"another")) == "commitments"
+        assert rejecting_check(reheader(proved.file, number, extra_data=b"another")) == "commitments"
 
 
 def _stated(file: ProofFile, fork: str) -> ProofFile:
@@ -131,7 +125,7 @@ def _stated(file: ProofFile, fork: str) -> ProofFile:
     ],
 )
 def test_other_forks(proved: Proved, fork: str, check: str) -> None:
-    assert _rejected(_stated(proved.file, fork)) == check
+    assert rejecting_check(_stated(proved.file, fork)) == check
 
 
 def test_times_by_which_the_same_blocks_are_of_the_same_forks(proved: Proved) -> None:
@@ -149,4 +143,4 @@ def test_one_proof_for_two_forks(proved: Proved) -> None:
     for first, second in ((0, 1), (1, 2), (2, 1)):
         changed = list(segments)
         changed[first] = replace(segments[first], proof=segments[second].proof)
-        assert _rejected(replace(proved.file, segments=tuple(changed))) == "proofs"
+        assert rejecting_check(replace(proved.file, segments=tuple(changed))) == "proofs"

@@ -23,10 +23,9 @@ from scripts.batches.mixed import mixed_batch
 from scripts.batches.programs import PROGRAMS
 from scripts.batches.state import program, several_blocks
 from scripts.workloads.assembler import assemble
-from tests.end_to_end.batches import first_transactions, three_forks
+from tests.end_to_end.batches import first_transactions, rejecting_check, three_forks
 from tests.verifier.proving import Proved, prove_here, prove_planned
-from verifier.container import ProofFile, encode_proof
-from verifier.errors import Rejected
+from verifier.container import ProofFile
 from verifier.verify import verify
 
 FIXTURES = Path(__file__).parents[1] / "zkevm" / "fixtures"
@@ -122,13 +121,6 @@ def check_lengths(plans: Sequence[SegmentPlan], steps: int) -> None:
         assert (np.diff(plan.run.cuts) == steps).all()
 
 
-def refusal(file: ProofFile) -> str:
-    """The check that refuses a file."""
-    with pytest.raises(Rejected) as rejection:
-        verify(encode_proof(file))
-    return rejection.value.check
-
-
 def lies(file: ProofFile) -> list[ProofFile]:
     """Files that say something else, with the same proofs."""
     said = file.statement
@@ -156,5 +148,5 @@ def test_parts_are_proved(name: str, steps: int) -> None:
     assert report.segments == len(plans)
     if not steps and name in IN_PYTHON:
         assert verify(proved.content, "python").statement == report.statement
-    refused = [refusal(lie) for lie in lies(proved.file)]
-    assert refused == [refusal(lie) for lie in lies(proved_whole.file)]
+    refused = [rejecting_check(lie) for lie in lies(proved.file)]
+    assert refused == [rejecting_check(lie) for lie in lies(proved_whole.file)]

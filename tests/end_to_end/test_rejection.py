@@ -22,21 +22,14 @@ from prover.segment import proving_key
 from scripts.batches.chain import STORAGE, encode_header, headers_before, refit_receipts, reheader
 from scripts.batches.programs import PROGRAMS
 from scripts.forging.segments import forge, forge_matrices
+from tests.end_to_end.batches import rejecting_check
 from tests.verifier.proving import OPERATIONS, Proved, prove_here
 from tests.verifier.test_verify import restated
 from verifier.container import ProofFile, ReceiptRecord, Writes, encode_proof
-from verifier.errors import Rejected
 from verifier.headers import decode_header
 from verifier.statement import BatchStatement, lists_commitment
 from verifier.tries import ordered_root
 from verifier.verify import CHECKS, verify
-
-
-def _rejected(file: ProofFile) -> str:
-    """The name of the check that rejects the file."""
-    with pytest.raises(Rejected) as rejection:
-        verify(encode_proof(file))
-    return rejection.value.check
 
 
 def test_the_honest_proof_is_accepted(proved: Proved) -> None:
@@ -69,7 +62,7 @@ def test_contracts_of_a_compiler(erc20: Proved) -> None:
 def test_each_field_of_the_statement(proved: Proved, name: str) -> None:
     value = getattr(proved.file.statement, name)
     changed = value + 1 if isinstance(value, int) else "prague" if name == "fork" else bytes([value[0] ^ 1]) + value[1:]
-    assert _rejected(replace(proved.file, statement=replace(proved.file.statement, **{name: changed})))
+    assert rejecting_check(replace(proved.file, statement=replace(proved.file.statement, **{name: changed})))
 
 
 def _with_segments(file: ProofFile, change: Callable[[list], list]) -> ProofFile:
@@ -91,14 +84,14 @@ def _with_segments(file: ProofFile, change: Callable[[list], list]) -> ProofFile
     ids=["first dropped", "last dropped", "middle dropped", "repeated", "last repeated", "swapped", "reversed", "none"],
 )
 def test_segments_out_of_place(proved: Proved, change: Callable[[list], list]) -> None:
-    assert _rejected(_with_segments(proved.file, change)) == "segments"
+    assert rejecting_check(_with_segments(proved.file, change)) == "segments"
 
 
 def test_proofs_of_other_segments_in_place(proved: Proved) -> None:
     """Records with the right bounds that carry each other's proofs."""
     first, second, *rest = proved.file.segments
     swapped = [replace(first, proof=second.proof), replace(second, proof=first.proof), *rest]
-    assert _rejected(replace(proved.file, segments=tuple(swapped))) == "proofs"
+    assert rejecting_check(replace(proved.file, segments=tuple(swapped))) == "proofs"
 
 
 def test_a_segment_of_another_batch(proved: Proved, other: Proved) -> None:
@@ -106,8 +99,8 @@ def test_a_segment_of_another_batch(proved: Proved, other: Proved) -> None:
         foreign = other.file.segments[number]
         segments = list(proved.file.segments)
         segments[number] = replace(segment, proof=foreign.proof)
-        assert _rejected(replace(proved.file, segments=tuple(segments))) == "commitments"
-    assert _rejected(replace(proved.file, segments=other.file.segments)) == "state roots"
+        assert rejecting_check(replace(proved.file, segments=tuple(segments))) == "commitments"
+    assert rejecting_check(replace(proved.file, segments=other.file.segments)) == "state roots"
 
 
 def _with_transaction(file: ProofFile, block: int, number: int, raw: bytes) -> ProofFile:
@@ -140,14 +133,14 @@ def test_a_changed_transaction(proved: Proved, kind: int, position: int) -> None
     block, number, raw = _first_of_type(proved.file, kind)
     items = rlp.decode(raw[1:])
     items[position] = items[position][:-1] + bytes([(items[position][-1] if items[position] else 0) ^ 3])
-    assert _rejected(_with_transaction(proved.file, block, number, bytes([kind]) + rlp.encode(items)))
+    assert rejecting_check(_with_transaction(proved.file, block, number, bytes([kind]) + rlp.encode(items)))
 
 
 def test_a_changed_blob_hash(proved: Proved) -> None:
     block, number, raw = _first_of_type(proved.file, 3)
     items = rlp.decode(raw[1:])
     items[10][1] = items[10][1][:-1] + b"\x00"
-    assert _rejected(_with_transaction(proved.file, block, number, b"\x03" + rlp.encode(items)))
+    assert rejecting_check(_with_transaction(proved.file, block, number, b"\x03" + rlp.encode(items)))
 
 
 @pytest.mark.parametrize("r_s", [(b"", b""), (b"\x01", b"\x01")], ids=["no signature", "made-up signature"])
@@ -155,7 +148,7 @@ def test_an_unsigned_transaction(proved: Proved, r_s: tuple[bytes, bytes]) -> No
     block, number, raw = _first_of_type(proved.file, 2)
     items = rlp.decode(raw[1:])
     items[_R], items[_S] = r_s
-    assert _rejected(_with_transaction(proved.file, block, number, b"\x02" + rlp.encode(items)))
+    assert rejecting_check(_with_transaction(proved.file, block, number, b"\x02" + rlp.encode(items)))
 
 
 def test_a_malleable_signature(proved: Proved) -> None:
@@ -165,7 +158,7 @@ def test_a_malleable_signature(proved: Proved) -> None:
     items = rlp.decode(raw[1:])
     items[_S] = (order - int.from_bytes(items[_S], "big")).to_bytes(32, "big")
     items[_PARITY] = b"" if items[_PARITY] else b"\x01"
-    assert _rejected(_with_transaction(proved.file, block, number, b"\x02" + rlp.encode(items))) == "transactions"
+    assert rejecting_check(_with_transaction(proved.file, block, number, b"\x02" + rlp.encode(items))) == "transactions"
 
 
 def test_transactions_in_another_order(proved: Proved) -> None:
@@ -173,7 +166,7 @@ def test_transactions_in_another_order(proved: Proved) -> None:
     block = next(i for i, record in enumerate(file.blocks) if len(record.transactions) > 1)
     first, second = file.blocks[block].transactions[:2]
     swapped = _with_transaction(_with_transaction(file, block, 0, second), block, 1, first)
-    assert _rejected(swapped)
+    assert rejecting_check(swapped)
 
 
 def test_a_forged_balance_in_the_witness(proved: Proved) -> None:
@@ -181,7 +174,7 @@ def test_a_forged_balance_in_the_witness(proved: Proved) -> None:
     for index in range(len(proved.file.state_nodes)):
         nodes = list(proved.file.state_nodes)
         nodes[index] = nodes[index][:-1] + bytes([nodes[index][-1] ^ 1])
-        assert _rejected(replace(proved.file, state_nodes=tuple(nodes))) == "witness"
+        assert rejecting_check(replace(proved.file, state_nodes=tuple(nodes))) == "witness"
 
 
 def _change_write(file: ProofFile, segment: int, kind: int, amount: int) -> ProofFile:
@@ -200,7 +193,7 @@ def _change_write(file: ProofFile, segment: int, kind: int, amount: int) -> Proo
 def test_minted_values(proved: Proved, segment: int, kind: int) -> None:
     """A wei or a token out of nothing; all that the verifier checks by itself fits, only the circuit knows better."""
     assert verify(encode_proof(_change_write(proved.file, segment, kind, 0)))
-    assert _rejected(_change_write(proved.file, segment, kind, 1)) == "commitments"
+    assert rejecting_check(_change_write(proved.file, segment, kind, 1)) == "commitments"
 
 
 def test_a_write_left_out(proved: Proved) -> None:
@@ -209,7 +202,7 @@ def test_a_write_left_out(proved: Proved) -> None:
         rest = np.delete(np.arange(len(record.writes)), row)
         writes = Writes(*(getattr(record.writes, name)[rest] for name in Writes.__slots__))
         file = replace(proved.file, segments=(*proved.file.segments[:-1], replace(record, writes=writes)))
-        assert _rejected(restated(file)) in ("headers", "commitments")
+        assert rejecting_check(restated(file)) in ("headers", "commitments")
 
 
 def _with_receipt(file: ProofFile, number: int, **changes: Any) -> ProofFile:
@@ -221,9 +214,9 @@ def _with_receipt(file: ProofFile, number: int, **changes: Any) -> ProofFile:
 def test_a_failure_in_the_place_of_a_success(proved: Proved) -> None:
     """The receipt says that a transaction failed; roots, hashes, blooms and statement fit."""
     assert verify(encode_proof(_with_receipt(proved.file, 0)))
-    assert _rejected(_with_receipt(proved.file, 0, status=0)) == "commitments"
-    assert _rejected(_with_receipt(proved.file, 0, status=0, logs=())) == "commitments"
-    assert _rejected(_with_receipt(proved.file, 1, status=1)) == "commitments"
+    assert rejecting_check(_with_receipt(proved.file, 0, status=0)) == "commitments"
+    assert rejecting_check(_with_receipt(proved.file, 0, status=0, logs=())) == "commitments"
+    assert rejecting_check(_with_receipt(proved.file, 1, status=1)) == "commitments"
 
 
 def test_other_logs(proved: Proved) -> None:
@@ -242,7 +235,7 @@ def test_other_logs(proved: Proved) -> None:
         (3, (second, first)),
         (3, (replace(first, topics=(bytes(32),)), second)),
     ):
-        assert _rejected(_with_receipt(file, number, logs=logs)) == "commitments", (number, logs)
+        assert rejecting_check(_with_receipt(file, number, logs=logs)) == "commitments", (number, logs)
 
 
 def test_a_log_of_another_transaction(proved: Proved) -> None:
@@ -251,14 +244,14 @@ def test_a_log_of_another_transaction(proved: Proved) -> None:
     moved = receipts[3].logs[-1:]
     receipts[3] = replace(receipts[3], logs=receipts[3].logs[:-1])
     receipts[4] = replace(receipts[4], logs=moved + receipts[4].logs)
-    assert _rejected(refit_receipts(proved.file, receipts)) == "commitments"
+    assert rejecting_check(refit_receipts(proved.file, receipts)) == "commitments"
 
 
 def test_gas_that_was_not_used(proved: Proved) -> None:
     last = len(proved.file.receipts) - 1
     gas = proved.file.receipts[last].gas_used
     for change in (1, -1):
-        assert _rejected(_with_receipt(proved.file, last, gas_used=gas + change)) == "commitments"
+        assert rejecting_check(_with_receipt(proved.file, last, gas_used=gas + change)) == "commitments"
 
 
 def _with_withdrawals(file: ProofFile, block: int, withdrawals: tuple[bytes, ...]) -> ProofFile:
@@ -272,7 +265,7 @@ def test_other_withdrawals(proved: Proved) -> None:
     items = rlp.decode(first)
     richer = rlp.encode([*items[:3], b"\x03"])
     for withdrawals in ((second, first), (richer, second), (first,), (first, second, second), ()):
-        assert _rejected(_with_withdrawals(proved.file, 2, withdrawals)) in ("segments", "commitments")
+        assert rejecting_check(_with_withdrawals(proved.file, 2, withdrawals)) in ("segments", "commitments")
     # Nobody can tell who proposed a withdrawal but by the root, which says so.
     renamed = rlp.encode([items[0], b"\x09", *items[2:]])
     assert verify(encode_proof(_with_withdrawals(proved.file, 2, (renamed, second))))
@@ -289,12 +282,12 @@ def test_other_withdrawals(proved: Proved) -> None:
     ids=["beacon root", "randao", "coinbase", "timestamp"],
 )
 def test_another_block_context(proved: Proved, changes: dict[str, Any]) -> None:
-    assert _rejected(reheader(proved.file, -1, **changes)) == "commitments"
+    assert rejecting_check(reheader(proved.file, -1, **changes)) == "commitments"
 
 
 def test_another_ancestor(proved: Proved) -> None:
     """A header that no circuit sees but by its hash, which BLOCKHASH has returned."""
-    assert _rejected(reheader(proved.file, 1, extra_data=b"another")) == "commitments"
+    assert rejecting_check(reheader(proved.file, 1, extra_data=b"another")) == "commitments"
 
 
 def test_other_leaves(proved: Proved) -> None:
@@ -314,12 +307,12 @@ def test_other_leaves(proved: Proved) -> None:
             moved = replace(segment.writes, leaf=np.where(leaf > number, leaf - 1, leaf).astype(np.uint32))
             segments.append(replace(segment, writes=moved))
         lie = replace(file, state_keys=keys, codes=tuple(codes), segments=tuple(segments))
-        assert _rejected(lie) in ("codes", "commitments"), number
+        assert rejecting_check(lie) in ("codes", "commitments"), number
 
 
 def test_a_wrong_root_between_the_blocks(proved: Proved) -> None:
     """The state root of a block that is not the last one, hashes and statement made to fit."""
-    assert _rejected(reheader(proved.file, 0, state_root=bytes(32))) == "state roots"
+    assert rejecting_check(reheader(proved.file, 0, state_root=bytes(32))) == "state roots"
 
 
 def _forged(proved: Proved, segment: int, forgery: Callable[[dict[str, Any]], None]) -> str | None:
@@ -333,7 +326,7 @@ def _forged(proved: Proved, segment: int, forgery: Callable[[dict[str, Any]], No
         return None
     segments = list(proved.file.segments)
     segments[segment] = replace(segments[segment], proof=proof)
-    return _rejected(replace(proved.file, segments=tuple(segments)))
+    return rejecting_check(replace(proved.file, segments=tuple(segments)))
 
 
 def _proof(plan: SegmentPlan, filled: FilledSegment) -> bytes:
@@ -371,7 +364,7 @@ def test_a_proof_of_another_size_of_key(proved: Proved) -> None:
     segment = proved.file.segments[0]
     for height in (segment.log_stacked_height + 1, 0, 255):
         segments = (replace(segment, log_stacked_height=height), *proved.file.segments[1:])
-        assert _rejected(replace(proved.file, segments=segments)) in ("segments", "proofs")
+        assert rejecting_check(replace(proved.file, segments=segments)) in ("segments", "proofs")
 
 
 def test_a_part_of_each_receipt_changed(proved: Proved) -> None:
@@ -382,7 +375,7 @@ def test_a_part_of_each_receipt_changed(proved: Proved) -> None:
                 continue
             receipts = list(proved.file.receipts)
             receipts[number] = replace(receipt, **changes)
-            assert _rejected(replace(proved.file, receipts=tuple(receipts))) in ("transactions", "receipts")
+            assert rejecting_check(replace(proved.file, receipts=tuple(receipts))) in ("transactions", "receipts")
 
 
 def test_a_slot_of_each_segment_changed(proved: Proved) -> None:
@@ -393,7 +386,7 @@ def test_a_slot_of_each_segment_changed(proved: Proved) -> None:
         value[kinds.index(STORAGE), 0] ^= 1
         segments = list(proved.file.segments)
         segments[number] = replace(segment, writes=replace(segment.writes, value=value))
-        assert _rejected(replace(proved.file, segments=tuple(segments))) in ("state roots", "commitments")
+        assert rejecting_check(replace(proved.file, segments=tuple(segments))) in ("state roots", "commitments")
 
 
 def test_hashes_of_earlier_blocks() -> None:
@@ -404,10 +397,10 @@ def test_hashes_of_earlier_blocks() -> None:
     assert {slot for kind, _, slot in file.state_keys if kind == LeafKind.BLOCK_HASH} == {298, 299, 300, 301}
     assert verify(encode_proof(file)).statement == file.statement
     without = replace(file, ancestors=())
-    assert _rejected(without) == "leaves"
+    assert rejecting_check(without) == "leaves"
     other = encode_header(replace(decode_header(latest), extra_data=b"!"))
     earlier = headers_before(300, 3)[1]
     for ancestors in ((other,), (earlier,), (latest, latest)):
-        assert _rejected(replace(file, ancestors=ancestors)) == "headers"
+        assert rejecting_check(replace(file, ancestors=ancestors)) == "headers"
     more = replace(file, ancestors=(latest, earlier))
     assert verify(encode_proof(more)).statement == file.statement, "it is true, and nobody needs it"
