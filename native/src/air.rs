@@ -65,6 +65,21 @@ struct Message {
     weight: u32,
 }
 
+/// Number of each kind of node in the engine's circuit format.
+pub mod op {
+    pub const LOCAL: u32 = 0;
+    pub const NEXT: u32 = 1;
+    pub const CONST: u32 = 2;
+    pub const PUBLIC: u32 = 3;
+    pub const IS_FIRST: u32 = 4;
+    pub const IS_LAST: u32 = 5;
+    pub const IS_TRANSITION: u32 = 6;
+    pub const ADD: u32 = 7;
+    pub const SUB: u32 = 8;
+    pub const MUL: u32 = 9;
+    pub const NEG: u32 = 10;
+}
+
 /// One vertex of a table's expression graph. Operands are indices of earlier vertices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Node {
@@ -282,7 +297,7 @@ impl Table {
         })
     }
 
-    fn node(&self, index: usize, op: u32, a: u32, b: u32) -> Result<Node, String> {
+    fn node(&self, index: usize, operation: u32, a: u32, b: u32) -> Result<Node, String> {
         let below = |value: u32, limit: usize, what: &str| {
             if (value as usize) < limit {
                 Ok(())
@@ -302,57 +317,57 @@ impl Table {
                 .iter()
                 .try_for_each(|&value| below(value, index, "operand"))
         };
-        Ok(match op {
-            0 => {
+        Ok(match operation {
+            op::LOCAL => {
                 below(a, self.width, "column")?;
                 unused(&[b])?;
                 Node::Local(a)
             }
-            1 => {
+            op::NEXT => {
                 below(a, self.width, "column")?;
                 unused(&[b])?;
                 Node::Next(a)
             }
-            2 => {
+            op::CONST => {
                 below(a, MODULUS as usize, "constant")?;
                 unused(&[b])?;
                 Node::Const(a)
             }
-            3 => {
+            op::PUBLIC => {
                 below(a, self.public_values, "public value")?;
                 unused(&[b])?;
                 Node::Public(a)
             }
-            4 => {
+            op::IS_FIRST => {
                 unused(&[a, b])?;
                 Node::IsFirstRow
             }
-            5 => {
+            op::IS_LAST => {
                 unused(&[a, b])?;
                 Node::IsLastRow
             }
-            6 => {
+            op::IS_TRANSITION => {
                 unused(&[a, b])?;
                 Node::IsTransition
             }
-            7 => {
+            op::ADD => {
                 operands(&[a, b])?;
                 Node::Add(a, b)
             }
-            8 => {
+            op::SUB => {
                 operands(&[a, b])?;
                 Node::Sub(a, b)
             }
-            9 => {
+            op::MUL => {
                 operands(&[a, b])?;
                 Node::Mul(a, b)
             }
-            10 => {
+            op::NEG => {
                 operands(&[a])?;
                 unused(&[b])?;
                 Node::Neg(a)
             }
-            _ => return Err(format!("there is no operation {op}")),
+            _ => return Err(format!("there is no operation {operation}")),
         })
     }
 }

@@ -7,6 +7,7 @@ use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use crate::MODULUS;
+use crate::air::op;
 use crate::arrays::{borrow, borrow_rows, cells};
 use crate::errors::{Kind, Outcome, guard};
 
@@ -17,21 +18,6 @@ type Lanes = [u32; LANES];
 
 /// Values of a block are given back at once; Python holds no more than that of a table.
 const MAX_VALUES: usize = 1 << 28;
-
-/// Number of each kind of node in the engine's circuit format.
-mod op {
-    pub const LOCAL: u32 = 0;
-    pub const NEXT: u32 = 1;
-    pub const CONST: u32 = 2;
-    pub const PUBLIC: u32 = 3;
-    pub const IS_FIRST: u32 = 4;
-    pub const IS_LAST: u32 = 5;
-    pub const IS_TRANSITION: u32 = 6;
-    pub const ADD: u32 = 7;
-    pub const SUB: u32 = 8;
-    pub const MUL: u32 = 9;
-    pub const NEG: u32 = 10;
-}
 
 fn reduced(x: u32) -> u32 {
     // Below twice the modulus: what wraps around is larger.
