@@ -218,18 +218,18 @@ class Aggregator:
     A leaf verifies proofs of segments, a node for leaves verifies leaves, a recursive one verifies nodes for leaves or
     others of its own circuit. Each takes one to four children that follow each other: a node states a running hash
     before its first segment and behind its last one, 8 elements each, in its second table. The hash of a segment is
-    that of all public values of one of its tables, ``h -> C(h, block)`` from ``(30, 0, ...)`` over blocks of 8, padded
-    with zeros; the running hash is ``h -> C(h, hash of the segment)`` (``poseidon2_chain``). Other tables have the
-    public values that are given here, or are absent.
+    that of what its proof says, ``h -> C(h, block)`` from ``(30, 0, ...)`` over blocks of 8: first of each table of its
+    key 1 + log2 of its rows, or 0 where it is absent, padded with zeros; then the public values of all tables that have
+    any, zeros where one is absent, padded with zeros. The running hash is ``h -> C(h, hash of the segment)``
+    (``poseidon2_chain``).
     """
 
-    def __new__(cls, key: VerifyingKey, table: int, constant: Sequence[tuple[int, Sequence[int]]]) -> Aggregator:
+    def __new__(cls, key: VerifyingKey, stating: Sequence[int]) -> Aggregator:
         """For segments of a key.
 
         Args:
             key: of the segments.
-            table: number of the table whose public values are hashed.
-            constant: numbers of all other tables with public values, and what these are where the table is present.
+            stating: numbers of the tables with public values, in the order in which these are hashed.
 
         Raises:
             ParameterError: these are not the tables of the key that have public values.

@@ -21,10 +21,11 @@ from prover.planner import Budget, SegmentPlan, height_of_one_proof, levelled
 from prover.store import SegmentStore, check_folder, write_atomically
 from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
 from prover.workers import Workers, check_node_memory
-from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
+from verifier import keys
+from verifier.container import Claim, ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
 from verifier.joining import join
-from verifier.trees import HEIGHTS, chain, leaves_of
+from verifier.trees import HEIGHTS, chain, claim_of, leaves_of
 from verifier.verify import Accepted, VerificationReport, accept, verify
 
 logger = logging.getLogger(__name__)
@@ -169,9 +170,10 @@ def one_proof(
     except Invalid as error:
         raise ProverError(str(error), "give the files of one chain in the order of their blocks") from error
     proofs = [bytes(segment.proof) for own in accepted for segment in own.file.segments]
-    stated = [values for own in accepted for values in own.stated]
-    hashes = [tuple(digest) for digest in chain(stated).tolist()]
-    unproved = _without_proofs(file, stated)
+    tables = keys.manifest(circuit).tables
+    claims = [claim_of(proved, tables) for own in accepted for proved in own.proved]
+    hashes = [tuple(digest) for digest in chain(claims).tolist()]
+    unproved = _without_proofs(file, claims)
     _check_size(unproved)
     finished: list[NodeEvent] = []
     stored: list[str] = []
@@ -215,7 +217,7 @@ def key_of_all(accepted: Sequence[Accepted], names: Sequence[str]) -> tuple[str,
     if not segments:
         raise ProverError("there are no operations, so that there is nothing to prove")
     heights = [segment.log_stacked_height for segment in segments]
-    check_aggregable(circuits, heights, divided=any(segment.open_end is not None for segment in segments))
+    check_aggregable(circuits, heights)
     return circuits[0], heights[0]
 
 
@@ -239,11 +241,7 @@ def choose(
         return ProofChoice(plans, False)
     level = levelled(plans, budget.stacked_height or 0)
     try:
-        check_aggregable(
-            [plan.keys for plan in level],
-            [plan.log_stacked_height for plan in level],
-            divided=any(plan.run is not None and not plan.run.is_last for plan in level),
-        )
+        check_aggregable([plan.keys for plan in level], [plan.log_stacked_height for plan in level])
         if one_proof is None:
             check_node_memory(memory)
     except ProverError as error:
@@ -253,21 +251,15 @@ def choose(
     return ProofChoice(level, True)
 
 
-def check_aggregable(circuits: Sequence[str], heights: Sequence[int], *, divided: bool) -> None:
+def check_aggregable(circuits: Sequence[str], heights: Sequence[int]) -> None:
     """Check that there is one proof of such segments.
 
     Args:
         circuits, heights: the key set and the stacked height of each.
-        divided: whether one of them ends within an operation.
 
     Raises:
         ProverError: if there is not.
     """
-    if divided:
-        raise ProverError(
-            "the batch has an operation that several segments prove, of which there is no one proof",
-            "prove it without --segment-steps, or with a larger --segment-memory: each operation in one segment",
-        )
     try:
         leaves_of(circuits, heights)
     except Invalid as error:
@@ -302,12 +294,12 @@ def _check_size(file: ProofFile) -> None:
         ) from error
 
 
-def _without_proofs(file: ProofFile, stated: Sequence[Sequence[int]]) -> ProofFile:
-    """The file with room for one proof, and what segments state in the place of their own."""
-    values = iter(stated)
+def _without_proofs(file: ProofFile, claims: Sequence[Claim]) -> ProofFile:
+    """The file with room for one proof, and what those of segments say in their place."""
+    own = iter(claims)
 
     def emptied(segments: Sequence[SegmentRecord]) -> tuple[SegmentRecord, ...]:
-        return tuple(replace(segment, proof=b"", stated=tuple(next(values))) for segment in segments)
+        return tuple(replace(segment, proof=b"", claim=next(own)) for segment in segments)
 
     first = emptied(file.segments)
     joined = tuple(replace(batch, segments=emptied(batch.segments)) for batch in file.joined)

@@ -16,7 +16,7 @@ import zkevm_native
 
 from prover.store import content_key
 from verifier import keys
-from verifier.trees import CHAIN_TABLE, stated_tables
+from verifier.trees import CHAIN_TABLE, stating_tables
 
 LEAF, FOR_LEAF, RECURSIVE = "leaf", "node for leaves", "recursive node"
 
@@ -132,8 +132,8 @@ def plan_tree(segments: int) -> list[NodePlan]:
 @cache
 def circuits(circuit: str, log_stacked_height: int) -> zkevm_native.Aggregator:
     """The circuits of trees over segments of a key, each made once in a process, when it is first needed."""
-    table, constant = stated_tables(keys.manifest(circuit).tables)
-    return zkevm_native.Aggregator(keys.native(circuit, log_stacked_height), table, constant)
+    stating = stating_tables(keys.manifest(circuit).tables)
+    return zkevm_native.Aggregator(keys.native(circuit, log_stacked_height), stating)
 
 
 def prove_node(job: NodeJob, threads: int) -> bytes:

@@ -69,8 +69,7 @@ def generate_nodes(sets: Iterable[tuple[str, int]]) -> tuple[trees.Nodes, bytes]
     least = math.inf
     for fork, height in sets:
         key = zkevm_native.VerifyingKey.from_bytes(keys.encoding(fork, height), known=True)
-        table, constant = trees.stated_tables(keys.manifest(fork).tables)
-        made = zkevm_native.Aggregator(key, table, constant)
+        made = zkevm_native.Aggregator(key, trees.stating_tables(keys.manifest(fork).tables))
         commits = {name: tuple(commit) for name, commit in made.commits().items()}
         leaf, for_leaf, recursive = made.keys()
         bits = min(k.security()["total"] for k in (key, leaf))

@@ -27,7 +27,8 @@
     code writes   one string, 40 bytes for each: scope (4), leaf (4), code hash (32), big-endian
 
 In the second form all segments have one proof together, the engine's encoding of a node (`verifier.trees`). In the
-place of its own proof a segment has its public values then, one string of 4 bytes for each, big-endian. And batches
+place of its own proof a segment has what that says then: the heights of its tables, one string of a byte for each, and
+its public values, one string of 4 bytes for each, big-endian (`Claim`). And batches
 that follow each other may have one proof together: the later ones are joined to the first, and the statement is that of
 the blocks of all.
 
@@ -39,7 +40,7 @@ Every document has exactly one encoding, so that no byte of a file can be change
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, overload
@@ -58,7 +59,7 @@ from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
 VERSION: Final = 11
-ONE_PROOF_VERSION: Final = 12
+ONE_PROOF_VERSION: Final = 13
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
@@ -85,8 +86,13 @@ _KEY_BYTES: Final = 53
 _OPEN_END_BYTES: Final = 16
 _WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("value", ">u2", (16,)), ("nonce", ">u2", (4,))])
 _LINK: Final = np.dtype([("other", ">u4"), ("digest", ">u4", (DIGEST,))])
-_STATED: Final = np.dtype(">u4")
+_VALUE: Final = np.dtype(">u4")
 _CODE_WRITE: Final = np.dtype([("scope", ">u4"), ("leaf", ">u4"), ("code_hash", ">u2", (16,))])
+
+MAX_TABLES: Final = 255  # nodes of trees number them so
+
+STATED_VALUES: Final[Mapping[str, int]] = {"segment": PublicColumns.width, "frame": 2, "memory": 5}
+"""Tables of a segment with public values, and how many."""
 
 StateKey = tuple[int, bytes, int]
 """Key of a leaf of the access tree: kind (`circuits.batch.leaves.LeafKind`), address (20 bytes), slot."""
@@ -313,6 +319,19 @@ class Links:
         return cls(other=records["other"].astype(np.uint32), digest=records["digest"].astype(np.uint32))
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the proof of a segment says, where one proof of all stands for it.
+
+    Attributes:
+        heights: of each table of its key, in order, 1 + log2 of its rows, padding included, or 0 where it is absent.
+        values: of each table of `STATED_VALUES` its public values, or zeros where it is absent.
+    """
+
+    heights: bytes
+    values: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentRecord:
     """The proof of the operations `first` to `end` (exclusive), numbered through the batch.
@@ -324,7 +343,7 @@ class SegmentRecord:
         writes, code_writes: what it leaves.
         proof: the engine's own encoding; nothing where all segments have one proof.
         links: what it has in common with later segments of its run.
-        stated: where all segments have one proof, the public values of this one; nothing where its own proof has them.
+        claim: where all segments have one proof, what that of this one says; None where it has its own.
     """
 
     first: int
@@ -335,7 +354,7 @@ class SegmentRecord:
     code_writes: CodeWrites = field(default_factory=lambda: CodeWrites.from_bytes(b""))
     open_end: OpenEnd | None = None
     links: Links = field(default_factory=lambda: Links.from_bytes(b""))
-    stated: tuple[int, ...] = ()
+    claim: Claim | None = None
     light: bool = False
 
 
@@ -404,15 +423,15 @@ def encode_proof(file: ProofFile) -> bytes:
     body = [
         [_uint(f) if isinstance(f, int) else f.encode() if isinstance(f, str) else f for f in fields],
         file.parent_header,
-        *_encode_batch(file, has_proofs=file.one_proof is None),
+        *_encode_batch(file),
     ]
     if file.one_proof is not None:
-        body += [[_encode_batch(batch, has_proofs=False) for batch in file.joined], bytes(file.one_proof)]
+        body += [[_encode_batch(batch) for batch in file.joined], bytes(file.one_proof)]
     encoded: bytes = rlp.encode(body)
     return MAGIC + bytes([VERSION if file.one_proof is None else ONE_PROOF_VERSION]) + encoded
 
 
-def _encode_batch(batch: BatchRecord, *, has_proofs: bool) -> list[Any]:
+def _encode_batch(batch: BatchRecord) -> list[Any]:
     return [
         list(batch.ancestors),
         [[b.header, list(b.transactions), list(b.withdrawals), list(b.outputs)] for b in batch.blocks],
@@ -437,11 +456,18 @@ def _encode_batch(batch: BatchRecord, *, has_proofs: bool) -> list[Any]:
                 segment.code_writes.to_bytes(),
                 segment.open_end.to_bytes() if segment.open_end else b"",
                 segment.links.to_bytes(),
-                bytes(segment.proof) if has_proofs else np.array(segment.stated, dtype=_STATED).tobytes(),
+                *_encode_proof_of(segment),
             ]
             for segment in batch.segments
         ],
     ]
+
+
+def _encode_proof_of(segment: SegmentRecord) -> list[bytes]:
+    """The proof of a segment, or what it says."""
+    if segment.claim is None:
+        return [bytes(segment.proof)]
+    return [segment.claim.heights, np.array(segment.claim.values, dtype=_VALUE).tobytes()]
 
 
 @dataclass(slots=True)
@@ -605,11 +631,11 @@ def _segments(reader: RlpReader, room: _Room, version: int) -> tuple[SegmentReco
         links = Links.from_bytes(segment.string(f"{what}: links", room.links * _LINK.itemsize))
         room.links -= len(links)
         proof: bytes | memoryview = b""
-        stated: tuple[int, ...] = ()
+        claim: Claim | None = None
         if version == VERSION:
             proof = segment.view(f"{what}: proof", MAX_SEGMENT_PROOF_BYTES)
         else:
-            stated = _stated(segment.string(f"{what}: public values", PublicColumns.width * _STATED.itemsize), what)
+            claim = _claim(segment, what)
         segment.finish(what)
         segments.append(
             SegmentRecord(
@@ -621,20 +647,23 @@ def _segments(reader: RlpReader, room: _Room, version: int) -> tuple[SegmentReco
                 code_writes,
                 OpenEnd.from_bytes(open_end) if open_end else None,
                 links,
-                stated,
+                claim,
                 bool(light),
             )
         )
     return tuple(segments)
 
 
-def _stated(content: bytes, what: str) -> tuple[int, ...]:
-    if len(content) != PublicColumns.width * _STATED.itemsize:
+def _claim(segment: RlpReader, what: str) -> Claim:
+    heights = segment.string(f"{what}: heights", MAX_TABLES)
+    size = sum(STATED_VALUES.values()) * _VALUE.itemsize
+    content = segment.string(f"{what}: public values", size)
+    if len(content) != size:
         raise Invalid(f"{what}: public values of {len(content)} bytes")
-    values = np.frombuffer(content, dtype=_STATED)
+    values = np.frombuffer(content, dtype=_VALUE)
     if (values >= MODULUS).any():
         raise Invalid(f"{what}: a public value is not below the modulus")
-    return tuple(values.tolist())
+    return Claim(heights, tuple(values.tolist()))
 
 
 def decode_proof(data: bytes) -> ProofFile:

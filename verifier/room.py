@@ -24,11 +24,10 @@ import numpy as np
 
 from circuits.batch.leaves import LeafKind, tree_depth
 from circuits.limbs import words_to_ints
-from circuits.widths import DIGEST
+from circuits.statement import PublicColumns
 from verifier.container import SegmentRecord, StateKey
 from verifier.errors import Invalid
-from verifier.operations import Digests
-from verifier.segments import ProvedSegment, writes_digest
+from verifier.segments import ProvedSegment
 from verifier.state import BatchState
 from verifier.system_contracts import is_delegation
 
@@ -54,17 +53,8 @@ COUNTED_TABLES: Final = (
 MAX_CREATION_BYTES: Final = 49_152
 """Of an initcode (EIP-3860), which may be longer than what is stored."""
 
-_OPERATIONS: Final = slice(1, 3)
-"""Where the public values have the first operation and the end (`circuits.statement.SegmentPublicValues`)."""
-
-_DEPTH: Final = 3
-"""Where they have the depth of the access tree."""
-
-_OPERATIONS_CHAIN: Final = slice(4, 4 + 2 * DIGEST)
-"""Where they have the running hash over operations, at both ends."""
-
-_WRITES_OUT: Final = slice(36, 36 + DIGEST)
-"""Where they have the hash of the writes."""
+_DEPTH: Final = PublicColumns.offsets["depth"]
+"""Where the public values have the depth of the access tree."""
 
 
 def _rows(proved: Sequence[ProvedSegment], tables: Sequence[str]) -> int:
@@ -91,55 +81,12 @@ def check_leaf_room(keys: Sequence[StateKey], proved: Sequence[ProvedSegment], c
         count = sum(found[kind] for kind in kinds)
         if count > room[what]:
             raise Invalid(f"{count:,} {what} among the leaves, of which the segments touch {room[what]:,} at most")
-    check_depth(keys, [None if segment.stated is None else segment.stated.values for segment in proved])
-
-
-def check_depth(keys: Sequence[StateKey], stated: Sequence[Sequence[int] | None]) -> None:
-    """Check that the segments are proved of a tree over so many leaves, up to the next power of two.
-
-    Args:
-        keys: as the proof file lists them.
-        stated: the public values of each segment; None where the proof is yet to be made.
-
-    Raises:
-        Invalid: naming the segment.
-    """
+    # The tree is hashed as deep as it is said to be: of segments that are proved.
     depth = tree_depth(len(keys))
-    for number, values in enumerate(stated):
+    for number, segment in enumerate(proved):
         # A proof without the table of segments states nothing.
-        if values is not None and list(values[_DEPTH : _DEPTH + 1]) != [depth]:
+        if segment.stated is not None and segment.stated.values[_DEPTH : _DEPTH + 1] != [depth]:
             raise Invalid(f"segment {number} is not proved of an access tree over {len(keys):,} leaves")
-
-
-def check_stated_operations(segments: Sequence[SegmentRecord], operations: Digests) -> None:
-    """Check that each segment states the operations that it has, where it has its public values in the file.
-
-    A proof is one of so many batches then, each with a tree of the depth that is stated for it: where batches end
-    cannot be chosen anew.
-
-    Args:
-        segments: of a plan that `check_plan` accepts.
-        operations: (n + 1, 8), the running hash of the batch.
-
-    Raises:
-        Invalid: naming the segment.
-    """
-    for number, segment in enumerate(segments):
-        ends = [*operations[segment.first].tolist(), *operations[segment.end].tolist()]
-        stated = segment.stated
-        if [*stated[_OPERATIONS], *stated[_OPERATIONS_CHAIN]] != [segment.first, segment.end, *ends]:
-            raise Invalid(f"segment {number} is not proved of these operations")
-
-
-def check_stated_writes(segments: Sequence[SegmentRecord]) -> None:
-    """Check that each segment states the writes that it has, where it has its public values in the file.
-
-    Raises:
-        Invalid: naming the segment.
-    """
-    for number, segment in enumerate(segments):
-        if writes_digest(segment.writes, segment.code_writes).tolist() != list(segment.stated[_WRITES_OUT]):
-            raise Invalid(f"segment {number} is not proved of these writes")
 
 
 def check_write_room(segments: Sequence[SegmentRecord], proved: Sequence[ProvedSegment]) -> None:
@@ -162,14 +109,14 @@ def check_code_use(
     codes: Sequence[bytes],
     state: BatchState,
     segments: Sequence[SegmentRecord],
-    proved: Sequence[ProvedSegment] | None,
+    proved: Sequence[ProvedSegment],
 ) -> None:
     """Check that each code is an account's, or one of as many as creations may have had and left to nobody.
 
     Args:
         codes: of the leaves of that kind, in order, with the hashes that `check_keys` has compared.
         state: before the batch.
-        segments, proved: with the codes that are written, and the rows of their tables; None where these are not known.
+        segments, proved: with the codes that are written, and the rows of their tables.
 
     Raises:
         Invalid: if there is one more, or a longer one.
@@ -185,8 +132,6 @@ def check_code_use(
     longest = max(map(len, passing), default=0)
     if longest > MAX_CREATION_BYTES:
         raise Invalid(f"a code of {longest:,} bytes that no account has")
-    if proved is None:
-        return
     room = _rows(proved, CREATION_TABLES)
     if len(passing) > room:
         raise Invalid(f"{len(passing):,} codes that no account has, of which the segments create {room:,} at most")

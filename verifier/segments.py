@@ -125,17 +125,6 @@ def check_plan(segments: Sequence[SegmentRecord], operations: int) -> None:
                 allowed = other
 
 
-def check_whole(segments: Sequence[SegmentRecord]) -> None:
-    """Check that no segment is a part of a run, as it must be where all have one proof, which says nothing of tables.
-
-    Raises:
-        Invalid: naming the segment.
-    """
-    for number, segment in enumerate(segments):
-        if segment.open_end is not None or len(segment.links):
-            raise Invalid(f"segment {number} is a part of a run, and one proof is of whole segments only")
-
-
 def runs_of(segments: Sequence[SegmentRecord]) -> list[range]:
     """The segments that prove the same operations, of a plan that `check_plan` accepts: of each run its numbers."""
     found: list[range] = []

@@ -1,9 +1,9 @@
 """Trees of proofs: what the one proof of all segments of a batch has to state, and whose keys it may name.
 
 A leaf verifies proofs of segments, a node for leaves verifies leaves, and a recursive one verifies these or nodes of
-its own circuit; the proof in a file is one of the last kind. Every node states a running hash at both ends: over all
-that segments state, in their order. So a verifier that knows what they must state compares one hash, and it does not
-matter how the tree branches.
+its own circuit; the proof in a file is one of the last kind. Every node states a running hash at both ends: over what
+the proofs of segments say, in their order: how high each table is, and all public values. The file has that of each
+segment: a verifier compares one hash, whatever way the tree branches, and goes on as with the proofs themselves.
 
 A circuit that verifies proofs has the key of its children in a committed table, so that a node names keys by
 commitments: of the segments, the leaves, the nodes for leaves, and the recursive ones. All are pinned.
@@ -17,25 +17,25 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 
-from circuits.statement import LIGHT, Digests, Item, PublicColumns, initial, running_chain
+from circuits.statement import LIGHT, Digests, Item, initial, running_chain
+from circuits.widths import DIGEST
 from verifier import keys
+from verifier.container import STATED_VALUES, Claim
 from verifier.engines import VerifiedSegment, node_key
 from verifier.errors import Invalid
-from verifier.segments import PUBLIC_TABLE
-from verifier.sizes import MAX_LOG_HEIGHT, check_security
+from verifier.segments import ProvedSegment, Stated
+from verifier.sizes import MAX_LOG_HEIGHT, check_heights, check_security
 
-STATEMENT_ITEM: Final = Item(30, (("values", PublicColumns.width),))
-"""What a segment states, as leaves hash it."""
+TAG_CLAIM: Final = 30
+"""Of what the proof of a segment says, as leaves hash it."""
 
 BATCH_START: Final = initial(31)
 """The running hash before the first segment of a batch."""
-
-CONSTANT_TABLES: Final[Mapping[str, tuple[int, ...]]] = {"frame": (0, 0), "memory": (1, 0, 0, 0, 0)}
-"""Other tables with public values, and what these are in segments that are whole: leaves take no others."""
 
 CIRCUITS: Final = ("cancun", *(name for name in keys.KEY_SETS if name.endswith(LIGHT)))
 """Key sets whose segments there are leaves for: the others have more expressions than a leaf's table rows."""
@@ -50,7 +50,6 @@ NODE_FOLDER: Final = "nodes"
 MAX_DEPTH: Final = 256
 """Recursive nodes above each other, which their circuit counts."""
 
-DIGEST: Final = 8
 _COMMIT: Final = 2 * DIGEST
 
 VERIFIER_TABLE: Final = 0
@@ -106,7 +105,7 @@ class ProvedBatch:
     """What the one proof of all segments states.
 
     Attributes:
-        before, behind: the running hash over what segments state, 8 elements each.
+        before, behind: the running hash over what the proofs of segments say, 8 elements each.
         security_bits: the least of all layers.
     """
 
@@ -115,14 +114,49 @@ class ProvedBatch:
     security_bits: float
 
 
-def chain(stated: Sequence[Sequence[int]]) -> Digests:
+def claim_of(proved: ProvedSegment, tables: Sequence[str]) -> Claim:
+    """What the proof of a segment says, which it must have.
+
+    Args:
+        proved: the same, as it was verified.
+        tables: of its key, by name.
+    """
+    assert proved.stated is not None
+    # Rows are a power of two.
+    heights = bytes(proved.rows.get(table, 0).bit_length() for table in tables)
+    own = (proved.stated.values, proved.stated.frames, proved.stated.words)
+    values = [value for v, size in zip(own, STATED_VALUES.values(), strict=True) for value in (v or [0] * size)]
+    return Claim(heights, tuple(values))
+
+
+def proved_by(claim: Claim, tables: Sequence[str], security_bits: float) -> ProvedSegment:
+    """Inverse of `claim_of`, of a claim that has been proved.
+
+    Raises:
+        Invalid: if a table is too high.
+    """
+    check_heights(tables, [height - 1 if height else None for height in claim.heights])
+    rows = {table: 1 << (height - 1) for table, height in zip(tables, claim.heights, strict=True) if height}
+    values = iter(claim.values)
+    own = {table: list(islice(values, size)) for table, size in STATED_VALUES.items()}
+    return ProvedSegment(rows, Stated(*(own[table] if table in rows else [] for table in own)), security_bits)
+
+
+def chain(claims: Sequence[Claim]) -> Digests:
     """The running hash before and behind each segment, (n + 1, 8).
 
     Args:
-        stated: the public values of each.
+        claims: what the proof of each says, all of one key.
     """
-    values = np.array(stated, dtype=np.uint32).reshape(len(stated), PublicColumns.width)
-    return running_chain(BATCH_START, STATEMENT_ITEM.digests(values=values))
+    if not claims:
+        return BATCH_START[None]
+    tables = len(claims[0].heights)
+    padded = -(-tables // DIGEST) * DIGEST
+    heights = np.zeros((len(claims), padded), dtype=np.uint32)
+    heights[:, :tables] = [list(claim.heights) for claim in claims]
+    values = np.array([claim.values for claim in claims], dtype=np.uint32)
+    item = Item(TAG_CLAIM, (("heights", padded), ("values", values.shape[1])))
+    return running_chain(BATCH_START, item.digests(heights=heights, values=values))
 
 
 def to_document(nodes: Nodes) -> dict[str, Any]:
@@ -240,7 +274,7 @@ def encoding() -> bytes:
 
 
 def verify_tree(proof: bytes, leaves: Leaves, engine: str) -> ProvedBatch:
-    """Verify the one proof of all segments; what these have to state is yet to be compared (`check_chain`).
+    """Verify the one proof of all segments; what their proofs say is yet to be compared (`segments_of`).
 
     Args:
         proof: of a recursive node.
@@ -304,31 +338,32 @@ def check_node(verified: VerifiedSegment, nodes: Nodes, leaves: Leaves) -> tuple
     return tuple(ends[:DIGEST]), tuple(ends[DIGEST:])
 
 
-def check_chain(proved: ProvedBatch, stated: Sequence[Sequence[int]]) -> None:
-    """Check that the one proof is of segments that state this, in their order, and of no others.
+def segments_of(proved: ProvedBatch, claims: Sequence[Claim], tables: Sequence[str]) -> list[ProvedSegment]:
+    """What the proofs of the segments say that the one proof is of, if it is of these, in their order, and no others.
 
     Args:
-        proved: what it says.
-        stated: the public values of each segment, below the modulus: the hash does not tell others from these.
+        proved: what the one proof states.
+        claims: of each segment, its values below the modulus: the hash does not tell others from these.
+        tables: of the segments' key, by name.
 
     Raises:
         Invalid: if it is not.
     """
-    hashes = chain(stated)
+    for number, claim in enumerate(claims):
+        if len(claim.heights) != len(tables):
+            raise Invalid(f"segment {number} has heights of {len(claim.heights)} tables, its key has {len(tables)}")
+    hashes = chain(claims)
     if proved.before != tuple(hashes[0].tolist()):
         raise Invalid("the one proof does not begin with the batch")
     if proved.behind != tuple(hashes[-1].tolist()):
-        raise Invalid("the one proof is of segments that state something else")
+        raise Invalid("the one proof is of segments whose proofs say something else")
+    return [proved_by(claim, tables, proved.security_bits) for claim in claims]
 
 
-def stated_tables(tables: Sequence[str]) -> tuple[int, list[tuple[int, list[int]]]]:
-    """Where segments state something, for the engine's leaves.
+def stating_tables(tables: Sequence[str]) -> list[int]:
+    """Numbers of the tables with public values, in the order in which leaves hash these.
 
     Args:
-        tables: of the segments' key.
-
-    Returns:
-        The number of the table whose public values are hashed, and those of others with what they must be.
+        tables: of the segments' key, by name.
     """
-    constant = [(tables.index(name), list(values)) for name, values in CONSTANT_TABLES.items()]
-    return tables.index(PUBLIC_TABLE), constant
+    return [tables.index(name) for name in STATED_VALUES]

@@ -23,7 +23,15 @@ from numpy.typing import NDArray
 from circuits.functions.poseidon2 import in_python
 from verifier import keys
 from verifier.block_size import check_size
-from verifier.container import BatchRecord, BlockRecord, ProofFile, ReceiptRecord, decode_proof, read_proof
+from verifier.container import (
+    BatchRecord,
+    BlockRecord,
+    ProofFile,
+    ReceiptRecord,
+    SegmentRecord,
+    decode_proof,
+    read_proof,
+)
 from verifier.engines import ENGINES, native_is_installed
 from verifier.errors import Invalid, Rejected, UnusableInput
 from verifier.forks import Fork, Schedule, forks_of_blocks
@@ -31,14 +39,7 @@ from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Ancestors, Header, che
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
 from verifier.requests import check_requests
-from verifier.room import (
-    check_code_use,
-    check_depth,
-    check_leaf_room,
-    check_stated_operations,
-    check_stated_writes,
-    check_write_room,
-)
+from verifier.room import check_code_use, check_leaf_room, check_write_room
 from verifier.segments import (
     AccessTree,
     ProvedSegment,
@@ -47,7 +48,6 @@ from verifier.segments import (
     check_runs,
     check_stated,
     check_system_codes,
-    check_whole,
     check_writes,
     circuits_of,
     expected_public_values,
@@ -59,7 +59,7 @@ from verifier.state import BatchState, check_keys
 from verifier.statement import BatchStatement, lists_commitment
 from verifier.system_contracts import system_contracts, written_contracts
 from verifier.transactions import Transaction, check_inclusion, decode_transaction
-from verifier.trees import ProvedBatch, check_chain, leaves_of, verify_tree
+from verifier.trees import leaves_of, segments_of, verify_tree
 from verifier.tries import StateTrie, ordered_root
 from verifier.withdrawals import Withdrawal, check_withdrawals
 
@@ -99,10 +99,8 @@ CHECKS: Final = (
 """Every check a proof must pass. What each segment's proof establishes is written in `circuits/`.
 
 Proofs come before all that costs as much as a file is long: how many leaves, writes and codes segments can have use for
-follows from the heights of their tables, which are facts then; no more are accepted. One proof of all segments says
-nothing of these heights, so that codes are bounded by the format of the file alone then, and leaves and writes by what
-it states: the depth of their tree, and their hash. It is of the operations of these batches, so that no batch has more
-leaves because its proof is one of others.
+follows from the heights of their tables, which are facts then; no more are accepted. One proof of all segments states
+these heights, too.
 """
 
 
@@ -170,13 +168,13 @@ class Accepted:
         report: what has been proved.
         file: its contents.
         circuits: the key set of each segment.
-        stated: the public values of each segment.
+        proved: what is proved of each segment.
     """
 
     report: VerificationReport
     file: ProofFile
     circuits: list[str]
-    stated: list[list[int]]
+    proved: list[ProvedSegment]
 
 
 def _not_reported(name: str, done: int, total: int) -> None:
@@ -354,10 +352,6 @@ class _Plan:
         return [circuit for batch in self.batches for circuit in batch.circuits]
 
 
-_Proved = Sequence[ProvedSegment] | ProvedBatch
-"""What is known of each segment of a batch, or of all of a file together from their one proof."""
-
-
 def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | bytes | str]) -> _Plan:
     file = run("format", decode_proof, proof)
     blocks, receipts = file.all_blocks, file.all_receipts
@@ -377,11 +371,11 @@ def _plan(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | byt
     return _Plan(file, transactions, [_Batch(own, *witness, *division) for own, witness, division in found])
 
 
-def _contents(plan: _Plan, proved: _Proved, run: _Run) -> list[list[Stated]]:
+def _contents(plan: _Plan, proved: list[ProvedSegment], run: _Run) -> list[list[Stated]]:
     """Make the checks behind that of the proofs; returns what each segment of each batch must state."""
     batches = plan.batches
-    # One proof says nothing of a batch without segments.
-    of_batches: list[_Proved] = [proved if batch.record.segments else [] for batch in batches]
+    ends = list(accumulate((len(batch.record.segments) for batch in batches), initial=0))
+    of_batches = [proved[start:end] for start, end in pairwise(ends)]
     run("leaves", _of_each, _leaves, batches, of_batches)
     states = run("pre-state", _of_each, _pre_state, batches)
     run("writes", _of_each, _writes, batches, states, of_batches)
@@ -425,7 +419,7 @@ def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | b
     plan = _plan(proof, engine, run, expected)
     file = plan.file
     proved = run("proofs", _proofs, file, plan.circuits, engine, run.step)
-    stated = [own.values for of_batch in _contents(plan, proved, run) for own in of_batch]
+    _contents(plan, proved, run)
     assert len(run.results) == len(CHECKS), "a check was left out"
     report = VerificationReport(
         statement=file.statement,
@@ -434,15 +428,11 @@ def _verify(proof: bytes, engine: str, run: _Run, expected: Mapping[str, int | b
         transactions=len(file.all_receipts),
         segments=len(file.all_segments),
         unprotected=sum(not transaction.protected for block in plan.transactions for transaction in block),
-        security_bits=(
-            proved.security_bits
-            if isinstance(proved, ProvedBatch)
-            else min((segment.security_bits for segment in proved), default=None)
-        ),
+        security_bits=min((segment.security_bits for segment in proved), default=None),
         proof_bytes=len(proof),
         checks=tuple(run.results),
     )
-    return Accepted(report, file, plan.circuits, stated)
+    return Accepted(report, file, plan.circuits, proved)
 
 
 def verify_file(
@@ -555,7 +545,6 @@ def _segments(
     if file.one_proof is not None:
         if not segments:
             raise Invalid("one proof of no segments")
-        _of_each(lambda batch: check_whole(batch.segments), file.batches)
         leaves_of(circuits, [segment.log_stacked_height for segment in segments])
         return divided
     for segment, circuit in zip(segments, circuits, strict=True):
@@ -576,13 +565,24 @@ def _divided(
     return operations, circuits
 
 
-def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[int, int], None]) -> _Proved:
+def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[int, int], None]) -> list[ProvedSegment]:
     segments = file.all_segments
-    if file.one_proof is not None:
+    if file.one_proof is None:
+        proved = _each(segments, circuits, engine, step)
+    else:
         leaves = leaves_of(circuits, [segment.log_stacked_height for segment in segments])
-        proved_batch = verify_tree(bytes(file.one_proof), leaves, engine)
-        check_chain(proved_batch, [segment.stated for segment in segments])
-        return proved_batch
+        claims = [segment.claim for segment in segments if segment.claim is not None]
+        proved = segments_of(
+            verify_tree(bytes(file.one_proof), leaves, engine), claims, keys.manifest(circuits[0]).tables
+        )
+    check_runs(segments, proved)
+    return proved
+
+
+def _each(
+    segments: Sequence[SegmentRecord], circuits: list[str], engine: str, step: Callable[[int, int], None]
+) -> list[ProvedSegment]:
+    """What the proofs of segments say that have their own."""
     proved = []
     for number, (segment, circuit) in enumerate(zip(segments, circuits, strict=True)):
         try:
@@ -590,18 +590,13 @@ def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[i
         except Invalid as error:
             raise Invalid(f"segment {number}: {error}") from error
         step(number + 1, len(segments))
-    check_runs(segments, proved)
     return proved
 
 
-def _leaves(batch: _Batch, proved: _Proved) -> None:
+def _leaves(batch: _Batch, proved: list[ProvedSegment]) -> None:
     record = batch.record
-    if isinstance(proved, ProvedBatch):
-        check_stated_operations(record.segments, batch.operations.chain)
-        check_depth(record.state_keys, [segment.stated for segment in record.segments])
-    else:
-        called = {address for fork in batch.blocks.forks for address in system_contracts(fork)}
-        check_leaf_room(record.state_keys, proved, len(called))
+    called = {address for fork in batch.blocks.forks for address in system_contracts(fork)}
+    check_leaf_room(record.state_keys, proved, len(called))
     check_keys(record.state_keys, record.codes, batch.hashes)
 
 
@@ -609,20 +604,17 @@ def _pre_state(batch: _Batch) -> BatchState:
     return BatchState(batch.trie, batch.record.state_keys, batch.record.codes, batch.hashes)
 
 
-def _writes(batch: _Batch, state: BatchState, proved: _Proved) -> None:
+def _writes(batch: _Batch, state: BatchState, proved: list[ProvedSegment]) -> None:
     segments = batch.record.segments
-    if isinstance(proved, ProvedBatch):
-        check_stated_writes(segments)
-    else:
-        check_write_room(segments, proved)
+    check_write_room(segments, proved)
     check_writes(segments, batch.operations, state)
     check_system_codes(segments, batch.operations, state, batch.blocks.forks, batch.written, batch.record.codes)
 
 
-def _codes(batch: _Batch, state: BatchState, proved: _Proved) -> AccessTree | None:
+def _codes(batch: _Batch, state: BatchState, proved: list[ProvedSegment]) -> AccessTree | None:
     """The access tree before the operations, where there are any: all that is hashed in it has been counted."""
     record = batch.record
-    check_code_use(record.codes, state, record.segments, None if isinstance(proved, ProvedBatch) else proved)
+    check_code_use(record.codes, state, record.segments, proved)
     return AccessTree(state) if len(batch.operations) else None
 
 
@@ -684,16 +676,11 @@ def _statement(
             raise Invalid(f"{name.replace('_', ' ')} is {own_}, expected is {value_}")
 
 
-def _commitments(batch: _Batch, tree: AccessTree | None, proved: _Proved) -> list[Stated]:
+def _commitments(batch: _Batch, tree: AccessTree | None, proved: list[ProvedSegment]) -> list[Stated]:
     if tree is None:
         return []
     record = batch.record
     receipts = receipts_chain(record.receipts, batch.operations)
     expected = expected_public_values(record.segments, batch.operations.chain, receipts, tree)
-    if not isinstance(proved, ProvedBatch):
-        check_stated(proved, expected)
-        return expected
-    for number, (segment, wanted) in enumerate(zip(record.segments, expected, strict=True)):
-        if list(segment.stated) != wanted.values:
-            raise Invalid(f"segment {number}: the proof is one of other public values")
+    check_stated(proved, expected)
     return expected

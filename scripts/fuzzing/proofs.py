@@ -16,7 +16,6 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from circuits.air.field import MODULUS
 from circuits.batch.leaves import LeafKind
-from circuits.statement import PublicColumns
 from scripts.batches.chain import (
     CONTRACT,
     NEWCOMER,
@@ -40,9 +39,12 @@ from scripts.fuzzing.trees import Embedded, Raw, Tree, damaged, embedded, rlp_le
 from scripts.fuzzing.tries import STATE_ROOT, damaged_states, nibbles, trie_tree, unlinked
 from verifier.container import (
     MAGIC,
+    MAX_TABLES,
+    STATED_VALUES,
     VERSION,
     BatchRecord,
     BlockRecord,
+    Claim,
     CodeWrites,
     LogRecord,
     ProofFile,
@@ -71,7 +73,7 @@ from verifier.withdrawals import Withdrawal, decode_withdrawal
 START = MAGIC + bytes([VERSION])
 
 PARENT, ANCESTORS, BLOCKS, KEYS, NODES, SEGMENTS = 1, 2, 3, 4, 6, 8  # places in the list of a proof file
-WRITES = 3  # place in a segment
+WRITES = 4  # place in a segment
 
 #: Rows of a segment whose tables have room for all that these files list.
 ANY_ROWS = dict.fromkeys(COUNTED_TABLES, 1 << MAX_LOG_HEIGHT)
@@ -384,9 +386,9 @@ def proof_files(draw: DrawFn) -> ProofFile:
     has_one_proof = draw(st.booleans())
     value = st.integers(0, MODULUS - 1)
     proof = st.just(b"") if has_one_proof else data
-    stated = (
-        st.lists(value, min_size=PublicColumns.width, max_size=PublicColumns.width) if has_one_proof else st.just([])
-    )
+    size = sum(STATED_VALUES.values())
+    values = st.lists(value, min_size=size, max_size=size).map(tuple)
+    claim = st.builds(Claim, st.binary(max_size=MAX_TABLES), values) if has_one_proof else st.none()
     segment = st.builds(
         SegmentRecord,
         u32,
@@ -395,7 +397,7 @@ def proof_files(draw: DrawFn) -> ProofFile:
         writes,
         proof,
         codes,
-        stated=stated.map(tuple),
+        claim=claim,
         light=st.booleans(),
     )
     key = st.tuples(st.integers(0, 255), address, st.integers(0, 2**256 - 1))

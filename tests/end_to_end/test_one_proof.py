@@ -12,18 +12,23 @@ import pytest
 import zkevm_native
 from typer.testing import CliRunner
 
+from circuits.batch.execution import Batch
+from circuits.statement import LAST_TABLES
 from executor.forks import OSAKA, PRAGUE, Fork
+from executor.provable import check_provable
 from prover.aggregate import NodeEvent, aggregate
 from prover.assemble import statement_of
 from prover.errors import ProverError
+from prover.planner import levelled, plan_cut
 from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, RECURSIVE, circuits
 from prover.workers import Workers
 from scripts.batches.builder import Builder
 from scripts.batches.one_by_one import one_by_one
 from scripts.batches.tokens import token_batch, write_batch
-from tests.verifier.proving import Proved, prove_here
+from tests.verifier.proving import Proved, prove_here, prove_planned
 from tests.verifier.swirl.damages import damages
-from verifier import trees, verify
+from tests.verifier.test_trees import changed
+from verifier import keys, trees, verify
 from verifier.container import ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.engines import ENGINES, VerifyingKey, node_key
 from verifier.errors import Invalid, Rejected
@@ -68,6 +73,18 @@ def tree(erc20: Proved, tmp_path_factory: pytest.TempPathFactory) -> Tree:
     return Tree(erc20, (folder / "one.proof").read_bytes(), list(report.nodes), folder / "one.proof.nodes")
 
 
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """Of one transaction in three parts."""
+    folder = tmp_path_factory.mktemp("parts")
+    executed = token_batch(1).execute()
+    batch = Batch.of(check_provable(executed))
+    plans = plan_cut(batch, lambda execution: (5, 40))
+    proved = prove_planned(executed, batch, levelled(plans, 0))
+    report = aggregate([proved.content], folder / "one.proof", workers=WORKERS, keep=True)
+    return Tree(proved, (folder / "one.proof").read_bytes(), list(report.nodes), folder / "one.proof.nodes")
+
+
 def with_proof(file: ProofFile, proof: bytes) -> bytes:
     return encode_proof(replace(file, one_proof=proof))
 
@@ -99,6 +116,56 @@ def test_it_is_accepted_and_small(tree: Tree, engine: str) -> None:
     assert report.security_bits is not None
     assert report.security_bits >= 100
     assert len(tree.file.one_proof or b"") <= 350_000
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_parts_of_an_operation_have_one_proof(parts: Tree, engine: str) -> None:
+    report = verify(parts.content, engine)
+    assert (report.segments, report.transactions) == (3, 1)
+    assert report.statement == parts.segments.file.statement
+    assert any(len(segment.links) for segment in parts.file.segments)
+    assert len(parts.file.one_proof or b"") == 271_598
+
+
+def test_parts_that_say_something_else_are_refused(parts: Tree) -> None:
+    """What they leave to the next ones and have in common is compared with what is proved, as if each had a proof."""
+    first, second, last = parts.file.segments
+    assert first.open_end is not None
+    assert second.open_end is not None
+    frame, index = first.open_end.next_word
+    ends = [
+        replace(first.open_end, time=first.open_end.time + 1),
+        replace(first.open_end, next_frame=first.open_end.next_frame + 1),
+        replace(first.open_end, next_word=(frame, index + 1)),
+        second.open_end,
+    ]
+    digest = first.links.digest.copy()
+    digest[0, 0] ^= 1
+    lies = [
+        *((replace(first, open_end=end), second, last) for end in ends),
+        (replace(first, links=replace(first.links, digest=digest)), second, last),
+        (replace(first, links=second.links), second, last),
+        (replace(first, open_end=second.open_end, links=second.links, claim=second.claim), second, last),
+        (first, last),
+        (second, first, last),
+        (replace(first, open_end=None), second, last),
+    ]
+    found = [refused(encode_proof(replace(parts.file, segments=lie))) for lie in lies]
+    assert found == [*["commitments"] * 6, "proofs", "segments", "segments", "segments"]
+
+
+def test_a_part_claims_no_other_tables_than_it_has(parts: Tree) -> None:
+    """So none has accounts, slots or codes but the last one."""
+    first, *later = parts.file.segments
+    (circuit, *_) = circuits_of_segments(parts.segments.content)
+    tables = keys.manifest(circuit).tables
+    assert first.claim is not None
+    for name in LAST_TABLES & set(tables):
+        position = tables.index(name)
+        assert not first.claim.heights[position]
+        heights = bytes(own or 1 * (place == position) for place, own in enumerate(first.claim.heights))
+        lie = replace(first, claim=replace(first.claim, heights=heights))
+        assert refused(encode_proof(replace(parts.file, segments=(lie, *later)))) == "proofs"
 
 
 @pytest.mark.parametrize("fork", [PRAGUE, OSAKA], ids=lambda fork: fork.name)
@@ -159,7 +226,8 @@ def test_a_node_for_leaves_has_as_many_as_it_has_room_for() -> None:
     assert len(segments) > MAX_CHILDREN[FOR_LEAF]
     accepted = accept(proved.content)
     own = circuits(accepted.circuits[0], segments[0].log_stacked_height)
-    hashes = trees.chain(accepted.stated).tolist()
+    tables = keys.manifest(accepted.circuits[0]).tables
+    hashes = trees.chain([trees.claim_of(segment, tables) for segment in accepted.proved]).tolist()
     leaves = [
         own.leaf_proof([bytes(segment.proof)], hashes[number], THREADS)
         for number, segment in enumerate(segments[: MAX_CHILDREN[FOR_LEAF] + 1])
@@ -206,9 +274,9 @@ def test_proofs_of_other_lengths_are_refused(tree: Tree) -> None:
 
 def test_one_proof_of_another_batch_is_refused(tree: Tree, proved: Proved) -> None:
     """All else fits: of the other batch the file is as it should be, but for the proof."""
-    said = [segment.stated for segment in tree.file.segments]
+    said = [segment.claim for segment in tree.file.segments]
     segments = tuple(
-        replace(segment, proof=b"", stated=said[number % len(said)])
+        replace(segment, proof=b"", claim=said[number % len(said)])
         for number, segment in enumerate(proved.file.segments)
     )
     whole = replace(proved.file, segments=segments)
@@ -216,13 +284,12 @@ def test_one_proof_of_another_batch_is_refused(tree: Tree, proved: Proved) -> No
     assert refused(with_proof(whole, one_proof)) in ("segments", "proofs", "leaves", "writes", "commitments")
 
 
-def test_other_public_values_are_refused(tree: Tree) -> None:
+def test_other_public_values_and_heights_are_refused(tree: Tree) -> None:
     first, *later = tree.file.segments
-    for position in range(len(first.stated)):
-        stated = list(first.stated)
-        stated[position] ^= 1
-        lie = replace(tree.file, segments=(replace(first, stated=tuple(stated)), *later))
-        assert refused(encode_proof(lie)) == "proofs"
+    assert first.claim is not None
+    for position in range(len(first.claim.values) + len(first.claim.heights)):
+        lie = replace(first, claim=changed(first.claim, position))
+        assert refused(encode_proof(replace(tree.file, segments=(lie, *later)))) == "proofs"
 
 
 @pytest.mark.parametrize("lie", [lambda s: s[1:], lambda s: s[:1], lambda s: (*s, s[-1]), lambda s: s[::-1]])

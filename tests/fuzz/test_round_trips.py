@@ -18,7 +18,7 @@ from scripts.fuzzing.proofs import proof_bytes, proof_files, proof_tree
 from scripts.fuzzing.target import scratch_file
 from scripts.fuzzing.traces import traces
 from scripts.fuzzing.trees import to_json
-from verifier.container import BatchRecord, CodeWrites, ProofFile, Writes, decode_proof, encode_proof
+from verifier.container import BatchRecord, CodeWrites, Links, ProofFile, Writes, decode_proof, encode_proof
 from verifier.tries import EMPTY_CODE_HASH, Account, StateTrie
 
 few = settings(max_examples=30, derandomize=True, database=None, deadline=None)
@@ -60,7 +60,9 @@ def _plain_batch(batch: BatchRecord) -> list[Any]:
             segment.end,
             segment.log_stacked_height,
             segment.light,
-            segment.stated,
+            segment.claim,
+            segment.open_end,
+            _columns(segment.links),
             bytes(segment.proof),
             _columns(segment.writes),
             _columns(segment.code_writes),
@@ -70,8 +72,8 @@ def _plain_batch(batch: BatchRecord) -> list[Any]:
     return [*(getattr(batch, name) for name in names), tuple(batch.state_keys), segments]
 
 
-def _columns(writes: Writes | CodeWrites) -> list[Any]:
-    columns = [getattr(writes, name) for name in type(writes).__slots__]
+def _columns(record: Writes | CodeWrites | Links) -> list[Any]:
+    columns = [getattr(record, name) for name in type(record).__slots__]
     return [(column.dtype, column.shape, np.asarray(column).tobytes()) for column in columns]
 
 

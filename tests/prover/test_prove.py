@@ -76,11 +76,11 @@ def test_a_batch_is_proved_in_segments_and_accepted(tmp_path: Path) -> None:
 
 
 def test_one_proof_that_there_cannot_be_is_refused_before_anything_is_proved(tmp_path: Path) -> None:
-    """Of operations that are divided; nothing is left behind."""
+    """Of segments that are too high; nothing is left behind."""
     out, begun = tmp_path / "batch.proof", list[int]()
     progress = Progress(started=lambda job: begun.append(job.plan.index))
-    with pytest.raises(ProverError, match="several segments prove"):
-        prove(write_batch(tmp_path, 2), out, budget=Budget(steps=20), one_proof=True, progress=progress)
+    with pytest.raises(ProverError, match="log stacked height 22, at most 21"):
+        prove(write_batch(tmp_path, 2), out, budget=Budget(stacked_height=22), one_proof=True, progress=progress)
     assert begun == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["batch.json"]
 

@@ -234,19 +234,17 @@ def test_where_nodes_are_proved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_segments_of_several_heights_are_told_what_to_do() -> None:
-    check_aggregable(["cancun"] * 2, [15, 15], divided=False)
+    check_aggregable(["cancun"] * 2, [15, 15])
     with pytest.raises(ProverError, match="segments of 2 keys") as error:
-        check_aggregable(["cancun"] * 2, [15, 17], divided=False)
+        check_aggregable(["cancun"] * 2, [15, 17])
     assert error.value.hint.endswith("prove all with --segments-only --stacked-height 19")
-    with pytest.raises(ProverError, match="several segments prove"):
-        check_aggregable(["cancun"], [15], divided=True)
     with pytest.raises(ProverError, match="whole circuit of osaka"):
-        check_aggregable(["osaka"], [15], divided=False)
+        check_aggregable(["osaka"], [15])
     with pytest.raises(ProverError, match="log stacked height 22, at most 21") as error:
-        check_aggregable(["cancun"], [22], divided=False)
+        check_aggregable(["cancun"], [22])
     assert "smaller segments" in error.value.hint
     with pytest.raises(ProverError, match="these are of cancun and cancun-light") as error:
-        check_aggregable(["cancun", "cancun-light"], [15, 15], divided=False)
+        check_aggregable(["cancun", "cancun-light"], [15, 15])
     assert "--segments-only" in error.value.hint
 
 
@@ -269,19 +267,22 @@ def test_several_segments_get_one_proof_unless_somebody_wants_each(several: Plan
         assert choose([], SMALL, wanted) == ProofChoice([], False)
 
 
-def test_segments_that_end_at_named_steps_are_left_as_they_are() -> None:
+def test_segments_that_end_at_named_steps_have_one_proof_if_somebody_asks_for_it() -> None:
     budget = Budget(steps=20)
     parts = plan_batch(tokens(1), budget)
     assert len(parts) > 1
     assert choose(parts, budget, None) == ProofChoice(parts, False)
-    with pytest.raises(ProverError, match="several segments prove"):
-        choose(parts, budget, True)
+    assert choose(parts, budget, True) == ProofChoice(levelled(parts, 0), True)
+
+
+def test_parts_of_an_operation_have_one_proof(several: Plans) -> None:
+    parts = [replace(several[0], run=Run(0, 3, (5,), 0)), *several[1:]]
+    assert choose(parts, SMALL, None) == ProofChoice(levelled(parts, 0), True)
 
 
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"run": Run(0, 3, (5,), 0)}, "several segments prove"),
         ({"fork": "osaka"}, "these are of cancun-light and osaka-light"),
         ({"light": False}, "these are of cancun and cancun-light"),
         ({"log_stacked_height": 22}, "log stacked height 22, at most 21"),

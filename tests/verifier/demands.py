@@ -8,7 +8,7 @@ import pytest
 
 from circuits.statement import PublicColumns
 from verifier import trees
-from verifier.container import ProofFile, SegmentRecord, encode_proof
+from verifier.container import Claim, ProofFile, SegmentRecord, encode_proof
 from verifier.keys import PinnedKey
 from verifier.room import COUNTED_TABLES
 from verifier.segments import ProvedSegment, Stated
@@ -51,7 +51,7 @@ def demanded(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> list[list[int]
     return seen
 
 
-def proved(values: list[list[int]], start: list[int] | None = None) -> ProvedBatch:
-    """What the one proof of segments states that state these values."""
-    hashes = trees.chain(values)
+def proved(claims: Sequence[Claim], start: list[int] | None = None) -> ProvedBatch:
+    """What the one proof of segments states whose proofs say this."""
+    hashes = trees.chain(claims)
     return ProvedBatch(tuple(start or hashes[0].tolist()), tuple(hashes[-1].tolist()), 100.0)

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuits.air.field import MODULUS
-from circuits.statement import PublicColumns
 from scripts.batches.chain import sample_chain
 from verifier.container import (
     MAGIC,
@@ -25,10 +24,13 @@ from verifier.container import (
     MAX_OUTPUT_BYTES,
     MAX_PARENT_HEADER_BYTES,
     MAX_SEGMENTS,
+    MAX_TABLES,
     MAX_WRITES,
     ONE_PROOF_VERSION,
+    STATED_VALUES,
     VERSION,
     BatchRecord,
+    Claim,
     CodeWrites,
     Links,
     OpenEnd,
@@ -247,11 +249,14 @@ def test_moved_pieces(source: int, target: int, size: int) -> None:
     check_refused_or_canonical(data)
 
 
+#: What the proof of a segment may say, of three tables.
+CLAIM = Claim(bytes([3, 0, 22]), tuple(range(sum(STATED_VALUES.values()))))
+
+
 def one_proof_sample() -> ProofFile:
     """The sample with one proof of all segments."""
     file = decode_proof(SAMPLE)
-    stated = tuple(range(PublicColumns.width))
-    segments = tuple(replace(segment, proof=b"", stated=stated) for segment in file.segments)
+    segments = tuple(replace(segment, proof=b"", claim=CLAIM) for segment in file.segments)
     return replace(file, segments=segments, one_proof=b"one proof of all")
 
 
@@ -261,25 +266,23 @@ def test_a_file_says_whether_it_has_one_proof() -> None:
     assert decode_proof(SAMPLE).one_proof is None
     decoded = decode_proof(data)
     assert bytes(decoded.one_proof or b"") == b"one proof of all"
-    assert [segment.stated for segment in decoded.segments] == [tuple(range(PublicColumns.width))] * len(
-        decoded.segments
-    )
+    assert [segment.claim for segment in decoded.segments] == [CLAIM] * len(decoded.segments)
     assert encode_proof(decoded) == data
 
 
 def test_a_file_of_one_kind_is_not_read_as_the_other() -> None:
-    """What segments state is shorter than any of their proofs, and no file of the other kind ends behind them."""
+    """A proof is not what it says, and no file of the other kind ends behind that."""
     data = encode_proof(one_proof_sample())
     with pytest.raises(Invalid, match="segment 0"):
         decode_proof(MAGIC + bytes([ONE_PROOF_VERSION]) + SAMPLE[len(START) :])
-    with pytest.raises(Invalid, match="proof file"):
+    with pytest.raises(Invalid, match="segment 0"):
         decode_proof(START + data[len(START) :])
 
 
-@pytest.mark.parametrize("count", [0, 1, PublicColumns.width - 1, PublicColumns.width + 1])
+@pytest.mark.parametrize("count", [0, 1, len(CLAIM.values) - 1, len(CLAIM.values) + 1])
 def test_segments_state_all_of_their_public_values(count: int) -> None:
     file = one_proof_sample()
-    segments = (replace(file.segments[0], stated=(0,) * count), *file.segments[1:])
+    segments = (replace(file.segments[0], claim=Claim(CLAIM.heights, (0,) * count)), *file.segments[1:])
     with pytest.raises(Invalid, match="segment 0: public values"):
         decode_proof(encode_proof(replace(file, segments=segments)))
 
@@ -287,9 +290,17 @@ def test_segments_state_all_of_their_public_values(count: int) -> None:
 def test_public_values_are_below_the_modulus() -> None:
     """The running hash would not tell others from them."""
     file = one_proof_sample()
-    stated = (MODULUS, *file.segments[0].stated[1:])
-    segments = (replace(file.segments[0], stated=stated), *file.segments[1:])
+    claim = Claim(CLAIM.heights, (MODULUS, *CLAIM.values[1:]))
+    segments = (replace(file.segments[0], claim=claim), *file.segments[1:])
     with pytest.raises(Invalid, match="segment 0: a public value is not below the modulus"):
+        decode_proof(encode_proof(replace(file, segments=segments)))
+
+
+def test_the_number_of_tables_is_bounded() -> None:
+    file = one_proof_sample()
+    claim = Claim(bytes(MAX_TABLES + 1), CLAIM.values)
+    segments = (replace(file.segments[0], claim=claim), *file.segments[1:])
+    with pytest.raises(Invalid, match="segment 0: heights"):
         decode_proof(encode_proof(replace(file, segments=segments)))
 
 

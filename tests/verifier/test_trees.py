@@ -8,23 +8,45 @@ import pytest
 
 from circuits.batch.leaves import LeafKind
 from circuits.functions.poseidon2 import compress_chain
-from circuits.statement import PublicColumns, initial
-from tests.verifier.demands import demanded, proved
+from circuits.statement import initial
+from executor.forks import CANCUN
+from scripts.campaign.target import Target
+from tests.verifier.demands import ANY_ROWS, demanded, proved
 from verifier import keys, trees, verify
-from verifier.container import OpenEnd, ProofFile, encode_proof
+from verifier.container import MAX_TABLES, STATED_VALUES, Claim, OpenEnd, ProofFile, encode_proof
 from verifier.engines import ENGINES, VerifiedSegment, node_key
 from verifier.errors import Invalid, Rejected
-from verifier.trees import Leaves, ProvedBatch, check_chain, check_node, leaves_of, pinned
+from verifier.segments import ProvedSegment, Stated
+from verifier.sizes import MAX_LOG_HEIGHT
+from verifier.trees import Leaves, ProvedBatch, check_node, leaves_of, pinned, segments_of
 
 #: As many tables as the engine's nodes have at least.
 TABLES = 8
 
-VALUES = PublicColumns.width
+VALUES = sum(STATED_VALUES.values())
+
+#: Of the key of segments, as far as heights go.
+NAMES = keys.manifest("cancun").tables
 
 
-def statements(count: int) -> list[list[int]]:
-    """Public values of segments, all different."""
-    return [[1 + VALUES * segment + i for i in range(VALUES)] for segment in range(count)]
+def claims(count: int) -> list[Claim]:
+    """What the proofs of segments say, all different."""
+    return [
+        Claim(
+            bytes((segment + table) % 22 for table in range(len(NAMES))),
+            tuple(1 + VALUES * segment + i for i in range(VALUES)),
+        )
+        for segment in range(count)
+    ]
+
+
+def changed(claim: Claim, position: int) -> Claim:
+    """With another value, or, counted on behind these, another height."""
+    if position < VALUES:
+        values = [value ^ (place == position) for place, value in enumerate(claim.values)]
+        return replace(claim, values=tuple(values))
+    heights = [height ^ (place == position - VALUES) for place, height in enumerate(claim.heights)]
+    return replace(claim, heights=bytes(heights))
 
 
 def own_leaves() -> Leaves:
@@ -43,32 +65,69 @@ def node(depth: int, layer: int = 2) -> VerifiedSegment:
 
 
 def test_the_running_hash_is_the_one_of_the_engine() -> None:
-    """Blocks of 8 and the tag 30, then one hash after the other from the tag 31, as the leaves' table has it."""
-    values = statements(3)
+    """Blocks of 8 and the tag 30, then one hash after the other from the tag 31, as the leaves' tables have it."""
+    every = claims(3)
     running = initial(31)
-    for own in values:
-        blocks = np.array([*own, *[0] * (-len(own) % 8)], dtype=np.uint32).reshape(-1, 8)
-        digest = compress_chain(initial(30), blocks)[-1]
-        running = compress_chain(running, digest[None])[-1]
-    assert (trees.chain(values)[-1] == running).all()
+    for own in every:
+        state = initial(30)
+        for part in (list(own.heights), own.values):
+            blocks = np.array([*part, *[0] * (-len(part) % 8)], dtype=np.uint32).reshape(-1, 8)
+            state = compress_chain(state, blocks)[-1]
+        running = compress_chain(running, state[None])[-1]
+    assert (trees.chain(every)[-1] == running).all()
     assert (trees.chain([])[-1] == initial(31)).all()
 
 
-def test_what_the_segments_must_state_is_accepted() -> None:
+def test_values_are_those_of_the_tables_that_have_any() -> None:
+    tables = Target.segment(CANCUN).circuit.tables
+    found = {table.name: table.public.width for table in tables if table.public.width}
+    assert list(found.items()) == [(name, STATED_VALUES[name]) for name in found]
+    assert set(found) == set(STATED_VALUES)
+    assert all(len(keys.manifest(circuit).tables) <= MAX_TABLES for circuit in trees.CIRCUITS)
+
+
+@pytest.mark.parametrize("absent", [(), ("frame",), ("memory",), ("frame", "memory", "segment")])
+def test_what_a_proof_says_is_claimed_and_proved(absent: tuple[str, ...]) -> None:
+    rows = {name: 1 << number % 22 for number, name in enumerate(NAMES) if number % 3 or name in STATED_VALUES}
+    for name in absent:
+        del rows[name]
+    own = (list(range(1, size + 1)) if name in rows else [] for name, size in STATED_VALUES.items())
+    said = ProvedSegment(rows, Stated(*own), 100.0)
+    claim = trees.claim_of(said, NAMES)
+    assert len(claim.values) == VALUES
+    assert trees.proved_by(claim, NAMES, 100.0) == said
+    assert segments_of(proved([claim]), [claim], NAMES) == [said]
+
+
+def test_a_table_that_is_too_high_is_refused() -> None:
+    """No tree proves one, whatever the file says: its heights are bounded by the keys."""
+    claim = Claim(bytes([23, *bytes(len(NAMES) - 1)]), (0,) * VALUES)
+    with pytest.raises(Invalid, match="4,194,304 rows"):
+        segments_of(proved([claim]), [claim], NAMES)
+
+
+@pytest.mark.parametrize("heights", [NAMES[1:], (*NAMES, "another")])
+def test_heights_of_more_or_fewer_tables_are_refused(heights: tuple[str, ...]) -> None:
+    (claim,) = claims(1)
+    lie = replace(claim, heights=bytes(len(heights)))
+    with pytest.raises(Invalid, match="segment 1 has heights of"):
+        segments_of(proved([claim, claim]), [claim, lie], NAMES)
+
+
+def test_what_the_proofs_of_segments_say_is_accepted() -> None:
     for count in (1, 2, 5):
-        check_chain(proved(statements(count)), statements(count))
+        assert len(segments_of(proved(claims(count)), claims(count), NAMES)) == count
 
 
-@pytest.mark.parametrize("position", range(VALUES))
-def test_another_public_value_is_refused(position: int) -> None:
-    values = statements(2)
-    values[1][position] ^= 1
-    with pytest.raises(Invalid, match="state something else"):
-        check_chain(proved(values), statements(2))
+@pytest.mark.parametrize("position", range(VALUES + len(NAMES)))
+def test_another_value_or_height_is_refused(position: int) -> None:
+    first, second = claims(2)
+    with pytest.raises(Invalid, match="say something else"):
+        segments_of(proved([first, changed(second, position)]), [first, second], NAMES)
 
 
 def test_segments_that_are_dropped_doubled_or_swapped_are_refused() -> None:
-    honest = statements(4)
+    honest = claims(4)
     for lie in (
         honest[:3],
         honest[1:],
@@ -76,17 +135,17 @@ def test_segments_that_are_dropped_doubled_or_swapped_are_refused() -> None:
         [*honest, honest[3]],
         [honest[0], *honest],
         [honest[0], honest[2], honest[1], honest[3]],
-        statements(5)[1:],
+        claims(5)[1:],
     ):
-        with pytest.raises(Invalid, match="state something else"):
-            check_chain(proved(lie), honest)
+        with pytest.raises(Invalid, match="say something else"):
+            segments_of(proved(lie), honest, NAMES)
 
 
 def test_a_tree_that_begins_in_the_middle_is_refused() -> None:
-    honest = statements(4)
+    honest = claims(4)
     middle = trees.chain(honest)[2].tolist()
     with pytest.raises(Invalid, match="does not begin with the batch"):
-        check_chain(proved(honest, middle), honest)
+        segments_of(proved(honest, middle), honest, NAMES)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 256])
@@ -190,23 +249,28 @@ def test_both_engines_have_the_pinned_key_of_nodes(engine: str) -> None:
     assert node_key(trees.encoding(), engine).digest.hex() == pinned().digest
 
 
-def test_parts_of_a_run_have_no_one_proof(file: ProofFile) -> None:
-    first, *later = emptied(file).segments
+def test_a_part_of_a_run_has_no_tables_of_its_end(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As little as in a proof of its own."""
+    first, *later = emptied(file, wanted_of(file, monkeypatch)).segments
     empty = type(first.writes).from_bytes(b"")
     codes = type(first.code_writes).from_bytes(b"")
     part = replace(first, open_end=OpenEnd(7, 2, (1, 0)), writes=empty, code_writes=codes)
-    with pytest.raises(Rejected, match="a part of a run") as refused:
-        verify(encode_proof(replace(file, segments=(part, *later), one_proof=b"no proof")))
-    assert refused.value.check == "segments"
+    goes_on = replace(later[0], first=part.end)
+    lie = replace(file, segments=(part, goes_on, *later[1:]), one_proof=b"a proof")
+    said = [segment.claim for segment in lie.segments if segment.claim]
+    monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: proved(said))
+    with pytest.raises(Rejected, match="a segment with an open end has the table account") as refused:
+        verify(encode_proof(lie))
+    assert refused.value.check == "proofs"
 
 
 def test_what_the_file_says_of_segments_is_what_the_one_proof_states(
     file: ProofFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proof of another batch is refused before anything that the file lists is looked at."""
-    wanted = [own[:VALUES] for own in demanded(file, monkeypatch)]
+    wanted = wanted_of(file, monkeypatch)
 
-    def verdict(said: list[list[int]], statement: ProvedBatch) -> str:
+    def verdict(said: list[Claim], statement: ProvedBatch) -> str:
         monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: statement)
         try:
             verify(encode_proof(replace(emptied(file, said), one_proof=b"a proof")))
@@ -221,26 +285,31 @@ def test_what_the_file_says_of_segments_is_what_the_one_proof_states(
     # What segments state is what they must, each value: a proof of segments that state anything else does not help.
     checks = set()
     for position in range(VALUES):
-        lie = [list(own) for own in wanted]
-        lie[-1][position] ^= 1
+        lie = [*wanted[:-1], changed(wanted[-1], position)]
         checks.add(verdict(lie, proved(lie)))
         assert verdict(lie, proved(wanted)) == "proofs"
-    assert checks == {"leaves", "writes", "commitments"}
+    assert checks == {"leaves", "commitments"}
 
 
-def test_junk_is_refused_for_what_segments_state(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves beyond the depth of the tree, and other writes, before any of them is made to the state."""
-    wanted = [own[:VALUES] for own in demanded(file, monkeypatch)]
-    monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: proved(wanted))
+def test_junk_is_refused_for_the_tables_of_segments(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves that no segment touches, those beyond the depth of the tree, and writes that no table has, before any of
+    them is hashed."""
+    wanted = wanted_of(file, monkeypatch)
+
+    def refused(lie: ProofFile, said: list[Claim]) -> str:
+        monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: proved(said))
+        with pytest.raises(Rejected) as error:
+            verify(encode_proof(lie))
+        return str(error.value)
+
     whole = replace(emptied(file, wanted), one_proof=b"a proof")
     junk = [(int(LeafKind.STORAGE), bytes(20), slot) for slot in range(len(file.state_keys))]
-    with pytest.raises(Rejected, match="not proved of an access tree over") as refused:
-        verify(encode_proof(replace(whole, state_keys=tuple(sorted([*file.state_keys, *junk])))))
-    assert refused.value.check == "leaves"
-    first = replace(whole.segments[0], writes=file.segments[1].writes)
-    with pytest.raises(Rejected, match="segment 0 is not proved of these writes") as refused:
-        verify(encode_proof(replace(whole, segments=(first, *whole.segments[1:]))))
-    assert refused.value.check == "writes"
+    more = tuple(sorted([*file.state_keys, *junk]))
+    assert "not proved of an access tree over" in refused(replace(whole, state_keys=more), wanted)
+    bare = [without(own, "storage_leaf", "account", "account_code", "storage") for own in wanted]
+    assert "of which the segments touch 0" in refused(emptied(replace(whole, state_keys=more), bare), bare)
+    bare = [without(own, "account", "account_code", "storage") for own in wanted]
+    assert "writes, of which its tables have 0" in refused(emptied(whole, bare), bare)
 
 
 @pytest.mark.parametrize(
@@ -262,8 +331,21 @@ def test_pins_that_do_not_fit_each_other_are_refused(of: str, match: str, monkey
         trees.pinned.cache_clear()
 
 
-def emptied(file: ProofFile, stated: list[list[int]] | None = None) -> ProofFile:
-    """The file without the proofs of its segments, and with what they are said to state: anything, if nothing is."""
-    said = stated or [[0] * VALUES] * len(file.segments)
+def wanted_of(file: ProofFile, monkeypatch: pytest.MonkeyPatch) -> list[Claim]:
+    """What the proofs of a file's segments must say, with tables that have room for all that it lists."""
+    heights = bytes(MAX_LOG_HEIGHT + 1 if name in {*ANY_ROWS, *STATED_VALUES} else 0 for name in NAMES)
+    return [Claim(heights, tuple(own)) for own in demanded(file, monkeypatch)]
+
+
+def without(claim: Claim, *tables: str) -> Claim:
+    """With these tables absent."""
+    return replace(
+        claim, heights=bytes(0 if name in tables else h for name, h in zip(NAMES, claim.heights, strict=True))
+    )
+
+
+def emptied(file: ProofFile, said: list[Claim] | None = None) -> ProofFile:
+    """The file without the proofs of its segments, and with what they are said to say: anything, if nothing is."""
+    said = said or [Claim(bytes(len(NAMES)), (0,) * VALUES)] * len(file.segments)
     segments = zip(file.segments, said, strict=True)
-    return replace(file, segments=tuple(replace(own, proof=b"", stated=tuple(values)) for own, values in segments))
+    return replace(file, segments=tuple(replace(own, proof=b"", claim=claim) for own, claim in segments))

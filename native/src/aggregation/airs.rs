@@ -1,14 +1,16 @@
 //! The tables of a node that are ours: what its children state, as one running hash.
 //!
-//! Every node states the running hash of segments before its first one and behind its last one. A leaf hashes what each
-//! of its segments states, an internal node compares the hashes of neighbours. So it does not matter what shape the tree
-//! has, and whoever knows what all segments must state knows the hash at the end.
+//! Every node states the running hash of segments before its first one and behind its last one. A leaf hashes what the
+//! proof of each of its segments says: how high each table is (`shapes`), and its public values. An internal node
+//! compares the hashes of neighbours. So it does not matter what shape the tree has, and whoever knows what the proofs of
+//! all segments say knows the hash at the end.
 
 use openvm_continuations::circuit::inner::bus::{PvsAirConsistencyBus, PvsAirConsistencyMessage};
 use openvm_recursion_circuit::bus::{
-    Poseidon2CompressBus, Poseidon2CompressMessage, PublicValuesBus, PublicValuesBusMessage,
+    AirPresenceBus, AirShapeBus, HyperdimBus, Poseidon2CompressBus, Poseidon2CompressMessage,
+    PublicValuesBus, PublicValuesBusMessage,
 };
-use openvm_stark_backend::interaction::InteractionBuilder;
+use openvm_stark_backend::interaction::{InteractionBuilder, PermutationCheckBus};
 use openvm_stark_backend::p3_air::{Air, AirBuilder, AirBuilderWithPublicValues, BaseAir};
 use openvm_stark_backend::p3_field::PrimeCharacteristicRing;
 use openvm_stark_backend::p3_matrix::Matrix;
@@ -26,50 +28,69 @@ pub const NODE_TABLE: usize = 1;
 /// What a segment's hash starts from: the first element, others are 0.
 pub const STATEMENT_TAG: u32 = 30;
 
-/// Columns that both tables begin with.
-const PROOF: usize = 0;
+/// Columns that the tables of children begin with.
+pub const PROOF: usize = 0;
 pub const VALID: usize = 1;
 pub const LAST: usize = 2;
 pub const SHARED: usize = 3;
 
-/// The buses of a node that its own table talks on.
+/// The buses of a node that its own tables talk on.
 #[derive(Clone, Copy)]
 pub struct Buses {
     pub public_values: PublicValuesBus,
     pub compress: Poseidon2CompressBus,
     pub consistency: PvsAirConsistencyBus,
+    /// Which tables a child has, by number; their places in the order of heights; and the heights.
+    pub presence: AirPresenceBus,
+    pub place: AirShapeBus,
+    pub height: HyperdimBus,
+    /// Of each child the hash behind the heights of its tables.
+    pub shape: PermutationCheckBus,
 }
 
-/// Where the tables of a segment's key stand whose public values count, and what they are in a segment that is whole.
+/// What of a segment's proof is hashed.
 #[derive(Clone)]
 pub struct Stated {
-    /// The table of segments, and how many public values it has. All of them are hashed.
-    pub table: usize,
-    pub values: usize,
-    /// Tables that a proof may lack. Their public values are always these.
-    pub constant: Vec<(usize, Vec<u32>)>,
+    /// How many tables the key has, and log2 of the rows below which a table is stacked as if it had as many.
+    pub tables: usize,
+    pub l_skip: usize,
+    /// Which of them have public values, in the order in which they are hashed, and how many. A proof may lack each of
+    /// them: zeros are hashed in their place.
+    pub stating: Vec<(usize, usize)>,
 }
 
 impl Stated {
+    /// Of the public values.
     fn blocks(&self) -> usize {
-        self.values.div_ceil(DIGEST)
+        self.values().div_ceil(DIGEST)
     }
 
+    /// Of all tables.
+    pub fn values(&self) -> usize {
+        self.stating.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Whether each of the tables with public values is there.
     fn present(&self) -> usize {
         SHARED
     }
 
     fn pvs(&self) -> usize {
-        self.present() + self.constant.len()
+        self.present() + self.stating.len()
     }
 
     fn before(&self) -> usize {
-        self.pvs() + self.values
+        self.pvs() + self.values()
+    }
+
+    /// The segment's hash behind the heights.
+    fn shape(&self) -> usize {
+        self.before() + DIGEST
     }
 
     /// States of the segment's hash behind each block.
     fn states(&self) -> usize {
-        self.before() + DIGEST
+        self.shape() + DIGEST
     }
 
     fn after(&self) -> usize {
@@ -93,6 +114,45 @@ pub fn tag(value: u32) -> [F; DIGEST] {
 pub fn compress(left: [F; DIGEST], right: [F; DIGEST]) -> [F; DIGEST] {
     let (half, _) = poseidon2_compress_with_capacity(left, right);
     std::array::from_fn(|i| half[i] + left[i])
+}
+
+/// The same, noted among the inputs of what has been compressed.
+pub fn noted(
+    compressed: &mut Vec<[F; 2 * DIGEST]>,
+    left: [F; DIGEST],
+    right: [F; DIGEST],
+) -> [F; DIGEST] {
+    compressed.push(std::array::from_fn(|i| {
+        if i < DIGEST {
+            left[i]
+        } else {
+            right[i - DIGEST]
+        }
+    }));
+    compress(left, right)
+}
+
+/// Asks for the compression of two halves, where `count` is 1.
+pub fn look_up_hash<AB: InteractionBuilder>(
+    builder: &mut AB,
+    bus: Poseidon2CompressBus,
+    left: [AB::Expr; DIGEST],
+    right: [AB::Expr; DIGEST],
+    to: &[AB::Var],
+    count: AB::Var,
+) {
+    let output = std::array::from_fn(|i| to[i].into() - left[i].clone());
+    let input = left.into_iter().chain(right).collect::<Vec<_>>();
+    bus.lookup_key(
+        builder,
+        Poseidon2CompressMessage {
+            input: input
+                .try_into()
+                .unwrap_or_else(|_| unreachable!("two halves")),
+            output,
+        },
+        count,
+    );
 }
 
 /// Rows stand for the children, in their order, each once: those of `VerifierPvsAir` are numbered in the same way.
@@ -154,44 +214,40 @@ pub struct SegmentsAir {
 }
 
 impl SegmentsAir {
-    /// The table's rows and public values for segments with these public values (by table), with the running hash
-    /// before them; what the rows compress is added to `compressed`.
+    /// The table's rows and public values for segments with these public values (by table) and hashes behind the heights
+    /// of their tables, with the running hash before them; what the rows compress is added to `compressed`.
     pub fn fill(
         stated: &Stated,
         segments: &[&[Vec<F>]],
+        shapes: &[[F; DIGEST]],
         before: [F; DIGEST],
         compressed: &mut Vec<[F; 2 * DIGEST]>,
     ) -> (Vec<F>, Vec<F>) {
         let width = stated.width();
         let mut cells = F::zero_vec(width * segments.len().next_power_of_two());
         let mut running = before;
-        let mut hash = |left: [F; DIGEST], right: [F; DIGEST]| {
-            compressed.push(std::array::from_fn(|i| {
-                if i < DIGEST {
-                    left[i]
-                } else {
-                    right[i - DIGEST]
-                }
-            }));
-            compress(left, right)
-        };
-        for (number, (row, values)) in cells.chunks_exact_mut(width).zip(segments).enumerate() {
+        let rows = cells.chunks_exact_mut(width).zip(segments);
+        for (number, ((row, values), shape)) in rows.zip(shapes).enumerate() {
             row[PROOF] = F::from_usize(number);
             row[VALID] = F::ONE;
             row[LAST] = F::from_bool(number + 1 == segments.len());
-            for (i, (table, _)) in stated.constant.iter().enumerate() {
-                row[stated.present() + i] = F::from_bool(!values[*table].is_empty());
+            let mut own = vec![];
+            for (i, (table, count)) in stated.stating.iter().enumerate() {
+                let found = &values[*table];
+                row[stated.present() + i] = F::from_bool(!found.is_empty());
+                own.extend_from_slice(found);
+                own.resize(own.len() + count - found.len(), F::ZERO);
             }
-            let own = &values[stated.table];
-            row[stated.pvs()..stated.before()].copy_from_slice(own);
-            row[stated.before()..stated.states()].copy_from_slice(&running);
-            let mut state = tag(STATEMENT_TAG);
+            row[stated.pvs()..stated.before()].copy_from_slice(&own);
+            row[stated.before()..stated.shape()].copy_from_slice(&running);
+            row[stated.shape()..stated.states()].copy_from_slice(shape);
+            let mut state = *shape;
             for index in 0..stated.blocks() {
-                state = hash(state, stated.block(own, index, &F::ZERO));
+                state = noted(compressed, state, stated.block(&own, index, &F::ZERO));
                 let at = stated.states() + DIGEST * index;
                 row[at..at + DIGEST].copy_from_slice(&state);
             }
-            running = hash(running, state);
+            running = noted(compressed, running, state);
             row[stated.after()..].copy_from_slice(&running);
         }
         let public = before.into_iter().chain(running).collect();
@@ -221,32 +277,25 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
         let stated = &self.stated;
         let goes_on = constrain_rows(builder, &row, &next);
         let valid = row[VALID];
-        let mut receive = |table: usize, index: usize, value: AB::Expr, count: AB::Expr| {
-            self.buses.public_values.receive(
-                builder,
-                row[PROOF],
-                PublicValuesBusMessage {
-                    air_idx: AB::Expr::from_usize(table),
-                    pv_idx: AB::Expr::from_usize(index),
-                    value,
-                },
-                count,
-            );
-        };
         let values = &row[stated.pvs()..stated.before()];
-        for (index, value) in values.iter().enumerate() {
-            receive(stated.table, index, (*value).into(), valid.into());
-        }
-        for (i, (table, constants)) in stated.constant.iter().enumerate() {
-            let present: AB::Expr = row[stated.present() + i].into();
-            for (index, &value) in constants.iter().enumerate() {
-                receive(*table, index, AB::Expr::from_u32(value), present.clone());
-            }
-        }
-        for i in 0..stated.constant.len() {
+        let mut places = values.iter();
+        for (i, (table, count)) in stated.stating.iter().enumerate() {
             let present = row[stated.present() + i];
             builder.assert_bool(present);
             builder.when(present).assert_one(valid);
+            for (index, &value) in places.by_ref().take(*count).enumerate() {
+                self.buses.public_values.receive(
+                    builder,
+                    row[PROOF],
+                    PublicValuesBusMessage {
+                        air_idx: AB::Expr::from_usize(*table),
+                        pv_idx: AB::Expr::from_usize(index),
+                        value: value.into(),
+                    },
+                    present,
+                );
+                builder.when_ne(present, AB::Expr::ONE).assert_zero(value);
+            }
         }
         self.buses.consistency.lookup_key(
             builder,
@@ -257,38 +306,32 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
             },
             valid,
         );
-        let mut hash = |left: [AB::Expr; DIGEST], right: [AB::Expr; DIGEST], to: &[AB::Var]| {
-            let output = std::array::from_fn(|i| to[i].into() - left[i].clone());
-            let input = left.into_iter().chain(right).collect::<Vec<_>>();
-            self.buses.compress.lookup_key(
-                builder,
-                Poseidon2CompressMessage {
-                    input: input
-                        .try_into()
-                        .unwrap_or_else(|_| unreachable!("two halves")),
-                    output,
-                },
-                valid,
-            );
-        };
+        let digest = |at: usize| std::array::from_fn(|i| row[at + i].into());
+        let shape: [AB::Expr; DIGEST] = digest(stated.shape());
+        let of_child = [row[PROOF].into()].into_iter().chain(shape.clone());
+        self.buses.shape.receive(builder, of_child, valid);
         let elements: Vec<AB::Expr> = values.iter().map(|v| (*v).into()).collect();
-        let mut state: [AB::Expr; DIGEST] =
-            std::array::from_fn(|i| AB::Expr::from_u32(if i == 0 { STATEMENT_TAG } else { 0 }));
+        let mut state = shape;
         for index in 0..stated.blocks() {
             let at = stated.states() + DIGEST * index;
-            hash(
+            let block = stated.block(&elements, index, &AB::Expr::ZERO);
+            look_up_hash(
+                builder,
+                self.buses.compress,
                 state,
-                stated.block(&elements, index, &AB::Expr::ZERO),
+                block,
                 &row[at..at + DIGEST],
+                valid,
             );
-            state = std::array::from_fn(|i| row[at + i].into());
+            state = digest(at);
         }
         let (before, after) = (
-            &row[stated.before()..stated.states()],
+            &row[stated.before()..stated.shape()],
             &row[stated.after()..],
         );
-        hash(std::array::from_fn(|i| before[i].into()), state, after);
-        let following = &next[stated.before()..stated.states()];
+        let running = digest(stated.before());
+        look_up_hash(builder, self.buses.compress, running, state, after, valid);
+        let following = &next[stated.before()..stated.shape()];
         constrain_ends(builder, goes_on, row[LAST], before, after, following);
     }
 }

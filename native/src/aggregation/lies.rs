@@ -1,15 +1,20 @@
 //! Lies about the tables of a node that are ours, each judged by their constraints and by what their neighbours say.
 //!
 //! The neighbours are circuits of the engine: they put what each child states on a bus, once, say which children there
-//! are, and know the compression. So the judge lets a lie pass if its rows satisfy the constraints, take exactly those
-//! public values, ask only for children that there are, and only for compressions that are true. What passes has to state
-//! what the children do, whatever is in the rows.
+//! are and which tables these have, and know the compression. So the judge lets a lie pass if its rows satisfy the
+//! constraints, take exactly those public values, take from each other what they send, ask only for children and tables
+//! that there are, and only for compressions that are true. What passes has to state what the proofs of the children say,
+//! whatever is in the rows.
 
 use std::collections::BTreeMap;
 
 use openvm_continuations::circuit::inner::bus::PvsAirConsistencyBus;
-use openvm_recursion_circuit::bus::{Poseidon2CompressBus, PublicValuesBus};
-use openvm_stark_backend::interaction::{BusIndex, Interaction, InteractionBuilder};
+use openvm_recursion_circuit::bus::{
+    AirPresenceBus, AirShapeBus, HyperdimBus, Poseidon2CompressBus, PublicValuesBus,
+};
+use openvm_stark_backend::interaction::{
+    BusIndex, Interaction, InteractionBuilder, PermutationCheckBus,
+};
 use openvm_stark_backend::p3_air::{Air, AirBuilder, AirBuilderWithPublicValues};
 use openvm_stark_backend::p3_field::{PrimeCharacteristicRing, PrimeField32};
 use openvm_stark_backend::p3_matrix::dense::RowMajorMatrixView;
@@ -19,13 +24,18 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::airs::{
-    Buses, DIGEST, LAST, NODE_TABLE, NODE_VALUES, NodesAir, SHARED, STATEMENT_TAG, SegmentsAir,
-    Stated, VALID, compress, tag,
+    Buses, DIGEST, LAST, NODE_TABLE, NODE_VALUES, NodesAir, PROOF, SHARED, STATEMENT_TAG,
+    SegmentsAir, Stated, VALID, compress, tag,
 };
+use super::shapes::{END, GROUP, ShapesAir, TABLES};
 
 const PUBLIC_VALUES: BusIndex = 1;
 const COMPRESS: BusIndex = 2;
 const CONSISTENCY: BusIndex = 3;
+const PRESENCE: BusIndex = 4;
+const PLACE: BusIndex = 5;
+const HEIGHT: BusIndex = 6;
+const SHAPE: BusIndex = 7;
 
 /// Random lies about each table.
 const LIES: usize = 60_000;
@@ -35,18 +45,32 @@ fn buses() -> Buses {
         public_values: PublicValuesBus::new(PUBLIC_VALUES),
         compress: Poseidon2CompressBus::new(COMPRESS),
         consistency: PvsAirConsistencyBus::new(CONSISTENCY),
+        presence: AirPresenceBus::new(PRESENCE),
+        place: AirShapeBus::new(PLACE),
+        height: HyperdimBus::new(HEIGHT),
+        shape: PermutationCheckBus::new(SHAPE),
     }
 }
 
-/// Rows of a table and its public values.
+/// Rows of a table.
 #[derive(Clone)]
 struct Rows {
     cells: Vec<F>,
     width: usize,
+}
+
+/// What is said: the rows of each table, and the public values of the first one.
+#[derive(Clone)]
+struct Said {
+    tables: Vec<Rows>,
     public: Vec<F>,
 }
 
 impl Rows {
+    fn of(cells: Vec<F>, width: usize) -> Self {
+        Self { cells, width }
+    }
+
     fn height(&self) -> usize {
         self.cells.len() / self.width
     }
@@ -131,11 +155,15 @@ impl InteractionBuilder for Row<'_> {
     }
 }
 
-/// What the children of a node state, by table; and whether they are nodes themselves.
+/// What the children of a node state, by table; log2 of the rows of their tables, where these are asked for; and whether
+/// they are nodes themselves.
 struct Children {
     values: Vec<Vec<Vec<F>>>,
+    heights: Vec<Vec<Option<usize>>>,
     are_nodes: bool,
 }
+
+const L_SKIP: usize = 4;
 
 impl Children {
     /// How often each public value is on the bus: child, table, place and value.
@@ -162,69 +190,113 @@ impl Children {
             && *deferred == F::ZERO
             && *is_node == F::from_bool(self.are_nodes)
     }
+
+    /// Whether a message about the tables of a child is true; places go by height.
+    fn has_shape(&self, bus: BusIndex, message: &[F]) -> bool {
+        let message: Vec<u32> = message.iter().map(F::as_canonical_u32).collect();
+        let Some(heights) = self.heights.get(message[0] as usize) else {
+            return false;
+        };
+        let mut order: Vec<usize> = (0..heights.len())
+            .filter(|&i| heights[i].is_some())
+            .collect();
+        order.sort_by_key(|&table| std::cmp::Reverse(heights[table]));
+        let at = |place: u32| order.get(place as usize).copied();
+        match (bus, &message[1..]) {
+            (PRESENCE, &[table, present]) => heights
+                .get(table as usize)
+                .is_some_and(|height| u32::from(height.is_some()) == present),
+            (PLACE, &[place, property, value]) => {
+                property == 0 && at(place).is_some_and(|table| table == value as usize)
+            }
+            (HEIGHT, &[place, distance, below]) => at(place).is_some_and(|table| {
+                let height = heights[table].expect("it is there");
+                let is_below = height < L_SKIP;
+                (distance as usize, below) == (height.abs_diff(L_SKIP), u32::from(is_below))
+            }),
+            _ => false,
+        }
+    }
+}
+
+/// How a table evaluates a row.
+type Eval = Box<dyn Fn(&mut Row<'_>)>;
+
+fn eval_of(air: impl for<'a> Air<Row<'a>> + 'static) -> Eval {
+    Box::new(move |row| air.eval(row))
 }
 
 /// Whether neighbours and constraints let the rows pass.
-fn accepted(air: &impl for<'a> Air<Row<'a>>, rows: &Rows, children: &Children) -> bool {
+fn accepted(evals: &[Eval], said: &Said, children: &Children) -> bool {
     let mut taken = BTreeMap::new();
-    for number in 0..rows.height() {
-        let row = |number: usize| &rows.cells[number * rows.width..][..rows.width];
-        let mut builder = Row {
-            here: row(number),
-            next: row((number + 1) % rows.height()),
-            is_first: number == 0,
-            is_last: number + 1 == rows.height(),
-            public: &rows.public,
-            holds: true,
-            messages: vec![],
-        };
-        air.eval(&mut builder);
-        if !builder.holds {
-            return false;
-        }
-        for Interaction {
-            message,
-            count,
-            bus_index,
-            ..
-        } in builder.messages
-        {
-            if count == F::ZERO {
-                continue;
-            }
-            let true_message = match bus_index {
-                PUBLIC_VALUES => {
-                    let message: Vec<u32> = message.iter().map(F::as_canonical_u32).collect();
-                    *taken.entry(message).or_insert(F::ZERO) -= count;
-                    true
-                }
-                COMPRESS => {
-                    let part = |at: usize| std::array::from_fn(|i| message[DIGEST * at + i]);
-                    poseidon2_compress_with_capacity(part(0), part(1)).0 == part(2)
-                }
-                CONSISTENCY => children.exists(&message),
-                _ => false,
+    let mut between = BTreeMap::new();
+    for (table, (eval, rows)) in evals.iter().zip(&said.tables).enumerate() {
+        for number in 0..rows.height() {
+            let row = |number: usize| &rows.cells[number * rows.width..][..rows.width];
+            let mut builder = Row {
+                here: row(number),
+                next: row((number + 1) % rows.height()),
+                is_first: number == 0,
+                is_last: number + 1 == rows.height(),
+                public: if table == 0 { &said.public } else { &[] },
+                holds: true,
+                messages: vec![],
             };
-            if !true_message {
+            eval(&mut builder);
+            if !builder.holds {
                 return false;
+            }
+            for Interaction {
+                message,
+                count,
+                bus_index,
+                ..
+            } in builder.messages
+            {
+                if count == F::ZERO {
+                    continue;
+                }
+                let canonical = || message.iter().map(F::as_canonical_u32).collect::<Vec<_>>();
+                let true_message = match bus_index {
+                    PUBLIC_VALUES => {
+                        *taken.entry(canonical()).or_insert(F::ZERO) -= count;
+                        true
+                    }
+                    SHAPE => {
+                        *between.entry(canonical()).or_insert(F::ZERO) += count;
+                        true
+                    }
+                    COMPRESS => {
+                        let part = |at: usize| std::array::from_fn(|i| message[DIGEST * at + i]);
+                        poseidon2_compress_with_capacity(part(0), part(1)).0 == part(2)
+                    }
+                    CONSISTENCY => children.exists(&message),
+                    PRESENCE | PLACE | HEIGHT => children.has_shape(bus_index, &message),
+                    _ => false,
+                };
+                if !true_message {
+                    return false;
+                }
             }
         }
     }
     taken.retain(|_, count| *count != F::ZERO);
-    taken == children.provided()
+    taken == children.provided() && between.values().all(|count| *count == F::ZERO)
 }
 
 /// Whether public values are what the children state.
 type Truth = Box<dyn Fn(&[F]) -> bool>;
 
 /// Makes rows consistent again, as far as their own public values go.
-type Repair = Box<dyn Fn(&mut Rows)>;
+type Repair = Box<dyn Fn(&mut Said)>;
 
-/// A table, how honest rows of it are made, and what they have to state.
-struct Case<A> {
-    air: A,
+/// Tables, what they say of honest children, and what has to be stated.
+struct Case {
+    evals: Vec<Eval>,
     children: Children,
-    honest: Rows,
+    honest: Said,
+    /// Rows that are no padding, of each table.
+    used: Vec<usize>,
     states_truth: Truth,
     repair: Repair,
 }
@@ -239,9 +311,8 @@ fn digest(values: &[F]) -> [F; DIGEST] {
     std::array::from_fn(|i| values[i])
 }
 
-/// The hash of what a segment states, block by block.
-fn states(stated: &Stated, values: &[F]) -> Vec<[F; DIGEST]> {
-    let mut state = tag(STATEMENT_TAG);
+/// The states of a hash behind each block.
+fn states(mut state: [F; DIGEST], values: &[F]) -> Vec<[F; DIGEST]> {
     values
         .chunks(DIGEST)
         .map(|block| {
@@ -250,83 +321,126 @@ fn states(stated: &Stated, values: &[F]) -> Vec<[F; DIGEST]> {
             state = compress(state, padded);
             state
         })
-        .take(stated.values.div_ceil(DIGEST))
         .collect()
 }
 
-fn segments(count: usize, random: &mut SmallRng) -> Case<SegmentsAir> {
+fn segments(count: usize, tables: usize, random: &mut SmallRng) -> Case {
     let stated = Stated {
-        table: 1,
-        values: 19,
-        constant: vec![(0, vec![0, 0]), (3, vec![1, 0, 7])],
+        tables,
+        l_skip: L_SKIP,
+        stating: vec![(1, 19), (0, 2), (3, 3)],
     };
-    let values: Vec<Vec<Vec<F>>> = (0..count)
-        .map(|_| {
-            let mut tables = vec![vec![]; 4];
-            tables[stated.table] = random_values(random, stated.values);
-            for (table, constants) in &stated.constant {
-                if random.random() {
-                    tables[*table] = constants.iter().map(|&c| F::from_u32(c)).collect();
-                }
+    let mut heights: Vec<Vec<Option<usize>>> = vec![];
+    let mut values: Vec<Vec<Vec<F>>> = vec![];
+    for _ in 0..count {
+        let mut own: Vec<Option<usize>> = (0..tables)
+            .map(|_| random.random::<bool>().then(|| random.random_range(0..9)))
+            .collect();
+        own[1] = Some(0);
+        let mut stating = vec![vec![]; tables];
+        for &(table, size) in &stated.stating {
+            if own[table].is_some() {
+                stating[table] = random_values(random, size);
             }
-            tables
-        })
-        .collect();
+        }
+        heights.push(own);
+        values.push(stating);
+    }
     let given: Vec<&[Vec<F>]> = values.iter().map(Vec::as_slice).collect();
     let before = digest(&random_values(random, DIGEST));
-    let (cells, public) = SegmentsAir::fill(&stated, &given, before, &mut vec![]);
-    let air = SegmentsAir {
-        buses: buses(),
-        stated: stated.clone(),
-    };
+    let (shapes, hashes) = ShapesAir::fill(&stated, &heights, &mut vec![]);
+    let (cells, public) = SegmentsAir::fill(&stated, &given, &hashes, before, &mut vec![]);
     let width = cells.len() / count.next_power_of_two();
-    let hashes: Vec<[F; DIGEST]> = values
+    let proved: Vec<[F; DIGEST]> = values
         .iter()
-        .map(|tables| {
-            *states(&stated, &tables[stated.table])
-                .last()
-                .expect("blocks")
+        .zip(&heights)
+        .map(|(tables, heights)| {
+            let mut codes: Vec<F> = heights
+                .iter()
+                .map(|height| F::from_usize(height.map_or(0, |height| height + 1)))
+                .collect();
+            codes.resize(codes.len().next_multiple_of(DIGEST), F::ZERO);
+            for (table, size) in &stated.stating {
+                let mut own = tables[*table].clone();
+                own.resize(*size, F::ZERO);
+                codes.extend(own);
+            }
+            *states(tag(STATEMENT_TAG), &codes).last().expect("blocks")
         })
         .collect();
-    let first = SHARED + stated.constant.len();
+    let first = SHARED + stated.stating.len();
+    let values_at = first..first + stated.values();
+    let airs = (
+        SegmentsAir {
+            buses: buses(),
+            stated: stated.clone(),
+        },
+        ShapesAir {
+            buses: buses(),
+            stated: stated.clone(),
+        },
+    );
     Case {
-        air,
+        evals: vec![eval_of(airs.0), eval_of(airs.1)],
+        used: vec![count, count * stated.groups()],
         children: Children {
             values,
+            heights,
             are_nodes: false,
         },
-        honest: Rows {
-            cells,
-            width,
+        honest: Said {
+            tables: vec![Rows::of(cells, width), Rows::of(shapes, ShapesAir::WIDTH)],
             public,
         },
         states_truth: Box::new(move |public| {
-            let running = hashes
+            let running = proved
                 .iter()
                 .fold(digest(public), |running, &own| compress(running, own));
             running == public[DIGEST..]
         }),
-        repair: Box::new(move |rows| {
-            let own = first..first + stated.values;
-            let mut running = digest(&rows.row(0)[own.end..]);
-            rows.public[..DIGEST].copy_from_slice(&running);
-            for number in 0..rows.height() {
-                let row = rows.row(number);
-                row[own.end..own.end + DIGEST].copy_from_slice(&running);
-                let hashed = states(&stated, &row[own.clone()]);
-                let cells = hashed.concat();
-                row[own.end + DIGEST..][..cells.len()].copy_from_slice(&cells);
-                running = compress(running, hashed[hashed.len() - 1]);
-                row[own.end + DIGEST + cells.len()..].copy_from_slice(&running);
-                if row[LAST] == F::ONE {
-                    rows.public[DIGEST..].copy_from_slice(&running);
-                }
-            }
-        }),
+        repair: Box::new(move |said| repair_segments(&values_at, said)),
     }
 }
 
-fn nodes(count: usize, random: &mut SmallRng) -> Case<NodesAir> {
+/// Hashes anew what the rows say, and takes what the rows of tables give.
+fn repair_segments(values: &std::ops::Range<usize>, said: &mut Said) {
+    let [rows, shapes] = &mut said.tables[..] else {
+        unreachable!("two tables");
+    };
+    let mut found = BTreeMap::new();
+    let mut state = tag(STATEMENT_TAG);
+    for number in 0..shapes.height() {
+        let row = shapes.row(number);
+        let codes: Vec<F> = row[TABLES..].chunks(5).map(|own| own[4]).collect();
+        row[TABLES - 2 * DIGEST..TABLES - DIGEST].copy_from_slice(&state);
+        state = states(state, &codes)[0];
+        row[TABLES - DIGEST..TABLES].copy_from_slice(&state);
+        if row[END] == F::ONE {
+            found.insert(row[PROOF].as_canonical_u32(), state);
+            state = tag(STATEMENT_TAG);
+        }
+    }
+    let mut running = digest(&rows.row(0)[values.end..]);
+    said.public[..DIGEST].copy_from_slice(&running);
+    for number in 0..rows.height() {
+        let row = rows.row(number);
+        let at = values.end;
+        row[at..at + DIGEST].copy_from_slice(&running);
+        if let Some(shape) = found.get(&row[PROOF].as_canonical_u32()) {
+            row[at + DIGEST..at + 2 * DIGEST].copy_from_slice(shape);
+        }
+        let hashed = states(digest(&row[at + DIGEST..]), &row[values.clone()]);
+        let cells = hashed.concat();
+        row[at + 2 * DIGEST..][..cells.len()].copy_from_slice(&cells);
+        running = compress(running, hashed[hashed.len() - 1]);
+        row[at + 2 * DIGEST + cells.len()..].copy_from_slice(&running);
+        if row[LAST] == F::ONE {
+            said.public[DIGEST..].copy_from_slice(&running);
+        }
+    }
+}
+
+fn nodes(count: usize, random: &mut SmallRng) -> Case {
     let ends: Vec<Vec<F>> = (0..=count).map(|_| random_values(random, DIGEST)).collect();
     let values: Vec<Vec<Vec<F>>> = (0..count)
         .map(|child| {
@@ -335,39 +449,45 @@ fn nodes(count: usize, random: &mut SmallRng) -> Case<NodesAir> {
             tables
         })
         .collect();
-    let given: Vec<&[Vec<F>]> = values.iter().map(Vec::as_slice).collect();
-    let (cells, public) = NodesAir::fill(&given);
-    let width = cells.len() / count.next_power_of_two();
     let truth = [&ends[0][..], &ends[count]].concat();
     Case {
-        air: NodesAir { buses: buses() },
+        evals: vec![eval_of(NodesAir { buses: buses() })],
+        used: vec![count],
+        honest: said_of_nodes(&values),
         children: Children {
             values,
+            heights: vec![],
             are_nodes: true,
         },
-        honest: Rows {
-            cells,
-            width,
-            public,
-        },
         states_truth: Box::new(move |public| public == truth),
-        repair: Box::new(|rows| {
+        repair: Box::new(|said| {
+            let rows = &mut said.tables[0];
             let first = rows.row(0)[SHARED..][..DIGEST].to_vec();
-            rows.public[..DIGEST].copy_from_slice(&first);
+            said.public[..DIGEST].copy_from_slice(&first);
             for number in 0..rows.height() {
                 let row = rows.row(number);
                 if row[LAST] == F::ONE {
                     let end = row[SHARED + DIGEST..][..DIGEST].to_vec();
-                    rows.public[DIGEST..].copy_from_slice(&end);
+                    said.public[DIGEST..].copy_from_slice(&end);
                 }
             }
         }),
     }
 }
 
-impl<A: for<'a> Air<Row<'a>>> Case<A> {
-    fn passes(&self, rows: &Rows) -> bool {
-        accepted(&self.air, rows, &self.children)
+fn said_of_nodes(values: &[Vec<Vec<F>>]) -> Said {
+    let given: Vec<&[Vec<F>]> = values.iter().map(Vec::as_slice).collect();
+    let (cells, public) = NodesAir::fill(&given);
+    let width = cells.len() / values.len().next_power_of_two();
+    Said {
+        tables: vec![Rows::of(cells, width)],
+        public,
+    }
+}
+
+impl Case {
+    fn passes(&self, said: &Said) -> bool {
+        accepted(&self.evals, said, &self.children)
     }
 
     fn check_honest(&self) {
@@ -375,19 +495,20 @@ impl<A: for<'a> Air<Row<'a>>> Case<A> {
         assert!((self.states_truth)(&self.honest.public));
     }
 
-    /// Each cell of a child's row, and each public value, is another one: refused.
+    /// Each cell of a child's rows, and each public value, is another one: refused, or no lie.
     fn check_each_value(&self, random: &mut SmallRng) {
-        let used = self.children.values.len() * self.honest.width;
-        for cell in 0..used {
-            for value in [
-                self.honest.cells[cell] + F::ONE,
-                F::ONE - self.honest.cells[cell],
-                random_values(random, 1)[0],
-            ] {
-                let mut lie = self.honest.clone();
-                if value != lie.cells[cell] {
-                    lie.cells[cell] = value;
-                    assert!(!self.passes(&lie), "cell {cell}");
+        for (table, rows) in self.honest.tables.iter().enumerate() {
+            for cell in 0..self.used[table] * rows.width {
+                for value in [
+                    rows.cells[cell] + F::ONE,
+                    F::ONE - rows.cells[cell],
+                    random_values(random, 1)[0],
+                ] {
+                    let mut lie = self.honest.clone();
+                    if value != rows.cells[cell] && !self.says_nothing(table, cell) {
+                        lie.tables[table].cells[cell] = value;
+                        assert!(!self.passes(&lie), "table {table}, cell {cell}");
+                    }
                 }
             }
         }
@@ -398,13 +519,23 @@ impl<A: for<'a> Air<Row<'a>>> Case<A> {
         }
     }
 
+    /// The place and the height of a table that is absent may be anything.
+    fn says_nothing(&self, table: usize, cell: usize) -> bool {
+        let row = &self.honest.tables[table].cells[cell - cell % ShapesAir::WIDTH..];
+        let column = cell % ShapesAir::WIDTH;
+        table == 1 && column >= TABLES && {
+            let within = (column - TABLES) % 5;
+            (1..4).contains(&within) && row[column - within] == F::ZERO
+        }
+    }
+
     /// Lies of several changes, most of them repaired: none that passes states anything but the truth.
     fn check_random(&self, random: &mut SmallRng) -> usize {
         let mut passed = 0;
         for _ in 0..LIES {
             let mut lie = self.honest.clone();
             for _ in 0..random.random_range(1..=4) {
-                self.change(&mut lie, random);
+                change(&mut lie, random);
             }
             if random.random_bool(0.7) {
                 (self.repair)(&mut lie);
@@ -417,50 +548,24 @@ impl<A: for<'a> Air<Row<'a>>> Case<A> {
         passed
     }
 
-    fn change(&self, lie: &mut Rows, random: &mut SmallRng) {
-        let height = lie.height();
-        let (row, other) = (
-            random.random_range(0..height),
-            random.random_range(0..height),
-        );
-        let column = match random.random_range(0..3) {
-            0 => random.random_range(0..SHARED),
-            _ => random.random_range(0..lie.width),
-        };
-        match random.random_range(0..6) {
-            0 => lie.row(row)[column] = F::from_u32(random.random_range(0..4)),
-            1 => lie.row(row)[column] += F::ONE,
-            2 => lie.row(row)[column] = lie.row(other)[column],
-            3 => {
-                let copied = lie.row(other).to_vec();
-                lie.row(row).copy_from_slice(&copied);
-            }
-            4 => {
-                let (one, two) = (lie.row(row).to_vec(), lie.row(other).to_vec());
-                lie.row(row).copy_from_slice(&two);
-                lie.row(other).copy_from_slice(&one);
-            }
-            _ => {
-                let place = random.random_range(0..NODE_VALUES);
-                lie.public[place] = random_values(random, 1)[0];
-            }
-        }
-    }
-
     /// Rows that leave out the last child, and rows of no child at all.
     fn check_fewer(&self) {
-        let count = self.children.values.len();
-        let mut lie = self.honest.clone();
-        lie.row(count - 1)[VALID..SHARED].fill(F::ZERO);
-        if count > 1 {
-            lie.row(count - 2)[LAST] = F::ONE;
+        for table in 0..self.evals.len() {
+            let flags = VALID..if table == 0 { SHARED } else { GROUP };
+            let count = self.used[table];
+            let mut lie = self.honest.clone();
+            let rows = &mut lie.tables[table];
+            rows.row(count - 1)[flags.clone()].fill(F::ZERO);
+            if count > 1 && table == 0 {
+                rows.row(count - 2)[LAST] = F::ONE;
+            }
+            (self.repair)(&mut lie);
+            assert!(!self.passes(&lie));
+            for row in 0..lie.tables[table].height() {
+                lie.tables[table].row(row)[flags.clone()].fill(F::ZERO);
+            }
+            assert!(!self.passes(&lie));
         }
-        (self.repair)(&mut lie);
-        assert!(!self.passes(&lie));
-        for row in 0..lie.height() {
-            lie.row(row)[VALID..SHARED].fill(F::ZERO);
-        }
-        assert!(!self.passes(&lie));
     }
 
     fn check(&self, random: &mut SmallRng) {
@@ -471,11 +576,48 @@ impl<A: for<'a> Air<Row<'a>>> Case<A> {
     }
 }
 
+fn change(lie: &mut Said, random: &mut SmallRng) {
+    if random.random_range(0..6) == 0 {
+        let place = random.random_range(0..NODE_VALUES);
+        lie.public[place] = random_values(random, 1)[0];
+        return;
+    }
+    let table = random.random_range(0..lie.tables.len());
+    let rows = &mut lie.tables[table];
+    let height = rows.height();
+    let (row, other) = (
+        random.random_range(0..height),
+        random.random_range(0..height),
+    );
+    let column = match random.random_range(0..3) {
+        0 => random.random_range(0..SHARED),
+        _ => random.random_range(0..rows.width),
+    };
+    match random.random_range(0..5) {
+        0 => rows.row(row)[column] = F::from_u32(random.random_range(0..4)),
+        1 => rows.row(row)[column] += F::ONE,
+        2 => rows.row(row)[column] = rows.row(other)[column],
+        3 => {
+            let copied = rows.row(other).to_vec();
+            rows.row(row).copy_from_slice(&copied);
+        }
+        _ => {
+            let (one, two) = (rows.row(row).to_vec(), rows.row(other).to_vec());
+            rows.row(row).copy_from_slice(&two);
+            rows.row(other).copy_from_slice(&one);
+        }
+    }
+}
+
+/// The last row of a segment has as many tables as there are left.
+const NUMBERS_OF_TABLES: [usize; 3] = [8, 13, 24];
+
 #[test]
-fn a_leaf_states_what_its_segments_do() {
+fn a_leaf_states_what_the_proofs_of_its_segments_say() {
     let mut random = SmallRng::seed_from_u64(1);
     for count in 1..=4 {
-        segments(count, &mut random).check(&mut random);
+        let tables = NUMBERS_OF_TABLES[count % NUMBERS_OF_TABLES.len()];
+        segments(count, tables, &mut random).check(&mut random);
     }
 }
 
@@ -491,8 +633,37 @@ fn a_node_states_the_ends_of_its_children() {
 #[test]
 fn changes_that_say_nothing_pass() {
     let mut random = SmallRng::seed_from_u64(3);
-    assert!(segments(3, &mut random).check_random(&mut random) > 0);
+    assert!(segments(3, 13, &mut random).check_random(&mut random) > 0);
     assert!(nodes(3, &mut random).check_random(&mut random) > 0);
+}
+
+/// A table that is there is said to be absent, or higher, or another one's height is said to be its own: all that
+/// follows is said accordingly.
+#[test]
+fn other_heights_are_refused() {
+    let mut random = SmallRng::seed_from_u64(5);
+    for tables in NUMBERS_OF_TABLES {
+        let case = segments(2, tables, &mut random);
+        for (child, table) in (0..2).flat_map(|child| (0..tables).map(move |table| (child, table)))
+        {
+            for other in [None, Some(0), Some(5), Some(8)] {
+                let mut heights = case.children.heights.clone();
+                if heights[child][table] == other {
+                    continue;
+                }
+                heights[child][table] = other;
+                let stated = Stated {
+                    tables,
+                    l_skip: L_SKIP,
+                    stating: vec![],
+                };
+                let mut lie = case.honest.clone();
+                lie.tables[1].cells = ShapesAir::fill(&stated, &heights, &mut vec![]).0;
+                (case.repair)(&mut lie);
+                assert!(!case.passes(&lie), "child {child}, table {table}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -500,12 +671,6 @@ fn children_that_do_not_follow_each_other_have_no_node() {
     let mut random = SmallRng::seed_from_u64(4);
     let mut case = nodes(3, &mut random);
     case.children.values.swap(1, 2);
-    let given: Vec<&[Vec<F>]> = case.children.values.iter().map(Vec::as_slice).collect();
-    let (cells, public) = NodesAir::fill(&given);
-    case.honest = Rows {
-        cells,
-        public,
-        ..case.honest
-    };
+    case.honest = said_of_nodes(&case.children.values);
     assert!(!case.passes(&case.honest));
 }

@@ -8,6 +8,7 @@ mod airs;
 #[cfg(test)]
 mod lies;
 mod node;
+mod shapes;
 
 use std::sync::{Arc, OnceLock};
 
@@ -110,28 +111,13 @@ fn shared(key: &VerifyingKey) -> VerifyingKey {
 #[pymethods]
 impl Aggregator {
     #[new]
-    fn new(key: &VerifyingKey, table: usize, constant: Vec<(usize, Vec<u32>)>) -> PyResult<Self> {
+    fn new(key: &VerifyingKey, stating: Vec<usize>) -> PyResult<Self> {
         let airs = &key.inner.inner.per_air;
-        let fits = |index: usize, count: Option<usize>| {
-            let found = airs.get(index).map(|air| air.params.num_public_values);
-            found.is_some() && count.is_none_or(|count| found == Some(count))
-        };
-        let known = |index: usize| index == table || constant.iter().any(|(i, _)| *i == index);
-        let others = airs
-            .iter()
-            .enumerate()
-            .any(|(i, air)| air.params.num_public_values > 0 && !known(i));
-        let canonical = constant
-            .iter()
-            .flat_map(|(_, values)| values)
-            .all(|&v| v < MODULUS);
-        if !fits(table, None)
-            || !constant
-                .iter()
-                .all(|(i, values)| fits(*i, Some(values.len())))
-            || others
-            || !canonical
-        {
+        let values = |index: usize| airs[index].params.num_public_values;
+        let all: Vec<usize> = (0..airs.len()).filter(|&i| values(i) > 0).collect();
+        let mut given = stating.clone();
+        given.sort_unstable();
+        if all != given {
             return Err(Kind::Parameter
                 .failure("these are not the tables of the key that have public values")
                 .into());
@@ -139,9 +125,9 @@ impl Aggregator {
         Ok(Self {
             segment: shared(key),
             stated: Stated {
-                table,
-                values: airs[table].params.num_public_values,
-                constant,
+                tables: airs.len(),
+                l_skip: key.inner.inner.params.l_skip,
+                stating: stating.iter().map(|&i| (i, values(i))).collect(),
             },
             leaf: OnceLock::new(),
             for_leaf: OnceLock::new(),

@@ -9,6 +9,7 @@ use openvm_recursion_circuit::system::{
     AggregationSubCircuit, CachedTraceCtx, VerifierConfig, VerifierExternalData,
     VerifierSubCircuit, VerifierTraceGen,
 };
+use openvm_stark_backend::interaction::PermutationCheckBus;
 use openvm_stark_backend::keygen::MultiStarkKeygenBuilder;
 use openvm_stark_backend::keygen::types::MultiStarkVerifyingKey;
 use openvm_stark_backend::p3_matrix::dense::RowMajorMatrix;
@@ -22,6 +23,7 @@ use openvm_stark_sdk::config::baby_bear_poseidon2::{Digest, F, default_duplex_sp
 use openvm_verify_stark_host::pvs::VkCommit;
 
 use super::airs::{Buses, NODE_VALUES, NodesAir, SegmentsAir, Stated};
+use super::shapes::ShapesAir;
 use crate::errors::{Kind, Outcome};
 use crate::keys::VerifyingKey;
 use crate::params::{Config, Engine};
@@ -37,6 +39,8 @@ type Circuit = VerifierSubCircuit<MAX_CHILDREN>;
 /// A circuit that verifies proofs of one key, and its own keys.
 pub struct Node {
     circuit: Circuit,
+    /// Where the engine's table of shapes stands among those of the circuit.
+    shapes: usize,
     child: Committed,
     /// Only of the circuit that verifies itself.
     itself: Option<Committed>,
@@ -78,35 +82,59 @@ fn airs(circuit: &Circuit, stated: Option<&Stated>) -> Vec<AirRef<Config>> {
         public_values: bus.public_values_bus,
         compress: bus.poseidon2_compress_bus,
         consistency,
+        presence: bus.air_presence_bus,
+        place: bus.air_shape_bus,
+        height: bus.hyperdim_bus,
+        shape: PermutationCheckBus::new(circuit.next_bus_idx() + 1),
     };
-    let own: AirRef<Config> = match stated {
-        Some(stated) => Arc::new(SegmentsAir {
-            buses,
-            stated: stated.clone(),
-        }),
-        None => Arc::new(NodesAir { buses }),
+    // The first table expects that of expressions as the fourth one: in an internal node one holds a place.
+    let own: [AirRef<Config>; 2] = match stated {
+        Some(stated) => [
+            Arc::new(SegmentsAir {
+                buses,
+                stated: stated.clone(),
+            }),
+            Arc::new(ShapesAir {
+                buses,
+                stated: stated.clone(),
+            }),
+        ],
+        None => [
+            Arc::new(NodesAir { buses }),
+            Arc::new(unset::UnsetPvsAir {
+                public_values_bus: bus.public_values_bus,
+                pvs_air_consistency_bus: consistency,
+                air_idx: 0,
+                num_pvs: 0,
+                def_flag: 0,
+            }),
+        ],
     };
-    let mut airs: Vec<AirRef<Config>> = vec![
-        Arc::new(verifier::VerifierPvsAir {
-            public_values_bus: bus.public_values_bus,
-            cached_commit_bus: bus.cached_commit_bus,
-            pre_hash_bus: bus.pre_hash_bus,
-            range_bus: bus.range_checker_bus,
-            pvs_air_consistency_bus: consistency,
-            deferral_config: verifier::VerifierDeferralConfig::Disabled,
-        }),
-        own,
-        // Holds a place: the first table expects that of expressions as the fourth one.
-        Arc::new(unset::UnsetPvsAir {
-            public_values_bus: bus.public_values_bus,
-            pvs_air_consistency_bus: consistency,
-            air_idx: 0,
-            num_pvs: 0,
-            def_flag: 0,
-        }),
-    ];
-    airs.extend(circuit.airs::<Config>());
-    airs
+    let about_keys: AirRef<Config> = Arc::new(verifier::VerifierPvsAir {
+        public_values_bus: bus.public_values_bus,
+        cached_commit_bus: bus.cached_commit_bus,
+        pre_hash_bus: bus.pre_hash_bus,
+        range_bus: bus.range_checker_bus,
+        pvs_air_consistency_bus: consistency,
+        deferral_config: verifier::VerifierDeferralConfig::Disabled,
+    });
+    [about_keys]
+        .into_iter()
+        .chain(own)
+        .chain(circuit.airs::<Config>())
+        .collect()
+}
+
+/// Of each proof log2 of the rows of its tables; none of one that is absent.
+fn heights_of(proofs: &[Proof<Config>]) -> Vec<Vec<Option<usize>>> {
+    let of_tables = proofs.iter().map(|proof| proof.trace_vdata.iter());
+    of_tables
+        .map(|tables| {
+            tables
+                .map(|table| table.as_ref().map(|table| table.log_height))
+                .collect()
+        })
+        .collect()
 }
 
 impl Node {
@@ -124,6 +152,11 @@ impl Node {
             ..Default::default()
         };
         let circuit = Circuit::new_with_options(child.clone(), config);
+        let shapes = circuit
+            .airs::<Config>()
+            .iter()
+            .position(|air| air.name().contains("ProofShapeAir"))
+            .ok_or_else(|| Kind::Circuit.failure("the engine's circuit has no table of shapes"))?;
         let engine = Engine::new(params);
         let mut builder = MultiStarkKeygenBuilder::new(engine.config().clone());
         for air in airs(&circuit, stated.as_ref()) {
@@ -141,6 +174,7 @@ impl Node {
         let (child, itself) = (committed(&child), recursive.then(|| committed(&key)));
         Ok(Self {
             circuit,
+            shapes,
             child,
             itself,
             stated,
@@ -203,11 +237,20 @@ impl Node {
         );
         let mut compressed = data.poseidon2_compress_inputs;
         let values: Vec<&[Vec<F>]> = proofs.iter().map(|p| p.public_values.as_slice()).collect();
-        let (cells, public) = match (children, &self.stated) {
+        let (cells, public, second) = match (children, &self.stated) {
             (Children::Segments { before }, Some(stated)) => {
-                SegmentsAir::fill(stated, &values, before, &mut compressed)
+                let (shapes, hashes) =
+                    ShapesAir::fill(stated, &heights_of(proofs), &mut compressed);
+                let (cells, public) =
+                    SegmentsAir::fill(stated, &values, &hashes, before, &mut compressed);
+                let shapes = RowMajorMatrix::new(shapes, ShapesAir::WIDTH);
+                (cells, public, AirProvingContext::simple_no_pis(shapes))
             }
-            (Children::Nodes | Children::Itself, None) => NodesAir::fill(&values),
+            (Children::Nodes | Children::Itself, None) => {
+                let (cells, public) = NodesAir::fill(&values);
+                let placeholder = unset::generate_proving_ctx(&[], of_segments);
+                (cells, public, placeholder)
+            }
             _ => return Kind::Parameter.fail("children of another layer"),
         };
         debug_assert_eq!(public.len(), NODE_VALUES);
@@ -217,7 +260,6 @@ impl Node {
             common_main: RowMajorMatrix::new(cells, width),
             public_values: public,
         };
-        let filler = unset::generate_proving_ctx(&[], of_segments);
         let mut external = VerifierExternalData {
             poseidon2_compress_inputs: &compressed,
             poseidon2_permute_inputs: &data.poseidon2_permute_inputs,
@@ -226,7 +268,7 @@ impl Node {
             required_heights: None,
             final_transcript_state: None,
         };
-        let verifying: Vec<AirProvingContext<Backend>> = self
+        let mut verifying: Vec<AirProvingContext<Backend>> = self
             .circuit
             .generate_proving_ctxs(
                 &committed.key,
@@ -237,7 +279,10 @@ impl Node {
                 default_duplex_sponge_recorder(),
             )
             .ok_or_else(|| Kind::Proving.failure("the children need other heights"))?;
-        let all = [data.air_proving_ctx, own, filler];
+        if of_segments {
+            ShapesAir::ask(&mut verifying[self.shapes].common_main);
+        }
+        let all = [data.air_proving_ctx, own, second];
         Ok(ProvingContext::new(
             all.into_iter().chain(verifying).enumerate().collect(),
         ))
