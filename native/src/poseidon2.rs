@@ -1,7 +1,7 @@
 //! The permutation the engine hashes with.
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyUntypedArrayMethods};
-use openvm_stark_backend::p3_field::{PrimeCharacteristicRing, PrimeField32};
+use openvm_stark_backend::p3_field::{Field, PackedValue, PrimeCharacteristicRing, PrimeField32};
 use openvm_stark_backend::p3_symmetric::Permutation;
 use openvm_stark_sdk::config::baby_bear_poseidon2::{F, poseidon2_perm};
 use p3_baby_bear::{
@@ -11,12 +11,13 @@ use p3_baby_bear::{
 use p3_poseidon2::GenericPoseidon2LinearLayers;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rayon::prelude::*;
 
 use crate::MODULUS;
 use crate::arrays::{borrow_rows, cells};
 use crate::errors::{Kind, Outcome, guard};
-use crate::pool::pool;
+
+/// As many elements as the machine computes with at once.
+type Packed = <F as Field>::Packing;
 
 pub const WIDTH: usize = 16;
 const DIGEST: usize = 8;
@@ -43,19 +44,23 @@ fn check_canonical(cells: &[u32], width: usize) -> Outcome<()> {
     }
 }
 
+/// Permutes the rows, as many at once as the machine computes with; in this thread, since most calls have few.
 fn permute(states: &[u32]) -> Outcome<Vec<u32>> {
     check_canonical(states, WIDTH)?;
     let mut output = vec![0; states.len()];
-    output
-        .par_chunks_exact_mut(WIDTH)
-        .zip(states.par_chunks_exact(WIDTH))
-        .for_each(|(output, state)| {
-            let mut state: [F; WIDTH] = std::array::from_fn(|index| F::from_u32(state[index]));
-            poseidon2_perm().permute_mut(&mut state);
-            for (output, value) in output.iter_mut().zip(state) {
-                *output = value.as_canonical_u32();
+    let rows = WIDTH * Packed::WIDTH;
+    for (output, states) in output.chunks_mut(rows).zip(states.chunks(rows)) {
+        let at = |row: usize, column: usize| states.get(WIDTH * row + column);
+        let element = |row, column| at(row, column).map_or(F::ZERO, |&cell| F::from_u32(cell));
+        let mut packed: [Packed; WIDTH] =
+            std::array::from_fn(|column| Packed::from_fn(|row| element(row, column)));
+        poseidon2_perm().permute_mut(&mut packed);
+        for (row, output) in output.chunks_exact_mut(WIDTH).enumerate() {
+            for (cell, values) in output.iter_mut().zip(&packed) {
+                *cell = values.as_slice()[row].as_canonical_u32();
             }
-        });
+        }
+    }
     Ok(output)
 }
 
@@ -96,7 +101,7 @@ pub fn poseidon2_permute<'py>(
 ) -> PyResult<Bound<'py, PyArray2<u32>>> {
     let view = borrow_rows("the state", state, WIDTH)?;
     let states = cells(&view);
-    let output = py.detach(|| guard(Kind::Parameter, || pool(1)?.install(|| permute(states))))?;
+    let output = py.detach(|| guard(Kind::Parameter, || permute(states)))?;
     to_rows(py, output, WIDTH)
 }
 
