@@ -358,6 +358,17 @@ def poseidon2_permute(state: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
         ParameterError: the array has another shape or type, or a value is not canonical.
     """
 
+def poseidon2_rounds(state: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """What the compression of every row of a C-contiguous array of shape ``(n, 16)`` goes through.
+
+    Returns ``(n, 274)``: x^3 of the S-box inputs of the 8 full rounds, ``16`` each; the states behind these rounds but the
+    last, ``16`` each; x^3 of the S-box input of the 13 partial rounds, and their outputs; the compression of the row,
+    ``8``.
+
+    Raises:
+        ParameterError: the array has another shape or type, or a value is not canonical.
+    """
+
 def poseidon2_chain(start: npt.NDArray[np.uint32], blocks: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """The running hash ``h -> C(h, block)`` from ``start``, of shape ``(1, 8)``, over ``blocks``, ``(n, 8)``.
 

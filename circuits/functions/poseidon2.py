@@ -6,7 +6,7 @@ feed-forward matters: a truncated permutation alone can be inverted, so it would
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Elements, Matrix
 from circuits.air.gadgets.basic import total
-from circuits.air.layout import C, Layout, TraceView, allocate, element
+from circuits.air.layout import C, Layout, allocate, element
 from circuits.air.table import Air, Table
 from circuits.functions.buses import POSEIDON2
 from circuits.functions.poseidon2_constants import (
@@ -35,14 +35,24 @@ _P = np.uint64(MODULUS)
 _EXTERNAL_T = np.ascontiguousarray(EXTERNAL_MATRIX.T)
 _INTERNAL_INTEGERS, _DIAGONAL_INTEGERS = INTERNAL.tolist(), INTERNAL_DIAGONAL.tolist()
 
-#: Receives (kind, round, cubes, state): kind "full" or "partial", the round's number, x^3 of its S-box inputs, and the
-#: S-box outputs after the round (full: the whole state behind the linear layer; partial: the first element before it).
-Recorder = Callable[[str, int, Elements, Elements], None]
+#: Rows that are filled at once.
+_BLOCK = 1 << 15
 
 
 def permute(state: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """The permutation on every row of `state` (n, 16), canonical elements: what `fill` computes, in numpy."""
-    return _permute(state.astype(np.uint64)).astype(np.uint32)
+    """The permutation on every row of `state` (n, 16), canonical elements, in numpy."""
+    cells = _external(state.astype(np.uint64))
+    for constants in EXTERNAL_INITIAL:
+        cells = _full_round(cells, constants)
+    for constant in INTERNAL:
+        x = (cells[:, 0] + constant) % _P
+        cube = x * x % _P * x % _P
+        cells[:, 0] = cube * cube % _P * x % _P
+        # The sum of 16 elements is below 2^35, the products below 2^62.
+        cells = (cells.sum(axis=1, keepdims=True) + cells * INTERNAL_DIAGONAL) % _P
+    for constants in EXTERNAL_FINAL:
+        cells = _full_round(cells, constants)
+    return cells.astype(np.uint32)
 
 
 def permute_state(state: Sequence[int]) -> list[int]:
@@ -108,30 +118,10 @@ def _native() -> Any:
     return zkevm_native
 
 
-def _permute(state: Elements, record: Recorder | None = None) -> Elements:
-    state = _external(state)
-    for r in range(4):
-        state = _full_round(state, EXTERNAL_INITIAL[r], r, record)
-    for r in range(PARTIAL_ROUNDS):
-        x = (state[:, 0] + INTERNAL[r]) % _P
-        cube = x * x % _P * x % _P
-        state[:, 0] = cube * cube % _P * x % _P
-        if record:
-            record("partial", r, cube, state[:, 0].copy())
-        # The sum of 16 elements is below 2^35, the products below 2^62.
-        state = (state.sum(axis=1, keepdims=True) + state * INTERNAL_DIAGONAL) % _P
-    for r in range(4):
-        state = _full_round(state, EXTERNAL_FINAL[r], 4 + r, record)
-    return state
-
-
-def _full_round(state: Elements, constants: Elements, number: int = 0, record: Recorder | None = None) -> Elements:
+def _full_round(state: Elements, constants: Elements) -> Elements:
     x = (state + constants) % _P
     cube = x * x % _P * x % _P
-    state = _external(cube * cube % _P * x % _P)
-    if record:
-        record("full", number, cube, state)
-    return state
+    return _external(cube * cube % _P * x % _P)
 
 
 def _external(state: Elements) -> Elements:
@@ -215,20 +205,11 @@ def fill(queries: NDArray[np.uint32]) -> Matrix:
     rows.multiplicity = counts
     rows.input = inputs
     # Padding rows compress zeros with multiplicity 0: the constraints hold on every row.
-    state = np.zeros((len(matrix), WIDTH), dtype=np.uint64)
-    state[: len(inputs)] = inputs
-    everywhere = TraceView(Columns, matrix)
-
-    def record(kind: str, number: int, cubes: Elements, after: Elements) -> None:
-        if kind == "partial":
-            everywhere.partial_cube[:, number] = cubes
-            everywhere.partial_out[:, number] = after
-        else:
-            everywhere.full_cube[:, number] = cubes
-            if number < 7:
-                everywhere.full_state[:, number] = after
-
-    everywhere.output = (_permute(state, record)[:, :DIGEST] + state[:, :DIGEST]) % _P
+    given, computed = Columns.offsets["input"], Columns.offsets["full_cube"]
+    for start in range(0, len(matrix), _BLOCK):
+        block = matrix[start : start + _BLOCK]
+        state = np.ascontiguousarray(block[:, given : given + WIDTH])
+        block[:, computed:] = _native().poseidon2_rounds(state)
     return matrix
 
 

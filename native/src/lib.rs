@@ -56,6 +56,7 @@ fn zkevm_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(prove::prove, module)?)?;
     module.add_function(wrap_pyfunction!(verify::verify, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_permute, module)?)?;
+    module.add_function(wrap_pyfunction!(poseidon2::poseidon2_rounds, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_chain, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_constants, module)?)?;
     module.add_function(wrap_pyfunction!(baseline::keccak_baseline, module)?)?;

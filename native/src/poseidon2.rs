@@ -44,24 +44,78 @@ fn check_canonical(cells: &[u32], width: usize) -> Outcome<()> {
     }
 }
 
-/// Permutes the rows, as many at once as the machine computes with; in this thread, since most calls have few.
-fn permute(states: &[u32]) -> Outcome<Vec<u32>> {
+/// What a function gives of each row, `width` elements. It is given as many rows at once as the machine computes with,
+/// one behind the other in this thread: most calls have few.
+fn of_each(
+    states: &[u32],
+    width: usize,
+    compute: impl Fn([Packed; WIDTH], &mut Vec<Packed>),
+) -> Outcome<Vec<u32>> {
     check_canonical(states, WIDTH)?;
-    let mut output = vec![0; states.len()];
-    let rows = WIDTH * Packed::WIDTH;
-    for (output, states) in output.chunks_mut(rows).zip(states.chunks(rows)) {
+    let mut output = vec![0; states.len() / WIDTH * width];
+    let mut computed = Vec::with_capacity(width);
+    let (from, to) = (WIDTH * Packed::WIDTH, width * Packed::WIDTH);
+    for (output, states) in output.chunks_mut(to).zip(states.chunks(from)) {
         let at = |row: usize, column: usize| states.get(WIDTH * row + column);
         let element = |row, column| at(row, column).map_or(F::ZERO, |&cell| F::from_u32(cell));
-        let mut packed: [Packed; WIDTH] =
-            std::array::from_fn(|column| Packed::from_fn(|row| element(row, column)));
-        poseidon2_perm().permute_mut(&mut packed);
-        for (row, output) in output.chunks_exact_mut(WIDTH).enumerate() {
-            for (cell, values) in output.iter_mut().zip(&packed) {
+        computed.clear();
+        compute(
+            std::array::from_fn(|column| Packed::from_fn(|row| element(row, column))),
+            &mut computed,
+        );
+        for (row, output) in output.chunks_exact_mut(width).enumerate() {
+            for (cell, values) in output.iter_mut().zip(&computed) {
                 *cell = values.as_slice()[row].as_canonical_u32();
             }
         }
     }
     Ok(output)
+}
+
+fn permuted(mut state: [Packed; WIDTH], output: &mut Vec<Packed>) {
+    poseidon2_perm().permute_mut(&mut state);
+    output.extend(state);
+}
+
+/// Elements of a row of `rounds`.
+const ROUNDS: usize = {
+    let full = BABYBEAR_RC16_EXTERNAL_INITIAL.len() + BABYBEAR_RC16_EXTERNAL_FINAL.len();
+    WIDTH * (full + full - 1) + 2 * BABYBEAR_RC16_INTERNAL.len() + DIGEST
+};
+
+/// What the compression of a state goes through: the cubes of all full rounds, the states behind all of them but the
+/// last, the cubes of the partial rounds, the outputs of their S-boxes, and what it gives.
+fn rounds(input: [Packed; WIDTH], output: &mut Vec<Packed>) {
+    let (mut cubes, mut outputs, mut after) = (vec![], vec![], vec![]);
+    let mut state = input;
+    GenericPoseidon2LinearLayersBabyBear::external_linear_layer(&mut state);
+    let mut full = |state: &mut [Packed; WIDTH], constants: &[F; WIDTH]| {
+        for (element, &constant) in state.iter_mut().zip(constants) {
+            let x = *element + constant;
+            let cube = x.cube();
+            output.push(cube);
+            *element = cube.square() * x;
+        }
+        GenericPoseidon2LinearLayersBabyBear::external_linear_layer(state);
+        after.extend(*state);
+    };
+    for constants in &BABYBEAR_RC16_EXTERNAL_INITIAL {
+        full(&mut state, constants);
+    }
+    for &constant in &BABYBEAR_RC16_INTERNAL {
+        let x = state[0] + constant;
+        let cube = x.cube();
+        state[0] = cube.square() * x;
+        cubes.push(cube);
+        outputs.push(state[0]);
+        GenericPoseidon2LinearLayersBabyBear::internal_linear_layer(&mut state);
+    }
+    for constants in &BABYBEAR_RC16_EXTERNAL_FINAL {
+        full(&mut state, constants);
+    }
+    after.truncate(after.len() - WIDTH);
+    output.extend(after.into_iter().chain(cubes).chain(outputs));
+    output.extend((0..DIGEST).map(|index| state[index] + input[index]));
 }
 
 /// All states of `h -> C(h, block)` behind the first one; C adds its input to the permutation of it.
@@ -101,8 +155,20 @@ pub fn poseidon2_permute<'py>(
 ) -> PyResult<Bound<'py, PyArray2<u32>>> {
     let view = borrow_rows("the state", state, WIDTH)?;
     let states = cells(&view);
-    let output = py.detach(|| guard(Kind::Parameter, || permute(states)))?;
+    let output = py.detach(|| guard(Kind::Parameter, || of_each(states, WIDTH, permuted)))?;
     to_rows(py, output, WIDTH)
+}
+
+/// `poseidon2_rounds(state)`.
+#[pyfunction]
+pub fn poseidon2_rounds<'py>(
+    py: Python<'py>,
+    state: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArray2<u32>>> {
+    let view = borrow_rows("the state", state, WIDTH)?;
+    let states = cells(&view);
+    let output = py.detach(|| guard(Kind::Parameter, || of_each(states, ROUNDS, rounds)))?;
+    to_rows(py, output, ROUNDS)
 }
 
 /// `poseidon2_chain(start, blocks)`.
