@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from circuits.air.bus import Bus, BusField, BusKind
 from circuits.air.derived import fill_derived
+from circuits.air.distinct import distinct_rows
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import TimeLimbs
 from circuits.air.layout import Layout, Size, allocate, bit, element, nested
@@ -306,8 +307,7 @@ def _pairs(
         return
     parts = np.concatenate([np.full(len(counts), part) for part, _, counts in present])
     counts = np.concatenate([counts for _, _, counts in present])
-    messages, which = np.unique(np.concatenate([own for _, own, _ in present]), axis=0, return_inverse=True)
-    which = which.reshape(-1)
+    messages, _, which = distinct_rows(np.concatenate([own for _, own, _ in present]))
     order = np.lexsort((parts, np.abs(counts), which))
     which, parts, counts = which[order], parts[order], counts[order]
     ends = np.append(np.flatnonzero(np.diff(which)), len(which) - 1)

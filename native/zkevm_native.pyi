@@ -351,6 +351,18 @@ def verify(key: VerifyingKey, proof: bytes) -> VerifiedProof:
         VerificationError: the proof does not verify.
     """
 
+def distinct_rows(
+    rows: npt.NDArray[np.uint32],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The distinct rows of a C-contiguous array of shape ``(n, k)``, in lexicographic order.
+
+    Returns of each the number of the first row that is equal to it, and how many are, ``(m,)``; and of each row the
+    place of its own among them, ``(n,)``.
+
+    Raises:
+        ParameterError: the array has another shape or type, or more than 2^32 - 1 rows.
+    """
+
 def poseidon2_permute(state: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """Applies the engine's permutation to every row of a C-contiguous array of shape ``(n, 16)``.
 
@@ -361,9 +373,9 @@ def poseidon2_permute(state: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 def poseidon2_rounds(state: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """What the compression of every row of a C-contiguous array of shape ``(n, 16)`` goes through.
 
-    Returns ``(n, 274)``: x^3 of the S-box inputs of the 8 full rounds, ``16`` each; the states behind these rounds but the
-    last, ``16`` each; x^3 of the S-box input of the 13 partial rounds, and their outputs; the compression of the row,
-    ``8``.
+    Returns ``(n, 274)``: x^3 of the S-box inputs of the 8 full rounds, ``16`` each; the states behind these rounds but
+    the last, ``16`` each; x^3 of the S-box input of the 13 partial rounds, and their outputs; the compression of the
+    row, ``8``.
 
     Raises:
         ParameterError: the array has another shape or type, or a value is not canonical.

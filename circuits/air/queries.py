@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air.bus import Bus
+from circuits.air.distinct import distinct_rows
 from circuits.air.evaluate import Program, TraceRows
 from circuits.air.field import Matrix
 from circuits.air.table import Table
@@ -42,11 +43,9 @@ def queries(bus: Bus, filled: Iterable[tuple[Table, Matrix]], fields: slice | No
 
 def multiplicities(provided: NDArray[Any], asked: NDArray[np.uint32]) -> NDArray[np.int64]:
     """How often each provided message (n, w), all different, is among the queries (q, w)."""
-    both = np.concatenate([provided.astype(np.uint32), asked])
-    _, inverse = np.unique(both, axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    counts = np.bincount(inverse[len(provided) :], minlength=int(inverse.max(initial=0)) + 1)
-    return counts[inverse[: len(provided)]]
+    rows, _, place = distinct_rows(np.concatenate([provided.astype(np.uint32), asked]))
+    counts = np.bincount(place[len(provided) :], minlength=len(rows))
+    return counts[place[: len(provided)]]
 
 
 @dataclass(frozen=True)

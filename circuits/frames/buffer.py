@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.distinct import distinct_rows
 from circuits.air.expression import Expression
 from circuits.air.field import INVERSE_2_16, Matrix
 from circuits.air.gadgets.basic import one_hot, range_check, select, total
@@ -26,7 +27,6 @@ from circuits.frames.calldata import CALLDATA_KIND, buffer_places, bytes_to_word
 from circuits.frames.code import CODE_KIND
 from circuits.frames.init_code import InitCodes
 from circuits.functions.bitwise_bytes import query_xor
-from circuits.functions.poseidon2 import distinct_rows
 from circuits.limbs import Limbs
 from circuits.widths import WORD, WORD_BYTES
 
@@ -249,7 +249,7 @@ class _Queries:
 
     def __init__(self, execution: Execution, queries: NDArray[np.uint32], table: str) -> None:
         self.buffers = Buffers(execution)
-        distinct, count = distinct_rows(queries[:, :4])
+        distinct, count, _ = distinct_rows(queries[:, :4])
         kind, id_, offset, size = distinct.astype(np.int64).T
         buffer = self.buffers.find(kind, id_)
         known = (buffer >= 0) & (offset < 1 << OFFSET_BITS) & (size >= 1) & (size <= WORD_BYTES)

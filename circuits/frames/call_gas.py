@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuits.air import field as arithmetic
+from circuits.air.distinct import distinct_rows
 from circuits.air.expression import Operand
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import range_check, select, total
@@ -120,7 +121,7 @@ LARGE_CALL_GAS = CallGas("call_gas_large", U64)
 
 def answer_call_gas(queries: NDArray[np.uint32], table: CallGas) -> Matrix | None:
     """The queries (n, 24) for this table; those that are not true are left to unbalance the bus."""
-    asked, counts = np.unique(queries, axis=0, return_counts=True)
+    asked, counts, _ = distinct_rows(queries)
     small = ~asked[:, SMALL_LIMBS:U64].any(axis=1)
     mine = (asked < _BASE).all(axis=1) & (small == (table.limbs == SMALL_LIMBS))
     asked, counts = asked[mine], counts[mine]

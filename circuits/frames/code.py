@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.distinct import distinct_rows
 from circuits.air.expression import Expression
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import total
@@ -232,8 +233,7 @@ def fill_code_word(execution: Execution, copied: NDArray[np.uint32], compared: N
     if not len(execution.codes):
         return None
     copied, compared = copied[copied[:, 0] == CODE_KIND, 1:], compared[compared[:, 0] == KNOWN_CODE, 1:]
-    asked, place = np.unique(np.concatenate([copied, compared]), axis=0, return_inverse=True)
-    place = place.reshape(-1)
+    asked, _, place = distinct_rows(np.concatenate([copied, compared]))
     contents, index = CodeContents(execution), asked[:, 1].astype(np.int64)
     true = contents.known(asked[:, 0], index) & (contents.words(asked[:, 0], index) == asked[:, 2:]).all(axis=1)
     if not true.any():

@@ -16,6 +16,7 @@ import rlp
 from numpy.typing import NDArray
 
 from circuits.air import field as arithmetic
+from circuits.air.distinct import distinct_rows
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import Matrix
 from circuits.air.gadgets.basic import one_hot, total
@@ -200,7 +201,7 @@ class _Statements:
         cls, execution: Execution, queries: NDArray[np.uint32], encode: Callable[[Limbs], list[bytes]]
     ) -> _Statements | None:
         """The queries that are true, of inputs that the execution hashes; others are left to unbalance the bus."""
-        distinct, counts = np.unique(queries, axis=0, return_counts=True)
+        distinct, counts, _ = distinct_rows(queries)
         limbs = (distinct < _BASE).all(axis=1)
         asked, counts = distinct[limbs].astype(np.uint16), counts[limbs]
         hashed = HashedInputs.of(execution)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.distinct import distinct_rows
 from circuits.air.expression import Expression
 from circuits.air.field import MODULUS, Elements, Matrix
 from circuits.air.gadgets.basic import total
@@ -200,7 +201,7 @@ def _external_expression(state: Sequence[Expression]) -> list[Expression]:
 
 def fill(queries: NDArray[np.uint32]) -> Matrix:
     """The table for all queried inputs (n, 16): each distinct input once, with its multiplicity."""
-    inputs, counts = distinct_rows(queries)
+    inputs, counts, _ = distinct_rows(queries)
     matrix, rows = allocate(Columns, len(inputs))
     rows.multiplicity = counts
     rows.input = inputs
@@ -211,12 +212,3 @@ def fill(queries: NDArray[np.uint32]) -> Matrix:
         state = np.ascontiguousarray(block[:, given : given + WIDTH])
         block[:, computed:] = _native().poseidon2_rounds(state)
     return matrix
-
-
-def distinct_rows(rows: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Distinct rows of a matrix (n, k), sorted, and how often each occurs."""
-    if not len(rows):
-        return rows, np.zeros(0, dtype=np.int64)
-    keys = np.ascontiguousarray(rows).view([("", rows.dtype)] * rows.shape[1]).reshape(-1)
-    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
-    return rows[first], counts

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.distinct import distinct_rows
 from circuits.air.expression import Expression, Operand
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.gadgets.basic import one_hot, range_check, total
@@ -178,7 +179,7 @@ MULTIPLY_FULL = Multiply("multiply_full", WORD, 2 * WORD)
 
 def answer_multiply(queries: NDArray[np.uint32], table: Multiply) -> Matrix | None:
     """The queried products which this table is the smallest to state; what is not true unbalances the bus."""
-    asked, counts = np.unique(queries, axis=0, return_counts=True)
+    asked, counts, _ = distinct_rows(queries)
     limbs = (asked < _BASE).all(axis=1) & (asked[:, -1] <= 1)
     a, b, low, high = (asked[:, i : i + WORD].astype(np.int64) for i in range(0, 4 * WORD, WORD))
     whole = asked[:, -1] == 1
@@ -277,7 +278,7 @@ class Power(Table[PowerColumns]):
 
 def answer_power(queries: NDArray[np.uint32]) -> Matrix | None:
     """The rows of all queried powers; those that are not true are left to unbalance the bus."""
-    asked, counts = np.unique(queries, axis=0, return_counts=True)
+    asked, counts, _ = distinct_rows(queries)
     limbs = (asked < _BASE).all(axis=1)
     asked, counts = asked[limbs], counts[limbs]
     base, exponent, result = (numbers(asked[:, i : i + WORD].astype(np.uint16)) for i in range(0, 3 * WORD, WORD))

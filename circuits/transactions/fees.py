@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuits.air.distinct import distinct_rows
 from circuits.air.field import Matrix
 from circuits.air.gadgets.words import (
     LIMBS,
@@ -91,7 +92,7 @@ def gas_products(price: NDArray[Any], gas: NDArray[Any]) -> NDArray[np.int64]:
 
 def _fill_products(table: GasProduct, asked: NDArray[np.uint32], *, small: bool) -> Matrix | None:
     is_small = ~asked[:, SMALL_LIMBS:WORD].any(axis=1)
-    found, counts = np.unique(asked[is_small == small][:, : WORD + U64], axis=0, return_counts=True)
+    found, counts, _ = distinct_rows(asked[is_small == small][:, : WORD + U64])
     if not len(found):
         return None
     matrix, rows = allocate(table.layout, len(found))
@@ -143,7 +144,7 @@ class BlobFee(Table):
 def _fill_blob_fee(execution: Execution, asked: NDArray[np.uint32]) -> Matrix | None:
     if not len(asked):
         return None
-    found, counts = np.unique(asked, axis=0, return_counts=True)
+    found, counts, _ = distinct_rows(asked)
     matrix, rows = allocate(BlobColumns, len(found))
     rows.multiplicity = counts
     rows.blobs = found[:, 0]

@@ -20,6 +20,7 @@ mod phases;
 mod pool;
 mod poseidon2;
 mod prove;
+mod rows;
 mod shape;
 mod verify;
 
@@ -55,6 +56,7 @@ fn zkevm_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(keys::keygen, module)?)?;
     module.add_function(wrap_pyfunction!(prove::prove, module)?)?;
     module.add_function(wrap_pyfunction!(verify::verify, module)?)?;
+    module.add_function(wrap_pyfunction!(rows::distinct_rows, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_permute, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_rounds, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_chain, module)?)?;
