@@ -34,14 +34,14 @@ DIST ?= dist
 WHEEL_CPU ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3,generic)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test deep deep-sample fuzz campaign lint format setup specs wheels lock pin-keys \
+.PHONY: help demo serve test test-native deep deep-sample fuzz campaign lint format setup specs wheels lock pin-keys \
 	docs bench bench-native bench-keccak bench-opcodes bench-scaling large clean
 
 help:
 	@echo "make demo        set up, then prove and verify 100 ERC-20 transfers, examples/erc20.json"
 	@echo "make test        set up, then run the fast tests"
 	@echo "make serve       set up, then open the proving service with an example queue, http://127.0.0.1:8280"
-	@echo "make deep        run the slow, exhaustive tests"
+	@echo "make deep        run the slow, exhaustive tests; make test-native: those of the engine's crate"
 	@echo "make specs       install the execution specs that the tests compare the executor with; the tests do it, too"
 	@echo "make fuzz        attack the readers of files for FUZZ_SECONDS; make campaign: the circuits, CAMPAIGN_SECONDS"
 	@echo "make lint        ruff, mypy, rustfmt, clippy"
@@ -67,6 +67,10 @@ test: setup specs
 deep: setup specs
 	$(BIN)/pytest -m deep
 
+# The tests of the engine's own crate, which the deep tests run, too.
+test-native: setup
+	cd native && PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo test --release --locked
+
 # A random order given by the seed, until the budget (seconds) is spent; the rest is skipped.
 deep-sample: setup specs
 	$(BIN)/pytest -m deep --deep-seed $(DEEP_SEED) --deep-budget $(DEEP_BUDGET)
@@ -76,6 +80,7 @@ fuzz: setup
 
 campaign: setup
 	$(BIN)/python -m scripts.campaign --seconds $(CAMPAIGN_SECONDS) --seed $(DEEP_SEED)
+	cd native && ZKEVM_SEED=$(DEEP_SEED) PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo test --release --locked lies
 
 lint: setup
 	$(BIN)/ruff check .

@@ -25,8 +25,10 @@ import numpy as np
 from circuits.batch.leaves import LeafKind, tree_depth
 from circuits.limbs import words_to_ints
 from circuits.statement import PublicColumns
+from circuits.widths import DIGEST
 from verifier.container import SegmentRecord, StateKey
 from verifier.errors import Invalid
+from verifier.operations import Digests
 from verifier.segments import ProvedSegment
 from verifier.state import BatchState
 from verifier.system_contracts import is_delegation
@@ -56,9 +58,41 @@ MAX_CREATION_BYTES: Final = 49_152
 _DEPTH: Final = PublicColumns.offsets["depth"]
 """Where the public values have the depth of the access tree."""
 
+_FIRST, _CHAIN = (PublicColumns.offsets[name] for name in ("first_operation", "operations_in"))
+_OPERATIONS: Final = slice(_FIRST, _FIRST + 2)
+"""Where they have the first operation and the end."""
+
+_OPERATIONS_CHAIN: Final = slice(_CHAIN, _CHAIN + 2 * DIGEST)
+"""Where they have the running hash over operations, at both ends."""
+
 
 def _rows(proved: Sequence[ProvedSegment], tables: Sequence[str]) -> int:
     return sum(segment.rows.get(table, 0) for segment in proved for table in tables)
+
+
+def check_stated_operations(
+    segments: Sequence[SegmentRecord], proved: Sequence[ProvedSegment], operations: Digests
+) -> None:
+    """Check that each segment is proved of the operations that it has.
+
+    So there are no more batches than are proved, each of which has its leaves hashed: of the segments of one batch a
+    file with one proof could make several.
+
+    Args:
+        segments: of a plan that `check_plan` accepts.
+        proved: what is known of each.
+        operations: (n + 1, 8), the running hash of the batch.
+
+    Raises:
+        Invalid: naming the segment.
+    """
+    for number, (segment, facts) in enumerate(zip(segments, proved, strict=True)):
+        if facts.stated is None:
+            continue
+        ends = [*operations[segment.first].tolist(), *operations[segment.end].tolist()]
+        stated = facts.stated.values
+        if [*stated[_OPERATIONS], *stated[_OPERATIONS_CHAIN]] != [segment.first, segment.end, *ends]:
+            raise Invalid(f"segment {number} is not proved of these operations")
 
 
 def check_leaf_room(keys: Sequence[StateKey], proved: Sequence[ProvedSegment], called: int) -> None:

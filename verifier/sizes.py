@@ -96,7 +96,7 @@ def check_heights(tables: Sequence[str], log_heights: Sequence[int | None]) -> N
         Invalid: naming the highest of those that are.
     """
     present = [(height, name) for name, height in zip(tables, log_heights, strict=True) if height is not None]
-    height, name = max(present)
+    height, name = max(present, default=(0, ""))
     if height > MAX_LOG_HEIGHT:
         raise Invalid(f"table {name} has {1 << height:,} rows, padding included; {1 << MAX_LOG_HEIGHT:,} are allowed")
 

@@ -133,12 +133,14 @@ def proved_by(claim: Claim, tables: Sequence[str], security_bits: float) -> Prov
     """Inverse of `claim_of`, of a claim that has been proved.
 
     Raises:
-        Invalid: if a table is too high.
+        Invalid: if a table is too high, or one that is absent has public values.
     """
     check_heights(tables, [height - 1 if height else None for height in claim.heights])
     rows = {table: 1 << (height - 1) for table, height in zip(tables, claim.heights, strict=True) if height}
     values = iter(claim.values)
     own = {table: list(islice(values, size)) for table, size in STATED_VALUES.items()}
+    if any(any(own[table]) for table in own if table not in rows):
+        raise Invalid("public values of a table that is absent")
     return ProvedSegment(rows, Stated(*(own[table] if table in rows else [] for table in own)), security_bits)
 
 

@@ -39,7 +39,7 @@ from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES, Ancestors, Header, che
 from verifier.operations import BlockContents, Operations, operations_of, receipts_chain
 from verifier.receipts import check_receipts
 from verifier.requests import check_requests
-from verifier.room import check_code_use, check_leaf_room, check_write_room
+from verifier.room import check_code_use, check_leaf_room, check_stated_operations, check_write_room
 from verifier.segments import (
     AccessTree,
     ProvedSegment,
@@ -596,6 +596,7 @@ def _each(
 def _leaves(batch: _Batch, proved: list[ProvedSegment]) -> None:
     record = batch.record
     called = {address for fork in batch.blocks.forks for address in system_contracts(fork)}
+    check_stated_operations(record.segments, proved, batch.operations.chain)
     check_leaf_room(record.state_keys, proved, len(called))
     check_keys(record.state_keys, record.codes, batch.hashes)
 

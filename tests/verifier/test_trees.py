@@ -33,7 +33,7 @@ def claims(count: int) -> list[Claim]:
     """What the proofs of segments say, all different."""
     return [
         Claim(
-            bytes((segment + table) % 22 for table in range(len(NAMES))),
+            bytes(1 + (segment + table) % 22 for table in range(len(NAMES))),
             tuple(1 + VALUES * segment + i for i in range(VALUES)),
         )
         for segment in range(count)

@@ -37,8 +37,14 @@ const PLACE: BusIndex = 5;
 const HEIGHT: BusIndex = 6;
 const SHAPE: BusIndex = 7;
 
-/// Random lies about each table.
+/// Random lies about the tables of each number of children.
 const LIES: usize = 60_000;
+
+/// What a test draws from, by its number and by the seed of the environment, if that has one.
+fn drawing(test: u64) -> SmallRng {
+    let seed = std::env::var("ZKEVM_SEED").map_or(0, |seed| seed.parse().expect("a number"));
+    SmallRng::seed_from_u64(10 * seed + test)
+}
 
 fn buses() -> Buses {
     Buses {
@@ -614,7 +620,7 @@ const NUMBERS_OF_TABLES: [usize; 3] = [8, 13, 24];
 
 #[test]
 fn a_leaf_states_what_the_proofs_of_its_segments_say() {
-    let mut random = SmallRng::seed_from_u64(1);
+    let mut random = drawing(1);
     for count in 1..=4 {
         let tables = NUMBERS_OF_TABLES[count % NUMBERS_OF_TABLES.len()];
         segments(count, tables, &mut random).check(&mut random);
@@ -623,7 +629,7 @@ fn a_leaf_states_what_the_proofs_of_its_segments_say() {
 
 #[test]
 fn a_node_states_the_ends_of_its_children() {
-    let mut random = SmallRng::seed_from_u64(2);
+    let mut random = drawing(2);
     for count in 1..=4 {
         nodes(count, &mut random).check(&mut random);
     }
@@ -632,7 +638,7 @@ fn a_node_states_the_ends_of_its_children() {
 /// Beside the rows of children there is padding, which may hold anything: some lies are none, and pass.
 #[test]
 fn changes_that_say_nothing_pass() {
-    let mut random = SmallRng::seed_from_u64(3);
+    let mut random = drawing(3);
     assert!(segments(3, 13, &mut random).check_random(&mut random) > 0);
     assert!(nodes(3, &mut random).check_random(&mut random) > 0);
 }
@@ -641,7 +647,7 @@ fn changes_that_say_nothing_pass() {
 /// follows is said accordingly.
 #[test]
 fn other_heights_are_refused() {
-    let mut random = SmallRng::seed_from_u64(5);
+    let mut random = drawing(5);
     for tables in NUMBERS_OF_TABLES {
         let case = segments(2, tables, &mut random);
         for (child, table) in (0..2).flat_map(|child| (0..tables).map(move |table| (child, table)))
@@ -668,7 +674,7 @@ fn other_heights_are_refused() {
 
 #[test]
 fn children_that_do_not_follow_each_other_have_no_node() {
-    let mut random = SmallRng::seed_from_u64(4);
+    let mut random = drawing(4);
     let mut case = nodes(3, &mut random);
     case.children.values.swap(1, 2);
     case.honest = said_of_nodes(&case.children.values);

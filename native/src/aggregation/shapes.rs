@@ -177,6 +177,7 @@ impl<AB: AirBuilder + InteractionBuilder> Air<AB> for ShapesAir {
             let (present, below, code) = (*present, *below, *code);
             let number = group * AB::Expr::from_usize(DIGEST) + AB::Expr::from_usize(i);
             builder.assert_bool(present);
+            builder.when(present).assert_one(valid);
             let log_height = AB::Expr::from_usize(stated.l_skip)
                 + (AB::Expr::ONE - below * AB::Expr::TWO) * *distance;
             builder.assert_eq(code, present * (AB::Expr::ONE + log_height));
