@@ -62,10 +62,12 @@ class Estimate:
     Attributes:
         rest: bytes of memory of all tables but those of `rows`, padding included.
         rows: of tables whose rows are known from the trace, padding not included.
+        leaves: bytes, among `rest`, of accounts and slots: where operations are divided one segment has all of these.
     """
 
     rest: float
     rows: Mapping[str, int] = field(default_factory=dict)
+    leaves: float = 0.0
 
 
 class _Distinct:
@@ -157,7 +159,8 @@ class Estimator:
         """The estimate of the segment of operations `first .. end - 1`."""
         blocks = self._blocks(first, end)
         rest = FIXED + float(self._bytes[end] - self._bytes[first])
-        rest += PER_LEAF * self._leaves(first, end) + PER_CHUNK * self._chunks(first, end) + PER_BLOCK * blocks
+        leaves = float(PER_LEAF * self._leaves(first, end))
+        rest += leaves + PER_CHUNK * self._chunks(first, end) + PER_BLOCK * blocks
         rows = {
             keccak_f.KeccakF.name: keccak_f.ROUNDS * blocks,
             range.RANGE_16.name: range.RANGE_16.height,
@@ -165,7 +168,7 @@ class Estimator:
             bitwise_bytes.BitwiseBytes.name: bitwise_bytes.HEIGHT,
             **{name: int(sums[end] - sums[first]) for name, sums in self._equations.items()},
         }
-        return Estimate(rest, rows)
+        return Estimate(rest, rows, leaves)
 
 
 def of_steps(batch: Batch) -> tuple[NDArray[np.float64], dict[str, Integers]]:

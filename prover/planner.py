@@ -247,6 +247,8 @@ class Planner:
         Raises:
             CostError, UnsupportedFeature: they cannot be divided.
         """
+        if (leaves := self._leaves(first, end)) > budget.largest:
+            raise self._too_large(first, end, leaves, budget)  # one part has them all
         if self._runs is None:
             self._refuse(first, end, budget)
         execution = self._runs.execution(first, end)
@@ -338,6 +340,10 @@ class Planner:
         estimate = self._estimate(first, end)
         heights = {name: _padded(rows) for name, rows in estimate.rows.items() if rows and name in self._tables}
         return int(self._memory_of(heights) + estimate.rest)
+
+    def _leaves(self, first: int, end: int) -> int:
+        """The memory that accounts and slots are expected to take of it."""
+        return int(self._estimate(first, end).leaves)
 
     def _scaled(self, filled: tuple[int, int], wanted: tuple[int, int]) -> int:
         """The memory that a segment is expected to take, seen that of a filled one.
@@ -457,10 +463,12 @@ class _Search:
         """
         planner, budget = self._planner, self._budget
         certain = min(budget.hopeless, CERTAIN * budget.largest)
-        if self._is_single(pair) and (guess := planner._guess(*pair)) > certain:
-            self._filled[pair] = guess
-            planner.divide(*pair, budget)
-            return
+        if self._is_single(pair):
+            guess = planner._guess(*pair)
+            if guess > certain or planner._leaves(*pair) > budget.largest:
+                self._filled[pair] = guess
+                planner.divide(*pair, budget)
+                return
         refused = planner._refusal(*pair) is not None
         needed = self._filled[pair] = planner._memory(*pair)
         if self._is_single(pair):

@@ -234,13 +234,14 @@ def fill_code_word(execution: Execution, copied: NDArray[np.uint32], compared: N
         return None
     copied, compared = copied[copied[:, 0] == CODE_KIND, 1:], compared[compared[:, 0] == KNOWN_CODE, 1:]
     asked, _, place = distinct_rows(np.concatenate([copied, compared]))
+    ids = asked[:, 0].astype(np.int64)
     contents, index = CodeContents(execution), asked[:, 1].astype(np.int64)
-    true = contents.known(asked[:, 0], index) & (contents.words(asked[:, 0], index) == asked[:, 2:]).all(axis=1)
+    true = contents.known(ids, index) & (contents.words(ids, index) == asked[:, 2:]).all(axis=1)
     if not true.any():
         return None
     matrix, rows = allocate(CodeWordColumns, int(true.sum()))
     rows.real = 1
-    rows.id = asked[true, 0]
+    rows.id = ids[true]
     rows.index = index[true]
     rows.word = asked[true, 2:]
     rows.asked = count_by(place[: len(copied)], len(asked))[true]

@@ -215,6 +215,22 @@ def test_what_is_expected_to_take_far_too_much_is_not_tried(monkeypatch: pytest.
         planner.plan([0, 1, 99], Budget(2 << 30))
 
 
+def test_more_accounts_and_slots_than_one_segment_has_are_not_tried() -> None:
+    """To divide the operation does not help: one part has them all."""
+
+    def never(first: int, end: int) -> dict[str, TableHeight]:
+        raise AssertionError("filled")
+
+    def touching(first: int, end: int) -> Estimate:
+        return Estimate(3.0 * (1 << 30), {}, leaves=2.0 * (1 << 30) + 1)
+
+    planner = Planner(TABLES, never, HEIGHTS, touching)
+    with pytest.raises(CostError, match=r"operations 0 to 2 need .* 2,049 MiB \(2,048 MiB are allowed\)"):
+        planner.plan([0, 3], Budget(2 << 30))
+    with pytest.raises(AssertionError, match="filled"):
+        planner.plan([0, 3], Budget((2 << 30) + 1))
+
+
 def test_no_operations_need_no_segment() -> None:
     assert planner().plan([0], Budget(1)) == []
 
