@@ -124,6 +124,8 @@ class World:
             except Killed:
                 self.now += timedelta(seconds=61)
                 self.follower = self.another()
+        if following(self.database) is None:
+            return self.look()  # who died had not even begun
         return self.following()
 
     def following(self) -> Following:
@@ -163,7 +165,10 @@ class World:
             self.set_job(row.job, state=State.DONE, statement=statement | changed)
 
     def set_job(self, job: str, **values: Any) -> None:
-        self.database.write(lambda s, again: s.execute(update(JobRow).where(JobRow.id == job).values(**values)))
+        # A runner's write, at which no process that follows dies.
+        Database.write(
+            self.database, lambda s, again: s.execute(update(JobRow).where(JobRow.id == job).values(**values))
+        )
 
     def check(self, first: int = 1) -> None:
         """What must hold once everything that can be followed has been: each block of the chain is in one batch."""
