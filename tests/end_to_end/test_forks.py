@@ -78,12 +78,12 @@ def test_the_lies_below_are_refused_for_what_they_say(proved: Proved) -> None:
 )
 def test_other_requests(proved: Proved, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> None:
     """Somebody's withdrawal dropped, changed, or made up."""
-    assert rejecting_check(_outputs(proved.file, 1, *change(*proved.file.blocks[1].outputs))) == "commitments"
+    assert rejecting_check(_outputs(proved.file, 1, *change(*proved.file.blocks[1].outputs))) == "leaves"
 
 
 @pytest.mark.parametrize("outputs", [(bytes(76), b""), (b"", bytes(116)), (b"\0", b"")])
 def test_requests_of_a_block_that_has_none(proved: Proved, outputs: tuple[bytes, bytes]) -> None:
-    assert rejecting_check(_outputs(proved.file, 2, *outputs)) == "commitments"
+    assert rejecting_check(_outputs(proved.file, 2, *outputs)) == "leaves"
 
 
 def test_another_deposit(proved: Proved) -> None:
@@ -94,7 +94,7 @@ def test_another_deposit(proved: Proved) -> None:
     lie = refit_receipts(proved.file, receipts)
     assert rejecting_check(lie) == "requests"
     digest = requests_digest(other, *proved.file.blocks[1].outputs)
-    assert rejecting_check(reheader(lie, 1, requests_hash=digest)) == "commitments"
+    assert rejecting_check(reheader(lie, 1, requests_hash=digest)) == "leaves"
 
 
 def test_a_deposit_that_nobody_sees(proved: Proved) -> None:
@@ -105,7 +105,7 @@ def test_a_deposit_that_nobody_sees(proved: Proved) -> None:
 def test_another_parent_hash_in_the_history(proved: Proved) -> None:
     """Another header before a block of Prague is another hash that it writes (EIP-2935)."""
     for number in (0, 1):
-        assert rejecting_check(reheader(proved.file, number, extra_data=b"another")) == "commitments"
+        assert rejecting_check(reheader(proved.file, number, extra_data=b"another")) == "leaves"
 
 
 def _stated(file: ProofFile, fork: str) -> ProofFile:

@@ -99,8 +99,8 @@ def test_a_segment_of_another_batch(proved: Proved, other: Proved) -> None:
         foreign = other.file.segments[number]
         segments = list(proved.file.segments)
         segments[number] = replace(segment, proof=foreign.proof)
-        assert rejecting_check(replace(proved.file, segments=tuple(segments))) == "commitments"
-    assert rejecting_check(replace(proved.file, segments=other.file.segments)) == "state roots"
+        assert rejecting_check(replace(proved.file, segments=tuple(segments))) == "leaves"
+    assert rejecting_check(replace(proved.file, segments=other.file.segments)) == "leaves"
 
 
 def _with_transaction(file: ProofFile, block: int, number: int, raw: bytes) -> ProofFile:
@@ -265,7 +265,7 @@ def test_other_withdrawals(proved: Proved) -> None:
     items = rlp.decode(first)
     richer = rlp.encode([*items[:3], b"\x03"])
     for withdrawals in ((second, first), (richer, second), (first,), (first, second, second), ()):
-        assert rejecting_check(_with_withdrawals(proved.file, 2, withdrawals)) in ("segments", "commitments")
+        assert rejecting_check(_with_withdrawals(proved.file, 2, withdrawals)) in ("segments", "leaves")
     # Nobody can tell who proposed a withdrawal but by the root, which says so.
     renamed = rlp.encode([items[0], b"\x09", *items[2:]])
     assert verify(encode_proof(_with_withdrawals(proved.file, 2, (renamed, second))))
@@ -282,7 +282,7 @@ def test_other_withdrawals(proved: Proved) -> None:
     ids=["beacon root", "randao", "coinbase", "timestamp"],
 )
 def test_another_block_context(proved: Proved, changes: dict[str, Any]) -> None:
-    assert rejecting_check(reheader(proved.file, -1, **changes)) == "commitments"
+    assert rejecting_check(reheader(proved.file, -1, **changes)) == "leaves"
 
 
 def test_another_ancestor(proved: Proved) -> None:

@@ -622,11 +622,11 @@ def test_prove_says_why_segments_keep_their_proofs(
 
 
 def test_a_demand_for_one_proof_that_there_cannot_be_is_refused(batch: Path, tmp_path: Path) -> None:
-    result = run("prove", batch, "--out", tmp_path / "a.proof", "--one-proof", "--segment-steps", "100", "--json")
+    result = run("prove", batch, "--out", tmp_path / "a.proof", "--one-proof", "--stacked-height", "22", "--json")
     assert result.exit_code == 2
     error = the_object(result)["error"]
     assert error["kind"] == "ProverError"
-    assert "several segments prove" in error["message"]
+    assert "log stacked height 22, at most 21" in error["message"]
     result = run("prove", batch, "--out", tmp_path / "a.proof", "--one-proof", "--segments-only", "--json")
     assert result.exit_code == 2
     assert the_object(result)["error"]["kind"] == "UsageError"
