@@ -147,16 +147,26 @@ fn to_rows<'py>(
     PyArray1::from_vec(py, cells).reshape([rows, width])
 }
 
+/// What `of_each` gives of an array of states.
+fn of_array<'py>(
+    py: Python<'py>,
+    state: &Bound<'py, PyAny>,
+    width: usize,
+    compute: impl Fn([Packed; WIDTH], &mut Vec<Packed>) + Send,
+) -> PyResult<Bound<'py, PyArray2<u32>>> {
+    let view = borrow_rows("the state", state, WIDTH)?;
+    let states = cells(&view);
+    let output = py.detach(|| guard(Kind::Parameter, || of_each(states, width, compute)))?;
+    to_rows(py, output, width)
+}
+
 /// `poseidon2_permute(state)`.
 #[pyfunction]
 pub fn poseidon2_permute<'py>(
     py: Python<'py>,
     state: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyArray2<u32>>> {
-    let view = borrow_rows("the state", state, WIDTH)?;
-    let states = cells(&view);
-    let output = py.detach(|| guard(Kind::Parameter, || of_each(states, WIDTH, permuted)))?;
-    to_rows(py, output, WIDTH)
+    of_array(py, state, WIDTH, permuted)
 }
 
 /// `poseidon2_rounds(state)`.
@@ -165,10 +175,7 @@ pub fn poseidon2_rounds<'py>(
     py: Python<'py>,
     state: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyArray2<u32>>> {
-    let view = borrow_rows("the state", state, WIDTH)?;
-    let states = cells(&view);
-    let output = py.detach(|| guard(Kind::Parameter, || of_each(states, ROUNDS, rounds)))?;
-    to_rows(py, output, ROUNDS)
+    of_array(py, state, ROUNDS, rounds)
 }
 
 /// `poseidon2_chain(start, blocks)`.

@@ -106,8 +106,9 @@ impl Stated {
     }
 }
 
-pub fn tag(value: u32) -> [F; DIGEST] {
-    std::array::from_fn(|i| if i == 0 { F::from_u32(value) } else { F::ZERO })
+/// What a hash with a tag starts from.
+pub fn tag<R: PrimeCharacteristicRing>(value: u32) -> [R; DIGEST] {
+    std::array::from_fn(|i| if i == 0 { R::from_u32(value) } else { R::ZERO })
 }
 
 /// The compression of all running hashes: the first half of `P(x) + x`.

@@ -27,7 +27,7 @@ use super::airs::{
     Buses, DIGEST, LAST, NODE_TABLE, NODE_VALUES, NodesAir, PROOF, SHARED, STATEMENT_TAG,
     SegmentsAir, Stated, VALID, compress, tag,
 };
-use super::shapes::{END, GROUP, ShapesAir, TABLES};
+use super::shapes::{AFTER, BEFORE, CODE, END, GROUP, OF_TABLE, PRESENT, ShapesAir, TABLES};
 
 const PUBLIC_VALUES: BusIndex = 1;
 const COMPRESS: BusIndex = 2;
@@ -417,10 +417,13 @@ fn repair_segments(values: &std::ops::Range<usize>, said: &mut Said) {
     let mut state = tag(STATEMENT_TAG);
     for number in 0..shapes.height() {
         let row = shapes.row(number);
-        let codes: Vec<F> = row[TABLES..].chunks(5).map(|own| own[4]).collect();
-        row[TABLES - 2 * DIGEST..TABLES - DIGEST].copy_from_slice(&state);
+        let codes: Vec<F> = row[TABLES..]
+            .chunks(OF_TABLE)
+            .map(|own| own[CODE])
+            .collect();
+        row[BEFORE..AFTER].copy_from_slice(&state);
         state = states(state, &codes)[0];
-        row[TABLES - DIGEST..TABLES].copy_from_slice(&state);
+        row[AFTER..TABLES].copy_from_slice(&state);
         if row[END] == F::ONE {
             found.insert(row[PROOF].as_canonical_u32(), state);
             state = tag(STATEMENT_TAG);
@@ -530,8 +533,8 @@ impl Case {
         let row = &self.honest.tables[table].cells[cell - cell % ShapesAir::WIDTH..];
         let column = cell % ShapesAir::WIDTH;
         table == 1 && column >= TABLES && {
-            let within = (column - TABLES) % 5;
-            (1..4).contains(&within) && row[column - within] == F::ZERO
+            let within = (column - TABLES) % OF_TABLE;
+            (PRESENT + 1..CODE).contains(&within) && row[column - within] == F::ZERO
         }
     }
 

@@ -24,18 +24,18 @@ use super::airs::{Buses, DIGEST, PROOF, STATEMENT_TAG, Stated, VALID, look_up_ha
 /// before and behind them, and the tables.
 pub const END: usize = 2;
 pub const GROUP: usize = 3;
-const BEFORE: usize = 4;
-const AFTER: usize = BEFORE + DIGEST;
+pub const BEFORE: usize = 4;
+pub const AFTER: usize = BEFORE + DIGEST;
 pub const TABLES: usize = AFTER + DIGEST;
 
 /// Columns of a table: whether it is there, its place among those that are, highest first, the distance of log2 of its
 /// rows from `l_skip`, whether it is below, and what is hashed: 1 + log2 of its rows, or 0.
-const OF_TABLE: usize = 5;
-const PRESENT: usize = 0;
+pub const OF_TABLE: usize = 5;
+pub const PRESENT: usize = 0;
 const PLACE: usize = 1;
 const DISTANCE: usize = 2;
 const BELOW: usize = 3;
-const CODE: usize = 4;
+pub const CODE: usize = 4;
 
 /// The property of a table that is its number, as the engine counts properties.
 const NUMBER: u32 = 0;
@@ -141,8 +141,7 @@ impl<AB: AirBuilder + InteractionBuilder> Air<AB> for ShapesAir {
             .when(end)
             .assert_eq(group, AB::Expr::from_usize(stated.groups() - 1));
         let goes_on = valid - end;
-        let start: [AB::Expr; DIGEST] =
-            std::array::from_fn(|i| AB::Expr::from_u32(if i == 0 { STATEMENT_TAG } else { 0 }));
+        let start: [AB::Expr; DIGEST] = tag(STATEMENT_TAG);
         let begins = |builder: &mut AB, when: AB::Expr, row: &[AB::Var]| {
             builder.when(when.clone()).assert_zero(row[GROUP]);
             for (i, element) in start.iter().enumerate() {
