@@ -248,8 +248,12 @@ class Aggregator:
         """The proof of a node over leaves; raises as ``leaf_proof``, and ``ProvingError`` for leaves that do not follow
         each other."""
 
-    def recursive_proof(self, proofs: Sequence[bytes], of_itself: bool, threads: int) -> bytes:
-        """The proof of a node over nodes for leaves, or over others ``of_itself``; raises as ``for_leaf_proof``."""
+    def recursive_proof(self, proofs: Sequence[bytes], of_itself: bool, joined: bool, threads: int) -> bytes:
+        """The proof of a node over nodes for leaves, or over others ``of_itself``; raises as ``for_leaf_proof``.
+
+        Others may be ``joined``: each is a tree by itself, and the node hashes what they state. It raises
+        ``ParameterError`` for nodes for leaves that are.
+        """
 
     def commits(self) -> dict[str, list[int]]:
         """What proofs name the keys of ``segment``, ``leaf``, ``for_leaf`` and ``recursive`` by.

@@ -1,4 +1,4 @@
-"""One proof of all segments of a batch, or of batches that follow each other, from files that have a proof of each.
+"""One proof of all segments of a batch, or of batches that follow each other, from files with one or with one of each.
 
 A node of the tree (`prover.tree`) is begun when its children are proved, in this process or in Ray tasks. Each is
 stored under the content it is made of, so that a run that was killed repeats nothing.
@@ -13,19 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice, pairwise
 from pathlib import Path
 
+from circuits.statement import Digests
 from prover import local
 from prover.errors import ProverError
 from prover.planner import Budget, SegmentPlan, height_of_one_proof, levelled
 from prover.store import SegmentStore, check_folder, write_atomically
-from prover.tree import LEAF, NodeJob, NodePlan, Runner, is_proof_of, plan_tree
+from prover.tree import LEAF, READY, NodeJob, NodePlan, Ready, Runner, is_proof_of, plan_tree
 from prover.workers import Workers, check_node_memory
 from verifier import keys
 from verifier.container import Claim, ProofFile, SegmentRecord, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
-from verifier.joining import join
-from verifier.trees import HEIGHTS, chain, claim_of, leaves_of
+from verifier.joining import grouped, join
+from verifier.trees import HEIGHTS, MAX_DEPTH, chain, claim_of, depth_of, ends_of, joined_ends, leaves_of
 from verifier.verify import Accepted, VerificationReport, accept, verify
 
 logger = logging.getLogger(__name__)
@@ -120,8 +122,8 @@ def aggregate(
     """Make one proof of all segments of proof files, and write the file that has it.
 
     Args:
-        contents: of files with a proof of each segment, one or several whose batches follow each other. Each is
-            verified first.
+        contents: of files with a proof of each segment, one or several whose batches follow each other; of several some
+            may have one proof. Each is verified first.
         out: the file to write; replaced in one step when it is complete.
         names: of the files, for errors; numbers from 0 without.
         workers: where, and with how many workers; this machine with all cores for one node when None.
@@ -169,12 +171,11 @@ def one_proof(
         file = join([own.file for own in accepted], names)
     except Invalid as error:
         raise ProverError(str(error), "give the files of one chain in the order of their blocks") from error
-    proofs = [bytes(segment.proof) for own in accepted for segment in own.file.segments]
     tables = keys.manifest(circuit).tables
-    claims = [claim_of(proved, tables) for own in accepted for proved in own.proved]
-    hashes = [tuple(digest) for digest in chain(claims).tolist()]
-    unproved = _without_proofs(file, claims)
+    claims = [[claim_of(proved, tables) for proved in own.proved] for own in accepted]
+    unproved = _without_proofs(file, [claim for own in claims for claim in own])
     _check_size(unproved)
+    trees = [_tree(accepted, claims, group) for group in grouped([own.file for own in accepted])]
     finished: list[NodeEvent] = []
     stored: list[str] = []
 
@@ -188,7 +189,12 @@ def one_proof(
         on_node(finished[-1])
         progress(len(finished), len(run.plans))
 
-    run = _Run(circuit, height, proofs, hashes, store, finish)
+    run = _Run(circuit, height, trees, store, finish)
+    if (depth := run.plans[-1].depth if run.plans else 0) > MAX_DEPTH:
+        raise ProverError(
+            f"{depth} recursive nodes would lie above each other, at most {MAX_DEPTH} may",
+            "join more files at a time, fewer times",
+        )
     progress(0, len(run.plans))
     with _runner(workers or Workers()) as runner:
         proof = run.proof(runner)
@@ -206,14 +212,12 @@ def key_of_all(accepted: Sequence[Accepted], names: Sequence[str]) -> tuple[str,
     Raises:
         ProverError: there can be none.
     """
-    segments = [segment for own in accepted for segment in own.file.segments]
+    segments = [segment for own in accepted for segment in own.file.all_segments]
     circuits = [circuit for own in accepted for circuit in own.circuits]
-    for own, name in zip(accepted, names, strict=True):
-        if own.file.one_proof is not None:
-            raise ProverError(
-                f"{name} has one proof of all segments already",
-                "files with a proof of each segment are joined, as --segments-only leaves them",
-            )
+    if len(accepted) == 1 and accepted[0].file.one_proof is not None:
+        raise ProverError(
+            f"{names[0]} has one proof of all segments already", "give the files of batches that follow it, too"
+        )
     if not segments:
         raise ProverError("there are no operations, so that there is nothing to prove")
     heights = [segment.log_stacked_height for segment in segments]
@@ -272,7 +276,7 @@ def check_aggregable(circuits: Sequence[str], heights: Sequence[int]) -> None:
         if max(heights) > HEIGHTS[-1]:
             hint = "choose smaller segments with --segment-memory"
         elif len(set(heights)) > 1:
-            hint = f"prove all with --segments-only --stacked-height {height_of_one_proof(max(heights))}"
+            hint = f"prove all with --stacked-height {height_of_one_proof(max(heights))}"
         raise ProverError(str(error), hint) from error
 
 
@@ -306,13 +310,54 @@ def _without_proofs(file: ProofFile, claims: Sequence[Claim]) -> ProofFile:
     return replace(file, segments=first, joined=joined, one_proof=b"")
 
 
+Ends = tuple[tuple[int, ...], tuple[int, ...]]
+"""What a node states: a running hash before and behind what is below it."""
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """One to be made of the segments of files, or one that a file has.
+
+    Attributes:
+        proofs: of the segments, or of the end of the tree.
+        ends: for each of them.
+        depth: of the tree that there is, None of one to be made.
+    """
+
+    proofs: Sequence[bytes]
+    ends: Sequence[Ends]
+    depth: int | None = None
+
+    @property
+    def size(self) -> int | Ready:
+        """As the planner of trees takes it."""
+        return len(self.proofs) if self.depth is None else Ready(self.depth)
+
+
+def _tree(accepted: Sequence[Accepted], claims: Sequence[Sequence[Claim]], group: Sequence[int]) -> _Tree:
+    """That of a group of files; what the proofs of the segments of each file say are `claims`."""
+    files = [accepted[number].file for number in group]
+    for file, number in zip(files, group, strict=True):
+        if file.one_proof is not None:
+            own = iter(claims[number])
+            of_batches = [list(islice(own, len(batch.segments))) for batch in file.batches]
+            proof = bytes(file.one_proof)
+            return _Tree([proof], [_numbers(ends_of(file.joint, of_batches))], depth_of(proof))
+    hashes = chain([claim for number in group for claim in claims[number]])
+    return _Tree([bytes(s.proof) for file in files for s in file.segments], list(map(_numbers, pairwise(hashes))))
+
+
+def _numbers(ends: tuple[Digests, Digests]) -> Ends:
+    before, behind = ends
+    return tuple(before.tolist()), tuple(behind.tolist())
+
+
 class _Run:
     """Makes the nodes of a tree, or takes them from the store.
 
     Args:
         circuit, height: the key of the segments.
-        segments: their proofs.
-        hashes: the running hash before each, and behind the last one.
+        trees: to be joined, in order.
         store: of finished nodes.
         finished: called with each node, its proof, and how long it took, seconds; None where it was stored.
     """
@@ -321,18 +366,30 @@ class _Run:
         self,
         circuit: str,
         height: int,
-        segments: Sequence[bytes],
-        hashes: Sequence[tuple[int, ...]],
+        trees: Sequence[_Tree],
         store: SegmentStore,
         finished: Callable[[NodeJob, bytes, float | None], None],
     ) -> None:
-        self.plans = plan_tree(len(segments))
+        every = plan_tree(*(tree.size for tree in trees))
+        self.plans = [plan for plan in every if plan.layer != READY]
+        self._end = every[-1].index
         self._key = circuit, height
-        self._segments = segments
-        self._hashes = hashes
+        ready = iter([tree for tree in trees if tree.depth is not None])
+        made = [tree for tree in trees if tree.depth is None]
+        self._segments = [proof for tree in made for proof in tree.proofs]
+        self._done: dict[int, bytes] = {}
+        self._ends: dict[int, Ends] = {}
+        segment_ends = [ends for tree in made for ends in tree.ends]
+        for plan in every:
+            if plan.layer == READY:
+                tree = next(ready)
+                (self._done[plan.index],), (self._ends[plan.index],) = tree.proofs, tree.ends
+                continue
+            below = [segment_ends[n] if plan.layer == LEAF else self._ends[n] for n in plan.children]
+            joined = _numbers(joined_ends(below)) if plan.joins else (below[0][0], below[-1][1])
+            self._ends[plan.index] = joined
         self._store = store
         self._finished = finished
-        self._done: dict[int, bytes] = {}
         self._waiting = list(self.plans)
         self._missing: dict[int, NodeJob] = {}
 
@@ -346,7 +403,7 @@ class _Run:
                     self._waiting.remove(job.plan)
                     runner.start(job)
             if not started:
-                return self._done[self.plans[-1].index]
+                return self._done[self._end]
             job, proof = runner.finished()
             self._store.save(job.key, proof)
             self._finish(job, proof, time.perf_counter() - started.pop(job.plan.index))
@@ -377,8 +434,7 @@ class _Run:
             children = [self._done[child] for child in plan.children]
         else:
             return None
-        ends = self._hashes[plan.segments.start], self._hashes[plan.segments.stop]
-        return NodeJob(plan, *self._key, children, *ends)
+        return NodeJob(plan, *self._key, children, *self._ends[plan.index])
 
     def _finish(self, job: NodeJob, proof: bytes, seconds: float | None) -> None:
         self._done[job.plan.index] = proof

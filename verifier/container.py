@@ -3,7 +3,7 @@
     b"ZKEVM" || version (1 byte) || rlp([statement, parent header, ancestors, blocks, leaf keys, codes, state nodes,
     receipts, segments])
 
-    b"ZKEVM" || version of one proof (1 byte) || rlp([..., segments, joined, one proof])
+    b"ZKEVM" || version of one proof (1 byte) || rlp([..., segments, joined, joint, one proof])
 
     statement     [chain id, fork, pre root, post root, first number, first hash, last number, last hash,
                    transactions commitment, receipts commitment, gas used]
@@ -34,6 +34,8 @@ the blocks of all.
 
     joined        [[ancestors, blocks, leaf keys, codes, state nodes, receipts, segments], ...], the parent of each is
                   the last header before it; the limits below are those of a file
+    joint         how the one proof is joined of trees: so many batches, at least one, where it is one tree over their
+                  segments; else a list of two or more of these, in the order of the batches
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
@@ -59,7 +61,7 @@ from verifier.statement import BatchStatement
 
 MAGIC: Final = b"ZKEVM"
 VERSION: Final = 11
-ONE_PROOF_VERSION: Final = 13
+ONE_PROOF_VERSION: Final = 14
 
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_HEADER_BYTES: Final = 1024  # a header of 21 fields takes less than 750 bytes
@@ -80,6 +82,7 @@ MAX_OUTPUT_BYTES: Final = 2**22  # the contracts of EIP-7002 and EIP-7251 give 1
 MAX_WRITES: Final = 2**20  # of all segments
 MAX_LINKS: Final = 2**16  # of all segments: 360 may be linked each with each
 MAX_BATCHES: Final = 256  # each takes tries of its own
+MAX_JOINS: Final = 64  # lists within lists: each takes three more nodes above each other, of which there may be 256
 MAX_SEGMENTS: Final = 1024  # real proofs take half a megabyte each, and a file is at most MAX_FILE_BYTES
 
 _KEY_BYTES: Final = 53
@@ -93,6 +96,10 @@ MAX_TABLES: Final = 255  # nodes of trees number them so
 
 STATED_VALUES: Final[Mapping[str, int]] = {"segment": PublicColumns.width, "frame": 2, "memory": 5}
 """Tables of a segment with public values, and how many."""
+
+Joint = int | tuple["Joint", ...]
+"""How one proof is joined: a number of batches, of whose segments there is one tree, or two or more such, which a node
+joins."""
 
 StateKey = tuple[int, bytes, int]
 """Key of a leaf of the access tree: kind (`circuits.batch.leaves.LeafKind`), address (20 bytes), slot."""
@@ -384,12 +391,14 @@ class ProofFile(BatchRecord):
         parent_header: of the first block.
         one_proof: that of all segments together, which have none of their own; None where each has its own.
         joined: the batches that follow, in order; only where all have one proof.
+        joint: of which trees the one proof is joined.
     """
 
     statement: BatchStatement
     parent_header: bytes
     one_proof: bytes | memoryview | None = None
     joined: tuple[BatchRecord, ...] = ()
+    joint: Joint = 1
 
     @property
     def batches(self) -> tuple[BatchRecord, ...]:
@@ -426,9 +435,13 @@ def encode_proof(file: ProofFile) -> bytes:
         *_encode_batch(file),
     ]
     if file.one_proof is not None:
-        body += [[_encode_batch(batch) for batch in file.joined], bytes(file.one_proof)]
+        body += [[_encode_batch(batch) for batch in file.joined], _encode_joint(file.joint), bytes(file.one_proof)]
     encoded: bytes = rlp.encode(body)
     return MAGIC + bytes([VERSION if file.one_proof is None else ONE_PROOF_VERSION]) + encoded
+
+
+def _encode_joint(joint: Joint) -> bytes | list[Any]:
+    return _uint(joint) if isinstance(joint, int) else [_encode_joint(own) for own in joint]
 
 
 def _encode_batch(batch: BatchRecord) -> list[Any]:
@@ -687,6 +700,7 @@ def decode_proof(data: bytes) -> ProofFile:
     parent_header = body.string("parent header", MAX_PARENT_HEADER_BYTES)
     first = _batch(body, room, version)
     joined: list[BatchRecord] = []
+    joint: Joint = 1
     one_proof = None
     if version == ONE_PROOF_VERSION:
         batches = body.list("joined batches")
@@ -700,11 +714,37 @@ def decode_proof(data: bytes) -> ProofFile:
                 batch.finish("the batch")
             except Invalid as error:
                 raise Invalid(f"{what}: {error}") from error
+        joint = _joint(body)
         one_proof = body.view("one proof", MAX_ONE_PROOF_BYTES)
     body.finish("proof file")
     return ProofFile(
-        statement=statement, parent_header=parent_header, one_proof=one_proof, joined=tuple(joined), **first
+        statement=statement,
+        parent_header=parent_header,
+        one_proof=one_proof,
+        joined=tuple(joined),
+        joint=joint,
+        **first,
     )
+
+
+def _joint(reader: RlpReader, joins: int = 0) -> Joint:
+    """The next item, within so many lists."""
+    if not reader.at_list:
+        batches = reader.uint("joint", 16)
+        if not batches:
+            raise Invalid("joint: a tree over no batch")
+        return batches
+    if joins == MAX_JOINS:
+        raise Invalid(f"joint: joined more than {MAX_JOINS} times")
+    inner = reader.list("joint")
+    joined: list[Joint] = []
+    while not inner.at_end:
+        if len(joined) == MAX_BATCHES:
+            raise Invalid(f"joint: of more than {MAX_BATCHES} trees")
+        joined.append(_joint(inner, joins + 1))
+    if len(joined) < 2:
+        raise Invalid(f"joint: a list of {len(joined)}")
+    return tuple(joined)
 
 
 def _batch(reader: RlpReader, room: _Room, version: int) -> dict[str, Any]:

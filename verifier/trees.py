@@ -5,6 +5,9 @@ its own circuit; the proof in a file is one of the last kind. Every node states 
 the proofs of segments say, in their order: how high each table is, and all public values. The file has that of each
 segment: a verifier compares one hash, whatever way the tree branches, and goes on as with the proofs themselves.
 
+Trees that are made already are joined: a node over them hashes both ends of what each states, and the file says which
+trees these are (`verifier.container.Joint`). A joined one may be joined again.
+
 A circuit that verifies proofs has the key of its children in a committed table, so that a node names keys by
 commitments: of the segments, the leaves, the nodes for leaves, and the recursive ones. All are pinned.
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -25,7 +28,7 @@ import numpy as np
 from circuits.statement import LIGHT, Digests, Item, initial, running_chain
 from circuits.widths import DIGEST
 from verifier import keys
-from verifier.container import STATED_VALUES, Claim
+from verifier.container import STATED_VALUES, Claim, Joint
 from verifier.engines import VerifiedSegment, node_key
 from verifier.errors import Invalid
 from verifier.segments import ProvedSegment, Stated
@@ -37,6 +40,9 @@ TAG_CLAIM: Final = 30
 BATCH_START: Final = initial(31)
 """The running hash before the first segment of a batch."""
 
+JOIN_START: Final = initial(32)
+"""What a node that joins trees hashes their ends from."""
+
 CIRCUITS: Final = ("cancun", *(name for name in keys.KEY_SETS if name.endswith(LIGHT)))
 """Key sets whose segments there are leaves for: the others have more expressions than a leaf's table rows."""
 
@@ -47,6 +53,9 @@ NODE_MANIFEST: Final = "nodes.json"
 NODE_KEY: Final = "recursive.vk"
 NODE_FOLDER: Final = "nodes"
 
+MAX_JOINED: Final = 4
+"""Trees that one node joins, at most: as many children as it has."""
+
 MAX_DEPTH: Final = 256
 """Recursive nodes above each other, which their circuit counts."""
 
@@ -56,6 +65,9 @@ VERIFIER_TABLE: Final = 0
 CHAIN_TABLE: Final = 1
 EXPRESSIONS_TABLE: Final = 3
 """Tables of a node: with public values about keys, and about segments; with the committed expressions of the key."""
+
+_DEPTH: Final = 1 + 3 * _COMMIT
+"""Where a node states how many recursive nodes lie above each other, itself included."""
 
 _RECURSIVE: Final = 2
 """The layer of recursive nodes, as they state it; leaves are 0, nodes for leaves 1."""
@@ -105,7 +117,8 @@ class ProvedBatch:
     """What the one proof of all segments states.
 
     Attributes:
-        before, behind: the running hash over what the proofs of segments say, 8 elements each.
+        before, behind: the running hash over what the proofs of segments say, or over what joined trees state, 8
+            elements each.
         security_bits: the least of all layers.
     """
 
@@ -159,6 +172,38 @@ def chain(claims: Sequence[Claim]) -> Digests:
     values = np.array([claim.values for claim in claims], dtype=np.uint32)
     item = Item(TAG_CLAIM, (("heights", padded), ("values", values.shape[1])))
     return running_chain(BATCH_START, item.digests(heights=heights, values=values))
+
+
+def joined_ends(
+    ends: Sequence[tuple[Digests, Digests] | tuple[Sequence[int], Sequence[int]]],
+) -> tuple[Digests, Digests]:
+    """What a node states that joins trees: a hash before and behind them, (8,) each.
+
+    Args:
+        ends: what each of them states.
+    """
+    return JOIN_START, running_chain(JOIN_START, np.array(ends, dtype=np.uint32).reshape(-1, DIGEST))[-1]
+
+
+def ends_of(joint: Joint, batches: Sequence[Sequence[Claim]]) -> tuple[Digests, Digests]:
+    """What one proof of batches states, (8,) each.
+
+    Args:
+        joint: of which trees it is joined, all together of as many batches.
+        batches: what the proofs of the segments of each say, all of one key.
+    """
+    return _ends_of(joint, iter(batches))
+
+
+def _ends_of(joint: Joint, batches: Iterator[Sequence[Claim]]) -> tuple[Digests, Digests]:
+    if isinstance(joint, int):
+        return BATCH_START, chain([claim for batch in islice(batches, joint) for claim in batch])[-1]
+    return joined_ends([_ends_of(own, batches) for own in joint])
+
+
+def batches_of(joint: Joint) -> int:
+    """Of how many batches a proof is that is joined like this."""
+    return joint if isinstance(joint, int) else sum(map(batches_of, joint))
 
 
 def to_document(nodes: Nodes) -> dict[str, Any]:
@@ -298,6 +343,15 @@ def verify_tree(proof: bytes, leaves: Leaves, engine: str) -> ProvedBatch:
     return ProvedBatch(before, behind, bits)
 
 
+def depth_of(proof: bytes) -> int:
+    """How many recursive nodes lie above each other in a tree, of which this is the end.
+
+    Raises:
+        Invalid: it is not.
+    """
+    return int(node_key(encoding(), "native").verify(proof).public_values[VERIFIER_TABLE][_DEPTH])
+
+
 def check_node(verified: VerifiedSegment, nodes: Nodes, leaves: Leaves) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Check that a proof that verifies with the key of recursive nodes is the end of a tree of the pinned keys.
 
@@ -317,7 +371,7 @@ def check_node(verified: VerifiedSegment, nodes: Nodes, leaves: Leaves) -> tuple
     if len(about_keys) != 2 + 4 * _COMMIT or len(ends) != 2 * DIGEST or any(map(len, others)):
         raise Invalid("the proof is not of a node with all of its public values")
     # The order of `VerifierBasePvs` of the engine's circuit.
-    layer, depth = about_keys.pop(0), about_keys.pop(3 * _COMMIT)
+    layer, depth = about_keys.pop(0), about_keys.pop(_DEPTH - 1)
     named = [tuple(about_keys[i : i + _COMMIT]) for i in range(0, 4 * _COMMIT, _COMMIT)]
     if layer != _RECURSIVE:
         raise Invalid(f"the proof is of layer {layer} of a tree, not of a recursive node")
@@ -340,24 +394,30 @@ def check_node(verified: VerifiedSegment, nodes: Nodes, leaves: Leaves) -> tuple
     return tuple(ends[:DIGEST]), tuple(ends[DIGEST:])
 
 
-def segments_of(proved: ProvedBatch, claims: Sequence[Claim], tables: Sequence[str]) -> list[ProvedSegment]:
+def segments_of(
+    proved: ProvedBatch, batches: Sequence[Sequence[Claim]], joint: Joint, tables: Sequence[str]
+) -> list[ProvedSegment]:
     """What the proofs of the segments say that the one proof is of, if it is of these, in their order, and no others.
 
     Args:
         proved: what the one proof states.
-        claims: of each segment, its values below the modulus: the hash does not tell others from these.
+        batches: of each batch the claims of its segments, with values below the modulus: the hash does not tell others
+            from these.
+        joint: of which trees the one proof is said to be joined, all together of as many batches.
         tables: of the segments' key, by name.
 
     Raises:
         Invalid: if it is not.
     """
+    claims = [claim for batch in batches for claim in batch]
     for number, claim in enumerate(claims):
         if len(claim.heights) != len(tables):
             raise Invalid(f"segment {number} has heights of {len(claim.heights)} tables, its key has {len(tables)}")
-    hashes = chain(claims)
-    if proved.before != tuple(hashes[0].tolist()):
-        raise Invalid("the one proof does not begin with the batch")
-    if proved.behind != tuple(hashes[-1].tolist()):
+    before, behind = ends_of(joint, batches)
+    if proved.before != tuple(before.tolist()):
+        what = "with the batch" if isinstance(joint, int) else "as one of joined trees"
+        raise Invalid(f"the one proof does not begin {what}")
+    if proved.behind != tuple(behind.tolist()):
         raise Invalid("the one proof is of segments whose proofs say something else")
     return [proved_by(claim, tables, proved.security_bits) for claim in claims]
 

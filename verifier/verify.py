@@ -59,7 +59,7 @@ from verifier.state import BatchState, check_keys
 from verifier.statement import BatchStatement, lists_commitment
 from verifier.system_contracts import system_contracts, written_contracts
 from verifier.transactions import Transaction, check_inclusion, decode_transaction
-from verifier.trees import leaves_of, segments_of, verify_tree
+from verifier.trees import batches_of, leaves_of, segments_of, verify_tree
 from verifier.tries import StateTrie, ordered_root
 from verifier.withdrawals import Withdrawal, check_withdrawals
 
@@ -545,6 +545,8 @@ def _segments(
     if file.one_proof is not None:
         if not segments:
             raise Invalid("one proof of no segments")
+        if (said := batches_of(file.joint)) != len(batches):
+            raise Invalid(f"one proof joined of {said} batches, the file has {len(batches)}")
         leaves_of(circuits, [segment.log_stacked_height for segment in segments])
         return divided
     for segment, circuit in zip(segments, circuits, strict=True):
@@ -571,9 +573,9 @@ def _proofs(file: ProofFile, circuits: list[str], engine: str, step: Callable[[i
         proved = _each(segments, circuits, engine, step)
     else:
         leaves = leaves_of(circuits, [segment.log_stacked_height for segment in segments])
-        claims = [segment.claim for segment in segments if segment.claim is not None]
+        claims = [[own.claim for own in batch.segments if own.claim is not None] for batch in file.batches]
         proved = segments_of(
-            verify_tree(bytes(file.one_proof), leaves, engine), claims, keys.manifest(circuits[0]).tables
+            verify_tree(bytes(file.one_proof), leaves, engine), claims, file.joint, keys.manifest(circuits[0]).tables
         )
     check_runs(segments, proved)
     return proved

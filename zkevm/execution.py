@@ -156,8 +156,8 @@ def aggregate(
     A run that was killed goes on from its finished nodes when it is started again.
 
     Args:
-        proofs: with a proof of each segment; each is verified first. The statement of several is that of all their
-            blocks.
+        proofs: with a proof of each segment or, of several, one of all; each is verified first. The statement of
+            several is that of all their blocks.
         out: the file to write; replaced in one step when it is complete.
         workers: where nodes of the tree are proved, and how many at once, each of which takes some GiB of memory; None:
             one in this process, with all cores.

@@ -296,7 +296,7 @@ def aggregate(
         list[Path],
         typer.Argument(
             metavar="PROOF...",
-            help="Proof files with a proof of each segment, of batches that follow each other.",
+            help="Proof files of batches that follow each other, with a proof of each segment or one of all.",
             show_default=False,
         ),
     ],
@@ -317,7 +317,10 @@ def aggregate(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the nodes when the proof is written.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make one proof of all segments of proof files, of the same size whatever it proves."""
+    """Make one proof of all segments of proof files, of the same size whatever it proves.
+
+    A file that has one proof already is joined to others in less time: its segments are not verified again.
+    """
     output = Output(as_json)
     with _errors(output):
         from prover.workers import Workers

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from circuits.batch.execution import Batch
 from circuits.statement import LAST_TABLES
+from executor.execute import ExecutedBatch
 from executor.forks import OSAKA, PRAGUE, Fork
 from executor.provable import check_provable
 from prover.aggregate import NodeEvent, aggregate
@@ -85,6 +86,38 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     return Tree(proved, (folder / "one.proof").read_bytes(), list(report.nodes), folder / "one.proof.nodes")
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Four batches that follow each other, in files: two that have one proof, both joined, and all four joined."""
+
+    executed: ExecutedBatch
+    segments: list[Proved]
+    first: bytes
+    second: bytes
+    two: bytes
+    all: bytes
+    events: list[NodeEvent]
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    folder = tmp_path_factory.mktemp("joined")
+    events: list[NodeEvent] = []
+
+    def one(name: str, *contents: bytes) -> bytes:
+        aggregate(contents, folder / name, workers=WORKERS, on_node=events.append)
+        return (folder / name).read_bytes()
+
+    building = token_batch(12)
+    whole = building.execute()
+    batches = [prove_here(executed, None) for executed in one_by_one(building.document, whole)]
+    first, second = (one(f"{number}.proof", batches[number].content) for number in (0, 1))
+    two = one("two.proof", first, second)
+    events.clear()
+    every = one("all.proof", two, batches[2].content, batches[3].content)
+    return Chain(whole, batches, first, second, two, every, events)
+
+
 def with_proof(file: ProofFile, proof: bytes) -> bytes:
     return encode_proof(replace(file, one_proof=proof))
 
@@ -124,7 +157,7 @@ def test_parts_of_an_operation_have_one_proof(parts: Tree, engine: str) -> None:
     assert (report.segments, report.transactions) == (3, 1)
     assert report.statement == parts.segments.file.statement
     assert any(len(segment.links) for segment in parts.file.segments)
-    assert len(parts.file.one_proof or b"") == 271_598
+    assert len(parts.file.one_proof or b"") == 272_398
 
 
 def test_parts_that_say_something_else_are_refused(parts: Tree) -> None:
@@ -211,12 +244,66 @@ def test_batches_that_follow_each_other_have_one_proof(tmp_path: Path) -> None:
     shorter = replace(file, joined=file.joined[:-1])
     assert refused(encode_proof(shorter)) == "statement"
     two = join([batch.file for batch in batches[:2]], ["one", "two"])
-    assert refused(encode_proof(replace(shorter, statement=two.statement))) == "proofs"
+    assert refused(encode_proof(replace(shorter, statement=two.statement))) == "segments"
+    assert refused(encode_proof(replace(shorter, statement=two.statement, joint=2))) == "proofs"
     assert refused(encode_proof(replace(file, joined=file.joined[::-1]))) == "headers"
     first, second, third = (batch.segments for batch in file.batches)
     for lie in ((second, first, third), (first, second, second)):
         joined = tuple(replace(batch, segments=own) for batch, own in zip(file.joined, lie[1:], strict=True))
         assert refused(encode_proof(replace(file, segments=lie[0], joined=joined))) == "proofs"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_files_that_have_one_proof_are_joined(joined: Chain, engine: str) -> None:
+    """And joined again, to one another tree is made for: as many nodes as that takes, and three that are above both."""
+    file = decode_proof(joined.all)
+    assert (file.joint, decode_proof(joined.two).joint) == (((1, 1), 2), (1, 1))
+    report = verify(joined.all, engine)
+    assert report.statement == statement_of(joined.executed)
+    assert (report.batches, report.segments) == (4, 4)
+    assert verify(joined.two, engine).batches == 2
+    sizes = {len(decode_proof(content).one_proof or b"") for content in (joined.first, joined.two, joined.all)}
+    assert len(sizes) == 1
+    assert sizes.pop() <= 350_000
+    layers = [(event.layer, event.children) for event in joined.events]
+    lifts = [(RECURSIVE, 1)] * 4
+    assert layers == [(LEAF, 2), (FOR_LEAF, 1), (RECURSIVE, 1), *lifts, (RECURSIVE, 2), *[(RECURSIVE, 1)] * 2]
+
+
+def test_other_trees_than_those_that_are_joined_are_refused(joined: Chain) -> None:
+    file, two = decode_proof(joined.all), decode_proof(joined.two)
+    for joint in (4, (2, 2), (1, 3), (1, 1, 2), (1, 1, 1, 1), (2, (1, 1)), (1, (1, 2)), ((1, 1), (1, 1))):
+        assert refused(encode_proof(replace(file, joint=joint))) == "proofs"
+    for joint in (1, 3, ((1, 1), 1)):
+        assert refused(encode_proof(replace(file, joint=joint))) == "segments"
+    # Proofs of some of the batches, and of the same ones that are joined in another way.
+    for content in (joined.first, joined.second, joined.two):
+        assert refused(with_proof(file, bytes(decode_proof(content).one_proof or b""))) == "proofs"
+    assert refused(with_proof(two, bytes(file.one_proof or b""))) == "proofs"
+    segments = [batch.segments for batch in file.batches]
+    for order in ((1, 0, 2, 3), (0, 1, 3, 2), (2, 1, 0, 3), (0, 0, 2, 3)):
+        own = [segments[number] for number in order]
+        batches = tuple(replace(batch, segments=these) for batch, these in zip(file.joined, own[1:], strict=True))
+        assert refused(encode_proof(replace(file, segments=own[0], joined=batches))) == "proofs"
+
+
+def test_only_files_that_follow_each_other_are_joined(joined: Chain, tmp_path: Path) -> None:
+    out = tmp_path / "out.proof"
+    for contents in ((joined.second, joined.first), (joined.two, joined.second), (joined.first, joined.first)):
+        with pytest.raises(ProverError, match="does not follow"):
+            aggregate(contents, out)
+    assert not out.exists()
+
+
+def test_a_node_that_joins_trees_is_none_of_trees_that_follow_each_other(joined: Chain) -> None:
+    """The second begins anew: only a node that joins them has both below it."""
+    proofs = [bytes(decode_proof(content).one_proof or b"") for content in (joined.first, joined.second)]
+    circuit, *_ = circuits_of_segments(joined.segments[0].content)
+    own = circuits(circuit, joined.segments[0].file.segments[0].log_stacked_height)
+    with pytest.raises(zkevm_native.ProvingError, match="the children are refused"):
+        own.recursive_proof(proofs, True, False, THREADS)
+    with pytest.raises(zkevm_native.ParameterError, match="nodes for leaves are not joined"):
+        own.recursive_proof(proofs, False, True, THREADS)
 
 
 def test_a_node_for_leaves_has_as_many_as_it_has_room_for() -> None:
@@ -309,7 +396,7 @@ def test_a_leaf_has_no_recursive_node_above(tree: Tree) -> None:
     """The layer between is not left out: a leaf's proof is not one of the key that the circuit verifies."""
     for of_itself in (False, True):
         with pytest.raises(zkevm_native.ProofFormatError):
-            circuits_of(tree).recursive_proof([tree.node(LEAF)], of_itself, THREADS)
+            circuits_of(tree).recursive_proof([tree.node(LEAF)], of_itself, False, THREADS)
 
 
 def test_a_segment_that_does_not_verify_makes_no_leaf(tree: Tree) -> None:

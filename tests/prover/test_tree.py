@@ -6,13 +6,16 @@ import hashlib
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
+import numpy as np
 import pytest
 import zkevm_native
 
+from circuits.statement import running_chain
 from prover import aggregate, tree
 from prover.aggregate import NodeEvent, ProofChoice, check_aggregable, choose
 from prover.errors import CostError, ProverError
@@ -20,9 +23,11 @@ from prover.local import NodesHere
 from prover.planner import Budget, SegmentPlan, levelled, plan_batch
 from prover.runs import Run
 from prover.store import SegmentStore
-from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, NODE_BYTES, RECURSIVE, NodeJob, plan_tree
+from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, NODE_BYTES, READY, RECURSIVE, NodeJob, Ready, plan_tree
 from prover.workers import Workers
 from scripts.batches.tokens import SMALL, tokens
+from verifier.joining import joint_of
+from verifier.trees import JOIN_START
 
 Plans: TypeAlias = list[SegmentPlan]
 
@@ -61,6 +66,67 @@ def test_layers_follow_each_other_and_the_last_node_has_one_child(count: int) ->
     assert {plan.width for plan in leaves} == {len(leaves)}
 
 
+#: Trees that are joined: segments of new ones, and those that there are, low and high, one, some and many of them.
+FORESTS: list[tuple[int | Ready, ...]] = [
+    (Ready(2), Ready(2)),
+    (Ready(2), 1),
+    (1, Ready(7), 20),
+    (Ready(2), Ready(9), 5, Ready(2)),
+    (1, Ready(3), 17, Ready(2), 300, Ready(5), 2, Ready(2), 3, Ready(2), 4),
+    tuple(Ready(2 + number % 3) for number in range(17)),
+]
+
+
+@pytest.mark.parametrize("trees", FORESTS)
+def test_trees_are_joined_by_nodes_over_equally_high_ones(trees: tuple[int | Ready, ...]) -> None:
+    plans = plan_tree(*trees)
+    assert [plan.index for plan in plans] == list(range(len(plans)))
+    assert [plan.depth for plan in plans if plan.layer == READY] == [t.depth for t in trees if isinstance(t, Ready)]
+    above = Counter(child for plan in plans if plan.layer != LEAF for child in plan.children)
+    assert above == Counter(range(len(plans) - 1))
+    for plan in plans:
+        below = [] if plan.layer == LEAF else [plans[child] for child in plan.children]
+        assert max(plan.children, default=-1) < plan.index or plan.layer == LEAF
+        if plan.layer == RECURSIVE:
+            assert {child.depth + 1 for child in below} == {plan.depth}
+            assert all(child.layer in (RECURSIVE, READY) for child in below) == plan.of_itself
+        if plan.joins:
+            assert 2 <= len(below) <= MAX_CHILDREN[RECURSIVE]
+            assert plan.of_itself
+    assert (plans[-1].layer, len(plans[-1].children)) == (RECURSIVE, 1)
+    assert len(plans[plans[-1].children[0]].children) == 1
+
+
+@pytest.mark.parametrize("trees", FORESTS)
+def test_a_file_says_which_trees_are_joined(trees: tuple[int | Ready, ...]) -> None:
+    """By the numbers of their batches, which are others for each tree here: what nodes join, in lists in lists."""
+    files: list[Any] = []
+    for number, own in enumerate(trees):
+        if isinstance(own, Ready):
+            files.append(SimpleNamespace(all_segments=[1], one_proof=b"one", joint=100 + number))
+        else:
+            files += [SimpleNamespace(all_segments=[1], one_proof=None)] * (1 + number)
+    ready = iter(100 + number for number, own in enumerate(trees) if isinstance(own, Ready))
+    made = {number: own for number, own in enumerate(trees) if not isinstance(own, Ready)}
+    ends = dict(zip(made, accumulate(made.values()), strict=True))
+    names: list[Any] = []
+    for plan in plan_tree(*trees):
+        if plan.layer == READY:
+            names.append(next(ready))
+        elif plan.layer == LEAF:
+            names.append(1 + next(number for number, end in ends.items() if plan.segments.start < end))
+        else:
+            below = [names[child] for child in plan.children]
+            assert plan.joins or len(set(below)) == 1
+            names.append(tuple(below) if plan.joins else below[0])
+    assert joint_of(files) == names[-1]
+
+
+def test_a_tree_that_there_is_needs_no_node() -> None:
+    (plan,) = plan_tree(Ready(5))
+    assert (plan.layer, plan.depth) == (READY, 5)
+
+
 class Fake:
     """A runner of workers that take their time: any of those under way is finished next."""
 
@@ -91,7 +157,8 @@ class Fake:
 
 def proof_of(job: NodeJob) -> bytes:
     """Anything that depends on all that a node is made of."""
-    return hashlib.sha256(repr((job.plan.layer, job.plan.of_itself, job.before, job.children)).encode()).digest()
+    kind = job.plan.layer, job.plan.of_itself, job.plan.joins
+    return hashlib.sha256(repr((kind, job.before, job.children)).encode()).digest()
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +170,8 @@ def run(count: int, runner: Any, store: Path) -> tuple[bytes, list[NodeEvent | N
     segments = [bytes([number % 256, number // 256]) for number in range(count)]
     hashes = [(number,) * 8 for number in range(count + 1)]
     events: list[Any] = []
-    made = aggregate._Run(
-        "cancun", 15, segments, hashes, SegmentStore(store), lambda job, proof, seconds: events.append(seconds)
-    )
+    one = aggregate._Tree(segments, list(pairwise(hashes)))
+    made = aggregate._Run("cancun", 15, [one], SegmentStore(store), lambda job, proof, seconds: events.append(seconds))
     return made.proof(runner), events
 
 
@@ -132,6 +198,23 @@ def test_a_node_is_begun_when_its_children_are_there(tmp_path: Path) -> None:
         runner.proved.index(f"{FOR_LEAF} 0") < max(map(runner.proved.index, (f"{LEAF} {n}" for n in range(9))))
         for runner in order
     )
+
+
+def test_joined_trees_are_proved_with_what_they_state(tmp_path: Path) -> None:
+    """A node that joins trees states a hash of both ends of each, any other what its children do."""
+    high = aggregate._Tree([b"a tree"], [((1,) * 8, (2,) * 8)], depth=4)
+    low = aggregate._Tree([b"segment", b"another"], [((3,) * 8, (4,) * 8), ((4,) * 8, (5,) * 8)])
+    jobs: list[NodeJob] = []
+    made = aggregate._Run("cancun", 15, [high, low], SegmentStore(tmp_path), lambda job, *_: jobs.append(job))
+    made.proof(Fake(1, 0))
+    assert [plan.layer for plan in made.plans] == [job.plan.layer for job in jobs] == [LEAF, FOR_LEAF] + 7 * [RECURSIVE]
+    *below, join, last_but_one, last = jobs
+    assert {(job.before, job.behind) for job in below} == {((3,) * 8, (5,) * 8)}
+    hashed = running_chain(JOIN_START, np.array([[n] * 8 for n in (1, 2, 3, 5)], dtype=np.uint32))
+    for job in (join, last_but_one, last):
+        assert (job.before, job.behind) == (tuple(hashed[0].tolist()), tuple(hashed[-1].tolist()))
+    assert list(join.children) == [b"a tree", proof_of(below[-1])]
+    assert [job.plan.joins for job in jobs] == [job is join for job in jobs]
 
 
 @pytest.mark.parametrize("killed", [0, 1, 5, 12])
@@ -192,6 +275,7 @@ def test_nodes_of_other_segments_or_places_are_others() -> None:
         NodeJob(plan, "cancun", 16, [b"a", b"b"], zeros, zeros),
         NodeJob(plan, "osaka-light", 15, [b"a", b"b"], zeros, zeros),
         NodeJob(other, "cancun", 15, [b"a", b"b"], zeros, zeros),
+        NodeJob(replace(other, joins=True), "cancun", 15, [b"a", b"b"], zeros, zeros),
     ]
     assert len({job.key for job in jobs}) == len(jobs)
 
@@ -237,7 +321,7 @@ def test_segments_of_several_heights_are_told_what_to_do() -> None:
     check_aggregable(["cancun"] * 2, [15, 15])
     with pytest.raises(ProverError, match="segments of 2 keys") as error:
         check_aggregable(["cancun"] * 2, [15, 17])
-    assert error.value.hint.endswith("prove all with --segments-only --stacked-height 19")
+    assert error.value.hint == "prove all with --stacked-height 19"
     with pytest.raises(ProverError, match="whole circuit of osaka"):
         check_aggregable(["osaka"], [15])
     with pytest.raises(ProverError, match="log stacked height 22, at most 21") as error:
@@ -320,13 +404,16 @@ def test_the_worker_makes_what_the_layer_is(monkeypatch: pytest.MonkeyPatch) -> 
         def for_leaf_proof(self, children: list[bytes], threads: int) -> bytes:
             return repr(("for", children, threads)).encode()
 
-        def recursive_proof(self, children: list[bytes], of_itself: bool, threads: int) -> bytes:
-            return repr((of_itself, children, threads)).encode()
+        def recursive_proof(self, children: list[bytes], of_itself: bool, joined: bool, threads: int) -> bytes:
+            return repr((of_itself, joined, children, threads)).encode()
 
     monkeypatch.setattr(tree, "circuits", lambda circuit, height: Circuits())
     leaf, for_leaf, recursive, end = plan_tree(1)
+    joining = next(plan for plan in plan_tree(Ready(2), Ready(2)) if plan.joins)
     made = [
         tree.prove_node(NodeJob(plan, "cancun", 15, [b"a"], (1, 2), (3, 4)), 3)
-        for plan in (leaf, for_leaf, recursive, end)
+        for plan in (leaf, for_leaf, recursive, end, joining)
     ]
-    assert made == [b"([b'a'], [1, 2], 3)", b"('for', [b'a'], 3)", b"(False, [b'a'], 3)", b"(True, [b'a'], 3)"]
+    wanted = ["([b'a'], [1, 2], 3)", "('for', [b'a'], 3)"]
+    wanted += [f"({kind}, [b'a'], 3)" for kind in ("False, False", "True, False", "True, True")]
+    assert made == [own.encode() for own in wanted]

@@ -17,8 +17,10 @@ from scripts.batches.chain import sample_chain
 from verifier.container import (
     MAGIC,
     MAX_ANCESTORS,
+    MAX_BATCHES,
     MAX_CODE_BYTES,
     MAX_FILE_BYTES,
+    MAX_JOINS,
     MAX_LINKS,
     MAX_ONE_PROOF_BYTES,
     MAX_OUTPUT_BYTES,
@@ -32,6 +34,7 @@ from verifier.container import (
     BatchRecord,
     Claim,
     CodeWrites,
+    Joint,
     Links,
     OpenEnd,
     ProofFile,
@@ -302,6 +305,43 @@ def test_the_number_of_tables_is_bounded() -> None:
     segments = (replace(file.segments[0], claim=claim), *file.segments[1:])
     with pytest.raises(Invalid, match="segment 0: heights"):
         decode_proof(encode_proof(replace(file, segments=segments)))
+
+
+@pytest.mark.parametrize("joint", [1, 255, (1, 1), (3, (1, 2), 1), (((1, 1), 1), 1)])
+def test_how_trees_are_joined_is_read_as_it_was_written(joint: Joint) -> None:
+    data = encode_proof(replace(one_proof_sample(), joint=joint))
+    assert decode_proof(data).joint == joint
+    assert encode_proof(decode_proof(data)) == data
+
+
+def within(joins: int) -> Any:
+    joint: Any = 1
+    for _ in range(joins):
+        joint = (joint, 1)
+    return joint
+
+
+@pytest.mark.parametrize(
+    ("joint", "match"),
+    [
+        (0, "a tree over no batch"),
+        ((1, 0), "a tree over no batch"),
+        (1 << 16, "joint"),
+        ((), "a list of 0"),
+        ((1,), "a list of 1"),
+        ((1, (1,)), "a list of 1"),
+        ((1,) * (MAX_BATCHES + 1), f"of more than {MAX_BATCHES} trees"),
+        (within(MAX_JOINS + 1), f"joined more than {MAX_JOINS} times"),
+    ],
+)
+def test_trees_are_joined_in_one_way_alone(joint: Any, match: str) -> None:
+    with pytest.raises(Invalid, match=match):
+        decode_proof(encode_proof(replace(one_proof_sample(), joint=joint)))
+
+
+def test_trees_may_be_joined_again_and_again() -> None:
+    file = replace(one_proof_sample(), joint=within(MAX_JOINS))
+    assert decode_proof(encode_proof(file)).joint == file.joint
 
 
 def test_the_one_proof_is_bounded() -> None:

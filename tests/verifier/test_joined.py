@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,11 +28,11 @@ from scripts.batches.one_by_one import one_by_one
 from scripts.batches.tokens import token_batch
 from tests.verifier.demands import proved
 from verifier import container, keys, verify
-from verifier.container import BatchRecord, Claim, ProofFile, decode_proof, encode_proof
+from verifier.container import BatchRecord, Claim, Joint, ProofFile, decode_proof, encode_proof
 from verifier.errors import Invalid, Rejected
-from verifier.joining import join
+from verifier.joining import grouped, join, joint_of
 from verifier.segments import ProvedSegment, Stated
-from verifier.trees import claim_of
+from verifier.trees import ProvedBatch, claim_of, ends_of
 from verifier.verify import check_contents
 
 CIRCUIT = "cancun-light"
@@ -182,7 +183,9 @@ def test_the_last_batch_is_not_left_out() -> None:
     shorter = replace(joined(), joined=joined().joined[:-1])
     assert refused(shorter).check == "statement"
     statement = statement_of(execute(replace(whole()[0].batch, blocks=whole()[0].batch.blocks[:-1])))
-    assert refused(replace(shorter, statement=statement)).check == "proofs"
+    error = refused(replace(shorter, statement=statement))
+    assert (error.check, error.reason) == ("segments", "one proof joined of 3 batches, the file has 2")
+    assert refused(replace(shorter, statement=statement, joint=2)).check == "proofs"
 
 
 @pytest.mark.usefixtures("honest")
@@ -275,7 +278,7 @@ def test_a_batch_without_blocks_changes_nothing_and_holds_nothing() -> None:
     for place in range(BATCHES):
         batches = list(file.joined)
         batches.insert(place, without_blocks())
-        longer = replace(file, joined=tuple(batches))
+        longer = replace(file, joined=tuple(batches), joint=BATCHES + 1)
         report = verify(encode_proof(longer))
         assert (report.statement, report.batches) == (file.statement, BATCHES + 1)
         key = (int(LeafKind.ACCOUNT), bytes(20), 0)
@@ -321,8 +324,8 @@ def test_what_is_too_much_for_one_file_is_refused_before_it_is_proved(
     with pytest.raises(Begun):
         aggregate.one_proof(given, SegmentStore(tmp_path), names=NAMES)
     one: Any = SimpleNamespace(file=joined(), circuits=[CIRCUIT] * len(claims()), proved=[])
-    with pytest.raises(ProverError, match=r"three\.proof has one proof of all segments already"):
-        aggregate.one_proof([*given[:2], one], SegmentStore(tmp_path), names=NAMES)
+    with pytest.raises(ProverError, match=r"one\.proof has one proof of all segments already"):
+        aggregate.one_proof([one], SegmentStore(tmp_path), names=NAMES)
     monkeypatch.setattr(container, "MAX_BATCHES", LAST)
     with pytest.raises(ProverError, match=f"too much for one file: more than {LAST} batches"):
         aggregate.one_proof(given, SegmentStore(tmp_path), names=NAMES)
@@ -344,6 +347,56 @@ def test_files_that_do_not_follow_each_other_are_not_joined() -> None:
     other = replace(files[1], statement=replace(files[1].statement, chain_id=5))
     with pytest.raises(Invalid, match=r"^two\.proof is of another chain than one\.proof: chain id 5 instead of"):
         join([files[0], other], NAMES[:2])
+
+
+def test_a_file_that_has_one_proof_keeps_its_tree() -> None:
+    """It is joined to one tree of the segments of others, as many as follow each other, by four in a list."""
+
+    def files(kinds: str) -> list[Any]:
+        """`s`: with proofs of its segments; `o`: with one proof of two batches; `j`: of joined ones; `e`: empty."""
+        of = {
+            "s": SimpleNamespace(all_segments=[1], one_proof=None),
+            "o": SimpleNamespace(all_segments=[1], one_proof=b"", joint=2),
+            "j": SimpleNamespace(all_segments=[1], one_proof=b"", joint=(2, (3, 1))),
+            "e": SimpleNamespace(all_segments=[], one_proof=None),
+        }
+        return [of[kind] for kind in kinds]
+
+    wanted: dict[str, Joint] = {
+        "s": 1, "e": 1, "ee": 2, "sss": 3, "eses": 4, "o": 2, "oo": (2, 2), "os": (2, 1), "soss": (1, 2, 2),
+        "eoe": 4, "eje": (3, (3, 2)), "seeo": (3, 2), "oeso": (3, 1, 2), "jj": ((2, (3, 1)), (2, (3, 1))),
+        "ooooo": ((2, 2, 2, 2), 2), "oooooooso": ((2, 2, 2, 2), (2, 2, 2, 1), 2),
+    }  # fmt: skip
+    assert {kinds: joint_of(files(kinds)) for kinds in wanted} == wanted
+    assert grouped(files("eesseoes")) == [[0, 1, 2, 3, 4], [5, 6], [7]]
+
+
+def test_files_of_several_batches_are_joined_to_one() -> None:
+    """Whatever was joined before: the batches are those of all, and so is the statement."""
+    (first, second, third), every = whole()[1], joined()
+    front = replace(join([first.file, second.file], NAMES[:2]), one_proof=b"one proof")
+    back = replace(join([second.file, third.file], NAMES[:2]), one_proof=b"one proof")
+    for files, joint in (([front, third.file], (2, 1)), ([first.file, back], (1, 2))):
+        file = join(files, NAMES[:2])
+        assert (file.statement, file.joint) == (every.statement, joint)
+        assert [batch.blocks for batch in file.batches] == [batch.blocks for batch in every.batches]
+        assert all(type(batch) is BatchRecord for batch in file.joined)
+    with pytest.raises(Invalid, match=r"^two\.proof does not follow one\.proof"):
+        join([front, second.file], NAMES[:2])
+
+
+@pytest.mark.parametrize("joint", [(1, 2), (2, 1), (1, 1, 1), ((1, 1), 1)])
+def test_how_the_trees_are_joined_is_what_the_proof_states(joint: Joint, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = iter(claims())
+    of = [list(islice(every, len(batch.segments))) for batch in joined().batches]
+    before, behind = ends_of(joint, of)
+    stated = ProvedBatch(tuple(before.tolist()), tuple(behind.tolist()), 100.0)
+    monkeypatch.setattr(import_module("verifier.verify"), "verify_tree", lambda *_: stated)
+    assert verify(encode_proof(replace(joined(), joint=joint))).batches == BATCHES
+    for other in {3, (1, 2), (2, 1), (1, 1, 1), ((1, 1), 1), (1, (1, 1))} - {joint}:
+        assert refused(replace(joined(), joint=other)).check == "proofs"
+    for other in (2, 4, (1, 1), (1, 3)):
+        assert refused(replace(joined(), joint=other)).check == "segments"
 
 
 def test_one_file_joined_with_nothing_is_itself() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from importlib import import_module
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from executor.forks import CANCUN
 from scripts.campaign.target import Target
 from tests.verifier.demands import ANY_ROWS, demanded, proved
 from verifier import keys, trees, verify
-from verifier.container import MAX_TABLES, STATED_VALUES, Claim, OpenEnd, ProofFile, encode_proof
+from verifier.container import MAX_TABLES, STATED_VALUES, Claim, Joint, OpenEnd, ProofFile, encode_proof
 from verifier.engines import ENGINES, VerifiedSegment, node_key
 from verifier.errors import Invalid, Rejected
 from verifier.segments import ProvedSegment, Stated
@@ -96,14 +97,14 @@ def test_what_a_proof_says_is_claimed_and_proved(absent: tuple[str, ...]) -> Non
     claim = trees.claim_of(said, NAMES)
     assert len(claim.values) == VALUES
     assert trees.proved_by(claim, NAMES, 100.0) == said
-    assert segments_of(proved([claim]), [claim], NAMES) == [said]
+    assert segments_of(proved([claim]), [[claim]], 1, NAMES) == [said]
 
 
 def test_a_table_that_is_too_high_is_refused() -> None:
     """No tree proves one, whatever the file says: its heights are bounded by the keys."""
     claim = Claim(bytes([23, *bytes(len(NAMES) - 1)]), (0,) * VALUES)
     with pytest.raises(Invalid, match="4,194,304 rows"):
-        segments_of(proved([claim]), [claim], NAMES)
+        segments_of(proved([claim]), [[claim]], 1, NAMES)
 
 
 @pytest.mark.parametrize("heights", [NAMES[1:], (*NAMES, "another")])
@@ -111,19 +112,19 @@ def test_heights_of_more_or_fewer_tables_are_refused(heights: tuple[str, ...]) -
     (claim,) = claims(1)
     lie = replace(claim, heights=bytes(len(heights)))
     with pytest.raises(Invalid, match="segment 1 has heights of"):
-        segments_of(proved([claim, claim]), [claim, lie], NAMES)
+        segments_of(proved([claim, claim]), [[claim, lie]], 1, NAMES)
 
 
 def test_what_the_proofs_of_segments_say_is_accepted() -> None:
     for count in (1, 2, 5):
-        assert len(segments_of(proved(claims(count)), claims(count), NAMES)) == count
+        assert len(segments_of(proved(claims(count)), [claims(count)], 1, NAMES)) == count
 
 
 @pytest.mark.parametrize("position", range(VALUES + len(NAMES)))
 def test_another_value_or_height_is_refused(position: int) -> None:
     first, second = claims(2)
     with pytest.raises(Invalid, match="say something else"):
-        segments_of(proved([first, changed(second, position)]), [first, second], NAMES)
+        segments_of(proved([first, changed(second, position)]), [[first, second]], 1, NAMES)
 
 
 def test_segments_that_are_dropped_doubled_or_swapped_are_refused() -> None:
@@ -138,14 +139,60 @@ def test_segments_that_are_dropped_doubled_or_swapped_are_refused() -> None:
         claims(5)[1:],
     ):
         with pytest.raises(Invalid, match="say something else"):
-            segments_of(proved(lie), honest, NAMES)
+            segments_of(proved(lie), [honest], 1, NAMES)
 
 
 def test_a_tree_that_begins_in_the_middle_is_refused() -> None:
     honest = claims(4)
     middle = trees.chain(honest)[2].tolist()
     with pytest.raises(Invalid, match="does not begin with the batch"):
-        segments_of(proved(honest, middle), honest, NAMES)
+        segments_of(proved(honest, middle), [honest], 1, NAMES)
+
+
+#: Batches of one, two, one, three and one segments; and how a proof of them may be joined.
+BATCHES = [1, 2, 1, 3, 1]
+JOINTS: list[Joint] = [5, (1, 4), (2, 3), (1, 1, 1, 1, 1), ((1, 1), 3), (1, (1, 3)), ((2, 2), 1), (1, (1, (1, (1, 1))))]
+
+
+def batches() -> list[list[Claim]]:
+    every = iter(claims(sum(BATCHES)))
+    return [list(islice(every, count)) for count in BATCHES]
+
+
+def stated(joint: Joint, of: list[list[Claim]]) -> ProvedBatch:
+    """What a proof states that is joined like this."""
+    before, behind = trees.ends_of(joint, of)
+    return ProvedBatch(tuple(before.tolist()), tuple(behind.tolist()), 100.0)
+
+
+def test_joined_trees_are_hashed_as_the_nodes_do() -> None:
+    """Both ends of each, one after the other, from the tag 32."""
+    first, second, *_ = batches()
+    ends = [initial(31), trees.chain(first)[-1], initial(31), trees.chain(second)[-1]]
+    before, behind = trees.ends_of((1, 1), [first, second])
+    assert (before == initial(32)).all()
+    assert (behind == compress_chain(initial(32), np.array(ends))[-1]).all()
+
+
+@pytest.mark.parametrize("joint", JOINTS)
+def test_a_proof_of_joined_trees_is_of_these_and_no_others(joint: Joint) -> None:
+    """However they are joined otherwise, and with segments of another tree, or in another order."""
+    of = batches()
+    assert trees.batches_of(joint) == len(of)
+    assert len(segments_of(stated(joint, of), of, joint, NAMES)) == sum(BATCHES)
+    lies = [(other, of) for other in JOINTS if other != joint]
+    lies += [(joint, [*of[:place], of[place + 1], of[place], *of[place + 2 :]]) for place in range(len(of) - 1)]
+    lies += [(joint, [*of[:3], [*of[3][:-1], changed(of[3][-1], 0)], of[4]])]
+    for other, said in lies:
+        with pytest.raises(Invalid, match=r"does not begin|say something else"):
+            segments_of(stated(other, said), of, joint, NAMES)
+
+
+def test_where_a_batch_ends_within_a_tree_is_not_stated_but_between_trees_it_is() -> None:
+    of = batches()
+    moved = [[*of[0], of[1][0]], of[1][1:], *of[2:]]
+    assert stated(5, moved) == stated(5, of)
+    assert stated((1, 4), moved) != stated((1, 4), of)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 256])

@@ -4,6 +4,9 @@
 //! proof of each of its segments says: how high each table is (`shapes`), and its public values. An internal node
 //! compares the hashes of neighbours. So it does not matter what shape the tree has, and whoever knows what the proofs of
 //! all segments say knows the hash at the end.
+//!
+//! Trees that are complete, each with a running hash that begins anew, are joined by a node of the other kind: it goes on
+//! from no child to the next one, but hashes both ends of each in their order, from a tag that no other hash begins with.
 
 use openvm_continuations::circuit::inner::bus::{PvsAirConsistencyBus, PvsAirConsistencyMessage};
 use openvm_recursion_circuit::bus::{
@@ -27,6 +30,9 @@ pub const NODE_TABLE: usize = 1;
 
 /// What a segment's hash starts from: the first element, others are 0.
 pub const STATEMENT_TAG: u32 = 30;
+
+/// What the hash of a node that joins its children starts from, in the same way.
+pub const JOIN_TAG: u32 = 32;
 
 /// Columns that the tables of children begin with.
 pub const PROOF: usize = 0;
@@ -337,29 +343,54 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
     }
 }
 
-/// The table of an internal node: a row for each child, which goes on where the one before ends.
+/// The table of an internal node: a row for each child, which goes on where the one before ends, or is joined to it.
 pub struct NodesAir {
     pub buses: Buses,
 }
 
-const CHILD: usize = SHARED;
-const NODES_WIDTH: usize = CHILD + NODE_VALUES;
+/// Whether the children are joined, on the rows of all.
+pub const JOINS: usize = SHARED;
+/// What the child states.
+pub const CHILD: usize = JOINS + 1;
+/// The running hash before the child, between its ends, and behind it. Where children are not joined the first and the
+/// last are what it states itself.
+pub const RUNNING: usize = CHILD + NODE_VALUES;
+pub const BETWEEN: usize = RUNNING + DIGEST;
+pub const BEHIND: usize = BETWEEN + DIGEST;
+const NODES_WIDTH: usize = BEHIND + DIGEST;
 
 impl NodesAir {
-    /// The table's rows and public values for nodes with these public values (by table).
-    pub fn fill(nodes: &[&[Vec<F>]]) -> (Vec<F>, Vec<F>) {
+    /// The table's rows and public values for nodes with these public values (by table), which are joined or follow each
+    /// other; what the rows compress is added to `compressed`.
+    pub fn fill(
+        nodes: &[&[Vec<F>]],
+        joins: bool,
+        compressed: &mut Vec<[F; 2 * DIGEST]>,
+    ) -> (Vec<F>, Vec<F>) {
         let mut cells = F::zero_vec(NODES_WIDTH * nodes.len().next_power_of_two());
+        let mut hash = tag(JOIN_TAG);
         for (number, (row, values)) in cells.chunks_exact_mut(NODES_WIDTH).zip(nodes).enumerate() {
             row[PROOF] = F::from_usize(number);
             row[VALID] = F::ONE;
             row[LAST] = F::from_bool(number + 1 == nodes.len());
-            row[CHILD..].copy_from_slice(&values[NODE_TABLE]);
+            row[JOINS] = F::from_bool(joins);
+            row[CHILD..RUNNING].copy_from_slice(&values[NODE_TABLE]);
+            let end = |at: usize| std::array::from_fn(|i| values[NODE_TABLE][at + i]);
+            let (before, behind) = (end(0), end(DIGEST));
+            if joins {
+                row[RUNNING..BETWEEN].copy_from_slice(&hash);
+                hash = noted(compressed, hash, before);
+                row[BETWEEN..BEHIND].copy_from_slice(&hash);
+                hash = noted(compressed, hash, behind);
+                row[BEHIND..].copy_from_slice(&hash);
+            } else {
+                row[RUNNING..BETWEEN].copy_from_slice(&before);
+                row[BEHIND..].copy_from_slice(&behind);
+            }
         }
-        let ends = [
-            &nodes[0][NODE_TABLE][..DIGEST],
-            &nodes[nodes.len() - 1][NODE_TABLE][DIGEST..],
-        ];
-        (cells, ends.concat())
+        let last = NODES_WIDTH * (nodes.len() - 1);
+        let ends = [&cells[RUNNING..BETWEEN], &cells[last + BEHIND..][..DIGEST]].concat();
+        (cells, ends)
     }
 }
 
@@ -404,14 +435,40 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
             },
             row[VALID],
         );
-        let (before, after) = row[CHILD..].split_at(DIGEST);
+        // All children are joined, or none is.
+        let joins = row[JOINS];
+        builder.assert_bool(joins);
+        builder.when(joins).assert_one(row[VALID]);
+        builder.when(goes_on.clone()).assert_eq(joins, next[JOINS]);
+        let digest = |at: usize| std::array::from_fn(|i| row[at + i].into());
+        let starts: [AB::Expr; DIGEST] = tag(JOIN_TAG);
+        for i in 0..DIGEST {
+            builder
+                .when_first_row()
+                .when(joins)
+                .assert_eq(row[RUNNING + i], starts[i].clone());
+            let mut alone = builder.when_ne(joins, AB::Expr::ONE);
+            alone.assert_eq(row[CHILD + i], row[RUNNING + i]);
+            alone.assert_zero(row[BETWEEN + i]);
+            alone.assert_eq(row[CHILD + DIGEST + i], row[BEHIND + i]);
+        }
+        for (from, end, to) in [(RUNNING, CHILD, BETWEEN), (BETWEEN, CHILD + DIGEST, BEHIND)] {
+            look_up_hash(
+                builder,
+                self.buses.compress,
+                digest(from),
+                digest(end),
+                &row[to..to + DIGEST],
+                joins,
+            );
+        }
         constrain_ends(
             builder,
             goes_on,
             row[LAST],
-            before,
-            after,
-            &next[CHILD..CHILD + DIGEST],
+            &row[RUNNING..BETWEEN],
+            &row[BEHIND..],
+            &next[RUNNING..BETWEEN],
         );
     }
 }

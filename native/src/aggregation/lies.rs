@@ -24,8 +24,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::airs::{
-    Buses, DIGEST, LAST, NODE_TABLE, NODE_VALUES, NodesAir, PROOF, SHARED, STATEMENT_TAG,
-    SegmentsAir, Stated, VALID, compress, tag,
+    BEHIND, BETWEEN, Buses, CHILD, DIGEST, JOIN_TAG, JOINS, LAST, NODE_TABLE, NODE_VALUES,
+    NodesAir, PROOF, RUNNING, SHARED, STATEMENT_TAG, SegmentsAir, Stated, VALID, compress, tag,
 };
 use super::shapes::{AFTER, BEFORE, CODE, END, GROUP, OF_TABLE, PRESENT, ShapesAir, TABLES};
 
@@ -449,44 +449,78 @@ fn repair_segments(values: &std::ops::Range<usize>, said: &mut Said) {
     }
 }
 
-fn nodes(count: usize, random: &mut SmallRng) -> Case {
-    let ends: Vec<Vec<F>> = (0..=count).map(|_| random_values(random, DIGEST)).collect();
-    let values: Vec<Vec<Vec<F>>> = (0..count)
-        .map(|child| {
+/// Nodes that follow each other or, where they are `joined`, do not.
+fn nodes(count: usize, joined: bool, random: &mut SmallRng) -> Case {
+    let mut ends: Vec<[Vec<F>; 2]> = (0..count)
+        .map(|_| [(); 2].map(|()| random_values(random, DIGEST)))
+        .collect();
+    if !joined {
+        for child in 1..count {
+            ends[child][0] = ends[child - 1][1].clone();
+        }
+    }
+    let values: Vec<Vec<Vec<F>>> = ends
+        .iter()
+        .map(|own| {
             let mut tables = vec![vec![]; 3];
-            tables[NODE_TABLE] = [&ends[child][..], &ends[child + 1]].concat();
+            tables[NODE_TABLE] = own.concat();
             tables
         })
         .collect();
-    let truth = [&ends[0][..], &ends[count]].concat();
+    // Any nodes can be joined; only some follow each other, as a single one does.
+    let start = tag(JOIN_TAG);
+    let hash = ends
+        .iter()
+        .flatten()
+        .fold(start, |hash, end| compress(hash, digest(end)));
+    let mut truths = vec![[start, hash].concat()];
+    if !joined || count == 1 {
+        truths.push([&ends[0][0][..], &ends[count - 1][1]].concat());
+    }
     Case {
         evals: vec![eval_of(NodesAir { buses: buses() })],
         used: vec![count],
-        honest: said_of_nodes(&values),
+        honest: said_of_nodes(&values, joined),
         children: Children {
             values,
             heights: vec![],
             are_nodes: true,
         },
-        states_truth: Box::new(move |public| public == truth),
-        repair: Box::new(|said| {
-            let rows = &mut said.tables[0];
-            let first = rows.row(0)[SHARED..][..DIGEST].to_vec();
-            said.public[..DIGEST].copy_from_slice(&first);
-            for number in 0..rows.height() {
-                let row = rows.row(number);
-                if row[LAST] == F::ONE {
-                    let end = row[SHARED + DIGEST..][..DIGEST].to_vec();
-                    said.public[DIGEST..].copy_from_slice(&end);
-                }
-            }
-        }),
+        states_truth: Box::new(move |public| truths.iter().any(|truth| public == truth)),
+        repair: Box::new(repair_nodes),
     }
 }
 
-fn said_of_nodes(values: &[Vec<Vec<F>>]) -> Said {
+/// Hashes anew what the rows say, where they say that they are joined, and takes the ends of the first and the last row.
+fn repair_nodes(said: &mut Said) {
+    let rows = &mut said.tables[0];
+    let mut hash = tag(JOIN_TAG);
+    for number in 0..rows.height() {
+        let row = rows.row(number);
+        let (before, behind) = (digest(&row[CHILD..]), digest(&row[CHILD + DIGEST..]));
+        if row[JOINS] == F::ONE {
+            row[RUNNING..BETWEEN].copy_from_slice(&hash);
+            hash = compress(hash, before);
+            row[BETWEEN..BEHIND].copy_from_slice(&hash);
+            hash = compress(hash, behind);
+            row[BEHIND..].copy_from_slice(&hash);
+        } else {
+            row[RUNNING..BETWEEN].copy_from_slice(&before);
+            row[BETWEEN..BEHIND].fill(F::ZERO);
+            row[BEHIND..].copy_from_slice(&behind);
+        }
+        if number == 0 {
+            said.public[..DIGEST].copy_from_slice(&row[RUNNING..BETWEEN]);
+        }
+        if row[LAST] == F::ONE {
+            said.public[DIGEST..].copy_from_slice(&row[BEHIND..]);
+        }
+    }
+}
+
+fn said_of_nodes(values: &[Vec<Vec<F>>], joined: bool) -> Said {
     let given: Vec<&[Vec<F>]> = values.iter().map(Vec::as_slice).collect();
-    let (cells, public) = NodesAir::fill(&given);
+    let (cells, public) = NodesAir::fill(&given, joined, &mut vec![]);
     let width = cells.len() / values.len().next_power_of_two();
     Said {
         tables: vec![Rows::of(cells, width)],
@@ -560,7 +594,11 @@ impl Case {
     /// Rows that leave out the last child, and rows of no child at all.
     fn check_fewer(&self) {
         for table in 0..self.evals.len() {
-            let flags = VALID..if table == 0 { SHARED } else { GROUP };
+            let flags = VALID..match (table, self.children.are_nodes) {
+                (_, true) => CHILD,
+                (0, _) => SHARED,
+                _ => GROUP,
+            };
             let count = self.used[table];
             let mut lie = self.honest.clone();
             let rows = &mut lie.tables[table];
@@ -633,8 +671,8 @@ fn a_leaf_states_what_the_proofs_of_its_segments_say() {
 #[test]
 fn a_node_states_the_ends_of_its_children() {
     let mut random = drawing(2);
-    for count in 1..=4 {
-        nodes(count, &mut random).check(&mut random);
+    for (count, joined) in (1..=4).flat_map(|count| [(count, false), (count, true)]) {
+        nodes(count, joined, &mut random).check(&mut random);
     }
 }
 
@@ -643,7 +681,8 @@ fn a_node_states_the_ends_of_its_children() {
 fn changes_that_say_nothing_pass() {
     let mut random = drawing(3);
     assert!(segments(3, 13, &mut random).check_random(&mut random) > 0);
-    assert!(nodes(3, &mut random).check_random(&mut random) > 0);
+    assert!(nodes(3, false, &mut random).check_random(&mut random) > 0);
+    assert!(nodes(3, true, &mut random).check_random(&mut random) > 0);
 }
 
 /// A table that is there is said to be absent, or higher, or another one's height is said to be its own: all that
@@ -676,10 +715,44 @@ fn other_heights_are_refused() {
 }
 
 #[test]
-fn children_that_do_not_follow_each_other_have_no_node() {
+fn children_that_do_not_follow_each_other_have_only_a_node_that_joins_them() {
     let mut random = drawing(4);
-    let mut case = nodes(3, &mut random);
+    let mut case = nodes(3, false, &mut random);
     case.children.values.swap(1, 2);
-    case.honest = said_of_nodes(&case.children.values);
+    case.honest = said_of_nodes(&case.children.values, false);
     assert!(!case.passes(&case.honest));
+    assert!(case.passes(&said_of_nodes(&case.children.values, true)));
+}
+
+/// A child is left as it is while its neighbours are joined, or the hash begins with another tag or in the middle of one.
+#[test]
+fn nodes_are_joined_as_a_whole_and_from_the_tag_on() {
+    let mut random = drawing(6);
+    for count in 1..=4 {
+        let case = nodes(count, true, &mut random);
+        for child in 0..count {
+            let mut lie = case.honest.clone();
+            lie.tables[0].row(child)[JOINS] = F::ZERO;
+            (case.repair)(&mut lie);
+            assert!(!case.passes(&lie) || count == 1, "child {child} of {count}");
+        }
+        for start in [
+            tag(JOIN_TAG + 1),
+            tag(0),
+            digest(&random_values(&mut random, DIGEST)),
+        ] {
+            let mut lie = case.honest.clone();
+            let mut hash = start;
+            for number in 0..count {
+                let row = lie.tables[0].row(number);
+                for (from, end) in [(RUNNING, CHILD), (BETWEEN, CHILD + DIGEST)] {
+                    row[from..from + DIGEST].copy_from_slice(&hash);
+                    hash = compress(hash, digest(&row[end..]));
+                }
+                row[BEHIND..].copy_from_slice(&hash);
+            }
+            lie.public = [start, hash].concat();
+            assert!(!case.passes(&lie), "{count} children");
+        }
+    }
 }

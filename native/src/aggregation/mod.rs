@@ -174,17 +174,24 @@ impl Aggregator {
         Ok(PyBytes::new(py, &made))
     }
 
+    /// `recursive(nodes, of_itself, joined, threads)`: of nodes of its own circuit or for leaves; the first may be joined
+    /// that do not follow each other.
     fn recursive_proof<'py>(
         &self,
         py: Python<'py>,
         proofs: Vec<Vec<u8>>,
         of_itself: bool,
+        joined: bool,
         threads: Count,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let children = if of_itself {
-            Children::Itself
-        } else {
-            Children::Nodes
+        let children = match (of_itself, joined) {
+            (true, joined) => Children::Itself { joined },
+            (false, false) => Children::Nodes,
+            (false, true) => {
+                return Err(Kind::Parameter
+                    .failure("nodes for leaves are not joined")
+                    .into());
+            }
         };
         let made = py.detach(|| {
             self.prove(

@@ -69,10 +69,10 @@ impl Committed {
 pub enum Children {
     /// Segments, with the running hash before the first one.
     Segments { before: Digest },
-    /// Nodes of the layer below.
+    /// Nodes of the layer below, which follow each other.
     Nodes,
-    /// Nodes of this layer.
-    Itself,
+    /// Nodes of this layer, which are joined or follow each other.
+    Itself { joined: bool },
 }
 
 fn airs(circuit: &Circuit, stated: Option<&Stated>) -> Vec<AirRef<Config>> {
@@ -202,7 +202,7 @@ impl Node {
             ));
         }
         let committed = match children {
-            Children::Itself => match &self.itself {
+            Children::Itself { .. } => match &self.itself {
                 Some(itself) => itself,
                 None => return Kind::Parameter.fail("this circuit does not verify itself"),
             },
@@ -246,8 +246,9 @@ impl Node {
                 let shapes = RowMajorMatrix::new(shapes, ShapesAir::WIDTH);
                 (cells, public, AirProvingContext::simple_no_pis(shapes))
             }
-            (Children::Nodes | Children::Itself, None) => {
-                let (cells, public) = NodesAir::fill(&values);
+            (Children::Nodes | Children::Itself { .. }, None) => {
+                let joins = matches!(children, Children::Itself { joined: true });
+                let (cells, public) = NodesAir::fill(&values, joins, &mut compressed);
                 let placeholder = unset::generate_proving_ctx(&[], of_segments);
                 (cells, public, placeholder)
             }
