@@ -8,7 +8,7 @@ others ask of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -77,10 +77,10 @@ from circuits.state.buses import TREE, WRITES
 from circuits.state.state_view import StateView
 from circuits.statement import (
     CIRCUIT_VERSION,
-    LIGHT,
     LINKS_START,
     WRITES_START,
     Digests,
+    Form,
     PublicColumns,
     SegmentPublicValues,
 )
@@ -273,14 +273,14 @@ def sources_digest() -> str:
     return files_digest([*sorted(root.rglob("*.py")), *executor, listings.STORE])
 
 
-def circuit_of_sources(fork: Fork, light: bool = False) -> Circuit:
-    """The circuit of every segment of a fork, or its light form, with its expressions."""
-    return Circuit("segment", _tables(in_order(_components(fork)), light))
+def circuit_of_sources(fork: Fork, form: Form = Form.WHOLE) -> Circuit:
+    """The circuit of every segment of a fork, in one of its forms, with its expressions."""
+    return Circuit("segment", _tables(in_order(_components(fork)), form))
 
 
-def store_of(fork: Fork, light: bool = False) -> Path:
-    """Where it is kept what is known of a fork's circuit, or of its light form."""
-    return STORES / f"{key_set(fork, light)}.json"
+def store_of(fork: Fork, form: Form = Form.WHOLE) -> Path:
+    """Where it is kept what is known of a fork's circuit in a form."""
+    return STORES / f"{key_set(fork, form)}.json"
 
 
 def store(description: Description, path: Path) -> None:
@@ -317,45 +317,56 @@ def _segment_components(circuit: str) -> tuple[Component, ...]:
     return tuple(by_name[table.name] for table in known.tables)
 
 
-#: Precompiles whose programs are listed in the light form of a circuit, by number.
-LIGHT_PRECOMPILES = frozenset({1})
+#: Precompiles whose programs a form of a circuit lists, by number; the whole one lists those of all. Each form lists
+#: what the one before does, so that the later one of two has the tables of both.
+LISTED: Mapping[Form, frozenset[int]] = {
+    Form.LIGHT: frozenset({1}),
+    Form.COMMON: frozenset({1, 6, 7, 8, 256}),
+}
 
 
-def segment_circuit(fork: Fork, light: bool = False) -> Circuit:
+def segment_circuit(fork: Fork, form: Form = Form.WHOLE) -> Circuit:
     """The circuit of every segment under a fork; forks with the same instructions, prices and contracts share it.
 
-    The light form lacks the tables that list the programs of all precompiles but ECRECOVER. They are four fifths of a
-    circuit's expressions, and few segments have any of them: with keys of the light form everything that has to do with
-    keys takes a fraction of the time and memory. As a circuit it is the whole one with these tables absent, so that it
-    proves nothing that the whole one does not.
+    Its forms lack tables that list programs of precompiles. These are most of a circuit's expressions, and few segments
+    have any of them: with keys of a form without them everything that has to do with keys takes a fraction of the time
+    and memory. As a circuit each form is the whole one with these tables absent, so that it proves nothing that the
+    whole one does not. The light form has the programs of ECRECOVER alone; the common one also those of alt_bn128 and
+    P256VERIFY.
     """
-    return _segment_circuit(fork.circuit, light)
+    return _segment_circuit(fork.circuit, form)
 
 
 @cache
-def _segment_circuit(circuit: str, light: bool) -> Circuit:
+def _segment_circuit(circuit: str, form: Form) -> Circuit:
     fork = EXECUTED_FORKS[circuit]
-    return Circuit("segment", _tables(segment_components(fork), light), stored(store_of(fork, light)))
+    return Circuit("segment", _tables(segment_components(fork), form), stored(store_of(fork, form)))
 
 
-def _tables(components: Sequence[Component], light: bool) -> list[Table]:
-    tables = [c.table for c in components]
-    return [table for table in tables if not light or is_light(table)]
+def _tables(components: Sequence[Component], form: Form) -> list[Table]:
+    return [c.table for c in components if has_table(form, c.table)]
 
 
-def is_light(table: Table) -> bool:
-    """Whether the light form of a circuit has a table."""
-    return not isinstance(table, listings.Listing) or table.precompile in LIGHT_PRECOMPILES
+def has_table(form: Form, table: Table) -> bool:
+    """Whether a form of a circuit has a table of the whole one."""
+    return not isinstance(table, listings.Listing) or form is Form.WHOLE or table.precompile in LISTED[form]
 
 
-def key_set(fork: Fork, light: bool) -> str:
-    """The name of the keys of a fork's circuit (`verifier.keys`), or of those of its light form."""
-    return fork.circuit + LIGHT if light else fork.circuit
+def smallest_form(fork: Fork, tables: Container[str]) -> Form:
+    """The form of a fork's circuit with the fewest tables that has all of these, which are named."""
+    needed = [table for table in segment_circuit(fork).tables if table.name in tables]
+    return next((form for form in LISTED if all(has_table(form, table) for table in needed)), Form.WHOLE)
+
+
+def key_set(fork: Fork, form: Form) -> str:
+    """The name of the keys of a fork's circuit in a form (`verifier.keys`)."""
+    return form.key_set(fork.circuit)
 
 
 def circuit_named(name: str) -> Circuit:
     """The circuit whose keys have a name."""
-    return segment_circuit(CIRCUIT_FORKS[name.removesuffix(LIGHT)], name.endswith(LIGHT))
+    circuit, form = Form.of_keys(name)
+    return segment_circuit(CIRCUIT_FORKS[circuit], form)
 
 
 class TableHeight(NamedTuple):

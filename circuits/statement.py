@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from enum import IntEnum
 from functools import cache
 from math import prod
 from typing import Any
@@ -23,8 +24,24 @@ from circuits.widths import ADDRESS, DIGEST, NONCE, U64, WORD
 #: Raised whenever the meaning of a proof changes; part of the public values.
 CIRCUIT_VERSION = 6
 
-#: What the names of keys of a circuit's light form end with (`circuits.segment`).
-LIGHT = "-light"
+
+class Form(IntEnum):
+    """Forms of a circuit: which of its tables it has (`circuits.segment.LISTED`). A proof file has these numbers."""
+
+    WHOLE = 0
+    LIGHT = 1
+    COMMON = 2
+
+    def key_set(self, circuit: str) -> str:
+        """The name of the keys of a circuit in this form (`verifier.keys`)."""
+        return circuit if self is Form.WHOLE else f"{circuit}-{self.name.lower()}"
+
+    @classmethod
+    def of_keys(cls, name: str) -> tuple[str, Form]:
+        """Inverse of `key_set`: the circuit, and the form that it has. Raises `KeyError` for another name."""
+        circuit, _, form = name.partition("-")
+        return circuit, cls[form.upper()] if form else cls.WHOLE
+
 
 #: Tables that only the last segment of a run may have (`circuits.carry`): they number their rows (ids are row
 #: numbers), or have one row for each account and slot; and those that talk to these alone.

@@ -170,5 +170,5 @@ def _segment(job: SegmentJob, proof: SegmentProof) -> SegmentRecord:
         codes,
         job.open_end,
         job.later_links,
-        light=job.plan.light,
+        form=job.plan.form,
     )

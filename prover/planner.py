@@ -15,7 +15,8 @@ from itertools import pairwise
 from typing import NoReturn
 
 from circuits.batch.execution import Batch, Execution
-from circuits.segment import TableHeight, is_light, key_set, segment_circuit
+from circuits.segment import TableHeight, key_set, segment_circuit, smallest_form
+from circuits.statement import Form
 from executor.errors import UnsupportedFeature
 from executor.forks import CANCUN, CIRCUIT_FORKS, Fork
 from prover.errors import CostError
@@ -123,7 +124,7 @@ class SegmentPlan:
         cells, interactions: of all tables, padding included.
         log_stacked_height: parameter of the engine, and so of the keys, for this segment.
         fork: whose circuit it has, by name.
-        light: whether it is proved with the light form of the circuit.
+        form: of the circuit that it is proved with.
         run, part: which part of a run it is, if it is not whole, and what it states; then `first .. end - 1` are the
             operations that begin in it.
     """
@@ -138,12 +139,12 @@ class SegmentPlan:
     fork: str = CANCUN.circuit
     run: Run | None = None
     part: Part | None = field(default=None, compare=False)  # follows from the rest
-    light: bool = False
+    form: Form = Form.WHOLE
 
     @property
     def keys(self) -> str:
         """The name of the keys that it is proved with."""
-        return key_set(CIRCUIT_FORKS[self.fork], self.light)
+        return key_set(CIRCUIT_FORKS[self.fork], self.form)
 
     @property
     def operations(self) -> int:
@@ -626,7 +627,7 @@ def plan_batch(batch: Batch, budget: Budget | None = None, filled: FilledSegment
         for fork, first, end in batch.runs():
             own = cuts[bisect_left(cuts, first) : bisect_left(cuts, end) + 1]
             plans += planner_for(batch, fork, filled).plan(own, budget, len(plans))
-        plans = _lightened(plans)
+        plans = _of_smallest_form(plans)
     return plans if budget.stacked_height is None else levelled(plans, budget.stacked_height)
 
 
@@ -641,7 +642,7 @@ def plan_cut(batch: Batch, cuts: Callable[[Execution], Sequence[int]]) -> list[S
         execution = Execution(batch, first, end)
         division = Division.of(execution, cuts(execution))
         plans += planner_for(batch, fork).parts(len(plans), first, end, division)
-    return _lightened(plans)
+    return _of_smallest_form(plans)
 
 
 def plan_whole(batch: Batch) -> SegmentPlan:
@@ -652,17 +653,15 @@ def plan_whole(batch: Batch) -> SegmentPlan:
         CostError: they are more than the verifier allows in one segment.
     """
     ((fork, _, _),) = batch.runs()
-    (plan,) = _lightened([planner_for(batch, fork).segment(0, 0, len(batch.operations))])
+    (plan,) = _of_smallest_form([planner_for(batch, fork).segment(0, 0, len(batch.operations))])
     return plan
 
 
-def _lightened(plans: list[SegmentPlan]) -> list[SegmentPlan]:
-    """The plans with the light forms of their circuits, if all can be: segments of one kind of keys have one proof."""
-    for plan in plans:
-        tables = segment_circuit(CIRCUIT_FORKS[plan.fork]).tables
-        if any(table.name in plan.heights and not is_light(table) for table in tables):
-            return plans
-    return [replace(plan, light=True) for plan in plans]
+def _of_smallest_form(plans: list[SegmentPlan]) -> list[SegmentPlan]:
+    """The plans with the form of their circuits that all can have: segments of one kind of keys have one proof."""
+    forms = {smallest_form(CIRCUIT_FORKS[plan.fork], plan.heights) for plan in plans}
+    form = Form.WHOLE if Form.WHOLE in forms else max(forms, default=Form.LIGHT)
+    return [replace(plan, form=form) for plan in plans]
 
 
 def levelled(plans: Sequence[SegmentPlan], least: int) -> list[SegmentPlan]:

@@ -20,7 +20,7 @@ import zkevm_native
 from circuits import segment
 from circuits.air.circuit import Circuit
 from circuits.fields import listings
-from circuits.statement import CIRCUIT_VERSION
+from circuits.statement import CIRCUIT_VERSION, Form
 from executor.forks import CIRCUIT_FORKS
 from verifier import keys, trees
 
@@ -93,9 +93,9 @@ def main() -> int:
         # First: the circuits that are generated take the listings from there.
         listings.store(listings.assembled())
     current = True
-    for fork, light in product(CIRCUIT_FORKS.values(), (False, True)):
-        circuit, path = segment.circuit_of_sources(fork, light), segment.store_of(fork, light)
-        name = segment.key_set(fork, light)
+    for fork, form in product(CIRCUIT_FORKS.values(), Form):
+        circuit, path = segment.circuit_of_sources(fork, form), segment.store_of(fork, form)
+        name = segment.key_set(fork, form)
         manifest, shared = generate(circuit)
         if arguments.check:
             current &= manifest == keys.manifest(name) and segment.stored(path) == circuit.description

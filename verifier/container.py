@@ -16,8 +16,8 @@
     codes         [code, ...] of the leaves of that kind, in their order
     state nodes   [RLP of a node of the pre-state's tries, ...], strictly increasing as byte strings
     receipts      [[status, gas used, [[address, topics (32 bytes each), data], ...]], ...] for each transaction
-    segments      [[first operation, end operation, log stacked height, whether the circuit is the light one, writes,
-                   code writes, open end, links, engine proof], ...]
+    segments      [[first operation, end operation, log stacked height, form of the circuit (`circuits.statement.Form`),
+                   writes, code writes, open end, links, engine proof], ...]
     open end      empty where the segment ends with an operation, else one string of 16 bytes: time (4), id of the next
                    frame (4), frame (4) and index (4) of the next word of memory, all big-endian
     links         one string, 36 bytes for each, in the order of the other segments: number of the other segment in
@@ -52,7 +52,7 @@ import rlp
 from numpy.typing import NDArray
 
 from circuits.air.field import MODULUS
-from circuits.statement import PublicColumns
+from circuits.statement import Form, PublicColumns
 from circuits.widths import DIGEST
 from verifier.errors import Invalid, UnusableInput
 from verifier.headers import MAX_PARENT_EXTRA_DATA_BYTES
@@ -346,7 +346,7 @@ class SegmentRecord:
     Attributes:
         open_end: None where the segment ends with an operation. Otherwise it proves these operations up to some step,
             and the next segment goes on from there.
-        log_stacked_height, light: select the verifying key: for a size of proof, and of the circuit or its light form.
+        log_stacked_height, form: select the verifying key: for a size of proof, and of a form of the circuit.
         writes, code_writes: what it leaves.
         proof: the engine's own encoding; nothing where all segments have one proof.
         links: what it has in common with later segments of its run.
@@ -362,7 +362,7 @@ class SegmentRecord:
     open_end: OpenEnd | None = None
     links: Links = field(default_factory=lambda: Links.from_bytes(b""))
     claim: Claim | None = None
-    light: bool = False
+    form: Form = Form.WHOLE
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -464,7 +464,7 @@ def _encode_batch(batch: BatchRecord) -> list[Any]:
                 _uint(segment.first),
                 _uint(segment.end),
                 _uint(segment.log_stacked_height),
-                _uint(segment.light),
+                _uint(segment.form),
                 segment.writes.to_bytes(),
                 segment.code_writes.to_bytes(),
                 segment.open_end.to_bytes() if segment.open_end else b"",
@@ -635,7 +635,9 @@ def _segments(reader: RlpReader, room: _Room, version: int) -> tuple[SegmentReco
         first = segment.uint(f"{what}: first operation", 32)
         end = segment.uint(f"{what}: end operation", 32)
         height = segment.uint(f"{what}: log stacked height", 8)
-        light = segment.uint(f"{what}: whether the circuit is the light one", 1)
+        form = segment.uint(f"{what}: form of the circuit", 8)
+        if form >= len(Form):
+            raise Invalid(f"{what}: there is no form {form} of a circuit")
         writes = Writes.from_bytes(segment.string(f"{what}: writes", room.writes * _WRITE.itemsize))
         room.writes -= len(writes)
         code_writes = CodeWrites.from_bytes(segment.string(f"{what}: code writes", room.writes * _CODE_WRITE.itemsize))
@@ -661,7 +663,7 @@ def _segments(reader: RlpReader, room: _Room, version: int) -> tuple[SegmentReco
                 OpenEnd.from_bytes(open_end) if open_end else None,
                 links,
                 claim,
-                bool(light),
+                Form(form),
             )
         )
     return tuple(segments)

@@ -20,7 +20,6 @@ from circuits.limbs import Limbs, addresses_from_bytes, words_from_bytes
 from circuits.statement import (
     CIRCUIT_VERSION,
     CODE_ITEM,
-    LIGHT,
     WRITE_ITEM,
     WRITES_START,
     SegmentPublicValues,
@@ -141,9 +140,9 @@ def first_of_runs(segments: Sequence[SegmentRecord]) -> list[int]:
 
 
 def circuits_of(segments: Sequence[SegmentRecord], operations: Operations, forks: Sequence[Fork]) -> list[str]:
-    """The circuit that proves each segment: that of the forks of the blocks whose operations it has, or its light form.
+    """The circuit that proves each segment: that of the forks of the blocks whose operations it has, in some form.
 
-    Which of the two it is the prover may choose: what is proved with tables absent is proved without them.
+    Which of its forms it is the prover may choose: what is proved with tables absent is proved without them.
 
     Args:
         segments: of a plan that `check_plan` accepts.
@@ -166,7 +165,7 @@ def circuits_of(segments: Sequence[SegmentRecord], operations: Operations, forks
         names = list(dict.fromkeys(forks[block].circuit for block in own))
         if len(names) > 1:
             raise Invalid(f"segment {number} has operations of the circuits of {' and '.join(names)}")
-        circuits += [name + LIGHT if segment.light else name for name in names]
+        circuits += [segment.form.key_set(name) for name in names]
     return circuits
 
 

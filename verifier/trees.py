@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from circuits.statement import LIGHT, Digests, Item, initial, running_chain
+from circuits.statement import Digests, Item, initial, running_chain
 from circuits.widths import DIGEST
 from verifier import keys
 from verifier.container import STATED_VALUES, Claim, Joint
@@ -43,8 +43,9 @@ BATCH_START: Final = initial(31)
 JOIN_START: Final = initial(32)
 """What a node that joins trees hashes their ends from."""
 
-CIRCUITS: Final = ("cancun", *(name for name in keys.KEY_SETS if name.endswith(LIGHT)))
-"""Key sets whose segments there are leaves for: the others have more expressions than a leaf's table rows."""
+CIRCUITS: Final = ("cancun", *(name for name in keys.KEY_SETS if name not in keys.CIRCUITS))
+"""Key sets whose segments there are leaves for: the whole circuits of the others have more expressions than a leaf's
+table rows."""
 
 HEIGHTS: Final = tuple(height for height in keys.SUPPORTED_HEIGHTS if height <= MAX_LOG_HEIGHT)
 """Stacked heights of segments (log2) that there are leaves for: no table of these can be too high."""
@@ -276,7 +277,7 @@ def leaves_of(circuits: Sequence[str], heights: Sequence[int]) -> Leaves:
     if circuit not in CIRCUITS:
         raise Invalid(
             f"one proof of segments of the whole circuit of {circuit}; beyond Cancun there is one only of batches that "
-            "call no precompile of elliptic curves but ECRECOVER"
+            "do not call the point evaluation or a precompile of BLS12-381"
         )
     if height not in HEIGHTS:
         raise Invalid(f"one proof of segments of log stacked height {height}, at most {HEIGHTS[-1]} is provided for")

@@ -16,6 +16,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from circuits.air.field import MODULUS
 from circuits.batch.leaves import LeafKind
+from circuits.statement import Form
 from scripts.batches.chain import (
     CONTRACT,
     NEWCOMER,
@@ -398,7 +399,7 @@ def proof_files(draw: DrawFn) -> ProofFile:
         proof,
         codes,
         claim=claim,
-        light=st.booleans(),
+        form=st.sampled_from(Form),
     )
     key = st.tuples(st.integers(0, 255), address, st.integers(0, 2**256 - 1))
     fields = {

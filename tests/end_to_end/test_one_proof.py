@@ -13,7 +13,7 @@ import zkevm_native
 from typer.testing import CliRunner
 
 from circuits.batch.execution import Batch
-from circuits.statement import LAST_TABLES
+from circuits.statement import LAST_TABLES, Form
 from executor.execute import ExecutedBatch
 from executor.forks import OSAKA, PRAGUE, Fork
 from executor.provable import check_provable
@@ -206,7 +206,7 @@ def test_batches_of_later_forks_have_one_proof(fork: Fork, tmp_path: Path) -> No
     """With the light form of their circuits, whose keys a leaf has room for."""
     building = Builder(fork)
     proved = prove_here(building.block(building.transfer(0), building.transfer(1)).execute(), None)
-    assert all(segment.light for segment in proved.file.segments)
+    assert all(segment.form is Form.LIGHT for segment in proved.file.segments)
     aggregate([proved.content], tmp_path / "one.proof", workers=WORKERS)
     content = (tmp_path / "one.proof").read_bytes()
     for engine in ENGINES:

@@ -59,7 +59,7 @@ def _plain_batch(batch: BatchRecord) -> list[Any]:
             segment.first,
             segment.end,
             segment.log_stacked_height,
-            segment.light,
+            segment.form,
             segment.claim,
             segment.open_end,
             _columns(segment.links),

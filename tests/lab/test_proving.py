@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from circuits.batch.execution import Batch, Execution
+from circuits.statement import Form
 from executor.batch import parse_batch
 from executor.execute import execute
 from executor.forks import CANCUN
@@ -52,7 +53,7 @@ def in_a_file(workload: Workload, proof: bytes) -> bytes:
     executed = execute(parse_batch(workload.content))
     assert executed.trace is not None
     batch = Batch.of(executed.trace)
-    jobs = segment_jobs(batch, [replace(plan_whole(batch), light=False)])
+    jobs = segment_jobs(batch, [replace(plan_whole(batch), form=Form.WHOLE)])
     return encode_proof(assemble(executed, batch, jobs, [SegmentProof(proof)]))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from circuits.batch.execution import Batch
 from circuits.segment import segment_circuit
+from circuits.statement import Form
 from executor.forks import CANCUN, OSAKA
 from executor.provable import check_provable
 from prover.planner import Budget, plan_batch, plan_whole, planner_for
@@ -130,32 +131,41 @@ def _calling(*precompiles: int) -> Batch:
     return Batch.of(check_provable(building.block(*requests).execute()))
 
 
-def test_light_keys_are_for_batches_all_of_whose_segments_can_have_them() -> None:
-    each = Budget(operations=1)
-    light = plan_batch(_calling(1, 2, 3), each)
-    assert [plan.keys for plan in light] == ["osaka-light"] * len(light)
-    mixed = plan_batch(_calling(1, 6, 3), each)
-    assert [plan.keys for plan in mixed] == ["osaka"] * len(mixed)
-    assert plan_whole(_calling(1)).light
-    assert not plan_whole(_calling(6)).light
+@pytest.mark.parametrize(
+    ("precompiles", "keys"),
+    [
+        ((1, 2, 3), "osaka-light"),
+        ((1, 6, 3), "osaka-common"),
+        ((7, 256, 1), "osaka-common"),
+        ((1, 11), "osaka"),
+        ((6, 11), "osaka"),
+    ],
+)
+def test_all_segments_of_a_batch_have_the_smallest_form_that_each_can_have(
+    precompiles: tuple[int, ...], keys: str
+) -> None:
+    plans = plan_batch(_calling(*precompiles), Budget(operations=1))
+    assert len(plans) > len(precompiles)
+    assert {plan.keys for plan in plans} == {keys}
+    assert plan_whole(_calling(*precompiles)).keys == keys
 
 
-def test_a_segment_with_a_program_has_no_light_form() -> None:
+def test_a_segment_with_a_program_that_a_form_does_not_list_has_no_such_form() -> None:
     batch = _calling(6)
     with pytest.raises(ValueError, match="lacks listing_6_0"):
-        fill_segment(batch, plan_whole(batch)).within(segment_circuit(OSAKA, light=True))
+        fill_segment(batch, plan_whole(batch)).within(segment_circuit(OSAKA, Form.LIGHT))
 
 
 def test_a_segment_is_the_same_in_the_light_form(small_batch: Batch, jobs: list[SegmentJob]) -> None:
     whole = fill_segment(small_batch, jobs[0].plan)
-    light = whole.within(segment_circuit(CANCUN, light=True))
+    light = whole.within(segment_circuit(CANCUN, Form.LIGHT))
     assert light.heights == whole.heights
     assert [values for values in light.public_lists if values] == [values for values in whole.public_lists if values]
     assert len(light.traces) < len(whole.traces)
 
 
 def test_proofs_with_keys_of_both_forms_are_told_apart(small_batch: Batch, jobs: list[SegmentJob]) -> None:
-    (light,) = segment_jobs(small_batch, [replace(jobs[0].plan, light=True)])
+    (light,) = segment_jobs(small_batch, [replace(jobs[0].plan, form=Form.LIGHT)])
     assert light.key != jobs[0].key
     proof = prove_segment(small_batch, light, threads=1)
     assert is_proof_of(proof.proof, light)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zkevm_native
 
-from circuits.statement import running_chain
+from circuits.statement import Form, running_chain
 from prover import aggregate, tree
 from prover.aggregate import NodeEvent, ProofChoice, check_aggregable, choose
 from prover.errors import CostError, ProverError
@@ -368,7 +368,7 @@ def test_parts_of_an_operation_have_one_proof(several: Plans) -> None:
     ("changed", "why"),
     [
         ({"fork": "osaka"}, "these are of cancun-light and osaka-light"),
-        ({"light": False}, "these are of cancun and cancun-light"),
+        ({"form": Form.WHOLE}, "these are of cancun and cancun-light"),
         ({"log_stacked_height": 22}, "log stacked height 22, at most 21"),
     ],
 )
@@ -384,7 +384,7 @@ def test_what_has_no_one_proof_keeps_those_of_segments_or_is_refused(
 
 
 def test_whole_circuits_beyond_cancun_have_no_one_proof(several: Plans) -> None:
-    plans = [replace(plan, fork="osaka", light=False) for plan in several]
+    plans = [replace(plan, fork="osaka", form=Form.WHOLE) for plan in several]
     assert "whole circuit of osaka" in choose(plans, SMALL, None).why_not
     assert choose([replace(plan, fork="cancun") for plan in plans], SMALL, None).one_proof
 

@@ -73,7 +73,7 @@ def test_decoding_inverts_encoding(file: ProofFile) -> None:
         found = getattr(decoded, name)
         assert (tuple(found) if name == "state_keys" else found) == getattr(file, name)
     for mine, theirs in zip(decoded.segments, file.segments, strict=True):
-        for name in ("first", "end", "log_stacked_height", "light", "proof"):
+        for name in ("first", "end", "log_stacked_height", "form", "proof"):
             assert getattr(mine, name) == getattr(theirs, name)
         for name in Writes.__slots__:
             np.testing.assert_array_equal(getattr(mine.writes, name), getattr(theirs.writes, name))
@@ -401,7 +401,8 @@ def test_other_files_are_unusable(start: bytes) -> None:
         (lambda body: body[8][0].__setitem__(0, b"\1" * 5), "first operation"),
         (lambda body: body[8][0].__setitem__(1, b"\0"), "end operation"),
         (lambda body: body[8][0].__setitem__(2, b"\1\0"), "height"),
-        (lambda body: body[8][0].__setitem__(3, b"\2"), "segment 0: whether the circuit is the light one"),
+        (lambda body: body[8][0].__setitem__(3, b"\3"), "segment 0: there is no form 3 of a circuit"),
+        (lambda body: body[8][0].__setitem__(3, b"\1\0"), "segment 0: form of the circuit"),
         (lambda body: body[8][0].__setitem__(4, bytes(47)), "writes: 47 bytes"),
         (lambda body: body[8].extend([body[8][1]] * MAX_SEGMENTS), "more than 1024 segments"),
         (lambda body: body[8][1].__setitem__(4, bytes(48 * MAX_WRITES)), "segment 1: writes: .* at most"),

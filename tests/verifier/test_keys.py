@@ -14,7 +14,7 @@ import zkevm_native
 
 from circuits import segment
 from circuits.air.circuit import Circuit, Description
-from circuits.statement import LIGHT
+from circuits.statement import Form
 from executor.forks import CIRCUIT_FORKS
 from scripts.pin_keys import generate, generate_nodes
 from verifier import keys, trees
@@ -47,48 +47,54 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def sources(name: str) -> Circuit:
     """The circuit of a set of keys, with its expressions."""
-    return segment.circuit_of_sources(CIRCUIT_FORKS[name.removesuffix(LIGHT)], name.endswith(LIGHT))
+    circuit, form = Form.of_keys(name)
+    return segment.circuit_of_sources(CIRCUIT_FORKS[circuit], form)
 
 
 def stored(name: str) -> Description | None:
     """What is kept of it."""
-    return segment.stored(segment.store_of(CIRCUIT_FORKS[name.removesuffix(LIGHT)], name.endswith(LIGHT)))
+    circuit, form = Form.of_keys(name)
+    return segment.stored(segment.store_of(CIRCUIT_FORKS[circuit], form))
 
 
-def test_there_are_keys_of_every_circuit_and_of_its_light_form() -> None:
+def test_there_are_keys_of_every_circuit_in_each_form() -> None:
     assert tuple(CIRCUIT_FORKS) == keys.CIRCUITS
     forks = CIRCUIT_FORKS.values()
-    assert [segment.key_set(fork, light) for light in (False, True) for fork in forks] == list(keys.KEY_SETS)
+    names = [segment.key_set(fork, form) for form in Form for fork in forks]
+    assert names == list(keys.KEY_SETS)
+    assert [Form.of_keys(name) for name in names] == [(fork, form) for form in Form for fork in CIRCUIT_FORKS]
+    with pytest.raises(KeyError):
+        Form.of_keys("cancun-other")
 
 
-def test_the_light_form_lacks_the_programs_of_most_precompiles_and_nothing_else() -> None:
+@pytest.mark.parametrize(("form", "least", "listed"), [(Form.LIGHT, 2, {1}), (Form.COMMON, 1.5, {1, 6, 7, 8, 256})])
+def test_a_form_lacks_programs_of_precompiles_and_nothing_else(form: Form, least: float, listed: set[int]) -> None:
     for fork in keys.CIRCUITS:
-        whole, light = keys.manifest(fork).tables, keys.manifest(fork + LIGHT).tables
-        assert light == tuple(
-            name for name in whole if not name.startswith("listing_") or name.startswith("listing_1_")
-        )
-        assert len(light) < len(whole)
-        entries = [
-            len(zlib.decompress((keys.FOLDER / name / keys.CIRCUIT).read_bytes())) for name in (fork, fork + LIGHT)
-        ]
-        assert entries[1] < entries[0] / 2
+        names = fork, form.key_set(fork)
+        whole, own = (keys.manifest(name).tables for name in names)
+        wanted = [name for name in whole if not name.startswith("listing_") or int(name.split("_")[1]) in listed]
+        assert list(own) == wanted
+        assert len(own) < len(whole)
+        sizes = [len(zlib.decompress((keys.FOLDER / name / keys.CIRCUIT).read_bytes())) for name in names]
+        assert sizes[1] < sizes[0] / least
 
 
 @pytest.mark.parametrize(
     "fork", [pytest.param(name, marks=[] if name == LAST else pytest.mark.deep) for name in keys.CIRCUITS]
 )
-def test_tables_are_the_same_in_both_forms(fork: str) -> None:
+def test_tables_are_the_same_in_each_form(fork: str) -> None:
     """As they stand in the pinned keys, with all of their constraints and messages."""
     forms = []
-    for name in (fork, fork + LIGHT):
+    for name in [form.key_set(fork) for form in Form]:
         key = decode(keys.encoding(name, FAST))
         forms.append((key.parameters, dict(zip(keys.manifest(name).tables, key.tables, strict=True))))
-    (parameters, whole), (light_parameters, light) = forms
-    assert parameters == light_parameters
-    for name, table in light.items():
-        for own in fields(TableKey):
-            assert np.array_equal(getattr(table, own.name), getattr(whole[name], own.name)), (name, own.name)
-        assert not table.required
+    (parameters, whole), *others = forms
+    for own_parameters, tables in others:
+        assert own_parameters == parameters
+        for name, table in tables.items():
+            for own in fields(TableKey):
+                assert np.array_equal(getattr(table, own.name), getattr(whole[name], own.name)), (name, own.name)
+            assert not table.required
 
 
 @pytest.mark.parametrize(

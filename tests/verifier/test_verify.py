@@ -19,6 +19,7 @@ import rlp
 from eth_hash.auto import keccak
 
 from circuits.limbs import words_from_ints
+from circuits.statement import Form
 from executor.postponed import POSTPONED
 from scripts.batches.chain import (
     ACCOUNT,
@@ -470,7 +471,8 @@ def test_every_check_refuses_something() -> None:
 
 
 PROOF_LIES: list[tuple[str, str, Callable[[ProofFile], ProofFile]]] = [
-    ("proofs", "the other form of the circuit", lambda f: change_segment(f, 0, light=not f.segments[0].light)),
+    ("proofs", "the whole circuit", lambda f: change_segment(f, 0, form=Form.WHOLE)),
+    ("proofs", "another form of the circuit", lambda f: change_segment(f, 0, form=Form.COMMON)),
     ("proofs", "another key", lambda f: change_segment(f, 0, log_stacked_height=f.segments[0].log_stacked_height + 1)),
     ("proofs", "repeated proof", lambda f: change_segment(f, 1, proof=f.segments[0].proof)),
     ("leaves", "moved border", lambda f: change_segment(change_segment(f, 1, end=5), 2, first=5)),
@@ -796,7 +798,8 @@ class TestUntrustedBytes:
             verify(data + b"\0")
 
     @pytest.mark.parametrize(
-        "data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x08", b"ZKEVM\x0a", b"ZKEVM\x0c", b"ZKEVM\x0d", b"ZKEVM\x0f", b"{}"]
+        "data",
+        [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x08", b"ZKEVM\x0a", b"ZKEVM\x0c", b"ZKEVM\x0d", b"ZKEVM\x0f", b"{}"],
     )
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):

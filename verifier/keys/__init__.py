@@ -1,11 +1,11 @@
 """The verifying keys this verifier trusts: of the segment circuit of each fork, one for each size of proof.
 
-There is a folder for each fork that has a circuit of its own, and one for its light form (`circuits.segment`). Its
+There is a folder for each form of the circuit of each fork that has one of its own (`circuits.statement.Form`). Its
 `manifest.json` names the circuit and every key by digest. Keys of different sizes differ in nothing but the parameters
 at their beginning and the digest at their end, which the manifest has; what is between them, `segment.vk` (zlib), is
 the circuit. They are generated from the circuits by `scripts/pin_keys.py`. Which fork a block is of, and so which keys
-count, follows from the statement and the block's header; a proof file says no more than whether they are those of the
-light form, and can name no other key.
+count, follows from the statement and the block's header; a proof file says no more than of which form they are, and can
+name no other key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from circuits.statement import LIGHT
+from circuits.statement import Form
 from verifier.engines import ENGINES, NativeKey, VerifyingKey
 from verifier.errors import Invalid
 
@@ -35,8 +35,8 @@ CIRCUIT: Final = "segment.vk"
 CIRCUITS: Final = ("cancun", "prague", "osaka")
 """Forks whose circuits have keys, by name."""
 
-KEY_SETS: Final = (*CIRCUITS, *(name + LIGHT for name in CIRCUITS))
-"""The sets of keys: of each circuit, and of its light form."""
+KEY_SETS: Final = tuple(form.key_set(circuit) for form in Form for circuit in CIRCUITS)
+"""The sets of keys: of each circuit in each form."""
 
 SUPPORTED_HEIGHTS: Final = tuple(range(14, 23))
 """Values of `log_stacked_height` for which a key is pinned: segments of 10**4 to 8 * 10**9 cells."""
