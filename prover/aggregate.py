@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
@@ -24,7 +24,7 @@ from prover.store import SegmentStore, check_folder, write_atomically
 from prover.tree import LEAF, READY, NodeJob, NodePlan, Ready, Runner, is_proof_of, plan_tree
 from prover.workers import Workers, check_node_memory
 from verifier import keys
-from verifier.container import Claim, ProofFile, SegmentRecord, decode_proof, encode_proof
+from verifier.container import MAX_JOINS, Claim, ProofFile, SegmentRecord, decode_proof, encode_proof, joins_of
 from verifier.errors import Invalid, Rejected
 from verifier.joining import grouped, join
 from verifier.trees import HEIGHTS, MAX_DEPTH, chain, claim_of, depth_of, ends_of, joined_ends, leaves_of
@@ -148,7 +148,7 @@ def aggregate(
     if not keep:
         nodes.remove(made.stored)
     bits = made.verification.security_bits or 0.0
-    return AggregateReport(len(accepted), made.nodes, bits, seconds)
+    return AggregateReport(made.verification.batches, made.nodes, bits, seconds)
 
 
 def one_proof(
@@ -171,6 +171,8 @@ def one_proof(
         file = join([own.file for own in accepted], names)
     except Invalid as error:
         raise ProverError(str(error), "give the files of one chain in the order of their blocks") from error
+    if joins_of(file.joint) > MAX_JOINS:
+        raise _joined_too_often(f"proofs would be joined more than {MAX_JOINS} times")
     tables = keys.manifest(circuit).tables
     claims = [[claim_of(proved, tables) for proved in own.proved] for own in accepted]
     unproved = _without_proofs(file, [claim for own in claims for claim in own])
@@ -191,12 +193,9 @@ def one_proof(
 
     run = _Run(circuit, height, trees, store, finish)
     if (depth := run.plans[-1].depth if run.plans else 0) > MAX_DEPTH:
-        raise ProverError(
-            f"{depth} recursive nodes would lie above each other, at most {MAX_DEPTH} may",
-            "join more files at a time, fewer times",
-        )
+        raise _joined_too_often(f"{depth} recursive nodes would lie above each other, at most {MAX_DEPTH} may")
     progress(0, len(run.plans))
-    with _runner(workers or Workers()) as runner:
+    with _runner(workers or Workers()) if run.plans else nullcontext(local.NodesHere(Workers())) as runner:
         proof = run.proof(runner)
     content = encode_proof(replace(unproved, one_proof=proof))
     try:
@@ -204,6 +203,10 @@ def one_proof(
     except Rejected as error:
         raise ProverError(f"the verifier refuses the one proof: {error}", "this is an error of the prover") from error
     return OneProof(content, verification, finished, stored)
+
+
+def _joined_too_often(what: str) -> ProverError:
+    return ProverError(what, "join more files at a time, fewer times")
 
 
 def key_of_all(accepted: Sequence[Accepted], names: Sequence[str]) -> tuple[str, int]:
@@ -216,7 +219,7 @@ def key_of_all(accepted: Sequence[Accepted], names: Sequence[str]) -> tuple[str,
     circuits = [circuit for own in accepted for circuit in own.circuits]
     if len(accepted) == 1 and accepted[0].file.one_proof is not None:
         raise ProverError(
-            f"{names[0]} has one proof of all segments already", "give the files of batches that follow it, too"
+            f"{names[0]} has one proof of all segments already", "give the files of batches before or behind it, too"
         )
     if not segments:
         raise ProverError("there are no operations, so that there is nothing to prove")

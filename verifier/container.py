@@ -35,7 +35,8 @@ the blocks of all.
     joined        [[ancestors, blocks, leaf keys, codes, state nodes, receipts, segments], ...], the parent of each is
                   the last header before it; the limits below are those of a file
     joint         how the one proof is joined of trees: so many batches, at least one, where it is one tree over their
-                  segments; else a list of two or more of these, in the order of the batches
+                  segments; else a list of two or more of these, in the order of the batches. One without segments may
+                  be counted to the tree before it or behind it
 
 Every document has exactly one encoding, so that no byte of a file can be changed without changing what it says.
 """
@@ -729,21 +730,31 @@ def decode_proof(data: bytes) -> ProofFile:
     )
 
 
-def _joint(reader: RlpReader, joins: int = 0) -> Joint:
-    """The next item, within so many lists."""
+def joins_of(joint: Joint) -> int:
+    """How many lists stand within each other."""
+    return 0 if isinstance(joint, int) else 1 + max(map(joins_of, joint))
+
+
+def _joint(reader: RlpReader) -> Joint:
+    return _joint_within(reader, 0, [MAX_BATCHES])
+
+
+def _joint_within(reader: RlpReader, joins: int, left: list[int]) -> Joint:
+    """The next item, within so many lists, of so many batches at most."""
     if not reader.at_list:
         batches = reader.uint("joint", 16)
         if not batches:
             raise Invalid("joint: a tree over no batch")
+        left[0] -= batches
+        if left[0] < 0:
+            raise Invalid(f"joint: of more than {MAX_BATCHES} batches")
         return batches
     if joins == MAX_JOINS:
         raise Invalid(f"joint: joined more than {MAX_JOINS} times")
     inner = reader.list("joint")
     joined: list[Joint] = []
     while not inner.at_end:
-        if len(joined) == MAX_BATCHES:
-            raise Invalid(f"joint: of more than {MAX_BATCHES} trees")
-        joined.append(_joint(inner, joins + 1))
+        joined.append(_joint_within(inner, joins + 1, left))
     if len(joined) < 2:
         raise Invalid(f"joint: a list of {len(joined)}")
     return tuple(joined)

@@ -411,12 +411,14 @@ def proof_files(draw: DrawFn) -> ProofFile:
         "segments": st.lists(segment, max_size=3).map(tuple),
     }
     later = st.lists(st.builds(BatchRecord, **fields), max_size=2).map(tuple) if has_one_proof else st.just(())
+    joint = st.recursive(st.integers(1, 5), lambda own: st.lists(own, min_size=2, max_size=3).map(tuple), max_leaves=9)
     file = st.builds(
         ProofFile,
         statement=statement,
         parent_header=data,
         one_proof=data if has_one_proof else st.none(),
         joined=later,
+        joint=joint if has_one_proof else st.just(1),
         **fields,
     )
     return draw(file)

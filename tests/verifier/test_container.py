@@ -330,7 +330,9 @@ def within(joins: int) -> Any:
         ((), "a list of 0"),
         ((1,), "a list of 1"),
         ((1, (1,)), "a list of 1"),
-        ((1,) * (MAX_BATCHES + 1), f"of more than {MAX_BATCHES} trees"),
+        (MAX_BATCHES + 1, f"of more than {MAX_BATCHES} batches"),
+        ((1,) * (MAX_BATCHES + 1), f"of more than {MAX_BATCHES} batches"),
+        (((MAX_BATCHES - 1, 1), 1), f"of more than {MAX_BATCHES} batches"),
         (within(MAX_JOINS + 1), f"joined more than {MAX_JOINS} times"),
     ],
 )

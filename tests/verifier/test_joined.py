@@ -28,7 +28,7 @@ from scripts.batches.one_by_one import one_by_one
 from scripts.batches.tokens import token_batch
 from tests.verifier.demands import proved
 from verifier import container, keys, verify
-from verifier.container import BatchRecord, Claim, Joint, ProofFile, decode_proof, encode_proof
+from verifier.container import MAX_JOINS, BatchRecord, Claim, Joint, ProofFile, decode_proof, encode_proof, joins_of
 from verifier.errors import Invalid, Rejected
 from verifier.joining import grouped, join, joint_of
 from verifier.segments import ProvedSegment, Stated
@@ -326,6 +326,11 @@ def test_what_is_too_much_for_one_file_is_refused_before_it_is_proved(
     one: Any = SimpleNamespace(file=joined(), circuits=[CIRCUIT] * len(claims()), proved=[])
     with pytest.raises(ProverError, match=r"one\.proof has one proof of all segments already"):
         aggregate.one_proof([one], SegmentStore(tmp_path), names=NAMES)
+    monkeypatch.setattr(aggregate, "joins_of", lambda joint: MAX_JOINS + 1)
+    with pytest.raises(ProverError, match="joined more than 64 times") as error:
+        aggregate.one_proof(given, SegmentStore(tmp_path), names=NAMES)
+    assert error.value.hint == "join more files at a time, fewer times"
+    monkeypatch.setattr(aggregate, "joins_of", joins_of)
     monkeypatch.setattr(container, "MAX_BATCHES", LAST)
     with pytest.raises(ProverError, match=f"too much for one file: more than {LAST} batches"):
         aggregate.one_proof(given, SegmentStore(tmp_path), names=NAMES)

@@ -435,7 +435,7 @@ impl<AB: AirBuilder + InteractionBuilder + AirBuilderWithPublicValues> Air<AB> f
             },
             row[VALID],
         );
-        // All children are joined, or none is.
+        // All children are joined, or none is. As a bit that padding lacks it counts what is asked at most once a row.
         let joins = row[JOINS];
         builder.assert_bool(joins);
         builder.when(joins).assert_one(row[VALID]);

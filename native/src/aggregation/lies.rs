@@ -756,3 +756,62 @@ fn nodes_are_joined_as_a_whole_and_from_the_tag_on() {
         }
     }
 }
+
+/// One step is another value, and all that follows is right: the start, what is hashed, what a child states, which rows join.
+#[test]
+fn each_step_of_a_node_is_needed() {
+    let mut random = drawing(7);
+    for (count, pattern) in (1..=4).flat_map(|count| (0..1_u32 << count).map(move |p| (count, p))) {
+        let joins: Vec<bool> = (0..count).map(|child| pattern >> child & 1 == 1).collect();
+        // Where a row that is not joined follows, its child begins where the one before ends.
+        for broken in 0..=3 * count + DIGEST {
+            let mut case = nodes(count, true, &mut random);
+            let mut wrong: Vec<[F; DIGEST]> = vec![[F::ZERO; DIGEST]; 3 * count];
+            let mut start = tag(JOIN_TAG);
+            if broken > 3 * count {
+                start[broken - 3 * count - 1] += F::ONE;
+            } else if broken > 0 {
+                wrong[broken - 1][random.random_range(0..DIGEST)] = F::ONE;
+            }
+            let add = |to: [F; DIGEST], by: [F; DIGEST]| -> [F; DIGEST] {
+                std::array::from_fn(|i| to[i] + by[i])
+            };
+            let mut hash = start;
+            let mut rows: Vec<[[F; DIGEST]; 3]> = vec![];
+            for child in 0..count {
+                if !joins[child] && child > 0 {
+                    case.children.values[child][NODE_TABLE][..DIGEST].copy_from_slice(&hash);
+                }
+                let own = case.children.values[child][NODE_TABLE].clone();
+                let (before, behind) = (digest(&own), digest(&own[DIGEST..]));
+                let by = &wrong[3 * child..];
+                let (running, between, end) = if joins[child] {
+                    let running = if child == 0 { add(hash, by[0]) } else { hash };
+                    let between = add(compress(running, before), by[1]);
+                    (running, between, add(compress(between, behind), by[2]))
+                } else {
+                    let running = if child == 0 { add(before, by[0]) } else { hash };
+                    (running, by[1], add(behind, by[2]))
+                };
+                hash = end;
+                rows.push([running, between, end]);
+            }
+            let mut said = said_of_nodes(&case.children.values, true);
+            for (child, row) in rows.iter().enumerate() {
+                let cells = said.tables[0].row(child);
+                cells[JOINS] = F::from_bool(joins[child]);
+                cells[RUNNING..].copy_from_slice(&row.concat());
+            }
+            said.public = [rows[0][0], hash].concat();
+            let uniform = joins.iter().all(|&own| own == joins[0]);
+            let harmless = broken == 0
+                || (broken <= 3 * count && (broken - 1) % 3 == 0 && broken > 1)
+                || (broken > 3 * count && !joins[0]);
+            assert_eq!(
+                case.passes(&said),
+                uniform && harmless,
+                "{joins:?} {broken}"
+            );
+        }
+    }
+}
