@@ -796,7 +796,8 @@ class TestUntrustedBytes:
             verify(data + b"\0")
 
     @pytest.mark.parametrize(
-        "data", [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x08", b"ZKEVM\x0a", b"ZKEVM\x0c", b"ZKEVM\x0d", b"ZKEVM\x0f", b"{}"]
+        "data",
+        [b"", b"\0" * 1000, b"ZKEVM", b"ZKEVM\x08", b"ZKEVM\x0a", b"ZKEVM\x0c", b"ZKEVM\x0d", b"ZKEVM\x0f", b"{}"],
     )
     def test_other_files_are_unusable(self, data: bytes) -> None:
         with pytest.raises(UnusableInput):
