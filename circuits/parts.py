@@ -10,7 +10,7 @@ filler knows of parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -175,23 +175,23 @@ class FilledRun:
                 for part, matrix in zip(self._parts.values(), self._of_parts(c), strict=True):
                     part.add(c.table, None if matrix is None else self._keep(matrix))
 
-    def _of_parts(self, c: Component) -> Sequence[Matrix | None]:
-        """A table in each part."""
+    def _of_parts(self, c: Component) -> Iterable[Matrix | None]:
+        """A table in each part, one after the other."""
         table, parts = c.table, list(self._parts.values())
         if isinstance(c, Acting):
             if table.name == Memory.name:
                 return fill_memory_parts(self._execution, self._times[1:-1])
             if table.name not in (*LAST_TABLES, *SHARED):
-                return [_acting(c, part) for part in parts]
+                return (_acting(c, part) for part in parts)
             matrix = c.fill(self._execution)
         elif table.name in SHARED:
             asked = [np.concatenate([queries(bus, part.filled) for part in parts]) for bus in c.buses]
             matrix = c.answer(self._execution, *asked)
         else:
-            return [part.answer(c) for part in parts]
+            return (part.answer(c) for part in parts)
         if matrix is None or table.name in LAST_TABLES:
             return [*[None] * (len(parts) - 1), matrix]
-        return [_rows_within(table, matrix, part.execution) for part in parts]
+        return (_rows_within(table, matrix, part.execution) for part in parts)
 
     def _numbered(self) -> tuple[list[tuple[int, int]], list[tuple[int, int, int, int, int]]]:
         """What each part states of the numbers of its frames, and of its words of memory."""

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from circuits.batch.code_trees import CHUNK_BYTES
 from circuits.batch.execution import Batch
 from circuits.batch.operations import OperationKind
-from circuits.batch.precompiles import field_runs
+from circuits.batch.precompiles import HASHES, IDENTITY, RIPEMD160, SHA256, field_runs
 from circuits.fields.equations import NARROW_TABLES, WIDE_TABLES
 from circuits.fields.listings import listed_rows
-from circuits.functions import bitwise_bytes, blake2f, keccak_f, range
+from circuits.functions import bitwise_bytes, blake2f, keccak_f, range, sha256_rounds
 from circuits.functions.keccak_sponge import RATE
+from circuits.functions.padded_blocks import PaddedInputs
+from circuits.functions.ripemd160_lines import Ripemd160Line
 from circuits.programs.precompiles import PRECOMPILES
 from executor.modexp import ModexpInput
 from executor.opcodes import OPCODES
@@ -114,13 +116,16 @@ class Estimator:
         each += PER_WORD * np.bincount(of_step[memory.step], weights=words, minlength=count)
         for frame, cost in _powers(trace):
             each[of_frame[frame]] += cost
+        hashed_calls, moved, hash_rows = _hashing(trace)
+        each += PER_WORD * np.bincount(of_frame[hashed_calls], weights=moved, minlength=count)
         calldata = -(-trace.transactions.input_size.astype(np.int64) // _WORD_BYTES)
         each[transactions] += PER_CALLDATA_WORD * calldata[rows]
         self._bytes = np.append(0.0, np.cumsum(each))
 
-        self._equations = {
+        of_calls = {name: (hashed_calls, rows) for name, rows in hash_rows.items()} | _equations(batch)
+        self._of_calls = {
             name: np.append(0, np.cumsum(np.bincount(of_frame[calls], weights=rows, minlength=count))).astype(np.int64)
-            for name, (calls, rows) in _equations(batch).items()
+            for name, (calls, rows) in of_calls.items()
         }
 
         of_access = _operations(operations.first_access, len(trace.accesses))
@@ -166,7 +171,7 @@ class Estimator:
             range.RANGE_16.name: range.RANGE_16.height,
             blake2f.Blake2fRounds.name: int(self._rounds[end] - self._rounds[first]),
             bitwise_bytes.BitwiseBytes.name: bitwise_bytes.HEIGHT,
-            **{name: int(sums[end] - sums[first]) for name, sums in self._equations.items()},
+            **{name: int(sums[end] - sums[first]) for name, sums in self._of_calls.items()},
         }
         return Estimate(rest, rows, leaves)
 
@@ -199,6 +204,11 @@ def of_steps(batch: Batch) -> tuple[NDArray[np.float64], dict[str, Integers]]:
     hashed = np.flatnonzero(np.isin(hashes.purpose, _HASHED))
     blocks = hashes.input_size[hashed].astype(np.int64) // RATE + 1
     add(keccak_f.KeccakF.name, hashes.step[hashed].astype(np.int64), keccak_f.ROUNDS * blocks)
+    calls, moved, hash_rows = _hashing(trace)
+    asked = caller[calls] != NONE
+    np.add.at(rest, caller[calls[asked]], PER_WORD * moved[asked])
+    for name, taken in hash_rows.items():
+        add(name, caller[calls], taken)
     calls, rounds, _ = blake2f_calls(trace)
     runs = frames.outcome[calls] == Outcome.SUCCESS
     add(blake2f.Blake2fRounds.name, caller[calls[runs]], rounds[runs])
@@ -245,6 +255,24 @@ def _equations(batch: Batch) -> dict[str, tuple[Integers, Integers]]:
         name: (np.concatenate([calls for calls, _ in own]), np.concatenate([rows for _, rows in own]))
         for name, own in found.items()
     }
+
+
+def _hashing(trace: ExecutionTrace) -> tuple[Integers, Integers, dict[str, Integers]]:
+    """Frames (n,) that are calls of SHA256, RIPEMD160 or IDENTITY, with success, and what each takes (n,).
+
+    That is words of memory that are accessed, and rows of the tables of rounds, by table. Each call
+    counts, though equal inputs are hashed once in a segment.
+    """
+    frames, called = trace.frames, precompile_numbers(trace)
+    calls = np.flatnonzero(np.isin(called, HASHES) & (frames.outcome == Outcome.SUCCESS))
+    number, size = called[calls], frames.input_size[calls].astype(np.int64)
+    blocks = (size + PaddedInputs.least_padding - 1) // PaddedInputs.block_bytes + 1
+    rows = {
+        sha256_rounds.Sha256Rounds.name: sha256_rounds.HALVES * blocks * (number == SHA256),
+        **{Ripemd160Line(line).name: blocks * (number == RIPEMD160) for line in (0, 1)},
+    }
+    # Read where they are, written to the memory of the call, and read there again to be hashed.
+    return calls, -(-size // _WORD_BYTES) * np.where(number == IDENTITY, 2, 3), rows
 
 
 def _powers(trace: ExecutionTrace) -> Iterator[tuple[int, int]]:

@@ -32,7 +32,7 @@ from circuits.instructions.step import STACK_BUS, InstructionTable, Step, fill_s
 from circuits.limbs import Limbs
 from circuits.memory.buses import EXPANSION, MEMORY_BYTES
 from circuits.memory.expansion import expand
-from circuits.memory.memory_view import MemoryView
+from circuits.memory.memory_view import History
 from circuits.widths import WORD, WORD_BYTES
 from executor.opcodes import OPCODES
 
@@ -431,7 +431,7 @@ def fill_copy(execution: Execution, tokens: NDArray[np.uint32]) -> Matrix | None
     rows.to = to + WORD_BYTES * part
     rows.left = left
     rows.xor = np.where(left <= WORD_BYTES, (left - 1) ^ (left - 1) * 8, 0)
-    rows.word = MemoryView.of(execution).written(rows.write_time.astype(np.int64), rows.to.astype(np.int64))
+    rows.word = History.of(execution).written(rows.write_time.astype(np.int64), rows.to.astype(np.int64))
     return matrix
 
 

@@ -104,19 +104,18 @@ def _fill_aligned(execution: Execution, table: Aligned) -> Matrix | None:
     chosen = chosen[execution.opcode[view.requests.step[chosen]] == table.opcode]
     if not len(chosen):
         return None
-    steps, access = view.requests.step[chosen], view.requests.first[chosen]
-    accesses = view.accesses
+    steps, accesses = view.requests.step[chosen], view.at(view.requests.first[chosen])
     matrix, rows = allocate(table.layout, len(steps))
     fill_step(rows, execution, steps)
-    index, words = accesses.index[access], execution.memory_words[steps]
+    index, words = accesses.index, execution.memory_words[steps]
     rows.index = index
     rows.offset_then = execution.operand_time(steps, 0)
-    rows.word = accesses.before[access]
-    rows.word_then = accesses.then[access]
+    rows.word = accesses.before
+    rows.word_then = accesses.then
     rows.grows = index >= words
     rows.cost = expand(words, WORD_BYTES * (index + 1))[1]
     if table.opcode == MSTORE:
-        rows.stored = accesses.after[access]
+        rows.stored = accesses.after
         rows.stored_then = execution.operand_time(steps, 1)
     return matrix
 
@@ -187,7 +186,9 @@ class MemoryGeneral(InstructionTable):
 def fill_memory_general(execution: Execution) -> Matrix | None:
     """All steps that access more or less than a word near the beginning, or fail."""
     requests = MemoryView.of(execution).requests
-    steps = np.setdiff1d(execution.rows(MLOAD, MSTORE, MSTORE8), requests.step[requests.direct])
+    steps = execution.rows(MLOAD, MSTORE, MSTORE8)
+    steps = steps[execution.within(execution.time[steps])]
+    steps = np.setdiff1d(steps, requests.step[requests.direct])
     if not len(steps):
         return None
     matrix, rows = allocate(GeneralColumns, len(steps))

@@ -144,7 +144,7 @@ class MemoryParts(Table):
 def fill_memory_parts(execution: Execution) -> Matrix | None:
     """All requests that are neither for a whole word nor for as much from an even offset."""
     view = MemoryView.of(execution)
-    requests, accesses = view.requests, view.accesses
+    requests = view.requests
     whole = (requests.offset % WORD_BYTES == 0) & (requests.size == WORD_BYTES)
     chosen = np.flatnonzero(~whole & ~is_shifted(requests))
     if not len(chosen):
@@ -153,6 +153,7 @@ def fill_memory_parts(execution: Execution) -> Matrix | None:
     numbers = np.arange(count)
     first, second = requests.first[chosen], requests.second[chosen]
     spills = second >= 0
+    touched = view.at(first), view.at(second[spills])
     shift = requests.offset[chosen] % WORD_BYTES
     skipped, odd = shift // 2, shift % 2
     end = requests.size[chosen] + odd
@@ -161,7 +162,7 @@ def fill_memory_parts(execution: Execution) -> Matrix | None:
     rows.frame = requests.frame[chosen]
     rows.time = requests.time[chosen]
     rows.is_write = requests.is_write[chosen]
-    rows.index = accesses.index[first]
+    rows.index = touched[0].index
     rows.skipped = skipped
     rows.begins[numbers, skipped] = 1
     rows.odd = odd
@@ -169,11 +170,13 @@ def fill_memory_parts(execution: Execution) -> Matrix | None:
     rows.ends[numbers, end - 1] = 1
     rows.spills = spills
     rows.request = requests.word[chosen]
-    before, after = (_both(words, first, second) for words in (accesses.before, accesses.after))
+    before, after = (
+        _both(words, spills) for words in ([own.before for own in touched], [own.after for own in touched])
+    )
     rows.before = before
     rows.after = after
-    rows.then[:, 0] = accesses.then[first]
-    rows.then[:, 1] = np.where(spills, accesses.then[second], 0)
+    rows.then[:, 0] = touched[0].then
+    rows.then[spills, 1] = touched[1].then
     places = skipped[:, None] + np.arange(FIELD)
     old, new = (_in_order(words)[numbers[:, None], places] for words in (before, after))
     rows.bytes = np.stack([new >> 8, new & 0xFF], axis=2)
@@ -186,12 +189,10 @@ def fill_memory_parts(execution: Execution) -> Matrix | None:
     return matrix
 
 
-def _both(words: Any, first: Any, second: Any) -> Any:
-    """Both words of each request, (n, 2, 16); zeros for a second one that is not touched."""
-    both = np.zeros((len(first), 2, WORD), dtype=np.int64)
-    both[:, 0] = words[first]
-    touched = second >= 0
-    both[touched, 1] = words[second[touched]]
+def _both(words: Any, spills: Any) -> Any:
+    """Both words of each request, (n, 2, 16); zeros for a second one where there is none."""
+    both = np.zeros((len(spills), 2, WORD), dtype=np.int64)
+    both[:, 0], both[spills, 1] = words
     return both
 
 

@@ -96,24 +96,24 @@ def is_shifted(requests: Requests) -> np.ndarray:
 def _fill(execution: Execution, table: Shifted) -> Matrix | None:
     """All such requests that are of the table's kind."""
     view = MemoryView.of(execution)
-    requests, accesses = view.requests, view.accesses
+    requests = view.requests
     chosen = np.flatnonzero(is_shifted(requests) & (requests.is_write == table.writes))
     if not len(chosen):
         return None
-    first, second = requests.first[chosen], requests.second[chosen]
+    first, second = view.at(requests.first[chosen]), view.at(requests.second[chosen])
     matrix, rows = allocate(table.layout, len(chosen))
     rows.real = 1
     rows.frame = requests.frame[chosen]
     rows.time = requests.time[chosen]
-    rows.index = accesses.index[first]
+    rows.index = first.index
     rows.skipped = (requests.offset[chosen] % WORD_BYTES // 2)[:, None] == np.arange(1, WORD)
     rows.request = requests.word[chosen]
-    rows.first = accesses.before[first]
-    rows.second = accesses.before[second]
-    rows.then = np.stack([accesses.then[first], accesses.then[second]], axis=1)
+    rows.first = first.before
+    rows.second = second.before
+    rows.then = np.stack([first.then, second.then], axis=1)
     if table.writes:
-        rows.first_after = accesses.after[first]
-        rows.second_after = accesses.after[second]
+        rows.first_after = first.after
+        rows.second_after = second.after
     return matrix
 
 

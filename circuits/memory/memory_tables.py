@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from circuits.air.table import Air, Table
 from circuits.batch.execution import Execution, Integers
 from circuits.component import Acting
 from circuits.memory.buses import MEMORY, MEMORY_BYTES
-from circuits.memory.memory_view import MemoryView
+from circuits.memory.memory_view import History, MemoryView
 from circuits.widths import WORD, WORD_BYTES
 
 _VERIFIER = "compared by the verifier"
@@ -94,22 +94,23 @@ class Memory(Table):
 
 def fill_memory(execution: Execution) -> Matrix | None:
     """All words of the segment's frames that the table needs."""
-    return fill_memory_parts(execution, [])[0]
+    return next(fill_memory_parts(execution, []))
 
 
-def fill_memory_parts(execution: Execution, cuts: Sequence[int]) -> list[Matrix | None]:
+def fill_memory_parts(execution: Execution, cuts: Sequence[int]) -> Iterator[Matrix | None]:
     """All words of the frames of a run that the table needs, in the order of frames and indices through its parts.
 
     Args:
         execution: of the run.
         cuts: times, ascending, at which a part ends.
     """
-    accesses = MemoryView.of(execution).accesses
-    if not len(accesses.time):
-        return [None] * (len(cuts) + 1)
-    firsts = np.flatnonzero(accesses.is_first)
-    lasts = np.append(firsts[1:], len(accesses.time)) - 1
-    frame, index = accesses.frame[firsts], accesses.index[firsts]
+    history = History.of(execution)
+    firsts = np.flatnonzero(history.is_first)
+    if not len(firsts):
+        yield from [None] * (len(cuts) + 1)
+        return
+    lasts = np.append(firsts[1:], len(history.request)) - 1
+    frame, index = history.frame(firsts), history.index[firsts].astype(np.int64)
     # Of frame 0, which there is not, and of all others up to the last one that accesses some.
     words = np.ones(int(frame[-1]) + 1, dtype=np.int64)
     np.maximum.at(words, frame, index + 1)
@@ -118,13 +119,13 @@ def fill_memory_parts(execution: Execution, cuts: Sequence[int]) -> list[Matrix 
     frames = np.repeat(np.arange(len(words) + 1), np.append(words, 1))
     indices = np.arange(len(frames)) - np.append(begin, len(frames) - 1)[frames]
     at = begin[frame] + index
-    part_of = np.searchsorted(np.array(cuts, dtype=np.int64), accesses.time, side="right")
-    ends = _divide(part_of[firsts], part_of[lasts], len(cuts) + 1)
-    found: list[Matrix | None] = []
+    own_cuts = np.array(cuts, dtype=np.int64)
+    begins, ends_in = (np.searchsorted(own_cuts, history.time_of(own), side="right") for own in (firsts, lasts))
+    ends = _divide(begins, ends_in, len(cuts) + 1)
     position, done = int(words[0]), 0
     for part, end in enumerate(ends):
         if end == done:
-            found.append(None)
+            yield None
             continue
         own, following = slice(done, end), int(at[end - 1]) + 1
         count = following - position
@@ -139,12 +140,11 @@ def fill_memory_parts(execution: Execution, cuts: Sequence[int]) -> list[Matrix 
         everything.frame[used:] = frames[position + used - 1] + 1 + np.arange(len(matrix) - used)
         rows = at[own] - position
         everything.real[rows] = 1
-        everything.start[rows] = accesses.old[firsts[own]]
-        everything.word[rows] = accesses.after[lasts[own]]
-        everything.last[rows] = accesses.time[lasts[own]]
-        found.append(matrix)
+        everything.start[rows] = history.time_of(firsts[own]) - 1
+        everything.word[rows] = history.after[lasts[own]]
+        everything.last[rows] = history.time_of(lasts[own])
+        yield matrix
         position, done = following, end
-    return found
 
 
 def next_word(matrix: Matrix) -> tuple[int, int]:
@@ -164,21 +164,27 @@ def _divide(first: Integers, last: Integers, parts: int) -> list[int]:
         first, last: (n,) the part of the first and of the last access of each word.
         parts: how many there are.
     """
-    words = np.arange(len(first) + 1)
+    # Words in a row that are alike are in one part: with how many of them are in another the price changes evenly.
+    begins_group = np.append(True, (first[1:] != first[:-1]) | (last[1:] != last[:-1]))
+    starts = np.flatnonzero(begins_group)
+    sizes = np.diff(np.append(starts, len(first)))
+    first, last = first[starts], last[starts]
+    groups = np.arange(len(first) + 1)
     # How many messages the words before each one take at least if they are in the parts so far.
-    least = np.full(len(first) + 1, len(first) * 4, dtype=np.int64)
+    least = np.full(len(first) + 1, int(sizes.sum()) * 4, dtype=np.int64)
     least[0] = 0
     begins = []
     for part in range(parts):
-        taken = np.concatenate([[0], np.cumsum((first != part).astype(np.int64) + (last != part))])
+        taken = np.concatenate([[0], np.cumsum(sizes * ((first != part).astype(np.int64) + (last != part)))])
         without = least - taken
         best = np.minimum.accumulate(without)
-        begins.append(np.maximum.accumulate(np.where(without == best, words, 0)).astype(np.int32))
+        begins.append(np.maximum.accumulate(np.where(without == best, groups, 0)).astype(np.int32))
         least = best + taken
     ends = [len(first)]
     for begin in reversed(begins[1:]):
         ends.append(int(begin[ends[-1]]))
-    return ends[::-1]
+    found: list[int] = np.append(starts, sizes.sum())[ends[::-1]].tolist()
+    return found
 
 
 class RefreshColumns(Layout):
@@ -273,21 +279,21 @@ WRITE_WORDS = Words("memory_write_words", WriteColumns)
 def _fill_words(execution: Execution, table: Words) -> Matrix | None:
     """All requests for a whole word that are of the table's kind."""
     view = MemoryView.of(execution)
-    requests, accesses = view.requests, view.accesses
+    requests = view.requests
     whole = (requests.offset % WORD_BYTES == 0) & (requests.size == WORD_BYTES)
     chosen = np.flatnonzero(whole & ~requests.direct & (requests.is_write == table.writes))
     if not len(chosen):
         return None
-    first = requests.first[chosen]
+    accesses = view.at(requests.first[chosen])
     matrix, rows = allocate(table.layout, len(chosen))
     rows.real = 1
     rows.frame = requests.frame[chosen]
     rows.time = requests.time[chosen]
-    rows.index = accesses.index[first]
-    rows.word = accesses.before[first]
-    rows.then = accesses.then[first]
+    rows.index = accesses.index
+    rows.word = accesses.before
+    rows.then = accesses.then
     if table.writes:
-        rows.written = accesses.after[first]
+        rows.written = accesses.after
     return matrix
 
 

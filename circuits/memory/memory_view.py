@@ -2,12 +2,16 @@
 
 Built with numpy from moves, ranges of bytes that something reads or writes, which `MOVES` lists by who makes them. Here
 they are cut into requests, and the words around the bytes are reconstructed: a byte is what was written last.
+
+A run may have tens of millions of accesses. What is kept of all of them (`History`) takes some sixty bytes for each;
+what tables are filled from is put together for the part of the run that they are of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -63,6 +67,9 @@ _ALIGNED_LIMIT = 1 << 16
 #: They also compare the size of the memory with the word by one limb.
 _ALIGNED_WORDS = 1 << 16
 
+#: Accesses whose words are found at once.
+_BLOCK = 1 << 20
+
 #: The place of zeros that stand nowhere in the data: wherever one looks from there is before its beginning.
 ZEROS = -(1 << 40)
 
@@ -116,7 +123,7 @@ class Requests:
         is_write: bool.
         offset, size: first byte, and bytes.
         word: (n, 16) the bytes from the most significant on, zeros behind.
-        first, second: rows in `Accesses` of the word with the first byte and of the next one, -1 if not accessed.
+        first, second: numbers of the accesses to the word with the first byte and to the next one, -1 for none.
         direct: bool: load_aligned or store_aligned makes the access itself.
     """
 
@@ -134,7 +141,7 @@ class Requests:
 
 @dataclass(frozen=True, eq=False)
 class Accesses:
-    """Accesses to single words, sorted by frame, index and time; all arrays of shape (n,) but the words.
+    """Accesses to single words; all arrays of shape (n,) but the words.
 
     Attributes:
         frame, index, time: which word, and when.
@@ -158,82 +165,188 @@ class Accesses:
     old: Integers
 
 
-class MemoryView:
-    """All requests and word accesses of a segment."""
+class History:
+    """All accesses of a run to its memory: numbered by frame, index and time. Requests are in the order of time.
+
+    Attributes (n accesses, m requests):
+        time: (m,) int32, ascending: of the request.
+        first, second: (m,) int32, the numbers of its accesses, the second -1 for none.
+        request: (n,) int32, of each access.
+        index: (n,) int32, which word.
+        is_first: (n,) bool: nothing has accessed the word before.
+        after: (n, 16) the whole word behind the access.
+    """
 
     def __init__(self, execution: Execution) -> None:
-        moves = Moves.join([made(execution) for made in MOVES])
+        self._data = execution.trace.data.byte
+        self._moves = moves = Moves.join([made(execution) for made in MOVES])
         single = np.isin(_opcode(execution, moves.step), _SINGLE)
-        words = np.where(single, 1, -(-moves.size // WORD_BYTES))
-        row = np.repeat(np.arange(len(words)), words)
+        words = np.where(single, 1, words_of(moves.size))
+        move = np.repeat(np.arange(len(words), dtype=np.int32), words)
         k = ranges(np.zeros(len(words), dtype=np.int64), words)
-        time = moves.time[row] + k
+        time = moves.time[move] + k
         order = np.argsort(time, kind="stable")
-        row, k, time = row[order], k[order], time[order]
-        size = np.minimum(moves.size[row] - WORD_BYTES * k, WORD_BYTES)
-        offset, place = moves.offset[row] + WORD_BYTES * k, moves.place[row] + WORD_BYTES * k
-        self._gather(
-            execution, moves.step[row], moves.frame[row], time, moves.is_write[row], offset, size, place,
-            np.maximum(moves.begin[row], 0),
+        self.time = time[order].astype(np.int32)  # times are below 2^30
+        self._move, self._k = move[order], k[order].astype(np.int32)
+        del move, k, time, order
+        self._find_accesses()
+        self._find_words()
+
+    def _find_accesses(self) -> None:
+        offset, size = self.bytes_of(slice(None))
+        spills = offset % WORD_BYTES + size > WORD_BYTES
+        counts = 1 + spills.astype(np.int64)
+        begin = np.cumsum(counts) - counts
+        request = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        index = (offset // WORD_BYTES)[request]
+        index[begin[spills] + 1] += 1
+        del offset, size
+        # In the order of time now, which a stable sort keeps.
+        word = self._moves.frame[self._move[request]] << 32 | index
+        order = np.argsort(word, kind="stable")
+        word = word[order]
+        self.is_first = np.ones(len(order), dtype=bool)
+        self.is_first[1:] = word[1:] != word[:-1]
+        del word
+        self.request, self.index = request[order], index[order].astype(np.int32)
+        number = np.empty(len(order), dtype=np.int32)
+        number[order] = np.arange(len(order), dtype=np.int32)
+        self.first = number[begin]
+        self.second = np.full(len(begin), -1, dtype=np.int32)
+        self.second[spills] = number[begin[spills] + 1]
+
+    def _find_words(self) -> None:
+        """What is in each word, block by block."""
+        self.after = np.zeros((len(self.request), WORD), dtype=np.uint16)
+        for begin in range(0, len(self.request), _BLOCK):
+            block = slice(begin, min(begin + _BLOCK, len(self.request)))
+            request, is_first = self.request[block], self.is_first[block]
+            offset, size = self.bytes_of(request)
+            start, zeros_until = self._places(request)
+            is_write = self._moves.is_write[self._move[request]]
+            within = WORD_BYTES * self.index[block].astype(np.int64) - offset
+            numbers = np.arange(1, len(request) + 1)
+            before = np.zeros(WORD, dtype=np.uint16) if is_first[0] else self.after[begin - 1]
+            for b in range(WORD_BYTES):
+                place = within + b
+                written = is_write & (place >= 0) & (place < size)
+                # A byte is what was written last, or the zero that stood there at first.
+                source = np.maximum.accumulate(np.where(written | is_first, numbers, 0))
+                found = _bytes_at(self._data, start + place, written, zeros_until)
+                _put_byte(self.after[block], b, np.append(_byte_of(before, b), found)[source])
+
+    def bytes_of(self, requests: Any) -> tuple[Integers, Integers]:
+        """The first byte, and how many, of these requests."""
+        move, done = self._move[requests], WORD_BYTES * self._k[requests].astype(np.int64)
+        return self._moves.offset[move] + done, np.minimum(self._moves.size[move] - done, WORD_BYTES)
+
+    def _places(self, requests: Any) -> tuple[Integers, Integers]:
+        """Where the bytes of these requests stand in the data, and before which place zeros stand there."""
+        move = self._move[requests]
+        start = self._moves.place[move] + WORD_BYTES * self._k[requests].astype(np.int64)
+        return start, np.maximum(self._moves.begin[move], 0)
+
+    def requests(self, execution: Execution, within: slice) -> Requests:
+        """Some that follow each other, of this execution."""
+        moves, move = self._moves, self._move[within]
+        offset, size = self.bytes_of(within)
+        start, begin = self._places(within)
+        word = np.zeros((len(move), WORD), dtype=np.uint16)
+        for b in range(WORD_BYTES):
+            _put_byte(word, b, _bytes_at(self._data, start + b, b < size, begin))
+        step = moves.step[move]
+        first, second = (numbers[within].astype(np.int64) for numbers in (self.first, self.second))
+        frame, time, is_direct = (
+            moves.frame[move],
+            self.time[within].astype(np.int64),
+            _is_direct(execution, step, offset),
+        )
+        return Requests(step, frame, time, moves.is_write[move], offset, size, word, first, second, is_direct)
+
+    def frame(self, accesses: Integers) -> Integers:
+        """Ids of the frames of accesses (n,)."""
+        return self._moves.frame[self._move[self.request[accesses]]]
+
+    def time_of(self, accesses: Integers) -> Integers:
+        """Their times (n,)."""
+        return self.time[self.request[accesses]].astype(np.int64)
+
+    def accesses(self, numbers: Integers) -> Accesses:
+        """Those with these numbers (n,)."""
+        time, is_first = self.time_of(numbers), self.is_first[numbers]
+        before = np.where(is_first, 0, numbers - 1)
+        old = np.where(is_first, time - 1, self.time_of(before))
+        refreshed = time - old > MAX_AGE
+        word = self.after[before]
+        word[is_first] = 0
+        return Accesses(
+            self.frame(numbers), self.index[numbers].astype(np.int64), time,
+            self._moves.is_write[self._move[self.request[numbers]]], word, self.after[numbers],
+            np.where(refreshed, time - 1, old), is_first, refreshed, old,
         )  # fmt: skip
 
     def written(self, time: Integers, offset: Integers) -> Limbs:
         """What the writes at these times and offsets (n,) write: words (n, 16), zeros where there are none."""
-        requests = self.requests
-        writes = np.flatnonzero(requests.is_write)
         words = np.zeros((len(time), WORD), dtype=np.uint16)
-        if len(writes):
-            keys = requests.time[writes] << 32 | requests.offset[writes]
-            order = np.argsort(keys)
-            keys = keys[order]
-            wanted = time << 32 | offset
-            at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-            found = keys[at] == wanted
-            words[found] = requests.word[writes[order[at[found]]]]
+        first, end = (np.searchsorted(self.time, time.astype(np.int32), side=side) for side in ("left", "right"))
+        for k in range(int((end - first).max(initial=0))):  # few are made at the same time
+            here = np.flatnonzero(first + k < end)
+            request = first[here] + k
+            found = self._moves.is_write[self._move[request]] & (self.bytes_of(request)[0] == offset[here])
+            here, request = here[found], request[found]
+            (_, size), (start, begin) = self.bytes_of(request), self._places(request)
+            own = np.zeros((len(here), WORD), dtype=np.uint16)
+            for b in range(WORD_BYTES):
+                _put_byte(own, b, _bytes_at(self._data, start + b, b < size, begin))
+            words[here] = own
         return words
+
+    @classmethod
+    def of(cls, execution: Execution) -> History:
+        """That of the run of which this is a part; made once."""
+        execution = execution.joint
+        history = _histories.get(execution)
+        if history is None:
+            history = _histories[execution] = cls(execution)
+        return history
+
+
+class MemoryView:
+    """Requests and word accesses of an execution, which may be part of a run.
+
+    Attributes:
+        requests: in the order of time.
+        numbers: (n,) those of their accesses, ascending, by which `History` knows them.
+    """
+
+    def __init__(self, execution: Execution) -> None:
+        self._history = history = History.of(execution)
+        latest = np.iinfo(np.int32).max
+        begin, end = execution.window or (0, latest)
+        times = np.array([begin, min(end, latest)], dtype=np.int32)
+        within = slice(*np.searchsorted(history.time, times).tolist())
+        self.requests = requests = history.requests(execution, within)
+        self.numbers = np.sort(np.concatenate([requests.first, requests.second[requests.second >= 0]]))
+
+    @cached_property
+    def accesses(self) -> Accesses:
+        """All, by frame, index and time."""
+        return self._history.accesses(self.numbers)
+
+    def at(self, numbers: Integers) -> Accesses:
+        """The accesses with these numbers (n,), as `Requests` have them."""
+        return self._history.accesses(numbers)
 
     @classmethod
     def of(cls, execution: Execution) -> MemoryView:
         """The view of an execution; made once."""
-        execution = execution.joint
         view = _views.get(execution)
         if view is None:
             view = _views[execution] = cls(execution)
         return view
 
-    def _gather(
-        self,
-        execution: Execution,
-        step: Integers,
-        frame: Integers,
-        time: Integers,
-        is_write: NDArray[np.bool_],
-        offset: Integers,
-        size: Integers,
-        start: Integers,
-        begin: Integers,
-    ) -> None:
-        data = execution.trace.data.byte
-        word = np.zeros((len(step), WORD), dtype=np.uint16)
-        for b in range(WORD_BYTES):
-            inside = b < size
-            _put_byte(word, b, _bytes_at(data, start + b, inside, begin))
-        spills = np.flatnonzero(offset % WORD_BYTES + size > WORD_BYTES)
-        request = np.concatenate([np.arange(len(step)), spills])
-        index = np.concatenate([offset // WORD_BYTES, offset[spills] // WORD_BYTES + 1])
-        order = np.lexsort((time[request], index, frame[request]))
-        place = np.empty(len(order), dtype=np.int64)
-        place[order] = np.arange(len(order))
-        second = np.full(len(step), -1, dtype=np.int64)
-        second[spills] = place[len(step) :]
-        request, index = request[order], index[order]
-        self.requests = Requests(
-            step, frame, time, is_write, offset, size, word, place[: len(step)], second,
-            _is_direct(execution, step, offset),
-        )  # fmt: skip
-        self.accesses = _accesses(data, self.requests, request, index, start, begin)
 
-
+_histories: WeakKeyDictionary[Execution, History] = WeakKeyDictionary()
 _views: WeakKeyDictionary[Execution, MemoryView] = WeakKeyDictionary()
 
 
@@ -504,43 +617,6 @@ def _is_direct(execution: Execution, step: Integers, offset: Integers) -> NDArra
     return direct
 
 
-def _accesses(
-    data: NDArray[np.uint8],
-    requests: Requests,
-    request: Integers,
-    index: Integers,
-    start: Integers,
-    first: Integers,
-) -> Accesses:
-    """`request`, `index`: of each access, sorted by frame, index and time.
-
-    `start`, `first`: of each request, its place in the data, and the place before which zeros stand.
-    """
-    frame, time = requests.frame[request], requests.time[request]
-    is_write = requests.is_write[request]
-    is_first = np.ones(len(request), dtype=bool)
-    is_first[1:] = (frame[1:] != frame[:-1]) | (index[1:] != index[:-1])
-    after = np.zeros((len(request), WORD), dtype=np.uint16)
-    numbers = np.arange(len(request))
-    begin = WORD_BYTES * index - requests.offset[request]
-    size, start, first = requests.size[request], start[request], first[request]
-    for b in range(WORD_BYTES):
-        place = begin + b
-        written = is_write & (place >= 0) & (place < size)
-        # A byte is what was written last, or the zero that stood there at first.
-        source = np.maximum.accumulate(np.where(written | is_first, numbers, 0))
-        _put_byte(after, b, _bytes_at(data, start + place, written, first)[source])
-    before = np.zeros_like(after)
-    before[1:] = after[:-1]
-    before[is_first] = 0
-    old = np.empty_like(time)
-    old[1:] = time[:-1]
-    old[is_first] = time[is_first] - 1
-    refreshed = time - old > MAX_AGE
-    then = np.where(refreshed, time - 1, old)
-    return Accesses(frame, index, time, is_write, before, after, then, is_first, refreshed, old)
-
-
 def _bytes_at(
     data: NDArray[np.uint8], places: Integers, wanted: NDArray[np.bool_], begin: Integers
 ) -> NDArray[np.uint16]:
@@ -549,6 +625,12 @@ def _bytes_at(
     wanted = wanted & (places >= begin)
     result[wanted] = data[places[wanted]]
     return result
+
+
+def _byte_of(word: Limbs, number: int) -> NDArray[np.uint16]:
+    """A byte, counted from the most significant one, of a word (16,)."""
+    found: NDArray[np.uint16] = word[WORD - 1 - number // 2] >> (0 if number % 2 else 8) & 0xFF
+    return found
 
 
 def _put_byte(words: Limbs, number: int, values: NDArray[np.uint16]) -> None:

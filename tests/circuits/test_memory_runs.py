@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations_with_replacement
+from dataclasses import fields
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from circuits.air.checker import check_table
 from circuits.air.field import MODULUS, Matrix
 from circuits.air.layout import TraceView
 from circuits.batch.execution import Execution
+from circuits.memory import memory_view
 from circuits.memory.memory_tables import Memory, MemoryColumns, _divide, fill_memory, fill_memory_parts, next_word
+from circuits.memory.memory_view import History, MemoryView, Requests
 from tests.circuits.lying import places
 from tests.circuits.memory_family import WORD, run
 
@@ -53,7 +56,7 @@ def test_all_words_are_in_one_part_each(execution: Execution) -> None:
     times = np.unique(execution.time)
     divided = set()
     for cuts in combinations_with_replacement(times[:: max(1, len(times) // 12)].tolist(), 2):
-        parts = fill_memory_parts(execution, cuts)
+        parts = list(fill_memory_parts(execution, cuts))
         assert [row for part in parts for row in listed(part)] == listed(whole)
         first = (1, 0)
         for number, part in enumerate(parts):
@@ -92,6 +95,100 @@ def test_divisions_take_the_least_messages(seed: int) -> None:
     assert messages(found) == min(messages([*ends, words]) for ends in every)
 
 
+def test_many_equal_words_are_divided_as_one() -> None:
+    """As cheaply as one by one, however many there are: a million words that a few calls write in a few parts."""
+    sizes = np.random.default_rng(1).integers(1, 200_000, 12)
+    first = np.repeat(np.sort(np.random.default_rng(2).integers(0, 300, 12)), sizes)
+    found = _divide(first, first, 300)
+    assert (len(found), found[-1]) == (300, len(first))
+    assert np.array_equal(np.searchsorted(found, np.arange(len(first)), side="right"), first)
+
+
+def random_program(rng: np.random.Generator, instructions: int) -> str:
+    """Reads and writes of words, bytes and ranges, which overlap."""
+    made = []
+    for kind, value, *numbers in rng.integers(0, [6, 1 << 30, 160, 160, 70], (instructions, 5)).tolist():
+        to, source, size = numbers
+        made.append(
+            [
+                f"{value * 0x0123456789ABCDEF0123456789ABCDEF % 2**256} {to} mstore",
+                f"{value} {to} mstore8",
+                f"{to} mload pop",
+                f"{size} {source} {to} mcopy",
+                f"{size} {source} sha3 pop",
+                f"{value} {to // 32 * 32} mstore",
+            ][kind]
+        )
+    return " ".join(made)
+
+
+def request_bytes(requests: Requests, number: int) -> bytes:
+    return requests.word[number][::-1].astype(">u2").tobytes()[: requests.size[number]]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_words_hold_what_was_written_last(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte by byte, in the order of time, whatever the blocks are in which they are found."""
+    monkeypatch.setattr(memory_view, "_BLOCK", [1, 2, 7, 1 << 20][seed % 4])
+    rng = np.random.default_rng(seed)
+    execution = run(*(random_program(rng, 40) for _ in range(3)))
+    view = MemoryView.of(execution)
+    requests, accesses = view.requests, view.accesses
+    frames: dict[int, bytearray] = {}
+    last: dict[tuple[int, int], int] = {}
+    for number in range(len(requests.time)):
+        frame, offset, time = (int(x[number]) for x in (requests.frame, requests.offset, requests.time))
+        memory = frames.setdefault(frame, bytearray(512))
+        before = bytes(memory)
+        content = request_bytes(requests, number)
+        if requests.is_write[number]:
+            memory[offset : offset + len(content)] = content
+        assert memory[offset : offset + len(content)] == content
+        touched = [int(n) for n in (requests.first[number], requests.second[number]) if n >= 0]
+        assert len(touched) == (offset + len(content) - 1) // 32 - offset // 32 + 1
+        for k, access in enumerate(touched):
+            index = offset // 32 + k
+            own = slice(32 * index, 32 * index + 32)
+            assert (accesses.frame[access], accesses.index[access], accesses.time[access]) == (frame, index, time)
+            assert accesses.before[access][::-1].astype(">u2").tobytes() == before[own]
+            assert accesses.after[access][::-1].astype(">u2").tobytes() == memory[own]
+            assert accesses.old[access] == last.get((frame, index), time - 1)
+            assert accesses.is_first[access] == ((frame, index) not in last)
+            last[frame, index] = time
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_sees_the_accesses_of_its_time(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the whole run does, what was written before it included."""
+    monkeypatch.setattr(memory_view, "MAX_AGE", 20)
+    rng = np.random.default_rng(seed)
+    execution = run(*(random_program(rng, 30) for _ in range(3)))
+    whole = MemoryView.of(execution)
+    assert whole.accesses.refreshed.any()
+    cuts = np.sort(rng.choice(execution.time, 4, replace=False)).tolist()
+    seen = 0
+    for begin, end in pairwise([0, *cuts, 1 << 40]):
+        view = MemoryView.of(execution.part(begin, end))
+        for ours, theirs in ((view.requests, whole.requests), (view.accesses, whole.accesses)):
+            within = (theirs.time >= begin) & (theirs.time < end)
+            for item in fields(theirs):
+                assert np.array_equal(getattr(ours, item.name), getattr(theirs, item.name)[within]), item.name
+        seen += len(view.requests.time)
+        assert (whole.accesses.time[view.numbers] == view.accesses.time).all()
+    assert seen == len(whole.requests.time)
+
+
+def test_copies_find_what_was_written_at_their_time() -> None:
+    rng = np.random.default_rng(9)
+    execution = run(random_program(rng, 60))
+    requests = MemoryView.of(execution).requests
+    writes = np.flatnonzero(requests.is_write)
+    history = History.of(execution)
+    assert np.array_equal(history.written(requests.time[writes], requests.offset[writes]), requests.word[writes])
+    assert not history.written(requests.time[writes], requests.offset[writes] + 1000).any()
+    assert history.written(requests.time[:0], requests.offset[:0]).shape == (0, 16)
+
+
 # Lies
 
 
@@ -102,7 +199,7 @@ FIRST, NEXT = (2, 0), (4, 0)
 @pytest.fixture
 def second(execution: Execution) -> Matrix:
     """The one row of frame 2, and words 0 to 3 of frame 3."""
-    matrix = fill_memory_parts(execution, [int(execution.time[execution.frame == 3][0])])[1]
+    _, matrix = fill_memory_parts(execution, [int(execution.time[execution.frame == 3][0])])
     assert matrix is not None
     assert [row[1:3] for row in listed(matrix)] == [[2, 0], [3, 0], [3, 1], [3, 2], [3, 3]]
     assert objections(matrix, FIRST, NEXT) == set()
