@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
@@ -195,7 +195,7 @@ def one_proof(
     if (depth := run.plans[-1].depth if run.plans else 0) > MAX_DEPTH:
         raise _joined_too_often(f"{depth} recursive nodes would lie above each other, at most {MAX_DEPTH} may")
     progress(0, len(run.plans))
-    with _runner(workers or Workers()) if run.plans else nullcontext(local.NodesHere(Workers())) as runner:
+    with _runner(workers or Workers(), circuit, len(run.plans)) as runner:
         proof = run.proof(runner)
     content = encode_proof(replace(unproved, one_proof=proof))
     try:
@@ -250,7 +250,7 @@ def choose(
     try:
         check_aggregable([plan.keys for plan in level], [plan.log_stacked_height for plan in level])
         if one_proof is None:
-            check_node_memory(memory)
+            check_node_memory(memory, level[0].keys)
     except ProverError as error:
         if one_proof:
             raise
@@ -445,13 +445,14 @@ class _Run:
 
 
 @contextmanager
-def _runner(workers: Workers) -> Iterator[Runner]:
+def _runner(workers: Workers, circuit: str, nodes: int) -> Iterator[Runner]:
     """In this process, unless there is a cluster, or several nodes are to be proved at once."""
-    if workers.address is None and (workers.count or 1) == 1 and not local.ray_is_in_use():
-        yield local.NodesHere(workers)
+    here = workers.address is None and (workers.count or 1) == 1 and not local.ray_is_in_use()
+    if here or not nodes:
+        yield local.NodesHere(workers, circuit)
         return
     # Loading Ray takes long.
     from prover.cluster import nodes_in_tasks
 
-    with nodes_in_tasks(workers) as tasks:
+    with nodes_in_tasks(workers, circuit) as tasks:
         yield tasks

@@ -93,15 +93,15 @@ def _run(
 
 
 @contextmanager
-def nodes_in_tasks(workers: Workers) -> Iterator[Runner]:
-    """Where nodes of a tree are proved in tasks.
+def nodes_in_tasks(workers: Workers, circuit: str) -> Iterator[Runner]:
+    """Where nodes of a tree over segments of a circuit are proved in tasks.
 
     Raises:
         CostError: a node needs more memory than any machine of the cluster has.
         ClusterError: the cluster cannot be reached.
     """
     with _session(workers) as session, _tasks(prove_node) as tasks:
-        check_node_memory(session.largest_node_memory)
+        check_node_memory(session.largest_node_memory, circuit)
         yield _NodesInTasks(workers, session, tasks)
 
 
@@ -121,7 +121,7 @@ class _NodesInTasks:
     def start(self, job: NodeJob) -> None:
         # Towards the end of the tree fewer nodes share the cores.
         threads = _threads(self._workers, self._session, min(self._parallel, job.plan.width))
-        self._tasks.submit(job, str(job.plan), job.plan.memory, threads, job, threads)
+        self._tasks.submit(job, str(job.plan), job.memory, threads, job, threads)
 
     def finished(self) -> tuple[NodeJob, bytes]:
         """The next one that is finished.

@@ -73,12 +73,15 @@ def prove_here(
 class NodesHere:
     """A `prover.tree.Runner` of this process: one node after the other, with all its cores.
 
+    Args:
+        circuit: names the keys of the segments.
+
     Raises:
         CostError: a node needs more memory than the machine has.
     """
 
-    def __init__(self, workers: Workers) -> None:
-        check_node_memory(machine_memory())
+    def __init__(self, workers: Workers, circuit: str) -> None:
+        check_node_memory(machine_memory(), circuit)
         self._workers = workers
         self._job: NodeJob | None = None
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import zkevm_native
 
+from circuits.statement import Form
 from prover.store import content_key
 from verifier import keys
 from verifier.trees import CHAIN_TABLE, MAX_JOINED, stating_tables
@@ -28,11 +29,11 @@ MAX_CHILDREN: Final = {LEAF: 4, FOR_LEAF: 3, RECURSIVE: MAX_JOINED}
 """Of a node, at most. Circuits have room for four; but three leaves, of any segments, take the 2^19 rows that the
 highest table of a node for leaves may have."""
 
-NODE_BYTES: Final = {LEAF: 5 << 30, FOR_LEAF: 4 << 30, RECURSIVE: 4 << 30}
-"""Memory that proving a node takes, its circuit and key included, bytes. Whole trees took 4.9 GB at most, which their
+LEAF_BYTES: Final = {Form.LIGHT: 5 << 30, Form.COMMON: 7 << 30, Form.WHOLE: 12 << 30}
+INNER_NODE_BYTES: Final = 4 << 30
+"""Memory that proving a node takes, its circuit and key included, bytes; that of a leaf grows with the form of the
+segments' circuit, whose expressions it has in a table. Whole trees took 4.9, 6.5 and 12.1 GB at most, which their
 leaves do."""
-
-LARGEST_NODE_BYTES: Final = max(NODE_BYTES.values())
 
 Row = list[int]
 """Numbers of nodes, or of segments, side by side."""
@@ -75,11 +76,6 @@ class NodePlan:
     of_itself: bool = False
     joins: bool = False
 
-    @property
-    def memory(self) -> int:
-        """What proving it takes, bytes."""
-        return NODE_BYTES[self.layer]
-
     def __str__(self) -> str:
         return f"{self.layer} {self.number}"
 
@@ -103,6 +99,11 @@ class NodeJob:
     before: tuple[int, ...]
     behind: tuple[int, ...]
 
+    @property
+    def memory(self) -> int:
+        """What proving it takes, bytes."""
+        return largest_node_bytes(self.circuit) if self.plan.layer == LEAF else INNER_NODE_BYTES
+
     @cached_property
     def key(self) -> str:
         """What its proof is stored under: a digest of all that it is made of."""
@@ -110,6 +111,11 @@ class NodeJob:
         kind = bytes([self.plan.of_itself, self.plan.joins])
         place = [self.plan.layer.encode(), kind, repr((self.before, self.behind)).encode()]
         return content_key(zkevm_native.VERSION.encode(), digest, *place, *self.children)
+
+
+def largest_node_bytes(circuit: str) -> int:
+    """Memory that the largest node of a tree over segments with keys of this name takes, bytes."""
+    return LEAF_BYTES[Form.of_keys(circuit)[1]]
 
 
 class Runner(Protocol):

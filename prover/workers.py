@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from circuits.batch.execution import Batch
 from prover.errors import CostError
 from prover.segment import SegmentJob
-from prover.tree import LARGEST_NODE_BYTES
+from prover.tree import largest_node_bytes
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,10 @@ def check_memory(batch: Batch, jobs: Sequence[SegmentJob], there_is: float) -> N
         )
 
 
-def check_node_memory(there_is: float) -> None:
-    """Raises `CostError` where a node of a tree needs more memory than there is, bytes."""
-    if there_is < LARGEST_NODE_BYTES:
+def check_node_memory(there_is: float, circuit: str) -> None:
+    """Raises `CostError` where a node of a tree over segments of a circuit needs more memory than there is, bytes."""
+    if there_is < (needed := largest_node_bytes(circuit)):
         raise CostError(
-            f"a node of the tree needs about {LARGEST_NODE_BYTES >> 20} MiB of memory, the workers have "
-            f"{int(there_is) >> 20} MiB",
+            f"a node of the tree needs about {needed >> 20} MiB of memory, the workers have {int(there_is) >> 20} MiB",
             "aggregate on a machine with more memory",
         )

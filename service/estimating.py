@@ -38,7 +38,7 @@ def estimate(
     from prover.filled import FilledSegments
     from prover.planner import Budget, plan_batch
     from prover.segment import fill_segment, segment_jobs
-    from prover.tree import LARGEST_NODE_BYTES, plan_tree
+    from prover.tree import largest_node_bytes, plan_tree
     from service.costing import costs_document
     from service.refusals import problem_of
 
@@ -81,7 +81,7 @@ def estimate(
         segments=len(plans),
         cells=cells,
         interactions=interactions,
-        memory=max(LARGEST_NODE_BYTES if nodes else 0, *(plan.memory for plan in plans), 0),
+        memory=max(largest_node_bytes(plans[0].keys) if nodes else 0, *(plan.memory for plan in plans), 0),
         seconds=seconds,
         costs=document,
     )

@@ -226,7 +226,7 @@ class _Job:
 
     def _on_planned(self, executed: ExecutedBatch, batch: Batch, jobs: Sequence[SegmentJob]) -> Workers:
         from prover.errors import CostError
-        from prover.tree import LARGEST_NODE_BYTES, plan_tree
+        from prover.tree import largest_node_bytes, plan_tree
         from prover.workers import Workers, check_node_memory, name_of
 
         if self._stage != "plan":
@@ -244,12 +244,12 @@ class _Job:
                 )
         nodes = len(plan_tree(len(jobs))) if self._command["one_proof"] and jobs else 0
         if allowed is not None and nodes:
-            check_node_memory(allowed)
+            check_node_memory(allowed, jobs[0].plan.keys)
         self._say(
             {
                 "kind": "planned",
                 "nodes": nodes,
-                "node_memory": LARGEST_NODE_BYTES if nodes else 0,
+                "node_memory": largest_node_bytes(jobs[0].plan.keys) if nodes else 0,
                 "facts": {
                     "blocks": len(executed.blocks),
                     "transactions": len(batch.trace.transactions),

@@ -275,7 +275,8 @@ def prove(
 ) -> None:
     """Prove a batch. A run that was killed goes on where it was when it is started again.
 
-    Several segments get one proof of all: minutes more, and 5 GB of memory.
+    Several segments get one proof of all: minutes more, and 5 GB of memory, or 7 where
+    pairings of alt_bn128 or P256VERIFY are called.
     Where there can be none it says why, and each has its own.
     """
     output = Output(as_json)

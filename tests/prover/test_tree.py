@@ -23,7 +23,7 @@ from prover.local import NodesHere
 from prover.planner import Budget, SegmentPlan, levelled, plan_batch
 from prover.runs import Run
 from prover.store import SegmentStore
-from prover.tree import FOR_LEAF, LEAF, MAX_CHILDREN, NODE_BYTES, READY, RECURSIVE, NodeJob, Ready, plan_tree
+from prover.tree import FOR_LEAF, LEAF, LEAF_BYTES, MAX_CHILDREN, READY, RECURSIVE, NodeJob, Ready, plan_tree
 from prover.workers import Workers
 from scripts.batches.tokens import SMALL, tokens
 from verifier.joining import joint_of
@@ -281,7 +281,7 @@ def test_nodes_of_other_segments_or_places_are_others() -> None:
 
 
 def test_a_node_that_fails_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = NodesHere(Workers())
+    runner = NodesHere(Workers(), "cancun")
     runner.start(NodeJob(plan_tree(1)[0], "cancun", 15, [b"no proof"], (0,) * 8, (0,) * 8))
     assert not runner.has_room
     monkeypatch.setattr("prover.local.prove_node", lambda job, threads: 1 // 0)
@@ -290,9 +290,10 @@ def test_a_node_that_fails_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_machine_without_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prover.local.machine_memory", lambda: max(NODE_BYTES.values()) - 1)
+    monkeypatch.setattr("prover.local.machine_memory", lambda: LEAF_BYTES[Form.COMMON] - 1)
+    NodesHere(Workers(), "cancun-light")
     with pytest.raises(CostError, match="a node of the tree needs about"):
-        NodesHere(Workers())
+        NodesHere(Workers(), "cancun-common")
 
 
 def test_where_nodes_are_proved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,18 +303,20 @@ def test_where_nodes_are_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     class Reached(Exception):  # noqa: N818
         pass
 
-    def tasks(workers: Workers) -> Any:
+    def tasks(workers: Workers, circuit: str) -> Any:
         reached.append(workers)
         raise Reached
 
     monkeypatch.setattr("prover.cluster.nodes_in_tasks", tasks)
     monkeypatch.setattr("prover.local.ray_is_in_use", lambda: False)
     for here in (Workers(), Workers(count=1), Workers(threads=2)):
-        with aggregate._runner(here) as runner:
+        with aggregate._runner(here, "cancun", 1) as runner:
             assert isinstance(runner, NodesHere)
     for elsewhere in (Workers(count=2), Workers(address="127.0.0.1:1")):
-        with pytest.raises(Reached), aggregate._runner(elsewhere):
+        with pytest.raises(Reached), aggregate._runner(elsewhere, "cancun", 1):
             pass
+        with aggregate._runner(elsewhere, "cancun", 0) as runner:
+            assert isinstance(runner, NodesHere)
     assert len(reached) == 2
 
 
@@ -390,7 +393,7 @@ def test_whole_circuits_beyond_cancun_have_no_one_proof(several: Plans) -> None:
 
 
 def test_nobody_who_has_not_asked_for_a_tree_runs_out_of_memory_for_it(several: Plans) -> None:
-    enough = max(NODE_BYTES.values())
+    enough = LEAF_BYTES[Form.LIGHT]
     assert choose(several, SMALL, None, enough).one_proof
     assert choose(several, SMALL, None, enough - 1).why_not.startswith("a node of the tree needs about")
     assert choose(several, SMALL, True, enough - 1).one_proof

@@ -15,7 +15,8 @@ import pytest
 import structlog
 from sqlalchemy import select
 
-from prover.tree import NODE_BYTES, plan_tree
+from circuits.statement import Form
+from prover.tree import LEAF_BYTES, plan_tree
 from service.artifacts import Artifacts, Kind, StoreAway
 from service.database import Database, SegmentRow, now
 from service.estimating import estimate
@@ -325,7 +326,7 @@ def test_an_estimate_of_one_proof_counts_its_nodes(place: Place, tmp_path: Path)
         for one_proof in (None, True)
     )
     assert without.segments == one.segments
-    assert one.memory == max(without.memory or 0, *NODE_BYTES.values())
+    assert one.memory == max(without.memory or 0, LEAF_BYTES[Form.LIGHT])
     assert without.seconds is not None
     assert one.seconds == pytest.approx(without.seconds + SECONDS_PER_NODE * len(plan_tree(one.segments or 0)))
     always = place.settings.model_copy(update={"one_proof": True})

@@ -317,7 +317,7 @@ def test_what_is_too_much_for_one_file_is_refused_before_it_is_proved(
     class Begun(Exception):  # noqa: N818
         pass
 
-    def runner(workers: Workers) -> Any:
+    def runner(workers: Workers, circuit: str, nodes: int) -> Any:
         raise Begun
 
     monkeypatch.setattr(aggregate, "_runner", runner)
