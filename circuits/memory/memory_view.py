@@ -339,9 +339,12 @@ class MemoryView:
 
     @classmethod
     def of(cls, execution: Execution) -> MemoryView:
-        """The view of an execution; made once."""
+        """The view of an execution. Only the last one is kept: all parts of a run are there at once, and are filled one
+        after the other.
+        """
         view = _views.get(execution)
         if view is None:
+            _views.clear()
             view = _views[execution] = cls(execution)
         return view
 
