@@ -367,6 +367,15 @@ def distinct_rows(
         ParameterError: the array has another shape or type, or more than 2^32 - 1 rows.
     """
 
+def sha256_states(blocks: npt.NDArray[np.uint32], begins: Sequence[int]) -> npt.NDArray[np.uint32]:
+    """The state of SHA-256 behind each block of a C-contiguous array of words of shape ``(n, 16)``: ``(n, 8)``.
+
+    Inputs begin at the blocks with the numbers ``begins``, which ascend.
+
+    Raises:
+        ParameterError: the array has another shape or type.
+    """
+
 def poseidon2_permute(state: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """Applies the engine's permutation to every row of a C-contiguous array of shape ``(n, 16)``.
 

@@ -241,11 +241,6 @@ def run(states: Words32, blocks: Words32) -> tuple[Words32, Words32, Words32]:
     return a.T, e.T, words.T
 
 
-def final(a: Words32, e: Words32) -> Words32:
-    """The working variables a to h (n, 8) after the last round, of what `run` returns."""
-    return np.concatenate([a[:, :-5:-1], e[:, :-5:-1]], axis=1)
-
-
 def fill(states: Words32, blocks: Words32, ids: NDArray[np.uint32]) -> Matrix:
     """The table for all blocks.
 

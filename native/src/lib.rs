@@ -21,6 +21,7 @@ mod pool;
 mod poseidon2;
 mod prove;
 mod rows;
+mod sha256;
 mod shape;
 mod verify;
 
@@ -57,6 +58,7 @@ fn zkevm_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(prove::prove, module)?)?;
     module.add_function(wrap_pyfunction!(verify::verify, module)?)?;
     module.add_function(wrap_pyfunction!(rows::distinct_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(sha256::sha256_states, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_permute, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_rounds, module)?)?;
     module.add_function(wrap_pyfunction!(poseidon2::poseidon2_chain, module)?)?;
