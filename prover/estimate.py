@@ -266,7 +266,7 @@ def _hashing(trace: ExecutionTrace) -> tuple[Integers, Integers, dict[str, Integ
     frames, called = trace.frames, precompile_numbers(trace)
     calls = np.flatnonzero(np.isin(called, HASHES) & (frames.outcome == Outcome.SUCCESS))
     number, size = called[calls], frames.input_size[calls].astype(np.int64)
-    blocks = (size + PaddedInputs.least_padding - 1) // PaddedInputs.block_bytes + 1
+    blocks = PaddedInputs.blocks_of(size)
     rows = {
         sha256_rounds.Sha256Rounds.name: sha256_rounds.HALVES * blocks * (number == SHA256),
         **{Ripemd160Line(line).name: blocks * (number == RIPEMD160) for line in (0, 1)},

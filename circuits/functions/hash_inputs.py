@@ -49,7 +49,12 @@ class HashInputs:
     @cached_property
     def blocks(self) -> Integers:
         """Blocks of each input (n,), padding included."""
-        return (self.lengths + self.least_padding + self.block_bytes - 1) // self.block_bytes
+        return self.blocks_of(self.lengths)
+
+    @classmethod
+    def blocks_of(cls, lengths: Integers) -> Integers:
+        """Blocks of inputs of so many bytes (n,), padding included."""
+        return (lengths + cls.least_padding + cls.block_bytes - 1) // cls.block_bytes
 
     @cached_property
     def ids(self) -> Integers:

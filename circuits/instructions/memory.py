@@ -186,9 +186,7 @@ class MemoryGeneral(InstructionTable):
 def fill_memory_general(execution: Execution) -> Matrix | None:
     """All steps that access more or less than a word near the beginning, or fail."""
     requests = MemoryView.of(execution).requests
-    steps = execution.rows(MLOAD, MSTORE, MSTORE8)
-    steps = steps[execution.within(execution.time[steps])]
-    steps = np.setdiff1d(steps, requests.step[requests.direct])
+    steps = np.setdiff1d(execution.rows(MLOAD, MSTORE, MSTORE8), requests.step[requests.direct])
     if not len(steps):
         return None
     matrix, rows = allocate(GeneralColumns, len(steps))

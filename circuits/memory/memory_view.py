@@ -246,15 +246,19 @@ class History:
         start = self._moves.place[move] + WORD_BYTES * self._k[requests].astype(np.int64)
         return start, np.maximum(self._moves.begin[move], 0)
 
+    def _content(self, requests: Any) -> Limbs:
+        """The bytes of these requests as words (n, 16), zeros behind them."""
+        (_, size), (start, begin) = self.bytes_of(requests), self._places(requests)
+        word = np.zeros((len(size), WORD), dtype=np.uint16)
+        for b in range(WORD_BYTES):
+            _put_byte(word, b, _bytes_at(self._data, start + b, b < size, begin))
+        return word
+
     def requests(self, execution: Execution, within: slice) -> Requests:
         """Some that follow each other, of this execution."""
         moves, move = self._moves, self._move[within]
         offset, size = self.bytes_of(within)
-        start, begin = self._places(within)
-        word = np.zeros((len(move), WORD), dtype=np.uint16)
-        for b in range(WORD_BYTES):
-            _put_byte(word, b, _bytes_at(self._data, start + b, b < size, begin))
-        step = moves.step[move]
+        step, word = moves.step[move], self._content(within)
         first, second = (numbers[within].astype(np.int64) for numbers in (self.first, self.second))
         frame, time, is_direct = (
             moves.frame[move],
@@ -293,12 +297,7 @@ class History:
             here = np.flatnonzero(first + k < end)
             request = first[here] + k
             found = self._moves.is_write[self._move[request]] & (self.bytes_of(request)[0] == offset[here])
-            here, request = here[found], request[found]
-            (_, size), (start, begin) = self.bytes_of(request), self._places(request)
-            own = np.zeros((len(here), WORD), dtype=np.uint16)
-            for b in range(WORD_BYTES):
-                _put_byte(own, b, _bytes_at(self._data, start + b, b < size, begin))
-            words[here] = own
+            words[here[found]] = self._content(request[found])
         return words
 
     @classmethod
